@@ -1,0 +1,10 @@
+"""The one place that speaks to the container engine, through Docker's SDK.
+
+`connect()` finds an engine; `containers` and `images` do things with it. Nothing outside of this
+package imports `docker`, and nothing but `EngineError` comes out of it.
+"""
+
+from nagoya.engine.connection import Engine, connect
+from nagoya.engine.translation import translated
+
+__all__ = ["Engine", "connect", "translated"]

@@ -1,0 +1,70 @@
+"""Finding an engine that answers."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import docker.errors
+
+from nagoya.errors import EngineError
+
+PRIVATE_SOCKET = Path("/run/nagoya/engine.sock")
+"""Where `tools/engine start` lets the project's private engine listen."""
+
+# Builds and stops may take long without a byte on the wire; a dead engine is noticed otherwise.
+_TIMEOUT = 600
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that has answered: Docker's client, and the address it was found at."""
+
+    client: docker.DockerClient
+    address: str
+
+    @property
+    def private(self) -> bool:
+        """Whether it is the project's own, started by `tools/engine`."""
+        return self.address == f"unix://{PRIVATE_SOCKET}"
+
+
+def connect() -> Engine:
+    """The engine to use: DOCKER_HOST where it is set, else the usual socket, else our private one.
+
+    Raises EngineError that names every address tried.
+    """
+    named = os.environ.get("DOCKER_HOST")
+    usual = ["unix:///var/run/docker.sock", f"unix://{PRIVATE_SOCKET}"]
+    failures = []
+    for address in [named] if named else usual:
+        client = None
+        try:
+            client = docker.DockerClient.from_env(
+                environment={**os.environ, "DOCKER_HOST": address},
+                timeout=_TIMEOUT,
+                max_pool_size=32,
+            )
+            client.ping()
+        except (docker.errors.DockerException, OSError) as error:
+            if client is not None:
+                client.close()
+            failures.append(f"\n    {address}: {_plainly(error)}")
+            continue
+        return Engine(client, address)
+    raise EngineError(
+        f"no container engine answers{''.join(failures)}",
+        "check DOCKER_HOST" if named else "start Docker, or `tools/engine start` for a private one",
+    )
+
+
+def _plainly(error: Exception) -> str:
+    text = str(error)
+    for sign, meaning in (
+        ("FileNotFoundError", "there is no such socket"),
+        ("PermissionError", "permission denied; are you root, or in the group docker?"),
+        ("ConnectionRefusedError", "nobody listens there"),
+    ):
+        if sign in text:
+            return meaning
+    return text

@@ -1,0 +1,252 @@
+"""Networks and containers: thin verbs over Docker's, each with its failure in plain words."""
+
+import io
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import docker.errors
+from docker.models.containers import Container as DockerContainer
+
+from nagoya.engine.connection import Engine
+from nagoya.engine.translation import translated
+from nagoya.errors import EngineError
+
+SYSTEM_LABEL = "nagoya.system"
+"""On every container and network of a system; its value is the system's name."""
+CONTAINER_LABEL = "nagoya.container"
+"""The name under which a container is declared in moromi.yml."""
+HOST = "127.0.0.1"
+"""Ports are published on this address alone."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What the engine says of a container at one moment.
+
+    `status` is Docker's word (created, running, paused, restarting, exited, dead); `ports` maps a
+    port of the container to the host's.
+    """
+
+    name: str
+    declared: str
+    status: str
+    exit_code: int
+    ever_started: bool
+    out_of_memory: bool
+    health: str | None
+    image: str
+    image_id: str
+    address: str | None
+    ports: Mapping[int, int]
+
+    @property
+    def running(self) -> bool:
+        return self.status == "running"
+
+    @property
+    def completed(self) -> bool:
+        """Whether it ran, and ended well."""
+        return self.status == "exited" and self.ever_started and self.exit_code == 0
+
+
+@dataclass(frozen=True)
+class Specification:
+    """All that is said to the engine when a container is made."""
+
+    name: str
+    image: str
+    hostname: str
+    network: str
+    labels: Mapping[str, str]
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    ports: Mapping[int, int]
+    volumes_from: Sequence[str]
+    cap_add: Sequence[str]
+    cap_drop: Sequence[str]
+    security_opt: Sequence[str]
+    stop_timeout: int
+
+
+def of_system(engine: Engine, system: str) -> dict[str, DockerContainer]:
+    """The containers of a system by name, whatever their state."""
+    with translated(f"listing the containers of {system}"):
+        listed = engine.client.containers.list(
+            all=True, ignore_removed=True, filters={"label": f"{SYSTEM_LABEL}={system}"}
+        )
+    return {str(container.name): container for container in listed}
+
+
+def state(container: DockerContainer, *, reload: bool = True) -> State:
+    """A container's state; asks the engine afresh unless told that it just did."""
+    with translated(f"looking at {container.name}"):
+        if reload:
+            container.reload()
+    attributes: dict[str, Any] = container.attrs
+    said = attributes["State"]
+    networks = attributes["NetworkSettings"]["Networks"] or {}
+    bindings = attributes["HostConfig"].get("PortBindings") or {}
+    return State(
+        name=str(container.name),
+        declared=attributes["Config"]["Labels"].get(CONTAINER_LABEL, str(container.name)),
+        status=said["Status"],
+        exit_code=said["ExitCode"],
+        ever_started=not said["StartedAt"].startswith("0001-"),
+        out_of_memory=said.get("OOMKilled", False),
+        health=(said.get("Health") or {}).get("Status"),
+        image=attributes["Config"]["Image"],
+        image_id=attributes["Image"],
+        address=next((net["IPAddress"] for net in networks.values() if net["IPAddress"]), None),
+        ports={
+            int(port.partition("/")[0]): int(binding[0]["HostPort"])
+            for port, binding in bindings.items()
+            if binding
+        },
+    )
+
+
+def ensure_network(engine: Engine, name: str, labels: Mapping[str, str]) -> bool:
+    """Make a user-defined network unless it is there; whether it was made.
+
+    Two at once get one network: Docker itself would make a second one of the same name.
+    """
+    with translated(f"making the network {name}"):
+        if engine.client.networks.list(names=[f"^{name}$"]):
+            return False
+        try:
+            engine.client.networks.create(
+                name, driver="bridge", check_duplicate=True, labels=dict(labels)
+            )
+        except docker.errors.APIError as error:
+            if error.status_code == 409:
+                return False
+            raise
+    return True
+
+
+def remove_networks(engine: Engine, system: str) -> None:
+    """Remove a system's networks."""
+    with translated(f"removing the network of {system}"):
+        for network in engine.client.networks.list(filters={"label": f"{SYSTEM_LABEL}={system}"}):
+            try:
+                network.remove()
+            except docker.errors.NotFound:
+                continue
+
+
+def create(engine: Engine, wanted: Specification) -> DockerContainer:
+    """Make a container, not yet started; one of that name that is there already is returned."""
+    with translated(f"creating {wanted.name}"):
+        try:
+            return engine.client.containers.create(
+                wanted.image,
+                list(wanted.command) or None,
+                name=wanted.name,
+                hostname=wanted.hostname,
+                labels=dict(wanted.labels),
+                environment=dict(wanted.environment),
+                network=wanted.network,
+                networking_config={
+                    wanted.network: engine.client.api.create_endpoint_config(
+                        aliases=[wanted.hostname]
+                    )
+                },
+                ports={f"{port}/tcp": (HOST, host) for port, host in wanted.ports.items()},
+                volumes_from=list(wanted.volumes_from),
+                cap_add=list(wanted.cap_add),
+                cap_drop=list(wanted.cap_drop),
+                security_opt=list(wanted.security_opt),
+                stop_timeout=wanted.stop_timeout,
+                detach=True,
+            )
+        except docker.errors.APIError as error:
+            if error.status_code != 409:
+                raise
+            return engine.client.containers.get(wanted.name)
+
+
+def start(container: DockerContainer) -> None:
+    """Start a container; one that runs is left alone."""
+    with translated(f"starting {container.name}"):
+        container.start()
+
+
+def stop(container: DockerContainer) -> None:
+    """Stop a container by its own signal, within its own time."""
+    with translated(f"stopping {container.name}"):
+        container.stop()
+
+
+def remove(container: DockerContainer) -> None:
+    """Remove a container, running or not, with the volumes that are its alone."""
+    with translated(f"removing {container.name}"):
+        try:
+            container.remove(v=True, force=True)
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError as error:
+            if error.status_code != 409 or "already in progress" not in str(error.explanation):
+                raise
+
+
+def ended(container: DockerContainer, seconds: float) -> int:
+    """Wait for a container's end; its exit status. Raises EngineError after `seconds`."""
+    with translated(f"waiting for the end of {container.name}"):
+        return int(container.wait(timeout=seconds)["StatusCode"])
+
+
+def last_lines(container: DockerContainer, lines: int = 15) -> list[str]:
+    """The end of a container's log, stdout and stderr as they came."""
+    with translated(f"reading the log of {container.name}"):
+        return bytes(container.logs(tail=lines)).decode(errors="replace").splitlines()
+
+
+def log(
+    container: DockerContainer, *, follow: bool = False, tail: int | Literal["all"] = "all"
+) -> Iterator[str]:
+    """A container's log line by line; with `follow`, on until it ends."""
+    with translated(f"reading the log of {container.name}"):
+        pending = b""
+        for chunk in container.logs(stream=True, follow=follow, tail=tail):
+            *whole, pending = (pending + chunk).split(b"\n")
+            for line in whole:
+                yield line.decode(errors="replace")
+        if pending:
+            yield pending.decode(errors="replace")
+
+
+def health_test(container: DockerContainer) -> list[str] | None:
+    """The command of the image's HEALTHCHECK, or None where it has none."""
+    test = (container.attrs["Config"].get("Healthcheck") or {}).get("Test") or ["NONE"]
+    match test[0]:
+        case "CMD":
+            return list(test[1:])
+        case "CMD-SHELL":
+            return ["/bin/sh", "-c", test[1]]
+        case _:
+            return None
+
+
+def execute(container: DockerContainer, command: Sequence[str]) -> tuple[int, str]:
+    """Run a command in a running container; its exit status and all that it printed."""
+    with translated(f"running {command[0]} in {container.name}"):
+        status, output = container.exec_run(list(command))
+    return int(status), output.decode(errors="replace")
+
+
+def read_file(container: DockerContainer, path: str) -> bytes:
+    """A file out of a container, running or not, by the engine's own copy call.
+
+    No host volume is involved, so SELinux has nothing to refuse.
+    """
+    with translated(f"copying {path} out of {container.name}"):
+        chunks, _ = container.get_archive(path)
+        packed = io.BytesIO(b"".join(chunks))
+    with tarfile.open(fileobj=packed) as archive:
+        for member in archive:
+            content = archive.extractfile(member)
+            if content is not None:
+                return content.read()
+    raise EngineError(f"{path} in {container.name} is not a file")

@@ -1,0 +1,97 @@
+"""Everything that can go wrong by a user's or the world's doing, and the exit status of each.
+
+Libraries raise these; only `reported()` around a command line prints and exits. Anything else
+that is raised is a fault of ours: it keeps its traceback and ends with status 2.
+"""
+
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+INTERRUPTED = 130
+UNEXPECTED = 2
+
+
+class NagoyaError(Exception):
+    """Something a user can understand and mend.
+
+    `message` says what is wrong and where, `hint` what to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class DeclarationError(NagoyaError):
+    """moromi.yml, or a Dockerfile that it names, is not as it should be; holds every problem."""
+
+    exit_code = 3
+
+    def __init__(self, where: str, problems: Sequence[str], hint: str | None = None) -> None:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"{where}:\n{lines}", hint)
+        self.problems = tuple(problems)
+
+
+class EngineError(NagoyaError):
+    """The container engine refused, failed, or could not be reached."""
+
+    exit_code = 4
+
+
+class SourceError(NagoyaError):
+    """A source or the base image could not be had."""
+
+    exit_code = 5
+
+
+class BuildError(NagoyaError):
+    """At least one image was not built."""
+
+    exit_code = 6
+
+
+class LifecycleError(NagoyaError):
+    """A container of the system failed, or is in a state that does not allow what was asked."""
+
+    exit_code = 7
+
+
+class NotReady(NagoyaError):
+    """A wait came to its deadline, or what it waited for ended."""
+
+    exit_code = 8
+
+
+class CommandError(NagoyaError):
+    """A program that was run failed, was killed, or is not installed."""
+
+    exit_code = 9
+
+
+@contextmanager
+def reported(program: str) -> Iterator[None]:
+    """Turn what is raised inside into a message on stderr and an exit status."""
+    try:
+        yield
+    except NagoyaError as error:
+        print(f"{program}: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  hint: {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output is gone (`toji logs | head`); there is nobody to tell.
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(0)
+    except Exception:
+        traceback.print_exc()
+        print(f"{program}: this is a fault of {program} itself, please report it", file=sys.stderr)
+        sys.exit(UNEXPECTED)

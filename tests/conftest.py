@@ -1,0 +1,37 @@
+"""What every tier shares: where the checkout is, and how a script of an image is loaded."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The repository's root."""
+    return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def load_script() -> Callable[[str], ModuleType]:
+    """Load a script of an image, as `load_script("koji-hub/entrypoint.py")`.
+
+    The folders of the images are no packages (their names hold a dash), and two of them may
+    hold scripts of one name; so each gets a module name made of its path.
+    """
+
+    def load(relative: str) -> ModuleType:
+        name = relative.removesuffix(".py").replace("-", "_").replace("/", "_")
+        spec = importlib.util.spec_from_file_location(name, CHECKOUT / relative)
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+
+    return load
