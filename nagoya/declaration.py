@@ -301,9 +301,7 @@ def _references(file: _File, directory: Path) -> Iterator[str]:
         yield f"containers: they need each other in a circle: {cycle}"
 
 
-def _resolved(
-    file: _File, directory: Path
-) -> tuple[dict[str, Callable[..., None]], list[str]]:
+def _resolved(file: _File, directory: Path) -> tuple[dict[str, Callable[..., None]], list[str]]:
     """Import every callback that is named; the file's own folder is looked in first."""
     found: dict[str, Callable[..., None]] = {}
     problems = []
@@ -314,7 +312,9 @@ def _resolved(
             for index, name in enumerate(names):
                 try:
                     found[name] = _callback(name)
-                except Exception as error:  # importing runs code of the user's, which may do anything
+                except (
+                    Exception
+                ) as error:  # importing runs code of the user's, which may do anything
                     problems.append(f"containers.{container}.callbacks.{event}[{index}]: {error}")
     return found, problems
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import docker.errors
-from docker.models.containers import Container as DockerContainer
+from docker.models.containers import Container
 
 from nagoya.engine.connection import Engine
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
+
+Handle = Container
+"""What the engine knows a container by; to be handed to the functions here, and no more."""
 
 SYSTEM_LABEL = "nagoya.system"
 """On every container and network of a system; its value is the system's name."""
@@ -25,12 +28,14 @@ HOST = "127.0.0.1"
 class State:
     """What the engine says of a container at one moment.
 
-    `status` is Docker's word (created, running, paused, restarting, exited, dead); `ports` maps a
-    port of the container to the host's.
+    `name` is its host name, `declared` the name that it bears in moromi.yml. `status` is Docker's
+    word (created, running, paused, restarting, exited, dead); `ports` maps a port of the container
+    to the host's.
     """
 
     name: str
     declared: str
+    container: str
     status: str
     exit_code: int
     ever_started: bool
@@ -70,16 +75,22 @@ class Specification:
     stop_timeout: int
 
 
-def of_system(engine: Engine, system: str) -> dict[str, DockerContainer]:
-    """The containers of a system by name, whatever their state."""
+def of_system(engine: Engine, system: str) -> dict[str, Handle]:
+    """The containers of a system by host name, whatever their state."""
     with translated(f"listing the containers of {system}"):
         listed = engine.client.containers.list(
             all=True, ignore_removed=True, filters={"label": f"{SYSTEM_LABEL}={system}"}
         )
-    return {str(container.name): container for container in listed}
+    return {container.attrs["Config"]["Hostname"]: container for container in listed}
 
 
-def state(container: DockerContainer, *, reload: bool = True) -> State:
+def get(engine: Engine, name: str) -> Handle:
+    """A container by its name."""
+    with translated(f"looking for {name}"):
+        return engine.client.containers.get(name)
+
+
+def state(container: Handle, *, reload: bool = True) -> State:
     """A container's state; asks the engine afresh unless told that it just did."""
     with translated(f"looking at {container.name}"):
         if reload:
@@ -89,8 +100,9 @@ def state(container: DockerContainer, *, reload: bool = True) -> State:
     networks = attributes["NetworkSettings"]["Networks"] or {}
     bindings = attributes["HostConfig"].get("PortBindings") or {}
     return State(
-        name=str(container.name),
-        declared=attributes["Config"]["Labels"].get(CONTAINER_LABEL, str(container.name)),
+        name=attributes["Config"]["Hostname"],
+        declared=attributes["Config"]["Labels"].get(CONTAINER_LABEL, ""),
+        container=str(container.name),
         status=said["Status"],
         exit_code=said["ExitCode"],
         ever_started=not said["StartedAt"].startswith("0001-"),
@@ -136,50 +148,53 @@ def remove_networks(engine: Engine, system: str) -> None:
                 continue
 
 
-def create(engine: Engine, wanted: Specification) -> DockerContainer:
+def create(engine: Engine, wanted: Specification) -> Handle:
     """Make a container, not yet started; one of that name that is there already is returned."""
+    api = engine.client.api
     with translated(f"creating {wanted.name}"):
         try:
-            return engine.client.containers.create(
+            api.create_container(
                 wanted.image,
                 list(wanted.command) or None,
                 name=wanted.name,
                 hostname=wanted.hostname,
                 labels=dict(wanted.labels),
                 environment=dict(wanted.environment),
-                network=wanted.network,
-                networking_config={
-                    wanted.network: engine.client.api.create_endpoint_config(
-                        aliases=[wanted.hostname]
-                    )
-                },
-                ports={f"{port}/tcp": (HOST, host) for port, host in wanted.ports.items()},
-                volumes_from=list(wanted.volumes_from),
-                cap_add=list(wanted.cap_add),
-                cap_drop=list(wanted.cap_drop),
-                security_opt=list(wanted.security_opt),
+                ports=list(wanted.ports),
                 stop_timeout=wanted.stop_timeout,
-                detach=True,
+                networking_config={
+                    "EndpointsConfig": {
+                        wanted.network: api.create_endpoint_config(aliases=[wanted.hostname])
+                    }
+                },
+                host_config=api.create_host_config(
+                    network_mode=wanted.network,
+                    port_bindings={port: (HOST, host) for port, host in wanted.ports.items()},
+                    volumes_from=list(wanted.volumes_from),
+                    cap_add=list(wanted.cap_add),
+                    cap_drop=list(wanted.cap_drop),
+                    security_opt=list(wanted.security_opt),
+                ),
             )
         except docker.errors.APIError as error:
             if error.status_code != 409:
                 raise
-            return engine.client.containers.get(wanted.name)
+        return engine.client.containers.get(wanted.name)
 
 
-def start(container: DockerContainer) -> None:
+def start(container: Handle) -> None:
     """Start a container; one that runs is left alone."""
     with translated(f"starting {container.name}"):
         container.start()
 
 
-def stop(container: DockerContainer) -> None:
+def stop(container: Handle) -> None:
     """Stop a container by its own signal, within its own time."""
     with translated(f"stopping {container.name}"):
         container.stop()
 
 
-def remove(container: DockerContainer) -> None:
+def remove(container: Handle) -> None:
     """Remove a container, running or not, with the volumes that are its alone."""
     with translated(f"removing {container.name}"):
         try:
@@ -191,20 +206,20 @@ def remove(container: DockerContainer) -> None:
                 raise
 
 
-def ended(container: DockerContainer, seconds: float) -> int:
+def ended(container: Handle, seconds: float) -> int:
     """Wait for a container's end; its exit status. Raises EngineError after `seconds`."""
     with translated(f"waiting for the end of {container.name}"):
         return int(container.wait(timeout=seconds)["StatusCode"])
 
 
-def last_lines(container: DockerContainer, lines: int = 15) -> list[str]:
+def last_lines(container: Handle, lines: int = 15) -> list[str]:
     """The end of a container's log, stdout and stderr as they came."""
     with translated(f"reading the log of {container.name}"):
         return bytes(container.logs(tail=lines)).decode(errors="replace").splitlines()
 
 
 def log(
-    container: DockerContainer, *, follow: bool = False, tail: int | Literal["all"] = "all"
+    container: Handle, *, follow: bool = False, tail: int | Literal["all"] = "all"
 ) -> Iterator[str]:
     """A container's log line by line; with `follow`, on until it ends."""
     with translated(f"reading the log of {container.name}"):
@@ -217,7 +232,7 @@ def log(
             yield pending.decode(errors="replace")
 
 
-def health_test(container: DockerContainer) -> list[str] | None:
+def health_test(container: Handle) -> list[str] | None:
     """The command of the image's HEALTHCHECK, or None where it has none."""
     test = (container.attrs["Config"].get("Healthcheck") or {}).get("Test") or ["NONE"]
     match test[0]:
@@ -229,14 +244,14 @@ def health_test(container: DockerContainer) -> list[str] | None:
             return None
 
 
-def execute(container: DockerContainer, command: Sequence[str]) -> tuple[int, str]:
+def execute(container: Handle, command: Sequence[str]) -> tuple[int, str]:
     """Run a command in a running container; its exit status and all that it printed."""
     with translated(f"running {command[0]} in {container.name}"):
-        status, output = container.exec_run(list(command))
-    return int(status), output.decode(errors="replace")
+        ended = container.exec_run(list(command))
+    return ended.exit_code or 0, bytes(ended.output).decode(errors="replace")
 
 
-def read_file(container: DockerContainer, path: str) -> bytes:
+def read_file(container: Handle, path: str) -> bytes:
     """A file out of a container, running or not, by the engine's own copy call.
 
     No host volume is involved, so SELinux has nothing to refuse.

@@ -15,7 +15,7 @@ _HINTS = (
      "another program has that port; leave the host port out, and a free one is chosen"),
     (r"No such image|pull access denied", "`moromi build` makes the images"),
     (r"no such container", "somebody else may have removed it; `toji status` shows what is there"),
-    (r"operation not permitted", "the engine may not do this on this machine; see docs/debugging.md"),
+    (r"operation not permitted", "the engine may not do this on this machine"),
 )  # fmt: skip
 
 

@@ -1,0 +1,97 @@
+"""Makes the instance's certificate authority and the certificates that Koji's parts log in with.
+
+They go into the volume /etc/pki/koji (`util/certificates.py` tells the layout), on the first
+start alone. A later start reads them, finds them sound, and changes nothing.
+
+Environment variables, each a list separated by commas or blanks:
+
+KOJI_HUB_NAMES        DNS names and IP addresses that the hub is reached by, beside koji,
+                      localhost and the loopback addresses.
+KOJI_DATABASE_NAMES   the same for the database, beside kojidatabase, localhost and the loopback
+                      addresses.
+"""
+
+import ipaddress
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from util import certificates, entry, files
+from util.environment import Environment
+
+CREDENTIALS = Path("etc/pki/koji")
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+CLIENTS = ("kojiadmin", "kojira", "kojiweb")
+ISSUED = ("kojihub", "kojidatabase", *CLIENTS)
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a server is reached by, in the two forms that a certificate tells apart."""
+
+    dns: tuple[str, ...]
+    ips: tuple[certificates.Address, ...]
+
+
+def read_names(environment: Environment, variable: str, own: Sequence[str]) -> Names:
+    """The names of one server: its `own`, the loopback's, and those that the variable adds."""
+    dns: list[str] = []
+    ips: list[certificates.Address] = []
+    for word in (*own, *LOOPBACK, *environment.words(variable)):
+        try:
+            ips.append(ipaddress.ip_address(word))
+        except ValueError:
+            # A name of digits and dots is an address that went wrong.
+            if not certificates.is_name(word) or word.replace(".", "").isdigit():
+                environment.wrong(variable, f"{word!r} is neither a DNS name nor an IP address")
+            dns.append(word)
+    return Names(tuple(dns), tuple(ips))
+
+
+def make_credentials(root: Path, hub: Names, database: Names) -> None:
+    """Fill the empty volume below `root`, its marker last."""
+    folder = root / CREDENTIALS
+    authority = certificates.Authority.create(folder)
+    authority.issue("kojihub", hub.dns, hub.ips, server=True, client=True)
+    authority.issue("kojidatabase", database.dns, database.ips, server=True)
+    for client in CLIENTS:
+        authority.issue(client, client=True)
+    files.mark_done(folder)
+
+
+def check_credentials(root: Path) -> None:
+    """Raise Refused if a certificate does not fit its key or its authority, or has expired."""
+    for name in ISSUED:
+        certificates.check(root / CREDENTIALS, name)
+
+
+def prepare(root: Path, hub: Names, database: Names) -> None:
+    """What a start does."""
+    folder = root / CREDENTIALS
+    folder.mkdir(parents=True, exist_ok=True)
+    if files.done(folder):
+        entry.say(f"{folder} has its certificates already")
+    else:
+        make_credentials(root, hub, database)
+        entry.say(f"made the certificates in {folder}; the hub is {', '.join(hub.dns)}")
+    check_credentials(root)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the credentials, or run the command given in place of that."""
+    argv = sys.argv[1:] if argv is None else argv
+    if entry.passes_through(argv):
+        entry.exec_command(argv)
+    environment = Environment(os.environ)
+    hub = read_names(environment, "KOJI_HUB_NAMES", ["koji"])
+    database = read_names(environment, "KOJI_DATABASE_NAMES", [])
+    environment.check()
+    prepare(Path("/"), hub, database)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(entry.run("koji-credentials-volume", main))

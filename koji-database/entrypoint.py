@@ -1,0 +1,66 @@
+"""Starts PostgreSQL, whose cluster was made while the image was built.
+
+It needs the credentials at /etc/pki/koji, for the certificate that it shows and the authority
+that it measures the hub's certificate by; PostgreSQL gets copies of its own, in memory.
+
+There are no environment variables. Arguments that begin with a dash go to PostgreSQL, such as
+`-c max_connections=200`.
+"""
+
+import os
+import pwd
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from util import entry, files
+
+POSTGRES = "/usr/lib/postgresql/15/bin/postgres"
+CLUSTER = "/var/lib/postgresql/15/main"
+USER = "postgres"
+
+CREDENTIALS = Path("etc/pki/koji")
+# What PostgreSQL is told in koji.conf. On a tmpfs, so that `docker commit` of the container
+# leaves the key out of the image.
+COPIES = Path("dev/shm/koji-database")
+COPIED = {
+    "server.crt": "certs/kojidatabase.crt",
+    "server.key": "private/kojidatabase.key",
+    "ca.crt": "koji_ca_cert.crt",
+}
+SOCKETS = Path("run/postgresql")
+
+
+def copy_credentials(root: Path, user: str) -> None:
+    """Give `user` the database's key and certificates. Raises Refused if there are none."""
+    credentials = root / CREDENTIALS
+    if not (credentials / files.MARKER).exists():
+        raise entry.Refused(
+            f"there are no credentials at {credentials}",
+            hint="run koji-credentials-volume first, and then this image with "
+            "`--volumes-from kojicreds:ro`",
+        )
+    for target, source in COPIED.items():
+        files.private_copy(credentials / source, root / COPIES / target, user)
+
+
+def make_socket_directory(root: Path, user: str) -> None:
+    """/run may be new at every start."""
+    directory = root / SOCKETS
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    account = pwd.getpwnam(user)
+    os.chown(directory, account.pw_uid, account.pw_gid)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Become PostgreSQL, or the command given in place of it."""
+    argv = sys.argv[1:] if argv is None else argv
+    if entry.passes_through(argv, own=[word for word in argv if word.startswith("-")]):
+        entry.exec_command(argv)
+    copy_credentials(Path("/"), USER)
+    make_socket_directory(Path("/"), USER)
+    entry.exec_command([POSTGRES, "-D", CLUSTER, *argv], user=USER)
+
+
+if __name__ == "__main__":
+    sys.exit(entry.run("koji-database", main))

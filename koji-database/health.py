@@ -1,0 +1,30 @@
+"""Ready means: PostgreSQL answers a query on Koji's tables. It does not while it recovers."""
+
+import sys
+
+import psycopg2
+
+from util import entry
+
+
+def question() -> str:
+    """What PostgreSQL says of Koji's database; raises if it says nothing."""
+    entry.become("postgres")
+    connection = psycopg2.connect(
+        dbname="koji",
+        user="postgres",
+        host="/run/postgresql",
+        connect_timeout=5,
+        options="-c statement_timeout=5s",
+    )
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT max(id) FROM events")
+            (event,) = cursor.fetchone() or (None,)
+            return f"PostgreSQL answers, and Koji's last event is {event}"
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    sys.exit(entry.health(question))

@@ -1,0 +1,176 @@
+"""Makes the cluster, Koji's database, and Koji's first two users, while the image is built."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+
+from util import entry, files
+
+BINARIES = Path("/usr/lib/postgresql/15/bin")
+CLUSTER = Path("/var/lib/postgresql/15/main")
+SOCKETS = Path("/run/postgresql")
+SCHEMA = Path("/usr/lib/nagoya/schema.sql")
+
+# Koji's users who are there from the start, each with its permission; the first made them all.
+USERS = {"kojiadmin": "admin", "kojira": "repo"}
+
+SETTINGS = """\
+# Written by setup.py of koji-database, and read after all of postgresql.conf.
+listen_addresses = '*'
+unix_socket_directories = '/run/postgresql'
+
+# The copies that entrypoint.py makes at every start.
+ssl = on
+ssl_min_protocol_version = 'TLSv1.2'
+ssl_cert_file = '/dev/shm/koji-database/server.crt'
+ssl_key_file = '/dev/shm/koji-database/server.key'
+ssl_ca_file = '/dev/shm/koji-database/ca.crt'
+
+# The engine keeps the log. It stamps lines itself, but not when it shows them.
+log_destination = 'stderr'
+logging_collector = off
+log_line_prefix = '%m [%p] %q%u '
+
+# The hub locks rows while it works on them. One that vanished without a word must not hold its
+# locks for the two hours that TCP takes to notice by itself.
+tcp_keepalives_idle = 30
+tcp_keepalives_interval = 10
+tcp_keepalives_count = 3
+
+# Parallel queries share memory through /dev/shm, of which a container has 64 MB, and fail when
+# it is used up; Koji's queries are too short for either.
+max_parallel_workers_per_gather = 0
+max_parallel_maintenance_workers = 0
+jit = off
+
+# The segments are small (initdb --wal-segsize), the distance between checkpoints is not.
+min_wal_size = '32MB'
+max_wal_size = '1GB'
+"""
+
+ACCESS = """\
+# Written by setup.py of koji-database. What is not listed is refused.
+# From within, for setup, health and maintenance, the system's user postgres.
+local    all   postgres       peer
+# From outside the hub alone, who shows its certificate; no password exists that could leak.
+hostssl  koji  koji      all  cert  clientcert=verify-full  map=koji
+"""
+
+# By the common name in the certificate.
+ROLES = """\
+# Written by setup.py of koji-database: who may act as whom, by the name in the certificate.
+koji  kojihub  koji
+"""
+
+
+def make_cluster(cluster: Path) -> None:
+    """Make an empty cluster; the account we run under is its owner.
+
+    C.UTF-8 sorts by code point, and so does not change under the indexes when the C library
+    does. A small WAL keeps 16 MB at a time out of the image and out of every start's copying.
+    """
+    subprocess.run(
+        [
+            BINARIES / "initdb",
+            f"--pgdata={cluster}",
+            "--username=postgres",
+            "--auth=peer",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--data-checksums",
+            "--wal-segsize=4",
+            "--no-instructions",
+            "--no-sync",
+        ],
+        check=True,
+    )
+
+
+def configure(cluster: Path) -> None:
+    """Write what differs from what initdb chose."""
+    main = cluster / "postgresql.conf"
+    files.write(main, main.read_text() + "\ninclude = 'koji.conf'\n", mode=0o600)
+    files.write(cluster / "koji.conf", SETTINGS, mode=0o600)
+    files.write(cluster / "pg_hba.conf", ACCESS, mode=0o600)
+    files.write(cluster / "pg_ident.conf", ROLES, mode=0o600)
+
+
+@contextmanager
+def temporary_server(cluster: Path) -> Iterator[None]:
+    """Run the server on its socket alone, so that nobody can come in early, and end it cleanly.
+
+    It does without fsync, as only the engine's own writing out of the layer counts here, and
+    without keeping used segments of the WAL, which would be so much empty weight in the image.
+    """
+    options = "-c listen_addresses='' -c ssl=off -c fsync=off -c wal_recycle=off"
+    control = [str(BINARIES / "pg_ctl"), f"--pgdata={cluster}", "--wait"]
+    subprocess.run([*control, "start", f"--options={options}"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*control, "stop", "--mode=fast"], check=True)
+
+
+@contextmanager
+def connected(database: str) -> Iterator[Connection]:
+    """A session of the role postgres that commits each statement."""
+    connection = psycopg2.connect(dbname=database, user="postgres", host=str(SOCKETS))
+    connection.autocommit = True
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def make_database(connection: Connection) -> None:
+    """Make the role koji and the database koji that it owns."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE koji LOGIN")
+        cursor.execute("CREATE DATABASE koji OWNER koji")
+
+
+def fill_database(connection: Connection, schema: str) -> None:
+    """Load Koji's schema and add the users, all as the role koji, who so owns everything."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION AUTHORIZATION koji")
+        cursor.execute(schema)
+        creator = None
+        for name, permission in USERS.items():
+            # A user in good standing (status 0) of the ordinary kind (usertype 0).
+            cursor.execute(
+                "INSERT INTO users (name, status, usertype) VALUES (%s, 0, 0) RETURNING id",
+                [name],
+            )
+            (user,) = cursor.fetchone() or (None,)
+            creator = creator or user
+            cursor.execute(
+                "INSERT INTO user_perms (user_id, perm_id, creator_id)"
+                " SELECT %s, id, %s FROM permissions WHERE name = %s",
+                [user, creator, permission],
+            )
+            if cursor.rowcount != 1:
+                raise LookupError(f"Koji's schema has no permission {permission!r}")
+        cursor.execute("RESET SESSION AUTHORIZATION")
+        cursor.execute("VACUUM (FREEZE, ANALYZE)")
+
+
+def main() -> int:
+    """Make all of it, as the user that the server will run as."""
+    entry.become("postgres")
+    make_cluster(CLUSTER)
+    configure(CLUSTER)
+    with temporary_server(CLUSTER):
+        with connected("postgres") as connection:
+            make_database(connection)
+        with connected("koji") as connection:
+            fill_database(connection, SCHEMA.read_text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(entry.run("koji-database", main))

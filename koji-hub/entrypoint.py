@@ -1,0 +1,303 @@
+"""Starts Apache with Koji's hub and web interface, and kojira beside it.
+
+It needs the credentials at /etc/pki/koji, the top directory at /mnt/koji to write to, and the
+database. The argument `nokojira` leaves kojira out. Environment variables, with their defaults:
+
+KOJI_DATABASE_HOST=kojidatabase   where the database is; it must show a certificate of that name
+KOJI_WAIT_SECONDS=60              how long to wait for it
+KOJI_SITE_NAME=koji               the name that kojiweb shows
+KOJI_WEB_URL=https://koji/koji    where people reach kojiweb, for links in mails; set, it is also
+                                  where plain HTTP is redirected to
+KOJI_FILES_URL=/kojifiles         where kojiweb's links to files lead, on this host or another
+KOJI_WEB_SECRET, KOJI_WEB_SECRET_FILE
+                                  what kojiweb signs its cookies with; made from the instance's
+                                  credentials if neither is set
+KOJI_LOG_LEVEL=WARNING            DEBUG, INFO, WARNING, ERROR: of kojihub, kojiweb and kojira
+KOJI_HUB_PLUGINS=                 the hub's plugins, by name, from /usr/lib/koji-hub-plugins or
+                                  the site's own /usr/local/lib/koji-hub-plugins
+KOJI_HUB_PROCESSES=4              how many calls the hub works on at once (each about 60 MB)
+KOJI_ENABLE_MAVEN=no              Maven builds
+KOJI_NOTIFICATIONS=no             mails about builds and tags
+KOJIRA_SLEEPTIME=2                seconds between two looks of kojira: a changed tag gets its
+                                  repository after one to three of them
+
+Everything else comes in as files: /etc/koji-hub/hub.conf.d/*.conf (sections [hub], [policy]),
+/etc/kojiweb/web.conf.d/*.conf, /etc/kojira/kojira.conf.d/*.conf, read in the order of their names,
+each winning over this script and over the one before; /etc/apache2/conf.d/*.conf for Apache, and
+*.vhost there for what belongs into its HTTPS host. They are read at the start.
+"""
+
+import hashlib
+import hmac
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+import psycopg2
+from cryptography import x509
+
+from util import entry, files
+from util.configuration import merged
+from util.environment import Environment
+from util.supervise import Daemon, supervise
+from util.waiting import wait_until
+
+USER = "www-data"
+CREDENTIALS = Path("etc/pki/koji")
+TOP = Path("mnt/koji")
+# On a tmpfs, so that `docker commit` of the container leaves them out of the image.
+PRIVATE = Path("dev/shm/koji-hub")
+RUN = Path("run/koji-hub")
+PLUGIN_PATH = ("usr/local/lib/koji-hub-plugins", "usr/lib/koji-hub-plugins")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+WEB_URL = "https://koji/koji"
+
+# What Apache gets to finish the requests that it has begun, and a little; an engine kills after 10.
+APACHE_GRACE = 6.0
+APACHE = Daemon("httpd", ("apache2", "-f", "/etc/apache2/koji.conf", "-D", "FOREGROUND"))
+KOJIRA = Daemon("kojira", (sys.executable, "/usr/lib/nagoya/kojira.py"), user=USER)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says."""
+
+    database: str
+    patience: float
+    site_name: str
+    web_url: str
+    https_origin: str
+    files_url: str
+    web_secret: str | None
+    log_level: str
+    plugins: tuple[str, ...]
+    processes: int
+    maven: bool
+    notifications: bool
+    sleeptime: int
+
+    @classmethod
+    def read(cls, values: Mapping[str, str], root: Path) -> Self:
+        """Read it. Raises Refused with every error in it."""
+        environment = Environment(values)
+        web_url = environment.url("KOJI_WEB_URL", WEB_URL)
+        # What the client called us by, unless we are told how the world calls us.
+        origin = "https://%{SERVER_NAME}"
+        if environment.text("KOJI_WEB_URL", ""):
+            origin = "https://" + urlsplit(web_url).netloc
+        files_url = environment.text("KOJI_FILES_URL", "/kojifiles")
+        if not files_url.startswith("/"):
+            files_url = environment.url("KOJI_FILES_URL", "", schemes=("https", "http"))
+        level = environment.text("KOJI_LOG_LEVEL", "WARNING").upper()
+        if level not in LEVELS:
+            environment.wrong("KOJI_LOG_LEVEL", f"{level!r} is none of {', '.join(LEVELS)}")
+        plugins = environment.words("KOJI_HUB_PLUGINS")
+        for name in plugins:
+            if not any((root / folder / f"{name}.py").exists() for folder in PLUGIN_PATH):
+                environment.wrong("KOJI_HUB_PLUGINS", f"there is no plugin {name!r}")
+        settings = cls(
+            database=environment.text("KOJI_DATABASE_HOST", "kojidatabase"),
+            patience=environment.seconds("KOJI_WAIT_SECONDS", 60),
+            site_name=environment.text("KOJI_SITE_NAME", "koji"),
+            web_url=web_url,
+            https_origin=origin,
+            files_url=files_url,
+            web_secret=environment.secret("KOJI_WEB_SECRET"),
+            log_level=level,
+            plugins=plugins,
+            processes=environment.integer("KOJI_HUB_PROCESSES", 4, minimum=1, maximum=64),
+            maven=environment.flag("KOJI_ENABLE_MAVEN", False),
+            notifications=environment.flag("KOJI_NOTIFICATIONS", False),
+            sleeptime=environment.integer("KOJIRA_SLEEPTIME", 2, minimum=1),
+        )
+        if not re.fullmatch(r"[A-Za-z0-9.-]+", settings.database):
+            environment.wrong("KOJI_DATABASE_HOST", f"{settings.database!r} is no host's name")
+        environment.check()
+        return settings
+
+
+def check_volumes(root: Path) -> None:
+    """Raise Refused unless the credentials and a writable top directory are there."""
+    if not (root / CREDENTIALS / files.MARKER).exists():
+        raise entry.Refused(
+            f"there are no credentials at {root / CREDENTIALS}",
+            hint="run koji-credentials-volume first, and then this image with "
+            "`--volumes-from kojicreds:ro`",
+        )
+    packages = root / TOP / "packages"
+    if not packages.is_dir():
+        raise entry.Refused(
+            f"there is no top directory of Koji's at {root / TOP}",
+            hint="run koji-top-volume first, and then this image with `--volumes-from kojitop:rw`",
+        )
+    if os.statvfs(packages).f_flag & os.ST_RDONLY:
+        raise entry.Refused(
+            f"the top directory at {root / TOP} is mounted read-only",
+            hint="give this image `--volumes-from kojitop:rw`",
+        )
+
+
+def copy_keys(root: Path, user: str) -> None:
+    """Give `user`, who the hub, kojiweb and kojira run as, the keys of these three, and no other."""
+    credentials, private = root / CREDENTIALS, root / PRIVATE
+    files.private_copy(credentials / "private/kojihub.key", private / "kojihub.key", user)
+    for name in ("kojiweb", "kojira"):
+        files.private_copy(credentials / f"{name}.pem", private / f"{name}.pem", user)
+
+
+def database_address(root: Path, host: str, key: Path) -> str:
+    """How libpq reaches the database: each side shows the other its certificate."""
+    return " ".join(
+        [
+            f"host={host}",
+            "dbname=koji",
+            "user=koji",
+            "sslmode=verify-full",
+            f"sslrootcert={root / CREDENTIALS / 'koji_ca_cert.crt'}",
+            f"sslcert={root / CREDENTIALS / 'certs/kojihub.crt'}",
+            f"sslkey={key}",
+            "connect_timeout=5",
+            # A hub that waits for an answer from a database that is gone must notice.
+            "keepalives_idle=30",
+            "keepalives_interval=10",
+            "keepalives_count=3",
+        ]
+    )
+
+
+def subject(certificate: Path) -> str:
+    """The subject of a certificate as Apache spells it (RFC 2253: `CN=kojiweb,O=Nagoya`)."""
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).subject.rfc4514_string()
+
+
+def derived_secret(key: Path) -> str:
+    """A secret for kojiweb's cookies that is this instance's own and never changes.
+
+    It follows from kojiweb's key, so that nothing has to be kept: a hub that is made anew keeps
+    its users logged in, and a committed container has no secret in its layers.
+    """
+    return hmac.new(key.read_bytes(), b"kojiweb's cookies", hashlib.sha256).hexdigest()
+
+
+def hub_options(settings: Settings, address: str, proxy: str) -> dict[str, dict[str, str]]:
+    """hub.conf. Koji's defaults are not repeated, nor its default policies."""
+    return {
+        "hub": {
+            "DBConnectionString": address,
+            "KojiDir": f"/{TOP}",
+            "DNUsernameComponent": "CN",
+            "ProxyDNs": proxy,
+            # A certificate alone makes no user: one who is not known is refused.
+            "LoginCreatesUser": "Off",
+            "KojiWebURL": settings.web_url,
+            "EnableMaven": str(settings.maven),
+            "DisableNotifications": str(not settings.notifications),
+            "NotifyOnSuccess": str(settings.notifications),
+            "PluginPath": ":".join(f"/{folder}" for folder in PLUGIN_PATH),
+            "Plugins": " ".join(settings.plugins),
+            "LogLevel": settings.log_level,
+        }
+    }
+
+
+def web_options(settings: Settings, secret: str) -> dict[str, dict[str, str]]:
+    """web.conf. Koji interpolates it, so that a percent sign counts when it is doubled."""
+    options = {
+        "SiteName": settings.site_name,
+        # To itself, in this container; a browser sees only KojiFilesURL.
+        "KojiHubURL": "https://localhost/kojihub",
+        "KojiHubCA": f"/{CREDENTIALS}/koji_ca_cert.crt",
+        "KojiFilesURL": settings.files_url,
+        "WebCert": f"/{PRIVATE}/kojiweb.pem",
+        "Secret": secret,
+        "LogLevel": settings.log_level,
+    }
+    return {"web": {name: value.replace("%", "%%") for name, value in options.items()}}
+
+
+def kojira_options(settings: Settings) -> dict[str, dict[str, str]]:
+    """kojira.conf."""
+    return {
+        "kojira": {
+            "server": "https://localhost/kojihub",
+            "serverca": f"/{CREDENTIALS}/koji_ca_cert.crt",
+            "cert": f"/{PRIVATE}/kojira.pem",
+            "topdir": f"/{TOP}",
+            # It logs to stderr too, which is what the engine keeps.
+            "logfile": "/dev/null",
+            "verbose": str(settings.log_level in ("DEBUG", "INFO")),
+            "debug": str(settings.log_level == "DEBUG"),
+            "sleeptime": str(settings.sleeptime),
+            # A hub or database that is started again is missed for seconds, not minutes.
+            "retry_interval": "2",
+            "offline_retry_interval": "2",
+            "max_retries": "300",
+        }
+    }
+
+
+def write_configuration(root: Path, settings: Settings) -> None:
+    """Write the three files, with what the site adds to them."""
+    credentials = root / CREDENTIALS
+    key = root / PRIVATE / "kojihub.key"
+    address = database_address(root, settings.database, key)
+    proxy = subject(credentials / "certs/kojiweb.crt")
+    secret = settings.web_secret or derived_secret(credentials / "private/kojiweb.key")
+
+    hub = merged(hub_options(settings, address, proxy), root / "etc/koji-hub/hub.conf.d")
+    web = merged(web_options(settings, secret), root / "etc/kojiweb/web.conf.d")
+    kojira = merged(kojira_options(settings), root / "etc/kojira/kojira.conf.d")
+    files.write(root / "etc/koji-hub/hub.conf", hub)
+    files.write(root / PRIVATE / "web.conf", web, mode=0o400, owner=USER)
+    files.write(root / "etc/kojira/kojira.conf", kojira)
+
+
+def ask_database(address: str) -> int:
+    """The number of Koji's users; raises psycopg2.Error if the database cannot tell."""
+    connection = psycopg2.connect(address)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM users")
+            (users,) = cursor.fetchone() or (0,)
+            return int(users)
+    finally:
+        connection.close()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prepare everything, and stay as the supervisor of Apache and kojira."""
+    argv = sys.argv[1:] if argv is None else argv
+    if entry.passes_through(argv, own=["nokojira"]):
+        entry.exec_command(argv)
+    root = Path("/")
+    settings = Settings.read(os.environ, root)
+    check_volumes(root)
+    (root / RUN).mkdir(exist_ok=True)
+    copy_keys(root, USER)
+    write_configuration(root, settings)
+
+    key = root / CREDENTIALS / "private/kojihub.key"
+    address = database_address(root, settings.database, key)
+    wait_until(
+        lambda: ask_database(address),
+        settings.patience,
+        f"the database at {settings.database}:5432",
+        retry=psycopg2.Error,
+        hint="start koji-database on the same network under that name, "
+        "or set KOJI_DATABASE_HOST to the name it has",
+    )
+    # The daemons' environment is nobody's place for a secret.
+    os.environ.pop("KOJI_WEB_SECRET", None)
+    os.environ["KOJI_HUB_PROCESSES"] = str(settings.processes)
+    os.environ["KOJI_HTTPS_ORIGIN"] = settings.https_origin
+    (root / RUN / "httpd.pid").unlink(missing_ok=True)
+    return supervise(APACHE, [] if "nokojira" in argv else [KOJIRA], lambda: APACHE_GRACE)
+
+
+if __name__ == "__main__":
+    sys.exit(entry.run("koji-hub", main))

@@ -1,0 +1,58 @@
+"""Makes Koji's directories in the volume /mnt/koji, for the user that the hub runs as.
+
+On the first start alone: a later one changes nothing. A top directory that comes from elsewhere
+is welcome: what it lacks is added, and what it has is left as it is.
+
+There are no environment variables.
+"""
+
+import os
+import pwd
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from util import entry, files
+
+TOP = Path("mnt/koji")
+# Those of the server how-to in Koji's documentation, and `vol`, where further volumes go.
+DIRECTORIES = ("packages", "repos", "work", "scratch", "repos-dist", "vol")
+# The user of Debian's Apache. Its number, 33, is the same in every image made of Debian.
+OWNER = "www-data"
+
+
+def make_directories(root: Path, uid: int, gid: int) -> None:
+    """Make what is missing below `root`, owned by `uid` and `gid`, and set the marker last."""
+    top = root / TOP
+    top.mkdir(parents=True, exist_ok=True)
+    missing = [top / name for name in DIRECTORIES if not (top / name).is_dir()]
+    for directory in missing:
+        directory.mkdir(mode=0o755)
+        os.chown(directory, uid, gid)
+    # The hub and its plugins make further directories beside these.
+    os.chown(top, uid, gid)
+    files.mark_done(top)
+
+
+def prepare(root: Path, uid: int, gid: int) -> None:
+    """What a start does."""
+    top = root / TOP
+    if (top / files.MARKER).exists():
+        entry.say(f"{top} is made already")
+    else:
+        make_directories(root, uid, gid)
+        entry.say(f"made Koji's directories in {top}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the directories, or run the command given in place of that."""
+    argv = sys.argv[1:] if argv is None else argv
+    if entry.passes_through(argv):
+        entry.exec_command(argv)
+    owner = pwd.getpwnam(OWNER)
+    prepare(Path("/"), owner.pw_uid, owner.pw_gid)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(entry.run("koji-top-volume", main))

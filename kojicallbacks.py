@@ -1,0 +1,131 @@
+"""What Koji adds to toji's events: credentials out to the host, a client profile, addresses.
+
+moromi.yml names these functions; toji calls each with the container that the event is about
+(`nagoya.system.Member`). For a system S they write, in the home folder of whoever runs toji:
+
+    ~/.koji/config.d/nagoya-S.conf    the profile `nagoya-S` of the koji client
+    ~/.koji/nagoya/S/                 kojiadmin's credentials, the CA's certificate, koji.json
+"""
+
+import configparser
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+from nagoya.errors import LifecycleError
+from nagoya.system import Member
+
+PKI = "/etc/pki/koji"
+CA = "koji_ca_cert.crt"
+USER = "kojiadmin"
+CREDENTIALS = (CA, f"{USER}.pem", f"{USER}_browser_cert.p12")
+BROWSER_PASSWORD = "koji"
+"""Of the PKCS#12 file; some systems refuse to import one without a password."""
+
+_OURS = "# Written by toji for the system '{}'; `toji remove` takes it away again."
+
+
+def credentials_folder(system: str) -> Path:
+    """Where a system's credentials lie on the host."""
+    return Path.home() / ".koji" / "nagoya" / system
+
+
+def profile_name(system: str) -> str:
+    """The koji client's profile for a system, as in `koji -p nagoya-koji hello`."""
+    return f"nagoya-{system}"
+
+
+def profile_file(system: str) -> Path:
+    """The file that holds the profile, and nothing else."""
+    return Path.home() / ".koji" / "config.d" / f"{profile_name(system)}.conf"
+
+
+def extract_credentials(member: Member) -> None:
+    """Copy what a client needs out of the credentials volume, readable by its owner alone."""
+    folder = credentials_folder(member.system)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in CREDENTIALS:
+        _write(folder / name, member.read_file(f"{PKI}/{name}"))
+
+
+def cleanup_credentials(member: Member) -> None:
+    """Remove what `extract_credentials` and `update_config_profile` put on the host."""
+    shutil.rmtree(credentials_folder(member.system), ignore_errors=True)
+
+
+def show_network(member: Member) -> None:
+    """Tell the address that a container has on the system's own network."""
+    member.say(f"{member.name} is {member.state().address} on the network {member.system}")
+
+
+def show_kojiweb_url(member: Member) -> None:
+    """Tell where a browser finds kojiweb, and what to log in with."""
+    browser = credentials_folder(member.system) / f"{USER}_browser_cert.p12"
+    member.say(f"kojiweb: {urls(member)['web']}")
+    member.say(f"  to log in there: {browser} (password: {BROWSER_PASSWORD})")
+
+
+def update_config_profile(member: Member) -> None:
+    """Write the koji client's profile, and beside the credentials all of it as JSON.
+
+    Raises LifecycleError where a file of that name is not ours.
+    """
+    folder = credentials_folder(member.system)
+    where, name = urls(member), profile_name(member.system)
+    path = _own_profile(member.system)
+    profile = configparser.ConfigParser(interpolation=None)
+    profile[name] = {
+        "server": where["hub"],
+        "weburl": where["web"],
+        "topurl": where["files"],
+        "authtype": "ssl",
+        "cert": str(folder / f"{USER}.pem"),
+        "serverca": str(folder / CA),
+    }
+    text = io.StringIO(_OURS.format(member.system) + "\n")
+    text.seek(0, io.SEEK_END)
+    profile.write(text)
+    _write(path, text.getvalue().encode(), mode=0o644)
+    description = {
+        "system": member.system,
+        "profile": name,
+        "urls": where,
+        "ca": str(folder / CA),
+        "user": USER,
+        "certificate": str(folder / f"{USER}.pem"),
+        "browser_certificate": str(folder / f"{USER}_browser_cert.p12"),
+        "browser_password": BROWSER_PASSWORD,
+    }
+    _write(folder / "koji.json", json.dumps(description, indent=2).encode() + b"\n")
+    member.say(f"koji client: koji -p {name} hello")
+
+
+def remove_config_profile(member: Member) -> None:
+    """Remove the profile that `update_config_profile` wrote; another's stays."""
+    _own_profile(member.system).unlink(missing_ok=True)
+
+
+def urls(member: Member) -> dict[str, str]:
+    """Where the host reaches the hub (`hub`), kojiweb (`web`) and Koji's files (`files`)."""
+    root = f"https://127.0.0.1:{member.state().ports[443]}"
+    return {"hub": f"{root}/kojihub", "web": f"{root}/koji", "files": f"{root}/kojifiles"}
+
+
+def _own_profile(system: str) -> Path:
+    path = profile_file(system)
+    if path.exists() and not path.read_text().startswith(_OURS.format(system)):
+        raise LifecycleError(
+            f"{path} was not written by toji", "move it away, or choose another --system"
+        )
+    return path
+
+
+def _write(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write a file whole or not at all, never readable by more than `mode` allows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        file.write(content)
+    fresh.replace(path)

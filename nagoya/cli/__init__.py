@@ -1,0 +1,1 @@
+"""The two command lines, moromi and toji."""

@@ -1,0 +1,79 @@
+"""What the two command lines share: their options, and how a wrong call ends."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nagoya import declaration
+from nagoya.declaration import Declaration
+from nagoya.engine import Engine, connect
+from nagoya.errors import reported
+from nagoya.progress import Board
+
+USAGE = 64
+"""Exit status of a call that is wrong in itself, as in sysexits.h; 2 is a fault of ours."""
+
+
+@dataclass
+class Settings:
+    """The shared options, and what follows from them once somebody asks."""
+
+    config: Path | None = None
+    system: str = "koji"
+    quiet: bool = False
+    verbose: bool = False
+
+    @cached_property
+    def declaration(self) -> Declaration:
+        return declaration.read(declaration.locate(self.config))
+
+    @cached_property
+    def engine(self) -> Engine:
+        return connect()
+
+    def board(self) -> Board:
+        return Board(quiet=self.quiet, verbose=self.verbose)
+
+
+def shared(name: str, *flags: str, **attributes: Any) -> Callable[[Any], Any]:
+    """An option that may stand before or after the name of a command."""
+
+    def keep(context: click.Context, _: click.Parameter, value: Any) -> None:
+        settings = context.ensure_object(Settings)
+        if value not in (None, False):
+            setattr(settings, name, value)
+
+    return click.option(*flags, expose_value=False, callback=keep, **attributes)
+
+
+config_option = shared(
+    "config", "-c", "--config", metavar="FILE", type=click.Path(path_type=Path),
+    help="The declaration to use.  [default: moromi.yml here, else the project's own]",
+)  # fmt: skip
+quiet_option = shared("quiet", "-q", "--quiet", is_flag=True, help="Show no progress.")
+verbose_option = shared(
+    "verbose", "-v", "--verbose", is_flag=True, help="Show what the work itself prints."
+)
+system_option = shared(
+    "system", "--system", metavar="NAME", envvar="NAGOYA_SYSTEM",
+    help="Which of the systems that live side by side.  [default: koji]",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def run(program: str, group: click.Group) -> None:
+    """Run a command line to its end; errors become a message and an exit status."""
+    with reported(program):
+        try:
+            status = group.main(prog_name=program, standalone_mode=False)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(USAGE)
+        except click.Abort:
+            raise KeyboardInterrupt from None
+        sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,207 @@
+"""toji: runs systems of containers, as moromi.yml declares them."""
+
+import json
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from nagoya import __version__, readiness
+from nagoya.cli.common import (
+    Settings,
+    config_option,
+    json_option,
+    quiet_option,
+    run,
+    system_option,
+)
+from nagoya.engine import containers
+from nagoya.errors import LifecycleError
+from nagoya.schedule import Interrupted
+from nagoya.system import System, found
+
+WAIT_SECONDS = 180.0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@config_option
+@system_option
+@quiet_option
+@click.version_option(__version__)
+def cli() -> None:
+    """Run Koji: a hub, its database, any number of builders.
+
+    \b
+      toji init                   make and start the system 'koji'
+      toji wait                   until hub and builders do what they are for
+      koji -p nagoya-koji hello   the profile that toji wrote
+      toji remove                 take everything away again
+
+    Systems live side by side, each with its own network, ports, profile and credentials:
+
+    \b
+      toji init --system second
+    """
+
+
+def _command(function: Callable[..., None]) -> click.Command:
+    """A command of toji; the shared options may stand behind it too."""
+    for option in (config_option, system_option, quiet_option):
+        function = option(function)
+    return cli.command()(click.pass_obj(function))
+
+
+def _system(settings: Settings, verb: Callable[[System], None]) -> None:
+    with settings.board() as board:
+        try:
+            verb(System(settings.engine, settings.declaration, settings.system, board))
+        except Interrupted as interrupted:
+            raise LifecycleError(
+                f"interrupted; what was under way: {', '.join(interrupted.running) or 'nothing'}",
+                f"go on with the same command, or `toji remove --system {settings.system}`",
+                exit_code=130,
+            ) from None
+
+
+@_command
+def init(settings: Settings) -> None:
+    """Make and start what is declared; what runs already is left alone.
+
+    It returns once everything is started, which is before everything is ready: see `toji wait`.
+    """
+    _system(settings, System.init)
+
+
+@_command
+def start(settings: Settings) -> None:
+    """Start a system that was stopped; its data is as it was."""
+    _system(settings, System.start)
+
+
+@_command
+def stop(settings: Settings) -> None:
+    """Stop a system and keep its data. Builders end first, the database last."""
+    _system(settings, System.stop)
+
+
+@_command
+def remove(settings: Settings) -> None:
+    """Remove a system with all its data: containers, volumes, network, profile."""
+    _system(settings, System.remove)
+
+
+@click.option(
+    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0), default=WAIT_SECONDS,
+    show_default=True, help="When to give up.",
+)  # fmt: skip
+@_command
+def wait(settings: Settings, timeout: float) -> None:
+    """Wait until every container is ready, by its own health check.
+
+    Ends with status 8 and the reason, with each one's last log lines, if one ended or time ran out.
+    """
+    needs = {name: one.needs for name, one in settings.declaration.containers.items()}
+    with settings.board() as board:
+        readiness.wait(settings.engine, settings.system, needs, timeout, board)
+
+
+@json_option
+@_command
+def status(settings: Settings, as_json: bool) -> None:
+    """Show the containers: state, health, address, published ports."""
+    present = found(settings.engine, settings.system)
+    states = [containers.state(handle, reload=False) for handle in present.values()]
+    place = {name: index for index, name in enumerate(settings.declaration.containers)}
+    states.sort(key=lambda state: (place.get(state.declared, len(place)), state.name))
+    if as_json:
+        rows = [
+            {
+                "name": state.name,
+                "container": state.container,
+                "image": state.image,
+                "state": state.status,
+                "health": state.health,
+                "exit_code": None if state.running else state.exit_code,
+                "address": state.address,
+                "ports": {str(port): host for port, host in state.ports.items()},
+            }
+            for state in states
+        ]
+        print(json.dumps({"system": settings.system, "containers": rows}, indent=2))
+        return
+    table = Table("container", "image", "state", "health", "address", "published", box=None)
+    for state in states:
+        ended = f" ({state.exit_code})" if state.status == "exited" else ""
+        table.add_row(
+            state.name,
+            state.image,
+            state.status + ended,
+            state.health or "",
+            state.address or "",
+            " ".join(f"{containers.HOST}:{host}->{port}" for port, host in state.ports.items()),
+        )
+    Console().print(table)
+
+
+@click.argument("names", nargs=-1, metavar="[CONTAINER]...")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the containers end.")
+@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
+@_command
+def logs(settings: Settings, names: tuple[str, ...], follow: bool, tail: int | None) -> None:
+    """Show what the containers printed; of all where none is named."""
+    present = found(settings.engine, settings.system)
+    chosen = {name: _one(settings, name) for name in names} or present
+    width = max(map(len, chosen)) if len(chosen) > 1 else 0
+
+    def show(name: str, handle: containers.Handle) -> None:
+        for line in containers.log(handle, follow=follow, tail="all" if tail is None else tail):
+            print(f"{name:{width}} | {line}" if width else line, flush=True)
+
+    if not follow:
+        for name, handle in chosen.items():
+            show(name, handle)
+        return
+    followers = [threading.Thread(target=show, args=item, daemon=True) for item in chosen.items()]
+    for follower in followers:
+        follower.start()
+    for follower in followers:
+        follower.join()
+
+
+@cli.command(name="exec", context_settings={"allow_interspersed_args": False})
+@config_option
+@system_option
+@click.argument("name", metavar="CONTAINER")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
+    """Run a command in a container, with this terminal: `toji exec koji bash`."""
+    if shutil.which("docker") is None:
+        raise LifecycleError(
+            "the docker client is not installed, which lends a command this terminal",
+            "apt-get install docker.io",
+        )
+    handle = _one(settings, name)
+    flags = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
+    os.environ["DOCKER_HOST"] = settings.engine.address
+    os.execvp("docker", ["docker", "exec", *flags, str(handle.name), *command])
+
+
+def _one(settings: Settings, name: str) -> containers.Handle:
+    present = found(settings.engine, settings.system)
+    if name not in present:
+        raise LifecycleError(
+            f"the system '{settings.system}' has no container '{name}'",
+            f"it has {', '.join(sorted(present))}",
+        )
+    return present[name]
+
+
+def main() -> None:
+    """The program `toji`."""
+    run("toji", cli)

@@ -1,0 +1,92 @@
+"""Waiting until a system does what it is for, and saying why where it does not.
+
+The question asked is the image's own HEALTHCHECK, run in the container at once and again: the
+engine asks it too, but in intervals of many seconds, and Podman without systemd never does.
+"""
+
+import time
+from dataclasses import dataclass
+
+from nagoya.engine import Engine, containers
+from nagoya.engine.containers import Handle, State
+from nagoya.errors import NotReady
+from nagoya.plan import Needs
+from nagoya.progress import Board
+from nagoya.system import found
+
+PAUSE = 0.2
+"""Seconds between two rounds; every question costs the container a new process."""
+_LOG_LINES = 15
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether a container is ready, and what it says of itself; `final` if that will not change."""
+
+    ready: bool
+    text: str
+    final: bool = False
+
+
+def ask(handle: Handle) -> Answer:
+    """Ask one container now."""
+    state = containers.state(handle)
+    if state.completed:
+        return Answer(True, "done")
+    if not state.running:
+        return Answer(False, _ending(state), final=state.status in ("exited", "dead"))
+    test = containers.health_test(handle)
+    if test is None:
+        return Answer(True, "running")
+    status, output = containers.execute(handle, test)
+    lines = output.strip().splitlines()
+    return Answer(status == 0, lines[-1] if lines else f"health check ended with {status}")
+
+
+def wait(engine: Engine, system: str, needs: Needs, seconds: float, board: Board) -> None:
+    """Wait until every container of a system is ready; those are asked first that others need.
+
+    Raises NotReady at the deadline, or as soon as a container has ended badly: with the state, the
+    last answer and the last log lines of each that is not ready.
+    """
+    open_ = found(engine, system)
+    deadline = time.monotonic() + seconds
+    while True:
+        answers = {}
+        for name, handle in list(open_.items()):
+            waiting_for = [other for other in needs.get(name, ()) if other in open_]
+            if waiting_for:
+                answers[name] = Answer(False, f"needs {', '.join(waiting_for)} first")
+                continue
+            answers[name] = ask(handle)
+            board.update(name, "done" if answers[name].ready else "working", answers[name].text)
+            if answers[name].ready:
+                del open_[name]
+        if not open_:
+            return
+        if any(answer.final for answer in answers.values()):
+            raise NotReady(_why("a container has ended", open_, answers))
+        if time.monotonic() >= deadline:
+            raise NotReady(
+                _why(f"not ready after {seconds:.0f} s", open_, answers),
+                f"give it longer with --timeout, or look at `toji --system {system} logs`",
+            )
+        time.sleep(PAUSE)
+
+
+def _why(ended: str, open_: dict[str, Handle], answers: dict[str, Answer]) -> str:
+    parts = [ended]
+    for name, handle in open_.items():
+        state = containers.state(handle)
+        health = f", {state.health}" if state.health else ""
+        parts.append(f"  {name} ({state.status}{health}): {answers[name].text}")
+        parts.extend(f"    {line}" for line in containers.last_lines(handle, _LOG_LINES))
+    return "\n".join(parts)
+
+
+def _ending(state: State) -> str:
+    if state.out_of_memory:
+        return "killed: out of memory"
+    if state.status == "exited":
+        return f"ended with status {state.exit_code}"
+    return state.status

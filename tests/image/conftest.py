@@ -1,0 +1,78 @@
+"""What the tests of the images share: the engine, containers that are always removed, and the
+credentials of one instance. The images have been built before (`make test` does)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from tests.image.tracked import Containers, outcome, read_tree
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """The engine that DOCKER_HOST names."""
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def containers(engine: docker.DockerClient) -> Iterator[Containers]:
+    """Containers for one test."""
+    tracked = Containers(engine)
+    yield tracked
+    tracked.remove_all()
+
+
+@pytest.fixture(scope="module")
+def module_containers(engine: docker.DockerClient) -> Iterator[Containers]:
+    """Containers for all tests of a module."""
+    tracked = Containers(engine)
+    yield tracked
+    tracked.remove_all()
+
+
+@pytest.fixture(scope="session")
+def session_containers(engine: docker.DockerClient) -> Iterator[Containers]:
+    """Containers for the whole run."""
+    tracked = Containers(engine)
+    yield tracked
+    tracked.remove_all()
+
+
+@pytest.fixture(scope="session")
+def kojicreds(session_containers: Containers) -> Container:
+    """A credentials container that has done its work; for `volumes_from`, by its name."""
+    container = session_containers.start("koji-credentials-volume")
+    assert outcome(container)[0] == 0, container.logs().decode()
+    return container
+
+
+@pytest.fixture(scope="session")
+def credentials(kojicreds: Container, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of `kojicreds` on this machine, with their modes."""
+    folder = tmp_path_factory.mktemp("credentials")
+    for name, (member, content) in read_tree(kojicreds, "/etc/pki/koji").items():
+        if member.isdir():
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
+        else:
+            (folder / name).write_bytes(content)
+            (folder / name).chmod(member.mode)
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function,
+) -> Iterator[None]:
+    """Show the containers' logs with a test that failed, before they are removed."""
+    report = yield
+    if report.failed:
+        for tracked in item.funcargs.values():
+            if isinstance(tracked, Containers):
+                for name, log in tracked.logs():
+                    report.sections.append((f"log of {name}", log))
+    return report

@@ -1,0 +1,234 @@
+"""koji-database by itself: who gets in, how it ends, and what it keeps."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from docker.models.containers import Container
+from psycopg2.extensions import connection as Connection
+
+from tests.image.tracked import Containers, address, health, outcome, wait_ready, wait_until
+from util import certificates
+
+IMAGE = "koji-database"
+
+
+@pytest.fixture(scope="module")
+def database(module_containers: Containers, kojicreds: Container) -> Container:
+    """A database that no test stops."""
+    return started(module_containers, kojicreds)
+
+
+@pytest.fixture
+def mortal_database(containers: Containers, kojicreds: Container) -> Container:
+    """A database that a test may stop."""
+    return started(containers, kojicreds)
+
+
+def started(containers: Containers, kojicreds: Container, *options: str) -> Container:
+    container = containers.start(
+        IMAGE,
+        *options,
+        volumes_from=[f"{kojicreds.name}:ro"],
+        ports={"5432/tcp": ("127.0.0.1", None)},
+    )
+    wait_ready(container)
+    return container
+
+
+def connect(container: Container, credentials: Path, name: str, **changes: Any) -> Connection:
+    """Connect as the hub does, with the certificate of `name`."""
+    host, port = address(container, 5432)
+    parameters = {
+        "host": "localhost",
+        "hostaddr": host,
+        "port": port,
+        "dbname": "koji",
+        "user": "koji",
+        "sslmode": "verify-full",
+        "sslrootcert": str(credentials / "koji_ca_cert.crt"),
+        "sslcert": str(credentials / f"certs/{name}.crt"),
+        "sslkey": str(credentials / f"private/{name}.key"),
+        "connect_timeout": 10,
+    }
+    return psycopg2.connect(**{**parameters, **changes})
+
+
+@pytest.fixture
+def hub(database: Container, credentials: Path) -> Iterator[Connection]:
+    """The hub's connection."""
+    connection = connect(database, credentials, "kojihub")
+    yield connection
+    connection.close()
+
+
+def ask(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def test_the_hub_gets_in_over_tls_and_owns_the_schema(hub: Connection) -> None:
+    assert ask(
+        hub, "SELECT current_user, ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    ) == [("koji", True, "TLSv1.3")]
+    strangers = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+    assert ask(hub, f"{strangers} AND relowner <> 'koji'::regrole") == []
+    hub.rollback()
+
+
+def test_has_kojis_first_users(hub: Connection) -> None:
+    assert ask(
+        hub,
+        "SELECT users.name, status, usertype, permissions.name FROM users"
+        " JOIN user_perms ON user_id = users.id AND active"
+        " JOIN permissions ON permissions.id = perm_id ORDER BY users.id",
+    ) == [("kojiadmin", 0, 0, "admin"), ("kojira", 0, 0, "repo")]
+    assert ask(hub, "SELECT name FROM users WHERE password IS NOT NULL") == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("fsync", "on"),
+        ("full_page_writes", "on"),
+        ("synchronous_commit", "on"),
+        ("data_checksums", "on"),
+        ("server_encoding", "UTF8"),
+        ("jit", "off"),
+    ],
+)
+def test_settings(hub: Connection, setting: str, value: str) -> None:
+    assert ask(hub, f"SHOW {setting}") == [(value,)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param(
+            {"sslcert": "/nowhere", "sslkey": "/nowhere"}, "certificate", id="no certificate"
+        ),
+        pytest.param({"sslmode": "disable"}, "no encryption", id="no TLS"),
+        pytest.param({"user": "postgres"}, "no pg_hba.conf entry", id="the superuser"),
+        pytest.param({"dbname": "postgres"}, "no pg_hba.conf entry", id="another database"),
+        pytest.param({"host": "elsewhere"}, "does not match host name", id="another name"),
+    ],
+)
+def test_refuses_the_hub_when(
+    database: Container, credentials: Path, changes: dict[str, str], message: str
+) -> None:
+    with pytest.raises(psycopg2.OperationalError, match=message):
+        connect(database, credentials, "kojihub", **changes)
+
+
+@pytest.mark.parametrize("name", ["kojiadmin", "kojira", "kojiweb"])
+def test_refuses_the_other_clients(database: Container, credentials: Path, name: str) -> None:
+    with pytest.raises(psycopg2.OperationalError, match="certificate authentication failed"):
+        connect(database, credentials, name)
+
+
+def test_refuses_another_authority(database: Container, credentials: Path, tmp_path: Path) -> None:
+    certificates.Authority.create(tmp_path).issue("kojihub", client=True)
+    ours = str(credentials / "koji_ca_cert.crt")
+    with pytest.raises(psycopg2.OperationalError, match=r"unknown ca|closed|eof"):
+        connect(database, tmp_path, "kojihub", sslrootcert=ours)
+
+
+def test_the_engine_finds_it_healthy(database: Container) -> None:
+    def status() -> bool:
+        database.reload()
+        return bool(database.attrs["State"]["Health"]["Status"] == "healthy")
+
+    wait_until(status, 40, "healthy")
+
+
+def test_postgres_is_pid_1_and_not_root(database: Container) -> None:
+    _, command = database.exec_run(["cat", "/proc/1/cmdline"])
+    assert command.split(b"\0")[0].endswith(b"/bin/postgres")
+    assert database.exec_run(["stat", "-c", "%U", "/proc/1"]).output == b"postgres\n"
+
+
+def test_shows_no_secret(database: Container, credentials: Path) -> None:
+    database.reload()
+    key = (credentials / "private/kojidatabase.key").read_text().splitlines()[1]
+    assert key not in str(database.attrs)
+    assert "KEY" not in str(database.attrs["Config"]["Env"])
+    assert key.encode() not in database.exec_run(["sh", "-c", "cat /proc/*/cmdline"]).output
+    # Its key is in memory alone, so that a commit of the container leaves it out.
+    search = f"grep -rl {key} /dev/shm /run /var /etc/postgresql /usr/lib/nagoya"
+    assert database.exec_run(search).output == b"/dev/shm/koji-database/server.key\n"
+    assert database.exec_run(
+        ["stat", "-c", "%a %U", "/dev/shm/koji-database/server.key"]
+    ).output == (b"400 postgres\n")
+
+
+def test_takes_options_of_postgresql(
+    containers: Containers, kojicreds: Container, credentials: Path
+) -> None:
+    container = started(containers, kojicreds, "-c", "max_connections=17")
+    connection = connect(container, credentials, "kojihub")
+    assert ask(connection, "SHOW max_connections") == [("17",)]
+    connection.close()
+
+
+def test_says_what_it_needs_when_there_are_no_credentials(containers: Containers) -> None:
+    status, output = containers.finish(IMAGE)
+    assert status == 1
+    assert output == (
+        "koji-database: there are no credentials at /etc/pki/koji\n"
+        "  hint: run koji-credentials-volume first, and then this image with "
+        "`--volumes-from kojicreds:ro`\n"
+    )
+
+
+def test_stops_cleanly_with_clients_connected_and_keeps_the_data(
+    mortal_database: Container, credentials: Path
+) -> None:
+    writer, idler = (connect(mortal_database, credentials, "kojihub") for _ in range(2))
+    ask(writer, "INSERT INTO tag (name) VALUES ('kept')")
+    writer.commit()
+    ask(writer, "INSERT INTO tag (name) VALUES ('lost')")
+    ask(idler, "SELECT pg_backend_pid()")
+
+    mortal_database.stop(timeout=2)
+    mortal_database.reload()
+    assert mortal_database.attrs["State"]["ExitCode"] == 0
+    assert "database system is shut down" in mortal_database.logs().decode()
+    writer.close()
+    idler.close()
+
+    mortal_database.start()
+    wait_ready(mortal_database)
+    again = connect(mortal_database, credentials, "kojihub")
+    assert ask(again, "SELECT name FROM tag") == [("kept",)]
+    again.close()
+
+
+def test_recovers_from_a_kill_and_is_not_ready_before(
+    mortal_database: Container, credentials: Path
+) -> None:
+    writer = connect(mortal_database, credentials, "kojihub")
+    # Enough to write that the recovery can be watched.
+    ask(writer, "CREATE TABLE bulk AS SELECT generate_series(1, 1000000) AS number")
+    ask(writer, "INSERT INTO tag (name) VALUES ('kept')")
+    writer.commit()
+    mortal_database.kill("SIGKILL")
+    assert outcome(mortal_database)[0] == 137
+    writer.close()
+
+    mortal_database.start()
+    ready, line = health(mortal_database)
+    lines = [line]
+    while not ready:
+        ready, line = health(mortal_database)
+        lines.append(line)
+        assert len(lines) < 500, lines
+    # The first "ready" is the moment from which the hub gets in and finds everything.
+    again = connect(mortal_database, credentials, "kojihub")
+    assert ask(again, "SELECT name FROM tag") == [("kept",)]
+    assert ask(again, "SELECT count(*) FROM bulk") == [(1000000,)]
+    again.close()
+    assert len(lines) > 1
+    assert all(said.startswith("not ready: ") for said in lines[:-1])

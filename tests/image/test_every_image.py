@@ -1,0 +1,55 @@
+"""What holds for each image, whatever it does."""
+
+import json
+
+import docker
+import pytest
+
+from tests.image.tracked import Containers
+
+IMAGES = [
+    "koji-credentials-volume",
+    "koji-top-volume",
+    "koji-database",
+    "koji-hub",
+    "koji-builder",
+]
+
+
+@pytest.fixture(params=IMAGES)
+def image(request: pytest.FixtureRequest) -> str:
+    """Each image in turn, by its name."""
+    return str(request.param)
+
+
+def test_declares_how_it_is_asked_and_ended(engine: docker.DockerClient, image: str) -> None:
+    config = engine.images.get(image).attrs["Config"]
+    assert config["Healthcheck"]["Test"] == ["CMD", "python3", "/usr/lib/nagoya/health.py"]
+    assert config["StopSignal"].startswith("SIG")
+    assert config["Entrypoint"] == ["python3", "/usr/lib/nagoya/entrypoint.py"]
+
+
+def test_runs_another_command_and_initialises_nothing(containers: Containers, image: str) -> None:
+    status, output = containers.finish(image, "sh", "-c", "echo passed through; exit 7")
+    assert (status, output) == (7, "passed through\n")
+
+
+def test_refuses_a_command_that_it_does_not_have(containers: Containers, image: str) -> None:
+    status, output = containers.finish(image, "no-such-command")
+    assert status == 1
+    assert output.startswith(f"{image}: cannot run no-such-command: No such file or directory\n")
+    assert "\n  hint: " in output
+
+
+def test_has_no_secret_in_its_record(engine: docker.DockerClient, image: str) -> None:
+    found = engine.images.get(image)
+    record = json.dumps([found.attrs, found.history()]).lower()
+    for word in ("private key", "password", "secret"):
+        assert word not in record
+
+
+def test_has_no_key_in_its_layers(containers: Containers, image: str) -> None:
+    places = "etc home opt root run srv tmp usr var mnt"
+    search = f"cd / && grep -rlI -e '-BEGIN [A-Z ]*PRIVATE KEY-' {places}"
+    status, output = containers.finish(image, "sh", "-c", search)
+    assert (status, output) == (1, "")

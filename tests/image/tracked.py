@@ -1,0 +1,107 @@
+"""Containers that a test can leave behind without a thought, and questions put to them."""
+
+import io
+import tarfile
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import docker
+import docker.errors
+from docker.models.containers import Container
+
+HEALTH = ["python3", "/usr/lib/nagoya/health.py"]
+
+Answer = TypeVar("Answer")
+
+
+def wait_until(question: Callable[[], Answer], seconds: float = 30, what: str = "") -> Answer:
+    """Ask until the answer is true, and return it; fail with the last answer at the deadline."""
+    deadline = time.monotonic() + seconds
+    while not (answer := question()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what or question} ({answer!r})")
+        time.sleep(0.1)
+    return answer
+
+
+class Containers:
+    """Runs containers under names of their own and removes them all, volumes included."""
+
+    def __init__(self, engine: docker.DockerClient) -> None:
+        self._engine = engine
+        self._all: list[Container] = []
+
+    def create(self, image: str, *command: str, **options: Any) -> Container:
+        """A container that was not started yet. `options` are those of the Docker SDK."""
+        name = f"nagoya-test-{image}-{uuid.uuid4().hex[:8]}"
+        options = {"name": name, "labels": {"nagoya.test": "image"}, **options}
+        container = self._engine.containers.create(image, list(command) or None, **options)
+        self._all.append(container)
+        return container
+
+    def start(self, image: str, *command: str, **options: Any) -> Container:
+        """A container in the background, just started."""
+        container = self.create(image, *command, **options)
+        container.start()
+        return container
+
+    def finish(self, image: str, *command: str, **options: Any) -> tuple[int, str]:
+        """Run a container to its end; its exit status, and what it wrote to stdout and stderr."""
+        return outcome(self.start(image, *command, **options))
+
+    def logs(self) -> list[tuple[str, str]]:
+        """The name and the last lines of each container."""
+        return [(str(one.name), one.logs(tail=60).decode(errors="replace")) for one in self._all]
+
+    def remove_all(self) -> None:
+        """Remove them in the order opposite to their making."""
+        while self._all:
+            self._all.pop().remove(force=True, v=True)
+
+
+def outcome(container: Container) -> tuple[int, str]:
+    """Wait for a started container to end; its exit status and all it wrote."""
+    status = int(container.wait(timeout=60)["StatusCode"])
+    return status, container.logs().decode()
+
+
+def health(container: Container) -> tuple[bool, str]:
+    """Whether the image's own question is answered with yes, and its line."""
+    status, output = container.exec_run(HEALTH)
+    return status == 0, output.decode().strip()
+
+
+def wait_ready(container: Container, seconds: float = 60) -> None:
+    """Wait for the image's own question to be answered with yes."""
+    wait_until(lambda: _ready(container), seconds, f"{container.name} is ready")
+
+
+def _ready(container: Container) -> bool:
+    try:
+        return health(container)[0]
+    except docker.errors.APIError:
+        container.reload()
+        if container.status == "exited":
+            raise AssertionError(f"{container.name} has ended: {container.logs()!r}") from None
+        return False
+
+
+def address(container: Container, port: int) -> tuple[str, int]:
+    """Where on this machine a published TCP port is; the engine chooses anew at each start."""
+    container.reload()
+    bound = container.ports[f"{port}/tcp"][0]
+    return str(bound["HostIp"]), int(bound["HostPort"])
+
+
+def read_tree(container: Container, path: str) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
+    """All files and folders below `path`, running or not, by their names relative to it."""
+    chunks, _ = container.get_archive(path)
+    tree = {}
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        for member in archive:
+            file = archive.extractfile(member) if member.isfile() else None
+            _, _, name = member.name.partition("/")
+            tree[name] = (member, file.read() if file else b"")
+    return tree

@@ -1,0 +1,149 @@
+"""A whole Koji for the tests: started by toji as a user would, talked to by the real client."""
+
+import json
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import koji
+import pytest
+
+ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
+PROGRAMS = Path(sys.executable).parent
+"""Where the virtual environment has moromi, toji and the koji client."""
+
+
+@dataclass
+class Run:
+    """How a program ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Koji:
+    """A system that toji keeps, and a user's home folder that belongs to it."""
+
+    system: str
+    home: Path
+    config: Path | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *command: str, check: bool = True) -> Run:
+        """Run a program as that user; unless told, it has to end well."""
+        ended = subprocess.run(
+            command,
+            env={
+                **os.environ,
+                "HOME": str(self.home),
+                "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
+                **self.environment,
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        run = Run(ended.returncode, ended.stdout, ended.stderr)
+        if check and run.status:
+            pytest.fail(f"status {run.status}: {shlex.join(command)}\n{run.stdout}\n{run.stderr}")
+        return run
+
+    def toji(self, *arguments: str, check: bool = True) -> Run:
+        config = ["-c", str(self.config)] if self.config else []
+        return self.run("toji", "--system", self.system, *config, *arguments, check=check)
+
+    def client(self, *arguments: str, check: bool = True) -> Run:
+        """The koji command, through the profile that toji wrote."""
+        return self.run("koji", "-p", f"nagoya-{self.system}", *arguments, check=check)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What toji wrote beside the credentials."""
+        path = self.home / ".koji" / "nagoya" / self.system / "koji.json"
+        return dict(json.loads(path.read_text()))
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """The containers by name, as `toji status --json` tells them."""
+        told = json.loads(self.toji("status", "--json").stdout)
+        return {container["name"]: container for container in told["containers"]}
+
+    def session(
+        self, *, login: bool = True, certificate: Path | None = None, ca: Path | None = None
+    ) -> koji.ClientSession:
+        """A session of Koji's own client library; kojiadmin's unless another is given."""
+        told = self.description
+        session = koji.ClientSession(
+            told["urls"]["hub"], opts={"serverca": str(ca or told["ca"]), "max_retries": 1}
+        )
+        if login:
+            session.ssl_login(cert=str(certificate or told["certificate"]), serverca=told["ca"])
+        return session
+
+
+def wait_until(question: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    """Ask until the answer is true; it is returned. Fails the test at the deadline."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = question()
+        if answer:
+            return answer
+        time.sleep(0.2)
+    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Koji]]:
+    """Start a system of its own and wait until it is ready; removed when the session ends.
+
+    Where anything fails, its logs stay in artifacts/ under the system's name.
+    """
+    started: list[Koji] = []
+
+    def begin(name: str = "test", *, config: Path | None = None, wait: bool = True) -> Koji:
+        one = Koji(f"{name}-{secrets.token_hex(3)}", tmp_path_factory.mktemp(name), config)
+        started.append(one)
+        one.toji("init")
+        if wait:
+            one.toji("wait")
+        return one
+
+    yield begin
+    for one in started:
+        ARTIFACTS.mkdir(exist_ok=True)
+        (ARTIFACTS / f"{one.system}.log").write_text(one.toji("logs", check=False).stdout)
+        one.toji("remove", check=False)
+
+
+@pytest.fixture(scope="session")
+def running(start: Callable[..., Koji]) -> Koji:
+    """The Koji that most tests share; they leave it running, and mind that others use it too."""
+    return start()
+
+
+def declaration_with(
+    checkout: Path, folder: Path, change: Callable[[dict[str, Any]], None]
+) -> Path:
+    """A moromi.yml of a test's own: the project's, changed, beside the project's folders."""
+    import yaml
+
+    raw = yaml.safe_load((checkout / "moromi.yml").read_text())
+    change(raw)
+    for name in [*raw["images"], "kojicallbacks.py"]:
+        (folder / name).symlink_to(checkout / name)
+    path = folder / "moromi.yml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+__all__: Sequence[str] = ("Koji", "Mapping", "Run", "declaration_with", "wait_until")

@@ -1,0 +1,201 @@
+"""What toji makes, keeps, and takes away again."""
+
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+import docker
+import pytest
+from tests.toji.conftest import Toji
+
+from nagoya.declaration import EVENTS
+
+ONCE = {"detach": False, "run_once": True, "command": ["true"]}
+
+
+def test_a_system_comes_up_in_order_and_goes_again(toji: Toji, client: docker.DockerClient) -> None:
+    toji.declare(data=ONCE, server={"volumes_from": ["data:ro"]}, client={"links": ["server"]})
+    toji("init")
+    assert toji.states() == {"data": "exited", "server": "running", "client": "running"}
+    started = {
+        name: client.containers.get(f"{toji.system}-{name}").attrs["State"]["StartedAt"]
+        for name in ("data", "server", "client")
+    }
+    assert started["data"] < started["server"] < started["client"]
+    toji("remove")
+    assert toji("status", status=7).stderr.startswith("toji: there is no system called")
+    assert not client.networks.list(names=[f"^{toji.system}$"])
+
+
+def test_removing_leaves_no_volume(toji: Toji, client: docker.DockerClient) -> None:
+    toji.declare(data=ONCE, server={"volumes_from": ["data"]})
+    toji("init")
+    mounts = client.containers.get(f"{toji.system}-server").attrs["Mounts"]
+    assert len(mounts) == 1
+    toji("remove")
+    assert mounts[0]["Name"] not in [volume.name for volume in client.volumes.list()]
+
+
+def test_init_twice_is_harmless(toji: Toji, client: docker.DockerClient) -> None:
+    toji.declare(data=ONCE, server={"volumes_from": ["data"]})
+    toji("init")
+    first = client.containers.get(f"{toji.system}-server").id
+    toji("init")
+    assert client.containers.get(f"{toji.system}-server").id == first
+
+
+def test_two_inits_at_once_make_one_system(toji: Toji, client: docker.DockerClient) -> None:
+    toji.declare(data=ONCE, server={"volumes_from": ["data"]}, client={"links": ["server"]})
+    both = [toji.start("init"), toji.start("init")]
+    ended = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], ended
+    assert toji.states() == {"data": "exited", "server": "running", "client": "running"}
+    assert len(client.networks.list(names=[f"^{toji.system}$"])) == 1
+
+
+def test_names_on_the_network_and_modes_of_volumes(toji: Toji, client: docker.DockerClient) -> None:
+    toji.declare(
+        data=ONCE,
+        writer={"volumes_from": ["data:rw"]},
+        reader={"volumes_from": ["data:ro"], "links": ["writer"]},
+    )
+    toji("init")
+    writer, reader = (client.containers.get(f"{toji.system}-{n}") for n in ("writer", "reader"))
+    assert writer.exec_run("touch /data/file").exit_code == 0
+    assert reader.exec_run("test -e /data/file").exit_code == 0
+    assert reader.exec_run("touch /data/another").exit_code != 0
+    assert reader.exec_run("getent hosts writer").exit_code == 0
+    assert reader.exec_run("hostname").output.strip() == b"reader"
+
+
+def test_stop_and_start_keep_the_data_and_the_ports(
+    toji: Toji, client: docker.DockerClient
+) -> None:
+    toji.declare(server={"ports": [80]})
+    toji("init")
+    server = client.containers.get(f"{toji.system}-server")
+    server.exec_run("touch /kept /data/kept")
+    before = server.attrs["HostConfig"]["PortBindings"]
+    toji("stop")
+    assert toji.states() == {"server": "exited"}
+    assert server.logs().splitlines()[-1] == b"down"
+    toji("stop")
+    toji("start")
+    server.reload()
+    assert server.exec_run("test -e /kept -a -e /data/kept").exit_code == 0
+    assert server.attrs["HostConfig"]["PortBindings"] == before
+
+
+def test_ports_are_published_on_this_machine_alone(toji: Toji, client: docker.DockerClient) -> None:
+    toji.declare(server={"ports": [80, 443]})
+    toji("init")
+    bindings = client.containers.get(f"{toji.system}-server").attrs["HostConfig"]["PortBindings"]
+    assert {binding[0]["HostIp"] for binding in bindings.values()} == {"127.0.0.1"}
+    shown = toji("status").stdout
+    assert all(f"127.0.0.1:{binding[0]['HostPort']}" in shown for binding in bindings.values())
+
+
+def test_a_port_that_is_taken_is_told(toji: Toji) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        toji.declare(server={"ports": [f"{port}:80"]})
+        error = toji("init", status=7).stderr
+    assert "address already in use" in error or "already allocated" in error
+    toji("init")
+    assert toji.states() == {"server": "running"}
+
+
+def test_a_run_once_container_does_not_run_again(toji: Toji, client: docker.DockerClient) -> None:
+    toji.declare(data=ONCE)
+    toji("init")
+    started = client.containers.get(f"{toji.system}-data").attrs["State"]["StartedAt"]
+    toji("stop")
+    toji("start")
+    assert client.containers.get(f"{toji.system}-data").attrs["State"]["StartedAt"] == started
+
+
+def test_one_that_fails_is_told_and_what_needs_it_is_skipped(toji: Toji) -> None:
+    broken = {**ONCE, "command": ["sh", "-c", "echo the disk is on fire; exit 3"]}
+    toji.declare(data=broken, server={"links": ["data"]}, other={})
+    error = toji("init", status=7).stderr
+    assert "data: ended with status 3" in error
+    assert "the disk is on fire" in error
+    assert f"toji --system {toji.system} remove" in error
+    assert toji.states() == {"data": "exited", "other": "running"}
+
+
+def test_what_is_half_there_is_completed_or_removed(
+    toji: Toji, client: docker.DockerClient
+) -> None:
+    toji.declare(data=ONCE, server={"volumes_from": ["data"]}, client={"links": ["server"]})
+    toji("init")
+    client.containers.get(f"{toji.system}-server").remove(force=True)
+    toji("init")
+    assert toji.states()["server"] == "running"
+    client.containers.get(f"{toji.system}-data").remove(force=True)
+    client.containers.get(f"{toji.system}-client").kill()
+    toji("remove")
+    toji("status", status=7)
+
+
+def test_an_image_that_is_not_there_is_named(toji: Toji) -> None:
+    toji.declare(server={})
+    text = (toji.folder / "moromi.yml").read_text().replace("nagoya-test-tiny", "no-such-image")
+    (toji.folder / "moromi.yml").write_text(text)
+    (toji.folder / "nagoya-test-tiny").rename(toji.folder / "no-such-image")
+    error = toji("init", status=7).stderr
+    assert "no image called no-such-image" in error
+    assert "moromi build no-such-image" in error
+
+
+def test_events_reach_their_callbacks_in_order(toji: Toji, noted: Callable[[], list[str]]) -> None:
+    toji.declare(server={"callbacks": {event: [f"notes.{event}"] for event in EVENTS}})
+    toji("init")
+    begun = ["pre_init", "pre_create", "post_create", "pre_start", "post_start", "post_init"]
+    ended = ["pre_stop", "post_stop", "pre_remove", "post_remove"]
+    assert noted() == [f"{event} server" for event in begun]
+    toji("stop")
+    toji("remove")
+    assert noted() == [f"{event} server" for event in begun + ended]
+
+
+@pytest.mark.usefixtures("noted")
+def test_a_callback_that_fails_is_told(toji: Toji) -> None:
+    toji.declare(server={"callbacks": {"post_start": ["notes.fails"]}})
+    assert "server: the callback refused" in toji("init", status=7).stderr
+
+
+def test_a_callback_that_does_not_exist_starts_nothing(toji: Toji) -> None:
+    toji.declare(server={"callbacks": {"post_start": ["notes.missing"]}})
+    error = toji("init", status=3).stderr
+    assert "containers.server.callbacks.post_start[0]: No module named 'notes'" in error
+    toji.declare(server={})
+    toji("status", status=7)
+
+
+def test_two_systems_side_by_side(toji: Toji, client: docker.DockerClient) -> None:
+    toji.declare(server={"ports": [80]})
+    toji("init")
+    toji("--system", f"{toji.system}b", "init")
+    toji("remove")
+    assert client.containers.get(f"{toji.system}b-server").status == "running"
+    toji("--system", f"{toji.system}b", "remove")
+
+
+def test_ctrl_c_says_how_to_clean_up(toji: Toji) -> None:
+    toji.declare(data={**ONCE, "command": ["sleep", "100"]}, server={"volumes_from": ["data"]})
+    process = toji.start("init")
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert f"toji remove --system {toji.system}" in error
+    assert "Traceback" not in error
+    toji("remove")
+    toji("status", status=7)
+
+
+def test_a_name_that_cannot_be_a_host_name_is_refused(toji: Toji) -> None:
+    toji.declare(server={})
+    assert "cannot name a system" in toji("--system", "No_Way", "init", status=7).stderr

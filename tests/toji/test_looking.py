@@ -1,0 +1,82 @@
+"""wait, logs and exec."""
+
+import signal
+import time
+
+import docker
+from tests.toji.conftest import Toji
+
+NEVER_READY = {"command": ["sh", "-c", "echo line one; echo the last line; sleep 100"]}
+
+
+def test_wait_asks_the_health_check_itself(toji: Toji, client: docker.DockerClient) -> None:
+    toji.declare(server={})
+    toji("init")
+    toji("wait", "--timeout", "30")
+    # The engine's own check comes once an hour here: it was not what toji went by.
+    assert client.containers.get(f"{toji.system}-server").attrs["State"]["Health"]["Log"] == []
+
+
+def test_wait_says_why_time_ran_out(toji: Toji) -> None:
+    toji.declare(server=NEVER_READY, client={"links": ["server"]})
+    toji("init")
+    error = toji("wait", "--timeout", "1", status=8).stderr
+    assert "not ready after 1 s" in error
+    assert "server (running, starting): not yet" in error
+    assert "the last line" in error
+    assert "client (running, starting): needs server first" in error
+
+
+def test_wait_ends_as_soon_as_a_container_has(toji: Toji) -> None:
+    toji.declare(server={"command": ["sh", "-c", "echo no configuration; exit 5"]})
+    toji("init")
+    error = toji("wait", "--timeout", "100", status=8).stderr
+    assert (
+        "server (exited, unhealthy): ended with status 5" in error or "ended with status 5" in error
+    )
+    assert "no configuration" in error
+
+
+def test_wait_for_a_system_that_is_not_there(toji: Toji) -> None:
+    toji.declare(server={})
+    assert "there is no system called" in toji("wait", status=7).stderr
+
+
+def test_logs_of_one_and_of_all(toji: Toji) -> None:
+    toji.declare(server=NEVER_READY, client={"links": ["server"]})
+    toji("init")
+    toji("wait", "--timeout", "0", status=8)
+    assert toji("logs", "server").stdout == "line one\nthe last line\n"
+    assert toji("logs", "server", "--tail", "1").stdout == "the last line\n"
+    lines = toji("logs").stdout.splitlines()
+    assert "server | line one" in lines
+    assert "client | up" in lines
+    assert "it has client, server" in toji("logs", "typo", status=7).stderr
+
+
+def test_logs_follow_until_the_end(toji: Toji, client: docker.DockerClient) -> None:
+    toji.declare(server={})
+    toji("init")
+    process = toji.start("logs", "--follow")
+    time.sleep(1)
+    client.containers.get(f"{toji.system}-server").stop()
+    out, _ = process.communicate(timeout=30)
+    assert out.splitlines() == ["up", "down"]
+
+
+def test_exec_passes_output_and_status_on(toji: Toji) -> None:
+    toji.declare(server={})
+    toji("init")
+    assert toji("exec", "server", "echo", "-n", "hello").stdout == "hello"
+    assert toji("exec", "server", "sh", "-c", "exit 9", status=9)
+
+
+def test_ctrl_c_ends_a_wait(toji: Toji) -> None:
+    toji.declare(server=NEVER_READY)
+    toji("init")
+    process = toji.start("wait")
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in error

@@ -1,0 +1,1 @@
+"""What the scripts inside the images share. The host side (`nagoya/`) imports nothing of it."""

@@ -1,0 +1,244 @@
+"""The instance's own certificate authority, in Koji's layout below /etc/pki/koji:
+
+    koji_ca_cert.crt           0644  the authority's certificate
+    private/koji_ca_cert.key   0600  its key
+    private/NAME.key           0600  the key of NAME
+    certs/NAME.crt             0644  the certificate of NAME, the last file written for it
+    NAME.pem                   0600  key and certificate in one
+    NAME_browser_cert.p12      0600  the same for browsers, where NAME is a client
+
+Keys are EC P-256. One takes under a millisecond to make, where an RSA key of 2048 bits takes
+a few hundred now and then, and ten builders that start at once make ten; and all that has to
+talk here (OpenSSL, NSS and so Chromium and Firefox, Java since 7, PostgreSQL) knows the curve.
+"""
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from OpenSSL import SSL, crypto
+
+from . import files
+from .entry import Refused
+
+ORGANISATION = "Nagoya"
+# Some systems refuse to import a PKCS#12 file with an empty password, so it has a known one.
+BROWSER_PASSWORD = "koji"
+
+AUTHORITY_LIFE = timedelta(days=3650)
+# The longest that Apple's systems accept from an authority that a user has added.
+CERTIFICATE_LIFE = timedelta(days=825)
+# A client whose clock is behind must not find the certificate "not yet valid".
+CLOCK_SKEW = timedelta(hours=1)
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority and the folder that it, and all that it issues, lives in."""
+
+    folder: Path
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    @classmethod
+    def create(cls, folder: Path) -> Self:
+        """Make a new authority in `folder`. Raises FileExistsError where one was begun before.
+
+        Making the folder of the keys is what decides between two that start at one moment.
+        """
+        (folder / "private").mkdir(mode=0o700)
+        (folder / "certs").mkdir(mode=0o755)
+        key = ec.generate_private_key(ec.SECP256R1())
+        # The serial keeps the subjects of two instances apart in a browser that trusts both.
+        serial = x509.random_serial_number()
+        subject = _subject(f"Nagoya Koji CA {serial:x}"[:40])
+        builder = (
+            _builder(subject, subject, key.public_key(), serial, AUTHORITY_LIFE)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(authority=True), critical=True)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()),
+                critical=False,
+            )
+        )
+        certificate = builder.sign(key, hashes.SHA256())
+        files.write(folder / "private/koji_ca_cert.key", _key_pem(key), mode=0o600)
+        files.write(folder / "koji_ca_cert.crt", _pem(certificate))
+        return cls(folder, key, certificate)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The authority that lives in `folder`. Raises Refused if it cannot be read."""
+        try:
+            key = serialization.load_pem_private_key(
+                (folder / "private/koji_ca_cert.key").read_bytes(), password=None
+            )
+            certificate = x509.load_pem_x509_certificate((folder / "koji_ca_cert.crt").read_bytes())
+        except (OSError, ValueError) as error:
+            raise Refused(
+                f"cannot read the certificate authority in {folder}: {error}",
+                hint="mount the credentials volume, as root: `--volumes-from kojicreds:rw`",
+            ) from error
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return cls(folder, key, certificate)
+
+    def issue(
+        self,
+        name: str,
+        dns: Sequence[str] = (),
+        ips: Sequence[Address] = (),
+        server: bool = False,
+        client: bool = False,
+    ) -> None:
+        """Make a key and a certificate for `name`, and write NAME's files.
+
+        `name` is the common name, and the one that Koji logs a client in by; it is always the
+        first of the certificate's DNS names too. Files of that name are written over.
+        """
+        if not is_name(name):
+            raise Refused(
+                f"{name!r} cannot stand in a certificate",
+                hint="use up to 63 letters, digits, dots, dashes and underscores",
+            )
+        key = ec.generate_private_key(ec.SECP256R1())
+        serial = x509.random_serial_number()
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH] * server
+        usages += [ExtendedKeyUsageOID.CLIENT_AUTH] * client
+        names: list[x509.GeneralName] = [
+            *(x509.DNSName(one) for one in dict.fromkeys((name, *dns))),
+            *(x509.IPAddress(one) for one in dict.fromkeys(ips)),
+        ]
+        issuer = self.certificate.subject
+        builder = (
+            _builder(_subject(name), issuer, key.public_key(), serial, CERTIFICATE_LIFE)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(authority=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
+        )
+        certificate = builder.sign(self.key, hashes.SHA256())
+
+        files.write(self.folder / f"private/{name}.key", _key_pem(key), mode=0o600)
+        both = _key_pem(key) + _pem(certificate)
+        files.write(self.folder / f"{name}.pem", both, mode=0o600)
+        if client:
+            browser = self._browser_file(name, key, certificate)
+            files.write(self.folder / f"{name}_browser_cert.p12", browser, mode=0o600)
+        files.write(self.folder / f"certs/{name}.crt", _pem(certificate))
+
+    def _browser_file(
+        self, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
+    ) -> bytes:
+        # Everybody knows the password, so the cipher guards nothing, and the oldest that is
+        # still understood everywhere will do: the key store of macOS knows no newer one.
+        oldest = (
+            serialization.PrivateFormat.PKCS12.encryption_builder()
+            .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+            .hmac_hash(hashes.SHA1())
+            .build(BROWSER_PASSWORD.encode())
+        )
+        return pkcs12.serialize_key_and_certificates(
+            name.encode(), key, certificate, [self.certificate], oldest
+        )
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can be a host's or a user's name in a certificate, and so a file's name."""
+    label = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    return len(text) < 64 and bool(re.fullmatch(rf"{label}(\.{label})*", text))
+
+
+def check(folder: Path, name: str) -> None:
+    """Raise Refused unless NAME's key, certificate and authority belong together and are in force.
+
+    The chain is verified as strictly as OpenSSL can.
+    """
+    try:
+        authority, certificate = (
+            crypto.load_certificate(crypto.FILETYPE_PEM, path.read_bytes())
+            for path in (folder / "koji_ca_cert.crt", folder / f"certs/{name}.crt")
+        )
+        store = crypto.X509Store()
+        store.add_cert(authority)
+        store.set_flags(crypto.X509StoreFlags.X509_STRICT)
+        crypto.X509StoreContext(store, certificate).verify_certificate()
+
+        pair = SSL.Context(SSL.TLS_METHOD)
+        pair.use_certificate_file(str(folder / f"certs/{name}.crt"))
+        pair.use_privatekey_file(str(folder / f"{name}.pem"))
+        pair.check_privatekey()
+    except (OSError, crypto.Error, SSL.Error, crypto.X509StoreContextError) as error:
+        raise Refused(
+            f"the certificate of {name} in {folder} is no good: {error}",
+            hint="the credentials volume has to be made anew, with all that was issued from it",
+        ) from error
+
+
+def _subject(name: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANISATION),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+        ]
+    )
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    serial: int,
+    life: timedelta,
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC).replace(microsecond=0)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(serial)
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now - CLOCK_SKEW + life)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _key_usage(authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)

@@ -1,0 +1,41 @@
+"""One configuration file for a daemon of Koji's: what an image settles, and on it what a site adds.
+
+The same way for all four of them. Koji reads a folder of its own accord for some (and lets the
+image's file win over the site's, the wrong way round here) and none for others.
+"""
+
+import configparser
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+from .entry import Refused
+
+
+def merged(settings: Mapping[str, Mapping[str, str]], folder: Path) -> str:
+    """The text of a configuration: `settings` by section and name, changed by `folder`/*.conf.
+
+    The files are read in the order of their names, and a later one wins. Names of options have
+    no case, as in Koji. Nothing is interpolated: a percent sign is passed on as it stands.
+    A folder that is not there is an empty one. Raises Refused that names every unreadable file.
+    """
+    parser = configparser.RawConfigParser()
+    parser.read_dict(settings)
+    errors = []
+    for path in sorted(folder.glob("*.conf")):
+        try:
+            parser.read_string(path.read_text(), source=str(path))
+        except OSError as error:
+            errors.append(f"{path}: {error.strerror}")
+        except (configparser.Error, UnicodeDecodeError) as error:
+            errors.append(f"{path}: {' '.join(str(error).split())}")
+    if errors:
+        raise Refused(
+            "the site's configuration is wrong: " + "; ".join(errors),
+            hint="a file holds lines `name = value` below a line `[section]`",
+        )
+    text = io.StringIO("# Written at every start from the environment and from\n")
+    text.seek(0, io.SEEK_END)
+    text.write(f"# {folder}/*.conf: change it there.\n\n")
+    parser.write(text)
+    return text.getvalue()

@@ -1,0 +1,47 @@
+"""Anonymous calls to the hub over verified HTTPS, with the standard library alone.
+
+Health checks run this about twice a second, so it stays light. Logins are done with Koji's own
+client library, where they are needed.
+"""
+
+import http.client
+import ssl
+import xmlrpc.client
+from pathlib import Path
+
+AUTHORITY = Path("/etc/pki/koji/koji_ca_cert.crt")
+
+# What a hub that is not up yet, or not in reach, makes a call raise.
+UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.Error)
+
+
+def hub(
+    url: str, ca: Path = AUTHORITY, client_pem: Path | None = None, timeout: float = 5.0
+) -> xmlrpc.client.ServerProxy:
+    """The hub at `url` (https://HOST/kojihub), as far as the certificate authority `ca` vouches.
+
+    `client_pem` (key and certificate in one file) is shown to a server that asks for it.
+    `timeout` in seconds holds for connecting and for each read. Calls raise OSError (refused,
+    timed out, ssl.SSLError), http.client.HTTPException, or xmlrpc.client.Error (ProtocolError
+    for an HTTP status, Fault for Koji's own errors), `UNREACHABLE` for short.
+    Here OSError means that `ca` or `client_pem` cannot be read.
+    """
+    context = ssl.create_default_context(cafile=str(ca))
+    if client_pem is not None:
+        context.load_cert_chain(str(client_pem))
+    return xmlrpc.client.ServerProxy(url, transport=_Transport(context, timeout), allow_none=True)
+
+
+class _Transport(xmlrpc.client.SafeTransport):
+    """The standard transport, which has no time limit, with one."""
+
+    def __init__(self, context: ssl.SSLContext, timeout: float) -> None:
+        super().__init__(context=context)
+        self._timeout = timeout
+
+    def make_connection(
+        self, host: tuple[str, dict[str, str]] | str
+    ) -> http.client.HTTPSConnection:
+        connection = super().make_connection(host)
+        connection.timeout = self._timeout
+        return connection

@@ -1,0 +1,174 @@
+"""PID 1 for the images in which one program is not enough: it starts, reaps, and stops in order.
+
+One daemon is the container's purpose: when it ends, the container ends with its status. The
+others are companions, which are started again when they end. Debian's supervisors do not fit:
+`supervisor` and runit cannot hand a daemon's status on as the container's, s6 can only with an
+overlay that Debian lacks, and neither asks anything of the hub before it stops a builder.
+
+It is imported by a process that does little else, since it stays in memory for good.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from .entry import Refused, exec_command, say
+
+_STOP = {signal.SIGTERM, signal.SIGINT}
+# Apache and kojid both take it for a graceful restart.
+_PASSED_ON = {signal.SIGUSR1}
+_WATCHED = _STOP | _PASSED_ON | {signal.SIGCHLD}
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+# Who ran this long starts with the first pause again.
+_SETTLED = 60.0
+# What companions may take to stop, while the daemon that they may want to say goodbye to runs.
+_COMPANIONS_GRACE = 3.0
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A program that stays in the foreground, and the signal that asks it to end."""
+
+    name: str
+    command: tuple[str, ...]
+    user: str | None = None
+    stop: signal.Signals = signal.SIGTERM
+
+
+def supervise(
+    main: Daemon,
+    companions: Sequence[Daemon] = (),
+    stopping: Callable[[], float] = lambda: 5.0,
+) -> int:
+    """Run `main` and its companions until `main` ends or SIGTERM or SIGINT comes.
+
+    Returns the status of `main`: as it left it, or 128 and the number of the signal that killed
+    it. `stopping` is called when a signal asks for the end, before anyone is told; it returns the
+    seconds that `main` gets before it is killed. SIGUSR1 goes on to `main`.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    return _Supervisor(main, companions, stopping).run()
+
+
+class _Supervisor:
+    def __init__(
+        self, main: Daemon, companions: Sequence[Daemon], stopping: Callable[[], float]
+    ) -> None:
+        self._main = main
+        self._stopping = stopping
+        self._running: dict[int, Daemon] = {}
+        self._started: dict[Daemon, float] = {}
+        self._pause = dict.fromkeys(companions, _FIRST_PAUSE)
+        # When each companion that is down comes up again.
+        self._due: dict[Daemon, float] = {}
+        # The status of `main`, once it has ended.
+        self._status: int | None = None
+
+    def run(self) -> int:
+        for daemon in (self._main, *self._pause):
+            self._start(daemon)
+        while self._status is None:
+            number = self._wait(min(self._due.values(), default=None))
+            if number in _STOP:
+                self._stop(self._stopping())
+            elif number in _PASSED_ON:
+                self._tell([self._main], number)
+            self._reap()
+            for daemon in [one for one, due in self._due.items() if due <= time.monotonic()]:
+                del self._due[daemon]
+                self._start(daemon)
+        self._end(self._pause, _COMPANIONS_GRACE)
+        return self._status
+
+    def _start(self, daemon: Daemon) -> None:
+        pid = os.fork()
+        if pid == 0:
+            _become(daemon)
+        self._running[pid] = daemon
+        self._started[daemon] = time.monotonic()
+
+    def _wait(self, until: float | None) -> int | None:
+        """The next signal, or None when `until` (monotonic seconds) has come."""
+        if until is None:
+            return signal.sigwaitinfo(_WATCHED).si_signo
+        got = signal.sigtimedwait(_WATCHED, max(0.0, until - time.monotonic()))
+        return got.si_signo if got else None
+
+    def _reap(self) -> None:
+        """Collect all who have ended: ours, and the orphans that fall to PID 1."""
+        while True:
+            try:
+                pid, wait_status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            daemon = self._running.pop(pid, None)
+            if daemon is not None:
+                self._ended(daemon, os.waitstatus_to_exitcode(wait_status))
+
+    def _ended(self, daemon: Daemon, code: int) -> None:
+        how = f"status {code}" if code >= 0 else signal.Signals(-code).name
+        if daemon == self._main:
+            self._status = code if code >= 0 else 128 - code
+            say(f"{daemon.name} ended ({how})")
+            return
+        now = time.monotonic()
+        if now - self._started[daemon] >= _SETTLED:
+            self._pause[daemon] = _FIRST_PAUSE
+        pause = self._pause[daemon]
+        self._pause[daemon] = min(pause * 2, _LONGEST_PAUSE)
+        self._due[daemon] = now + pause
+        if self._status is None:
+            say(f"{daemon.name} ended ({how}), and is started again in {pause:g} s")
+
+    def _stop(self, seconds: float) -> None:
+        """End everyone, the companions first."""
+        self._end(self._pause, _COMPANIONS_GRACE)
+        self._due.clear()
+        self._end([self._main], seconds)
+
+    def _end(self, daemons: Iterable[Daemon], seconds: float) -> None:
+        """Ask `daemons` to end, and kill those that have not in `seconds`."""
+        daemons = set(daemons)
+        for daemon in daemons:
+            self._tell([daemon], daemon.stop)
+        deadline = time.monotonic() + seconds
+        while daemons.intersection(self._running.values()) and time.monotonic() < deadline:
+            # Who asks for the end again learns nothing new.
+            self._wait(deadline)
+            self._reap()
+        late = daemons.intersection(self._running.values())
+        if late:
+            say(f"killing {', '.join(one.name for one in late)}, after {seconds:g} s")
+            self._tell(late, signal.SIGKILL)
+            while late.intersection(self._running.values()):
+                self._wait(time.monotonic() + 0.1)
+                self._reap()
+
+    def _tell(self, daemons: Iterable[Daemon], number: int) -> None:
+        for pid, daemon in self._running.items():
+            if daemon in daemons:
+                os.kill(pid, number)
+
+
+def _become(daemon: Daemon) -> None:
+    """Turn this new process into `daemon`. Never returns."""
+    status = 127
+    try:
+        # A session of its own: what a terminal sends to its foreground (Ctrl-C; a change of its
+        # size, which to Apache means "stop") reaches PID 1 alone, which knows what to do.
+        os.setsid()
+        for number in _WATCHED:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
+        exec_command(daemon.command, user=daemon.user)
+    except Refused as refusal:
+        say(f"{daemon.name}: {refusal}")
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
