@@ -53,11 +53,14 @@ class Authority:
 
     @classmethod
     def create(cls, folder: Path) -> Self:
-        """Make a new authority in `folder`. Raises FileExistsError where one was begun before.
+        """Make a new authority in `folder`. Raises Refused where one was begun before.
 
         Making the folder of the keys is what decides between two that start at one moment.
         """
-        (folder / "private").mkdir(mode=0o700)
+        try:
+            (folder / "private").mkdir(mode=0o700)
+        except FileExistsError:
+            raise Refused(f"an authority was begun before in {folder}") from None
         (folder / "certs").mkdir(mode=0o755)
         key = ec.generate_private_key(ec.SECP256R1())
         # The serial keeps the subjects of two instances apart in a browser that trusts both.

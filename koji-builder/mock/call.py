@@ -52,7 +52,8 @@ def parse(argv: list[str]) -> Call:
     given["root"] = given.pop("r", given.get("root", ""))
     modes = [mode for mode in MODES if mode in given]
     if len(modes) != 1:
-        raise Failed(Status.USAGE, f"mock: exactly one of {_listed(MODES)} is needed, not {modes}")
+        known = ", ".join(f"--{mode}" for mode in MODES)
+        raise Failed(Status.USAGE, f"mock: exactly one of {known} is needed")
     call = Call(
         mode=modes[0],
         config=given["root"],
@@ -67,10 +68,6 @@ def parse(argv: list[str]) -> Call:
     )
     _check(call)
     return call
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(f"--{name}" for name in names)
 
 
 def _check(call: Call) -> None:

@@ -1,7 +1,7 @@
 """What the tests of the images share: the engine, containers that are always removed, and the
 credentials of one instance. The images have been built before (`make test` does)."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import docker
@@ -67,7 +67,7 @@ def credentials(kojicreds: Container, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Function,
-) -> Iterator[None]:
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the containers' logs with a test that failed, before they are removed."""
     report = yield
     if report.failed:

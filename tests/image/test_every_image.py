@@ -50,6 +50,6 @@ def test_has_no_secret_in_its_record(engine: docker.DockerClient, image: str) ->
 
 def test_has_no_key_in_its_layers(containers: Containers, image: str) -> None:
     places = "etc home opt root run srv tmp usr var mnt"
-    search = f"cd / && grep -rlI -e '-BEGIN [A-Z ]*PRIVATE KEY-' {places}"
+    search = f"cd / && grep -rlI -e '^-----BEGIN [A-Z ]*PRIVATE KEY-----$' {places}"
     status, output = containers.finish(image, "sh", "-c", search)
     assert (status, output) == (1, "")

@@ -67,10 +67,17 @@ def outcome(container: Container) -> tuple[int, str]:
     return status, container.logs().decode()
 
 
+def execute(container: Container, *command: str) -> tuple[int, str]:
+    """Run a command in a running container; its exit status, and what it wrote."""
+    status, output = container.exec_run(list(command))
+    assert isinstance(output, bytes)
+    return int(status or 0), output.decode()
+
+
 def health(container: Container) -> tuple[bool, str]:
     """Whether the image's own question is answered with yes, and its line."""
-    status, output = container.exec_run(HEALTH)
-    return status == 0, output.decode().strip()
+    status, output = execute(container, *HEALTH)
+    return status == 0, output.strip()
 
 
 def wait_ready(container: Container, seconds: float = 60) -> None:
@@ -91,7 +98,7 @@ def _ready(container: Container) -> bool:
 def address(container: Container, port: int) -> tuple[str, int]:
     """Where on this machine a published TCP port is; the engine chooses anew at each start."""
     container.reload()
-    bound = container.ports[f"{port}/tcp"][0]
+    (bound, *_) = container.ports[f"{port}/tcp"] or []
     return str(bound["HostIp"]), int(bound["HostPort"])
 
 

@@ -6,14 +6,14 @@ import secrets
 import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import koji
 import pytest
+import yaml
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 PROGRAMS = Path(sys.executable).parent
@@ -91,17 +91,6 @@ class Koji:
         return session
 
 
-def wait_until(question: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Ask until the answer is true; it is returned. Fails the test at the deadline."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        answer = question()
-        if answer:
-            return answer
-        time.sleep(0.2)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
-
-
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Koji]]:
     """Start a system of its own and wait until it is ready; removed when the session ends.
@@ -135,8 +124,6 @@ def declaration_with(
     checkout: Path, folder: Path, change: Callable[[dict[str, Any]], None]
 ) -> Path:
     """A moromi.yml of a test's own: the project's, changed, beside the project's folders."""
-    import yaml
-
     raw = yaml.safe_load((checkout / "moromi.yml").read_text())
     change(raw)
     for name in [*raw["images"], "kojicallbacks.py"]:
@@ -144,6 +131,3 @@ def declaration_with(
     path = folder / "moromi.yml"
     path.write_text(yaml.safe_dump(raw))
     return path
-
-
-__all__: Sequence[str] = ("Koji", "Mapping", "Run", "declaration_with", "wait_until")

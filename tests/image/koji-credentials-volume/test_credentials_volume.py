@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -133,7 +134,7 @@ def test_python_shakes_hands_strictly_on_both_sides(credentials: Path) -> None:
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         context.minimum_version = ssl.TLSVersion.TLSv1_3
 
-    client_seen = []
+    client_seen: list[Any] = []
 
     def serve(listener: socket.socket) -> None:
         connection, _ = listener.accept()

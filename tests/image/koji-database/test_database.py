@@ -9,7 +9,15 @@ import pytest
 from docker.models.containers import Container
 from psycopg2.extensions import connection as Connection
 
-from tests.image.tracked import Containers, address, health, outcome, wait_ready, wait_until
+from tests.image.tracked import (
+    Containers,
+    address,
+    execute,
+    health,
+    outcome,
+    wait_ready,
+    wait_until,
+)
 from util import certificates
 
 IMAGE = "koji-database"
@@ -53,7 +61,8 @@ def connect(container: Container, credentials: Path, name: str, **changes: Any) 
         "sslkey": str(credentials / f"private/{name}.key"),
         "connect_timeout": 10,
     }
-    return psycopg2.connect(**{**parameters, **changes})
+    connection: Connection = psycopg2.connect(**{**parameters, **changes})
+    return connection
 
 
 @pytest.fixture
@@ -145,23 +154,27 @@ def test_the_engine_finds_it_healthy(database: Container) -> None:
 
 
 def test_postgres_is_pid_1_and_not_root(database: Container) -> None:
-    _, command = database.exec_run(["cat", "/proc/1/cmdline"])
-    assert command.split(b"\0")[0].endswith(b"/bin/postgres")
-    assert database.exec_run(["stat", "-c", "%U", "/proc/1"]).output == b"postgres\n"
+    _, command = execute(database, "cat", "/proc/1/cmdline")
+    assert command.split("\0")[0].endswith("/bin/postgres")
+    assert execute(database, "stat", "-c", "%U", "/proc/1") == (0, "postgres\n")
 
 
 def test_shows_no_secret(database: Container, credentials: Path) -> None:
     database.reload()
-    key = (credentials / "private/kojidatabase.key").read_text().splitlines()[1]
-    assert key not in str(database.attrs)
+    secret = (credentials / "private/kojidatabase.key").read_text().splitlines()[1]
+    assert secret not in str(database.attrs)
     assert "KEY" not in str(database.attrs["Config"]["Env"])
-    assert key.encode() not in database.exec_run(["sh", "-c", "cat /proc/*/cmdline"]).output
-    # Its key is in memory alone, so that a commit of the container leaves it out.
-    search = f"grep -rl {key} /dev/shm /run /var /etc/postgresql /usr/lib/nagoya"
-    assert database.exec_run(search).output == b"/dev/shm/koji-database/server.key\n"
-    assert database.exec_run(
-        ["stat", "-c", "%a %U", "/dev/shm/koji-database/server.key"]
-    ).output == (b"400 postgres\n")
+    for record in ("cmdline", "environ"):
+        assert secret not in execute(database, "sh", "-c", f"cat /proc/[0-9]*/{record}")[1]
+
+
+def test_its_key_is_in_memory_alone(database: Container, credentials: Path) -> None:
+    """So that a commit of the container leaves it out."""
+    secret = (credentials / "private/kojidatabase.key").read_text().splitlines()[1]
+    places = ("/dev/shm", "/etc/postgresql", "/run", "/usr/lib/nagoya", "/var")
+    copy = "/dev/shm/koji-database/server.key"
+    assert execute(database, "grep", "-rl", secret, *places) == (0, f"{copy}\n")
+    assert execute(database, "stat", "-c", "%a %U", copy) == (0, "400 postgres\n")
 
 
 def test_takes_options_of_postgresql(

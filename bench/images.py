@@ -1,0 +1,37 @@
+"""How large the images are, and how long they take to build."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+
+from bench.table import Row
+from nagoya import declaration
+from nagoya.engine import connect
+
+
+def sizes() -> Iterator[Row]:
+    """Each image's size, and that of all together, where what a parent holds counts once."""
+    declared = declaration.read(declaration.locate(None))
+    client = connect().client
+    size = {name: client.images.get(name).attrs["Size"] / 1e6 for name in declared.images}
+    base = client.images.get(declared.base.image).attrs["Size"] / 1e6
+    yield Row(f"image {declared.base.image}", base, "MB")
+    for name in declared.images:
+        yield Row(f"image {name}", size[name], "MB")
+    parents = {name: images.parent(declared, name) for name in declared.images}
+    once = base + sum(size[name] - size.get(parents[name], base) for name in size)
+    yield Row("all images, what they share once", once, "MB", aim="<= 700 MB")
+
+
+def builds() -> Iterator[Row]:
+    """Building all images: from nothing but the base, and once more with nothing changed."""
+    everything = _seconds("moromi", "build", "--quiet", "--no-cache")
+    unchanged = min(_seconds("moromi", "build", "--quiet") for _ in range(3))
+    yield Row("build of all images from the base", everything, "s")
+    yield Row("unchanged rebuild of all images", unchanged, "s", everything, "from the base", "<= 3 s")
+
+
+def _seconds(*command: str) -> float:
+    begun = time.monotonic()
+    subprocess.run(command, check=True)
+    return time.monotonic() - begun

@@ -1,0 +1,49 @@
+"""The table that a run prints."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement, as a median of several; `floor` is what it is measured against."""
+
+    what: str
+    value: float
+    unit: str
+    floor: float | None = None
+    against: str = ""
+    aim: str = ""
+
+    def cells(self) -> tuple[str, ...]:
+        ratio = f"{self.value / self.floor:.2f}" if self.floor else ""
+        floor = f"{self.floor:.1f}" if self.floor else ""
+        return self.what, f"{self.value:.1f}", self.unit, floor, ratio, self.against, self.aim
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the rows on stdout."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("what", "ours", "", "floor", "ratio", "the floor is", "aim"):
+        justify = "right" if name in ("ours", "floor", "ratio") else "left"
+        table.add_column(name, justify=justify)
+    for row in rows:
+        table.add_row(*row.cells())
+    Console(width=160).print(table)
+
+
+def side_by_side(
+    rounds: int, *measured: Callable[[], Sequence[float]]
+) -> list[list[float]]:
+    """The medians of what each function measures, taken in turns so that noise hits all alike."""
+    taken: list[list[Sequence[float]]] = [[] for _ in measured]
+    for _ in range(rounds):
+        for results, measure in zip(taken, measured, strict=True):
+            results.append(measure())
+    return [
+        [statistics.median(column) for column in zip(*results, strict=True)] for results in taken
+    ]

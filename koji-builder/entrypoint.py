@@ -1,0 +1,231 @@
+"""Makes this container a builder of the hub's, and starts kojid.
+
+It needs the credentials at /etc/pki/koji, to write to, since it issues its own certificate there
+once; the top directory at /mnt/koji, to read; and the hub. Environment variables, with their
+defaults:
+
+KOJI_HUB_URL=https://koji/kojihub      the hub; it must show a certificate of that name
+KOJI_FILES_URL=https://koji/kojifiles  the top directory as the hub serves it
+KOJI_WAIT_SECONDS=60                   how long to wait for the hub
+KOJI_BUILDER_NAME=                     the name of the host, its user and its certificate; by
+                                       default the container's host name
+KOJI_BUILDER_ARCHES=                   what it builds for, such as `x86_64 i686`
+KOJI_BUILDER_CHANNELS=                 the channels it is in
+KOJI_BUILDER_CAPACITY=                 the weight of tasks that it takes on (one RPM: 1.5 and more)
+KOJI_BUILDER_MAXJOBS=10                the number of tasks that it takes on at most
+KOJI_BUILDER_SLEEPTIME=1               seconds between two looks for work
+KOJI_BUILDER_MINSPACE=2048             MB that have to be free, or it takes no task
+KOJI_BUILDER_ALLOWED_SCMS=             where sources may come from, as in kojid.conf:
+                                       `host:repository[:use_common[:source_cmd]] …`
+KOJI_LOG_LEVEL=INFO                    DEBUG, INFO, WARNING, ERROR
+
+Arches, channels and capacity are the hub's to keep. Where they are set here, each start makes the
+hub's record so; where they are not, a new host gets this machine's arch, the channels `default`
+and `createrepo` and Koji's capacity of 2, and a known one keeps what `koji edit-host` made of it.
+
+Everything else comes in as /etc/kojid/kojid.conf.d/*.conf (section [kojid]), read at the start in
+the order of their names, each winning over this script and over the one before.
+
+Every build starts with a look for work, and so does every step of it; with Koji's 15 s it would
+mostly wait. A look costs the hub about 20 ms.
+"""
+
+import json
+import platform
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import environ
+from pathlib import Path
+from typing import Self
+
+from OpenSSL import crypto
+
+from util import entry, files
+from util.certificates import Authority, check, is_name
+from util.configuration import merged
+from util.environment import Environment
+
+CREDENTIALS = Path("etc/pki/koji")
+CONFIGURATION = Path("etc/kojid/kojid.conf")
+# What was settled here, for registration.py and health.py. Written at every start: its time tells
+# which of the hub's records are older than that.
+BUILDER = Path("run/koji-builder.json")
+BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
+
+# The users that the credentials volume is made with. A builder of such a name would overwrite
+# their certificates.
+RESERVED = ("kojihub", "kojidatabase", "kojiadmin", "kojira", "kojiweb")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+DEFAULT_CHANNELS = ("default", "createrepo")
+PLUGIN_PATH = "/usr/local/lib/koji-builder-plugins:/usr/lib/koji-builder-plugins"
+
+SCRIPTS = Path("/usr/lib/nagoya")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says. None: it does not say."""
+
+    hub: str
+    files: str
+    patience: float
+    name: str
+    arches: tuple[str, ...] | None
+    channels: tuple[str, ...] | None
+    capacity: float | None
+    maxjobs: int
+    sleeptime: int
+    minspace: int
+    allowed_scms: str
+    log_level: str
+
+    @classmethod
+    def read(cls, values: Mapping[str, str], hostname: str) -> Self:
+        """Read it. Raises Refused with every error in it."""
+        environment = Environment(values)
+        name = environment.text("KOJI_BUILDER_NAME", hostname)
+        if not is_name(name):
+            environment.wrong("KOJI_BUILDER_NAME", f"{name!r} cannot stand in a certificate")
+        elif name in RESERVED:
+            environment.wrong("KOJI_BUILDER_NAME", f"{name!r} is a user of Koji's own")
+        arches = environment.words("KOJI_BUILDER_ARCHES")
+        for arch in arches:
+            if not re.fullmatch(r"[A-Za-z0-9_]+", arch):
+                environment.wrong("KOJI_BUILDER_ARCHES", f"{arch!r} is no arch")
+        scms = environment.text("KOJI_BUILDER_ALLOWED_SCMS", "")
+        for scm in scms.split():
+            if ":" not in scm.strip(":"):
+                environment.wrong(
+                    "KOJI_BUILDER_ALLOWED_SCMS", f"{scm!r} is not host:repository, as kojid needs"
+                )
+        level = environment.text("KOJI_LOG_LEVEL", "INFO").upper()
+        if level not in LEVELS:
+            environment.wrong("KOJI_LOG_LEVEL", f"{level!r} is none of {', '.join(LEVELS)}")
+        capacity = environment.number("KOJI_BUILDER_CAPACITY", -1, minimum=0)
+        settings = cls(
+            hub=environment.url("KOJI_HUB_URL", "https://koji/kojihub"),
+            files=environment.url(
+                "KOJI_FILES_URL", "https://koji/kojifiles", schemes=("https", "http")
+            ),
+            patience=environment.seconds("KOJI_WAIT_SECONDS", 60),
+            name=name,
+            arches=arches or None,
+            channels=environment.words("KOJI_BUILDER_CHANNELS") or None,
+            capacity=None if capacity < 0 else capacity,
+            maxjobs=environment.integer("KOJI_BUILDER_MAXJOBS", 10, minimum=1),
+            sleeptime=environment.integer("KOJI_BUILDER_SLEEPTIME", 1, minimum=1),
+            minspace=environment.integer("KOJI_BUILDER_MINSPACE", 2048, minimum=0),
+            allowed_scms=scms,
+            log_level=level,
+        )
+        environment.check()
+        return settings
+
+
+def own_certificate(folder: Path, name: str) -> None:
+    """See to it that `name` has a certificate in `folder`: one that is in force, once."""
+    if not (folder / files.MARKER).exists():
+        raise entry.Refused(
+            f"there are no credentials at {folder}",
+            hint="run koji-credentials-volume first, and then this image with "
+            "`--volumes-from kojicreds:rw`",
+        )
+    if (folder / f"certs/{name}.crt").exists():
+        try:
+            check(folder, name)
+            return
+        except entry.Refused as refusal:
+            entry.say(f"{refusal}; making another")
+    try:
+        Authority.load(folder).issue(name, client=True)
+    except OSError as error:
+        raise entry.Refused(
+            f"cannot write a certificate to {folder}: {error.strerror}",
+            hint="mount it to be written to: `--volumes-from kojicreds:rw`",
+        ) from error
+    entry.say(f"made the certificate of {name}")
+
+
+def trust(root: Path, authority: Path) -> None:
+    """Let every program here trust the instance's authority: dnf, git and curl know nothing of
+    kojid's own setting, and fetch from the hub all the same.
+
+    It does what update-ca-certificates would do in a second of its time, and leaves that the
+    file that it looks for.
+    """
+    pem = authority.read_text()
+    files.write(root / "usr/local/share/ca-certificates/koji.crt", pem)
+    bundle = (root / BUNDLE).read_text()
+    if pem not in bundle:
+        files.write(root / BUNDLE, bundle + pem)
+    certificate = crypto.load_certificate(crypto.FILETYPE_PEM, pem.encode())
+    files.write(root / BUNDLE.parent / f"{certificate.subject_name_hash():08x}.0", pem)
+
+
+def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
+    """kojid.conf. Koji's defaults are not repeated."""
+    return {
+        "kojid": {
+            "server": settings.hub,
+            "topurl": settings.files,
+            "topdir": "/mnt/koji",
+            "cert": f"/{CREDENTIALS}/{settings.name}.pem",
+            "serverca": f"/{CREDENTIALS}/koji_ca_cert.crt",
+            "maxjobs": str(settings.maxjobs),
+            "sleeptime": str(settings.sleeptime),
+            "minspace": str(settings.minspace),
+            "allowed_scms": settings.allowed_scms,
+            "log_level": settings.log_level,
+            "pluginpath": PLUGIN_PATH,
+            # How long the stronger of two builders has the first choice of a task. Koji's 300 s
+            # suit 15 s between two looks; here they would be spent waiting for a host that was
+            # killed, and that the hub takes to be alive until five minutes have passed.
+            "task_avail_delay": str(5 * settings.sleeptime),
+            # A hub that is started again is missed for seconds, not minutes.
+            "retry_interval": "2",
+            "offline_retry_interval": "2",
+            "max_retries": "300",
+        }
+    }
+
+
+def builder(settings: Settings) -> dict[str, object]:
+    """What registration.py and health.py have to know."""
+    return {
+        "hub": settings.hub,
+        "patience": settings.patience,
+        "name": settings.name,
+        # What is to be so, always; and what a new host begins with.
+        "arches": settings.arches,
+        "channels": settings.channels,
+        "capacity": settings.capacity,
+        "new": {"arches": [platform.machine()], "channels": DEFAULT_CHANNELS},
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prepare everything, register, and become the keeper of kojid."""
+    argv = sys.argv[1:] if argv is None else argv
+    if entry.passes_through(argv):
+        entry.exec_command(argv)
+    root = Path("/")
+    settings = Settings.read(environ, socket.gethostname())
+    own_certificate(root / CREDENTIALS, settings.name)
+    trust(root, root / CREDENTIALS / "koji_ca_cert.crt")
+    configuration = merged(kojid_options(settings), root / "etc/kojid/kojid.conf.d")
+    files.write(root / CONFIGURATION, configuration, mode=0o600)
+    files.write(root / BUILDER, json.dumps(builder(settings)))
+    # In a process of its own, as is the keeper after it: what these two need of Koji's library
+    # and of cryptography would otherwise stay in memory as long as the builder runs.
+    status = subprocess.run([sys.executable, SCRIPTS / "registration.py", "join"]).returncode
+    if status:
+        return status
+    entry.exec_command([sys.executable, str(SCRIPTS / "keeper.py")])
+
+
+if __name__ == "__main__":
+    sys.exit(entry.run("koji-builder", main))

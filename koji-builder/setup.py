@@ -1,0 +1,57 @@
+"""Fits Debian's programs to what kojid expects of them, while the image is built."""
+
+import compileall
+import os
+import pwd
+import re
+import sys
+from pathlib import Path
+
+from util import entry, files
+
+KOJID = Path("usr/sbin/kojid")
+MOCK_USER = "kojibuilder"
+# What a site may mount folders over.
+SITE_FOLDERS = ("etc/kojid/kojid.conf.d", "usr/local/lib/koji-builder-plugins")
+
+# Debian's rpm keeps its database in the home of whoever calls it; kojid reads a buildroot's where
+# all the others have it.
+MACROS = "%_dbpath %{_var}/lib/rpm\n"
+
+
+def make_folders(root: Path, gid: int) -> None:
+    """Make the folders of the site, and those that kojid and mock share.
+
+    kojid refuses to work where mock's folder is not there, and asks how much room it has.
+    """
+    for folder in SITE_FOLDERS:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for folder in ("etc/mock/koji", "etc/rpm"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for folder in ("var/lib/mock", "var/cache/mock"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        os.chown(root / folder, 0, gid)
+        # What is made in it belongs to the group too.
+        os.chmod(root / folder, 0o2775)
+
+
+def mend_interpreter(program: Path) -> None:
+    """kojid starts itself again by its own name, and names a Python that Debian does not have."""
+    text = program.read_text()
+    mended = re.sub(r"\A#!.*python\S*", "#!/usr/bin/python3", text)
+    files.write(program, mended, mode=0o755)
+
+
+def main() -> int:
+    """Do all of it."""
+    root = Path("/")
+    account = pwd.getpwnam(MOCK_USER)
+    make_folders(root, account.pw_gid)
+    files.write(root / "etc/rpm/macros.koji", MACROS)
+    mend_interpreter(root / KOJID)
+    compileall.compile_dir(root / "usr/lib/python3/dist-packages/multilib", quiet=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(entry.run("koji-builder", main))

@@ -1,0 +1,108 @@
+"""Builders that check in, make repositories, and go."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import koji
+import requests
+import yaml
+
+from tests.image.tracked import wait_until
+from tests.system.conftest import Koji, declaration_with
+
+
+def finished(session: koji.ClientSession, task: int, seconds: float = 120) -> dict[str, Any]:
+    """A task's description once it has ended, however."""
+    over = {koji.TASK_STATES[state] for state in ("CLOSED", "CANCELED", "FAILED")}
+    wait_until(lambda: session.getTaskInfo(task)["state"] in over, seconds, f"task {task}")
+    return dict(session.getTaskInfo(task))
+
+
+def test_the_builder_is_enabled_and_ready(running: Koji) -> None:
+    session = running.session()
+    (host,) = session.listHosts()
+    assert (host["name"], host["enabled"], host["ready"]) == ("kojibuilder", True, True)
+    assert "createrepo" in {channel["name"] for channel in session.listChannels(host["id"])}
+    line = running.client("list-hosts", "--quiet").stdout.split()
+    assert line[:3] == ["kojibuilder", "Y", "Y"]
+
+
+def test_the_builder_is_a_host_and_no_user(running: Koji) -> None:
+    user = running.session().getUser("kojibuilder")
+    assert user["usertype"] == koji.USERTYPES["HOST"]
+
+
+def test_a_repository_is_made_that_a_client_can_download(running: Koji) -> None:
+    session = running.session()
+    session.createTag("with-repo", arches="x86_64")
+    running.client("regen-repo", "with-repo")
+    (task,) = session.listTasks(opts={"method": "newRepo"}, queryOpts={"order": "-id", "limit": 1})
+    assert task["state"] == koji.TASK_STATES["CLOSED"]
+    repo = session.getRepo("with-repo")
+    told = running.description
+    url = f"{told['urls']['files']}/repos/with-repo/{repo['id']}/x86_64/repodata/repomd.xml"
+    answer = requests.get(url, verify=told["ca"], timeout=30)
+    assert answer.status_code == 200
+    assert "<repomd" in answer.text
+
+
+def test_kojira_notices_a_changed_tag_by_itself(running: Koji) -> None:
+    session = running.session()
+    session.createTag("watched", arches="x86_64")
+    session.createTag("watched-by", arches="x86_64")
+    session.createBuildTarget("watched", "watched", "watched-by")
+    first = wait_until(lambda: session.getRepo("watched"), 120, "the first repository")
+    session.groupListAdd("watched", "build")
+    wait_until(
+        lambda: session.getRepo("watched")["id"] != first["id"], 120, "kojira's next repository"
+    )
+
+
+def test_ten_builders_started_at_once_are_all_ready(
+    start: Callable[..., Koji], checkout: Path, tmp_path: Path
+) -> None:
+    def ten(raw: dict[str, Any]) -> None:
+        builder = raw["containers"].pop("kojibuilder")
+        raw["containers"] |= {f"builder{number}": builder for number in range(10)}
+
+    many = start("ten", config=declaration_with(checkout, tmp_path, ten))
+    session = many.session()
+    hosts = wait_until(
+        lambda: [host for host in session.listHosts(ready=True) if host["enabled"]][9:]
+        and session.listHosts(),
+        60,
+        "ten builders",
+    )
+    assert sorted(host["name"] for host in hosts) == [f"builder{number}" for number in range(10)]
+    for host in hosts:
+        channels = {channel["name"] for channel in session.listChannels(host["id"])}
+        assert {"default", "createrepo"} <= channels
+    many.toji("remove")
+
+
+def test_builders_stop_come_back_and_survive(start: Callable[..., Koji]) -> None:
+    one = start("stops")
+    session = one.session()
+    builder = one.status()["kojibuilder"]["container"]
+
+    one.run("docker", "stop", builder)
+    assert not session.getHost("kojibuilder")["enabled"]
+    line = one.client("list-hosts", "--quiet").stdout.split()
+    assert line[:2] == ["kojibuilder", "N"]
+
+    one.run("docker", "start", builder)
+    one.toji("wait")
+    assert session.getHost("kojibuilder")["enabled"]
+
+    one.run("docker", "kill", "--signal=KILL", builder)
+    one.run("docker", "start", builder)
+    one.toji("wait")
+    session.createTag("after-kill", arches="x86_64")
+    task = session.newRepo("after-kill")
+    assert finished(session, task)["state"] == koji.TASK_STATES["CLOSED"]
+
+
+def test_what_the_project_declares_is_what_is_tested(checkout: Path) -> None:
+    declared = yaml.safe_load((checkout / "moromi.yml").read_text())["containers"]
+    assert list(declared) == ["kojicreds", "kojitop", "kojidatabase", "koji", "kojibuilder"]

@@ -1,0 +1,95 @@
+"""Koji's own client on the host, through the profile that toji wrote."""
+
+import ssl
+from pathlib import Path
+
+import koji
+import pytest
+import requests
+
+from tests.system.conftest import Koji
+from util.certificates import Authority
+
+
+def test_hello(running: Koji) -> None:
+    said = running.client("hello").stdout
+    assert ", kojiadmin!" in said
+    assert running.description["urls"]["hub"] in said
+    assert "Authenticated via client certificate" in said
+
+
+def test_the_api_is_listed(running: Koji) -> None:
+    listed = running.client("list-api").stdout
+    assert "getAPIVersion" in listed
+    assert "listTags(" in listed
+
+
+def test_a_tag_is_made_and_listed(running: Koji) -> None:
+    running.client("add-tag", "made-by-hand", "--arches=x86_64")
+    assert "made-by-hand" in running.client("list-tags").stdout.split()
+
+
+def test_the_hub_is_of_the_declared_version(running: Koji) -> None:
+    assert running.session(login=False).getKojiVersion() == "1.30.0"
+
+
+def test_without_a_certificate_one_may_read(running: Koji) -> None:
+    anonymous = running.session(login=False)
+    assert isinstance(anonymous.listTags(), list)
+    with pytest.raises(koji.ActionNotAllowed):
+        anonymous.createTag("never-made")
+
+
+def test_without_a_certificate_nobody_logs_in(running: Koji) -> None:
+    told = running.description
+    answer = requests.post(
+        f"{told['urls']['hub']}/ssllogin",
+        data=koji.xmlrpcplus.dumps((), "sslLogin"),
+        headers={"Content-Type": "text/xml"},
+        verify=told["ca"],
+        timeout=30,
+    )
+    with pytest.raises(koji.xmlrpcplus.Fault, match="could not verify client"):
+        parser, unmarshaller = koji.xmlrpcplus.getparser()
+        parser.feed(answer.content)
+        parser.close()
+        unmarshaller.close()
+
+
+def test_a_certificate_of_another_authority_is_refused(running: Koji, tmp_path: Path) -> None:
+    Authority.create(tmp_path).issue("kojiadmin", client=True)
+    with pytest.raises((koji.AuthError, requests.exceptions.SSLError)):
+        running.session(certificate=tmp_path / "kojiadmin.pem")
+
+
+def test_a_hub_of_another_authority_is_refused(running: Koji, tmp_path: Path) -> None:
+    Authority.create(tmp_path)
+    with pytest.raises(requests.exceptions.SSLError, match="certificate verify failed"):
+        running.session(login=False, ca=tmp_path / "koji_ca_cert.crt").getAPIVersion()
+
+
+def test_a_user_whom_nobody_added_is_refused(running: Koji, tmp_path: Path) -> None:
+    """A certificate of the right authority is not enough: no login makes a user."""
+    volume = tmp_path / "pki"
+    container = running.status()["kojicreds"]["container"]
+    running.run("docker", "cp", f"{container}:/etc/pki/koji", str(volume))
+    Authority.load(volume).issue("stranger", client=True)
+    with pytest.raises(koji.AuthError, match="stranger"):
+        running.session(certificate=volume / "stranger.pem")
+    assert running.session().getUser("stranger") is None
+
+
+def test_a_strict_verifier_accepts_the_hub(running: Koji) -> None:
+    told = running.description
+    strict = ssl.create_default_context(cafile=told["ca"])
+    strict.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
+    from urllib.request import urlopen
+
+    with urlopen(told["urls"]["files"] + "/", context=strict, timeout=30) as answer:
+        assert answer.status == 200
+
+
+def test_credentials_are_the_owners_alone(running: Koji) -> None:
+    folder = Path(running.description["certificate"]).parent
+    assert folder.stat().st_mode & 0o077 == 0
+    assert not [file for file in folder.iterdir() if file.stat().st_mode & 0o077]

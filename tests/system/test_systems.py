@@ -1,0 +1,48 @@
+"""Systems that are stopped, started again, and live side by side."""
+
+import json
+from collections.abc import Callable
+
+from tests.image.tracked import wait_until
+from tests.system.conftest import Koji
+
+
+def test_stop_and_start_keep_the_data(start: Callable[..., Koji]) -> None:
+    one = start("kept")
+    one.client("add-tag", "kept", "--arches=x86_64")
+    session = one.session()
+    task = session.newRepo("kept")
+    wait_until(lambda: session.getTaskInfo(task)["state"] == 2, 120, "the repository")
+    before = one.description
+
+    one.toji("stop")
+    assert {container["state"] for container in one.status().values()} == {"exited"}
+    assert [one.status()[name]["exit_code"] for name in ("kojidatabase", "koji")] == [0, 0]
+    one.toji("start")
+    one.toji("wait")
+
+    assert one.description == before
+    assert "kept" in one.client("list-tags").stdout.split()
+    assert one.session().getRepo("kept")["task_id"] == task
+    one.toji("remove")
+
+
+def test_two_systems_side_by_side(start: Callable[..., Koji], running: Koji) -> None:
+    other = start("other")
+    assert other.description["urls"]["hub"] != running.description["urls"]["hub"]
+    other.client("add-tag", "only-there")
+    assert "only-there" in other.client("list-tags").stdout.split()
+    assert "only-there" not in running.client("list-tags").stdout.split()
+    theirs = other.description["ca"]
+    with open(theirs) as one, open(running.description["ca"]) as another:
+        assert one.read() != another.read()
+
+    other.toji("remove")
+    assert running.client("hello").status == 0
+    assert not (other.home / ".koji/nagoya" / other.system).exists()
+    assert not list((other.home / ".koji/config.d").iterdir())
+
+
+def test_the_plan_is_told_as_json(running: Koji) -> None:
+    plan = json.loads(running.run("moromi", "plan", "--json").stdout)
+    assert plan["containers"][-1] == ["kojibuilder"]

@@ -1,0 +1,89 @@
+"""koji-credentials-volume/entrypoint.py on a temporary root."""
+
+import ipaddress
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from util.entry import Refused
+from util.environment import Environment
+
+
+@pytest.fixture
+def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("koji-credentials-volume/entrypoint.py")
+
+
+def tree(root: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path.relative_to(root)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_reads_names_and_addresses(script: ModuleType) -> None:
+    environment = Environment({"NAMES": "koji.example.org, 192.0.2.7,2001:db8::7"})
+    names = script.read_names(environment, "NAMES", ["koji"])
+    environment.check()
+    assert names.dns == ("koji", "localhost", "koji.example.org")
+    addresses = ("127.0.0.1", "::1", "192.0.2.7", "2001:db8::7")
+    assert names.ips == tuple(ipaddress.ip_address(one) for one in addresses)
+
+
+@pytest.mark.parametrize("word", ["-a", "a/b", "a..b", "*.example.org", "1.2.3", "::x", "ü.de"])
+def test_refuses_what_is_neither(script: ModuleType, word: str) -> None:
+    environment = Environment({"NAMES": f"good.example.org {word}"})
+    script.read_names(environment, "NAMES", [])
+    with pytest.raises(Refused) as refusal:
+        environment.check()
+    assert f"NAMES: {word!r} is neither a DNS name nor an IP address" in str(refusal.value)
+
+
+def test_makes_all_once(
+    script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = script.Names(("koji",), ())
+    script.prepare(tmp_path, names, names)
+    first = tree(tmp_path)
+    script.prepare(tmp_path, names, names)
+    assert tree(tmp_path) == first
+    said = capsys.readouterr().err.splitlines()
+    assert "made the certificates" in said[0]
+    assert "has its certificates already" in said[1]
+
+
+@pytest.mark.parametrize("broken_off_at", ["kojihub", "kojidatabase", "kojiweb"])
+def test_never_goes_on_with_a_half_made_volume(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_off_at: str
+) -> None:
+    issue = script.certificates.Authority.issue
+
+    def failing(self: object, name: str, *args: object, **kwargs: object) -> None:
+        if name == broken_off_at:
+            raise OSError(28, "No space left on device")
+        issue(self, name, *args, **kwargs)
+
+    names = script.Names(("koji",), ())
+    monkeypatch.setattr(script.certificates.Authority, "issue", failing)
+    with pytest.raises(OSError, match="No space left"):
+        script.prepare(tmp_path, names, names)
+    monkeypatch.undo()
+    before = tree(tmp_path)
+    with pytest.raises(Refused, match="is half made"):
+        script.prepare(tmp_path, names, names)
+    assert tree(tmp_path) == before
+
+
+def test_health(
+    script: ModuleType, load_script: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    health = load_script("koji-credentials-volume/health.py")
+    (tmp_path / "etc/pki/koji").mkdir(parents=True)
+    with pytest.raises(LookupError, match="is empty"):
+        health.question(tmp_path)
+    names = script.Names(("koji",), ())
+    script.prepare(tmp_path, names, names)
+    assert "certificates in" in health.question(tmp_path)

@@ -1,0 +1,193 @@
+"""util.certificates: what is issued, and what the check finds."""
+
+import ipaddress
+import shutil
+import stat
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from util import certificates
+from util.certificates import Authority, check
+from util.entry import Refused
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority.create(tmp_path)
+
+
+def certificate(authority: Authority, name: str) -> x509.Certificate:
+    path = authority.folder / f"certs/{name}.crt"
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def test_openssl_verifies_what_is_issued_strictly(authority: Authority) -> None:
+    authority.issue("host", server=True, client=True)
+    for purpose in ("sslserver", "sslclient"):
+        subprocess.run(
+            [
+                *("openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile"),
+                authority.folder / "koji_ca_cert.crt",
+                authority.folder / "certs/host.crt",
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def test_the_authority_signs_certificates_and_no_authorities(authority: Authority) -> None:
+    extensions = authority.certificate.extensions
+    basic = extensions.get_extension_for_class(x509.BasicConstraints)
+    usage = extensions.get_extension_for_class(x509.KeyUsage)
+    assert (basic.critical, basic.value.ca, basic.value.path_length) == (True, True, 0)
+    assert usage.critical
+    assert usage.value.key_cert_sign
+    assert usage.value.crl_sign
+    assert not usage.value.digital_signature
+
+
+@pytest.mark.parametrize(
+    ("server", "client", "usages"),
+    [
+        (True, False, [ExtendedKeyUsageOID.SERVER_AUTH]),
+        (False, True, [ExtendedKeyUsageOID.CLIENT_AUTH]),
+        (True, True, [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+    ],
+)
+def test_a_certificate_is_for_its_purpose(
+    authority: Authority, server: bool, client: bool, usages: list[x509.ObjectIdentifier]
+) -> None:
+    authority.issue("host", server=server, client=client)
+    extensions = certificate(authority, "host").extensions
+    assert list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == usages
+    assert not extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert (authority.folder / "host_browser_cert.p12").exists() is client
+
+
+def test_names_and_addresses_stand_once_each(authority: Authority) -> None:
+    address = ipaddress.ip_address("127.0.0.1")
+    authority.issue("hub", ["koji", "hub", "koji"], [address, address], server=True)
+    found = certificate(authority, "hub")
+    assert found.subject.rfc4514_string() == "CN=hub,O=Nagoya"
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [one.value for one in names] == ["hub", "koji", address]
+
+
+def test_serials_are_random(authority: Authority) -> None:
+    serials = set()
+    for _ in range(20):
+        authority.issue("host", client=True)
+        serials.add(certificate(authority, "host").serial_number)
+    assert len(serials) == 20
+    assert max(serials).bit_length() > 140
+
+
+def test_validity_allows_for_skewed_clocks_and_has_its_limit(authority: Authority) -> None:
+    authority.issue("host", client=True)
+    found = certificate(authority, "host")
+    now = datetime.now(UTC)
+    assert timedelta(minutes=59) < now - found.not_valid_before_utc < timedelta(minutes=62)
+    assert found.not_valid_after_utc - found.not_valid_before_utc <= timedelta(days=825)
+    assert authority.certificate.not_valid_after_utc > now + timedelta(days=3600)
+
+
+def test_keys_are_for_their_owner_alone(authority: Authority) -> None:
+    authority.issue("host", client=True)
+    modes = {
+        str(path.relative_to(authority.folder)): stat.S_IMODE(path.stat().st_mode)
+        for path in authority.folder.rglob("*")
+    }
+    assert modes == {
+        "certs": 0o755,
+        "certs/host.crt": 0o644,
+        "host.pem": 0o600,
+        "host_browser_cert.p12": 0o600,
+        "koji_ca_cert.crt": 0o644,
+        "private": 0o700,
+        "private/host.key": 0o600,
+        "private/koji_ca_cert.key": 0o600,
+    }
+
+
+def test_the_browsers_file_holds_key_certificate_and_authority(authority: Authority) -> None:
+    authority.issue("host", client=True)
+    browser = (authority.folder / "host_browser_cert.p12").read_bytes()
+    key, found, chain = pkcs12.load_key_and_certificates(browser, b"koji")
+    assert key is not None
+    assert found == certificate(authority, "host")
+    assert chain == [authority.certificate]
+
+
+def test_a_loaded_authority_goes_on_issuing(authority: Authority) -> None:
+    again = Authority.load(authority.folder)
+    assert again.certificate == authority.certificate
+    again.issue("later", client=True)
+    check(authority.folder, "later")
+
+
+def test_there_is_never_a_second_authority(authority: Authority) -> None:
+    with pytest.raises(Refused, match="begun before"):
+        Authority.create(authority.folder)
+
+
+def test_an_authority_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="cannot read the certificate authority"):
+        Authority.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "../a", "a b", "a..b", "-a", "a-", "ü", "a\n", "a" * 64, "*.b"]
+)
+def test_a_name_that_is_none_is_refused(authority: Authority, name: str) -> None:
+    with pytest.raises(Refused, match="cannot stand in a certificate"):
+        authority.issue(name, client=True)
+
+
+@pytest.mark.parametrize("name", ["a", "koji.example.org", "builder_1", "0f3c", "x" * 63])
+def test_a_name(name: str) -> None:
+    assert certificates.is_name(name)
+
+
+def test_the_check_finds_a_certificate_of_another_authority(
+    authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = Authority.create(tmp_path_factory.mktemp("other"))
+    for one in (authority, other):
+        one.issue("host", client=True)
+        check(one.folder, "host")
+    shutil.copy(other.folder / "certs/host.crt", authority.folder / "certs/host.crt")
+    with pytest.raises(Refused, match=r"the certificate of host in .* is no good"):
+        check(authority.folder, "host")
+
+
+def test_the_check_finds_a_key_of_another_certificate(authority: Authority) -> None:
+    for name in ("one", "two"):
+        authority.issue(name, client=True)
+    shutil.copy(authority.folder / "one.pem", authority.folder / "two.pem")
+    with pytest.raises(Refused, match=r"the certificate of two in .* is no good"):
+        check(authority.folder, "two")
+
+
+def test_the_check_finds_an_expired_certificate(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "CERTIFICATE_LIFE", timedelta(minutes=30))
+    authority.issue("host", client=True)
+    with pytest.raises(Refused, match="expired"):
+        check(authority.folder, "host")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_the_check_finds_what_is_no_certificate(
+    authority: Authority, content: bytes | None
+) -> None:
+    if content is not None:
+        (authority.folder / "certs/host.crt").write_bytes(content)
+    with pytest.raises(Refused, match=r"the certificate of host in .* is no good"):
+        check(authority.folder, "host")
