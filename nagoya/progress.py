@@ -5,7 +5,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Literal, Self, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -15,16 +15,23 @@ from rich.text import Text
 
 from nagoya.schedule import Outcome
 
-_SIGNS = {"done": ("✔", "green"), "failed": ("✘", "red"), "skipped": ("-", "yellow")}
+State = Literal["waiting", "working", "done", "failed", "skipped"]
+
+_SIGNS: dict[State, tuple[str, str]] = {
+    "waiting": ("·", "dim"),
+    "done": ("✔", "green"),
+    "failed": ("✘", "red"),
+    "skipped": ("-", "yellow"),
+}
 
 
 @dataclass
 class _Row:
+    state: State = "waiting"
     text: str = "waiting"
     last_line: str = ""
     begun: float | None = None
     ended: float | None = None
-    outcome: str | None = None
     spinner: Spinner = field(default_factory=lambda: Spinner("dots", style="cyan"))
 
 
@@ -74,13 +81,22 @@ class Board:
             for name in names:
                 self._rows.setdefault(name, _Row())
 
-    def update(self, name: str, state: str, detail: str = "") -> None:
-        """Tell what a name is at: a word such as `building`, and a few more that are shown for it
-        where there are any, as `Step 3/9 : RUN make`."""
+    def update(self, name: str, state: State, detail: str = "") -> None:
+        """Tell what a name is at; `detail` is a few words, such as `Step 3/9 : RUN make`."""
+        now = time.monotonic()
+        text = _plain(detail) or state
+        if detail and state in ("failed", "skipped"):
+            text = f"{state}: {text}"
         with self._lock:
             row = self._rows.setdefault(name, _Row())
-            row.begun = row.begun or time.monotonic()
-        self._change(name, row, _plain(detail or state))
+            changed = (row.state, row.text) != (state, text)
+            if state == "working":
+                row.begun, row.ended = row.begun or now, None
+            elif state != "waiting":
+                row.ended = row.ended or now
+            row.state, row.text, row.last_line = state, text, ""
+        if changed and self._live is None:
+            self.say(self._named(name, text))
 
     def line(self, name: str, text: str) -> None:
         """Pass on a line that the work printed: shown in full if verbose, else as its last word."""
@@ -92,17 +108,13 @@ class Board:
 
     def settle(self, outcome: Outcome) -> None:
         """Tell how a name ended; made to be `carry_out(..., settled=board.settle)`."""
-        with self._lock:
-            row = self._rows.setdefault(outcome.name, _Row())
-        text = row.text
-        if outcome.state == "failed":
-            text = f"failed: {_plain(str(outcome.error))}"
-        elif outcome.state == "skipped":
-            text = f"skipped, for {outcome.because} failed"
-        elif row.begun is None:
-            text = "done"
-        row.ended, row.outcome = time.monotonic(), outcome.state
-        self._change(outcome.name, row, text)
+        match outcome.state:
+            case "failed":
+                self.update(outcome.name, "failed", str(outcome.error))
+            case "skipped":
+                self.update(outcome.name, "skipped", f"{outcome.because} failed")
+            case _ if self._rows.get(outcome.name, _Row()).state != "done":
+                self.update(outcome.name, "done")
 
     def say(self, text: str) -> None:
         """A line that is about no name, left standing above the others."""
@@ -112,12 +124,6 @@ class Board:
         if self._live is None:
             text = f"[{time.monotonic() - self._made:5.1f} s] {text}"
         self._console.print(Text(text.rstrip()), soft_wrap=True)
-
-    def _change(self, name: str, row: _Row, text: str) -> None:
-        changed = text != row.text
-        row.text, row.last_line = text, ""
-        if changed and self._live is None:
-            self.say(self._named(name, text))
 
     def _named(self, name: str, text: str) -> str:
         with self._lock:
@@ -133,14 +139,13 @@ class Board:
         now = time.monotonic()
         with self._lock:
             for name, row in self._rows.items():
-                sign, style = _SIGNS.get(row.outcome or "", ("·", "dim" if not row.begun else ""))
-                working = row.begun and not row.outcome
+                sign, style = _SIGNS.get(row.state, ("", "cyan"))
                 text = Text(row.text)
                 if row.last_line:
                     text.append(f"  {row.last_line}", style="dim")
                 table.add_row(
-                    row.spinner if working else Text(sign, style),
-                    Text(name, "cyan" if working else style),
+                    row.spinner if row.state == "working" else Text(sign, style),
+                    Text(name, style),
                     text,
                     Text(f"{(row.ended or now) - row.begun:.1f} s" if row.begun else "", "dim"),
                 )

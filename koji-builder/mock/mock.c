@@ -2,8 +2,8 @@
  *
  * Installed setuid root and executable by root and group mock alone (root:mock, 4750), so that the
  * kernel decides who may call it. It decides nothing itself: it leaves the caller's environment
- * behind, says in SUDO_UID and SUDO_GID who called, as sudo does, and becomes the driver: ours, or
- * whatever executable root put at /etc/mock/driver, which may be upstream's mock.
+ * behind, says in SUDO_UID who called, as sudo does, and becomes the driver: ours, or whatever
+ * executable root put at /etc/mock/driver, which may be upstream's mock.
  *
  * Why not sudo: the same privilege with a parser, PAM and a policy file around it.
  */
@@ -22,18 +22,15 @@
 
 int main(int argc, char **argv)
 {
-    static char uid_text[32], gid_text[32];
-    char *environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/",
-                           uid_text, gid_text, NULL};
+    char caller[32];
+    char *environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/", caller,
+                           NULL};
     uid_t uid = getuid();
-    gid_t gid = getgid();
 
     if (uid == 0) { /* Both drivers need somebody to drop their privileges to. */
         struct passwd *builder = getpwnam("kojibuilder");
-        if (builder != NULL) {
+        if (builder != NULL)
             uid = builder->pw_uid;
-            gid = builder->pw_gid;
-        }
     }
     if (geteuid() != 0 || setgroups(0, NULL) || setresgid(0, 0, 0) || setresuid(0, 0, 0)) {
         fputs("ERROR: mock could not become root\n"
@@ -41,8 +38,7 @@ int main(int argc, char **argv)
               "SETUID and SETGID, and /usr must not be mounted nosuid\n", stderr);
         return NO_ROOT;
     }
-    snprintf(uid_text, sizeof uid_text, "SUDO_UID=%u", (unsigned)uid);
-    snprintf(gid_text, sizeof gid_text, "SUDO_GID=%u", (unsigned)gid);
+    snprintf(caller, sizeof caller, "SUDO_UID=%u", (unsigned)uid);
     umask(022);
 
     if (access(OTHER_DRIVER, F_OK) == 0) {

@@ -5,6 +5,7 @@ written. The chroot has /proc, /sys and /dev, and what the configuration binds b
 """
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,23 +103,31 @@ def descend(directory: int, path: str, *, file: bool = False, make: bool = False
     parts = [part for part in path.split("/") if part]
     for number, part in enumerate(parts):
         is_file = file and number == len(parts) - 1
-        flags = os.O_NOFOLLOW | (os.O_RDONLY if is_file else os.O_DIRECTORY)
-        if make and is_file:
-            flags |= os.O_CREAT
-        elif make:
-            try:
-                os.mkdir(part, 0o755, dir_fd=here)
-            except FileExistsError:
-                pass
-        if part == "..":
-            os.close(here)
-            raise PermissionError(f"{path}: .. leads out of the chroot")
         try:
-            deeper = os.open(part, flags, 0o644, dir_fd=here)
+            if part == "..":
+                raise PermissionError(f"{path}: .. could lead out of the chroot")
+            if make:
+                _make_one(part, here, is_file)
+            flags = os.O_PATH if is_file else os.O_DIRECTORY
+            deeper = os.open(part, flags | os.O_NOFOLLOW, dir_fd=here)
         finally:
             os.close(here)
         here = deeper
+    if stat.S_ISLNK(os.fstat(here).st_mode):  # which is what O_PATH opens, instead of refusing it
+        os.close(here)
+        raise PermissionError(f"{path} is a link in the chroot")
     return here
+
+
+def _make_one(name: str, directory: int, is_file: bool) -> None:
+    """Make a file or a directory in an open directory, unless something of that name is there."""
+    try:
+        if is_file:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644, dir_fd=directory))
+        else:
+            os.mkdir(name, 0o755, dir_fd=directory)
+    except FileExistsError:
+        pass
 
 
 def make(plan: Iterable[Mount], root: int) -> None:

@@ -3,9 +3,7 @@
 Each stage runs in the worker, and gets its files open from the first process.
 """
 
-import fcntl
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +20,7 @@ ROUNDS = 10  # of build requirements that bring others, as upstream counts them
 
 @dataclass(frozen=True)
 class Files:
-    """What the first process has opened, as the unprivileged user but for `lock`."""
+    """What the first process has opened, as the unprivileged user."""
 
     result: int  # the result directory
     scratch: int  # a directory for source RPMs that dnf is to read; outside the chroot
@@ -50,6 +48,9 @@ def work(call: Call, settings: Settings, account: Account, logs: Logs, files: Fi
     except Failed as failure:
         logs.error(str(failure))
         return failure.status
+    except OSError as error:  # a link or a pipe, say, where the build has to have a directory
+        logs.error(f"the chroot is not as it should be: {error}")
+        return Status.CHROOT
 
 
 def initialise(chroot: Chroot) -> None:
@@ -78,7 +79,7 @@ def initialise(chroot: Chroot) -> None:
             home.furnish(settings, chroot.account, resolver, hosts)
 
         chroot.do(furnish, user=False)
-        logs.write("installed_pkgs", "".join(f"{name}\n" for name in sorted(packages)).encode())
+        list_packages(logs, "after the installation", packages)
 
 
 def dnf(chroot: Chroot, *words: str) -> None:
@@ -110,6 +111,21 @@ def installed(chroot: Chroot) -> set[str]:
     if chroot.outside(argv, found.append) != 0:
         raise Failed(Status.PACKAGES, b"".join(found).decode(errors="replace"))
     return set(b"".join(found).decode(errors="replace").splitlines())
+
+
+def list_packages(logs: Logs, when: str, packages: set[str]) -> None:
+    """Write down what is installed, so that a build can be understood after its chroot is gone."""
+    lines = [f"# {when}", *sorted(packages), ""]
+    logs.write("installed_pkgs", "\n".join(lines).encode())
+
+
+def hardware(directory: Path) -> str:
+    """The machine in a few lines, for hw_info.log."""
+    cpus = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    memory = Path("/proc/meminfo").read_text().splitlines()[:3]
+    disk = os.statvfs(directory)
+    free = f"Free in {directory}: {disk.f_bavail * disk.f_frsize >> 20} MiB"
+    return "\n".join([" ".join(os.uname()), f"CPUs: {os.cpu_count()}", *cpus[:1], *memory, free, ""])
 
 
 def command(chroot: Chroot, call: Call) -> int:
@@ -148,8 +164,7 @@ def rebuild(chroot: Chroot, call: Call, files: Files) -> None:
     names = [build / kind / name for kind in ("SRPMS", "RPMS") for name in listed(chroot, kind)]
     results = [name for name in names if name.suffix == ".rpm"]
     take(chroot, results, files.result)
-    logs.write("installed_pkgs", "".join(f"{name}\n" for name in sorted(installed(chroot))).encode())
-    sign(chroot, [name.name for name in results], files)
+    list_packages(logs, "at the end of the build", installed(chroot))
 
 
 def generate_requirements(chroot: Chroot, target: list[str], spec: str, files: Files) -> None:
