@@ -95,13 +95,18 @@ def debian_files(patterns: Iterable[str]) -> list[str]:
     lines = subprocess.run(
         ["dpkg", "--listfiles", *packages], check=True, capture_output=True, text=True
     ).stdout.splitlines()
-    files = {line for line in lines if line.startswith("/") and not os.path.isdir(line)}
-    return sorted(f for f in files if not any(fnmatch(f, pattern) for pattern in LEFT_OUT))
+    files = {line for line in lines if line.startswith("/") and not Path(line).is_dir()}
+    return sorted(f for f in files if not is_left_out(f))
+
+
+def is_left_out(file: str) -> bool:
+    """Whether a build can do without a file."""
+    return any(fnmatch(file, pattern) for pattern in LEFT_OUT)
 
 
 def libraries(files: Iterable[str]) -> set[str]:
     """The shared libraries that these programs load, the loader among them."""
-    programs = [f for f in files if os.path.isfile(f) and is_elf(Path(f))]
+    programs = [f for f in files if Path(f).is_file() and is_elf(Path(f))]
     out = subprocess.run(["ldd", *programs], check=False, capture_output=True, text=True).stdout
     words = (word for line in out.splitlines() for word in line.split() if not line.endswith(":"))
     return {word for word in words if word.startswith("/")}
@@ -113,24 +118,24 @@ def is_elf(path: Path) -> bool:
         return file.read(4) == b"\x7fELF"
 
 
-def real_place(path: str) -> Path:
+def real_place(path: Path) -> Path:
     """Where a path lies once /bin, /lib and their like have been followed, but not its own link."""
-    return Path(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    return path.parent.resolve() / path.name
 
 
 def gather(recipe: Recipe, already: set[Path]) -> set[Path]:
     """Every file of a recipe, without those that another RPM owns; a link comes with its target."""
     files = [f for f in debian_files(recipe.debian) if os.path.lexists(f)]
     wanted: set[Path] = set()
-    waiting = [real_place(f) for f in {*files, *libraries(files)}]
+    waiting = [real_place(Path(f)) for f in {*files, *libraries(files)}]
     while waiting:
         path = waiting.pop()
         if path in wanted or path in already:
             continue
         wanted.add(path)
         if path.is_symlink():
-            target = real_place(os.path.normpath(path.parent / os.readlink(path)))
-            if target.is_file():
+            target = real_place(path.parent / path.readlink())
+            if target.is_file() and not is_left_out(str(target)):
                 waiting.append(target)
     return wanted
 
@@ -156,11 +161,10 @@ def make_plain(tree: Path, recipe: Recipe) -> None:
         (tree / name).write_text(text)
     (tree / "etc/rpm").mkdir(exist_ok=True)
     (tree / "etc/rpm/macros.demo").write_text(recipe.macros)
-    for name, mode in {"tmp": 0o1777, "var/tmp": 0o1777, "root": 0o700, "run": 0o755,
-                       "var/lib/rpm": 0o755, "var/log": 0o755, "var/cache": 0o755,
-                       "home": 0o755, "opt": 0o755, "srv": 0o755, "mnt": 0o755}.items():  # fmt: skip
+    for name in ("home", "mnt", "opt", "root", "run", "srv", "tmp", "var/cache", "var/lib/rpm",
+                 "var/log", "var/tmp"):  # fmt: skip
         (tree / name).mkdir(parents=True, exist_ok=True)
-        (tree / name).chmod(mode)
+        (tree / name).chmod(0o1777 if name.endswith("tmp") else 0o755)
 
 
 def file_list(tree: Path) -> str:

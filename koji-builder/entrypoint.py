@@ -221,10 +221,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     files.write(root / BUILDER, json.dumps(builder(settings)))
     # In a process of its own, as is the keeper after it: what these two need of Koji's library
     # and of cryptography would otherwise stay in memory as long as the builder runs.
-    status = subprocess.run([sys.executable, SCRIPTS / "registration.py", "join"]).returncode
-    if status:
-        return status
-    entry.exec_command([sys.executable, str(SCRIPTS / "keeper.py")])
+    join = [sys.executable, str(SCRIPTS / "registration.py"), "join"]
+    status = subprocess.run(join, check=False).returncode
+    if status == 0:
+        entry.exec_command([sys.executable, str(SCRIPTS / "keeper.py")])
+    return status
 
 
 if __name__ == "__main__":

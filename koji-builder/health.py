@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from util import entry
 from util.hub import hub
@@ -15,27 +16,35 @@ BUILDER = Path("/run/koji-builder.json")
 LATELY = 60.0
 
 
-def question(builder: Path) -> str:
-    """What the hub says of this host; raises if that is not good."""
-    known = json.loads(builder.read_text())
-    name = known["name"]
-    calls = hub(known["hub"], timeout=4)
-    host = calls.getHost(name)
-    if host is None:
-        raise LookupError(f"{name} is not registered on the hub")
-    seen = calls.getLastHostUpdate(host["id"], True)
+def judge(host: dict[str, Any], seen: float | None, started: float, now: float) -> str:
+    """What there is to say of `host` (as getHost tells it), heard from last at `seen`.
+
+    The three times are seconds since the epoch. Raises LookupError if it is not good.
+    """
+    name = host["name"]
     # The hub's record of a builder that was killed looks well for a while.
-    if seen is None or seen < builder.stat().st_mtime:
+    if seen is None or seen < started:
         raise LookupError(f"{name} has not checked in since it was started")
     if not host["enabled"]:
         raise LookupError(f"{name} is disabled on the hub")
-    if time.time() - seen > LATELY:
-        raise LookupError(f"{name} checked in {time.time() - seen:.0f} s ago")
+    if now - seen > LATELY:
+        raise LookupError(f"{name} checked in {now - seen:.0f} s ago")
     # One that is at work may have enough of it.
     if not host["ready"] and not host["task_load"]:
         raise LookupError(f"{name} checks in but would take no task; its log tells why")
     return f"{name} checked in"
 
 
+def question() -> str:
+    """What the hub says of this host; raises if that is not good."""
+    builder = json.loads(BUILDER.read_text())
+    calls: Any = hub(builder["hub"], timeout=4)
+    host = calls.getHost(builder["name"])
+    if host is None:
+        raise LookupError(f"{builder['name']} is not registered on the hub")
+    seen = calls.getLastHostUpdate(host["id"], True)
+    return judge(host, seen, started=BUILDER.stat().st_mtime, now=time.time())
+
+
 if __name__ == "__main__":
-    sys.exit(entry.health(lambda: question(BUILDER)))
+    sys.exit(entry.health(question))

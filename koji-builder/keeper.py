@@ -27,8 +27,9 @@ def ask(what: str, seconds: float) -> bool:
     """Have registration.py do `what`, in `seconds` at most; whether it did."""
     import subprocess  # noqa: PLC0415 - needed once, at the end
 
+    command = [sys.executable, REGISTRATION, what]
     try:
-        return not subprocess.run([sys.executable, REGISTRATION, what], timeout=seconds).returncode
+        return subprocess.run(command, check=False, timeout=seconds).returncode == 0
     except subprocess.TimeoutExpired:
         entry.say(f"the hub did not answer within {seconds:g} s")
         return False

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import koji
-
 from util import entry
 from util.hub import UNREACHABLE, hub
 from util.waiting import wait_until

@@ -32,7 +32,7 @@ def make_folders(root: Path, gid: int) -> None:
         (root / folder).mkdir(parents=True, exist_ok=True)
         os.chown(root / folder, 0, gid)
         # What is made in it belongs to the group too.
-        os.chmod(root / folder, 0o2775)
+        (root / folder).chmod(0o2775)
 
 
 def mend_interpreter(program: Path) -> None:

@@ -33,7 +33,8 @@ def formatargspec(
     """Those arguments as they stand in a `def`, such as "(tag, event=None, **opts)"."""
     without = len(args) - len(defaults or ())
     words = [*args[:without]]
-    words += [f"{name}={value!r}" for name, value in zip(args[without:], defaults or (), strict=True)]
+    given = zip(args[without:], defaults or (), strict=True)
+    words += [f"{name}={value!r}" for name, value in given]
     words += [f"*{varargs}"] if varargs else []
     words += [f"**{varkw}"] if varkw else []
     return f"({', '.join(words)})"

@@ -143,7 +143,7 @@ def check_volumes(root: Path) -> None:
 
 
 def copy_keys(root: Path, user: str) -> None:
-    """Give `user`, who the hub, kojiweb and kojira run as, the keys of these three, and no other."""
+    """Give `user`, who the hub, kojiweb and kojira run as, the keys of these three alone."""
     credentials, private = root / CREDENTIALS, root / PRIVATE
     files.private_copy(credentials / "private/kojihub.key", private / "kojihub.key", user)
     for name in ("kojiweb", "kojira"):

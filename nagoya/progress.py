@@ -35,6 +35,12 @@ class _Row:
     spinner: Spinner = field(default_factory=lambda: Spinner("dots", style="cyan"))
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The work goes on, though nobody reads of it any more; rich would end the program."""
+        self.quiet = True
+
+
 class Board:
     """What is being done, name by name; any thread may tell it.
 
@@ -48,7 +54,7 @@ class Board:
     ) -> None:
         self._quiet = quiet
         self._verbose = verbose
-        self._console = Console(file=stream or sys.stderr, highlight=False)
+        self._console = _Console(file=stream or sys.stderr, highlight=False)
         self._rows: dict[str, _Row] = {}
         self._lock = threading.Lock()
         self._made = time.monotonic()

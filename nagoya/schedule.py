@@ -22,7 +22,7 @@ class Outcome:
     name: str
     state: Literal["done", "failed", "skipped"]
     seconds: float = 0.0
-    error: Exception | None = None
+    error: BaseException | None = None
     because: str | None = None
 
 
@@ -59,7 +59,7 @@ def carry_out(
     place = {name: index for index, name in enumerate(needs)}
     ready: list[str] = []
     running: dict[str, float] = {}
-    ended: queue.SimpleQueue[tuple[str, Exception | None]] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
     outcomes: dict[str, Outcome] = {}
 
     def settle(outcome: Outcome) -> None:
@@ -117,9 +117,9 @@ def _culprit(name: str, needs: Needs, outcomes: dict[str, Outcome]) -> str | Non
     return None
 
 
-def _error_of(do: Callable[[str], None], name: str) -> Exception | None:
+def _error_of(do: Callable[[str], None], name: str) -> BaseException | None:
     try:
         do(name)
-    except Exception as error:
+    except BaseException as error:  # a thread that ends unheard would be waited for, for ever
         return error
     return None

@@ -67,6 +67,7 @@ class _Supervisor:
         self._due: dict[Daemon, float] = {}
         # The status of `main`, once it has ended.
         self._status: int | None = None
+        self._stopped = False
 
     def run(self) -> int:
         for daemon in (self._main, *self._pause):
@@ -74,7 +75,7 @@ class _Supervisor:
         while self._status is None:
             number = self._wait(min(self._due.values(), default=None))
             if number in _STOP:
-                self._stop(self._stopping())
+                self._stop()
             elif number in _PASSED_ON:
                 self._tell([self._main], number)
             self._reap()
@@ -115,6 +116,7 @@ class _Supervisor:
         how = f"status {code}" if code >= 0 else signal.Signals(-code).name
         if daemon == self._main:
             self._status = code if code >= 0 else 128 - code
+        if self._stopped or self._status is not None:
             say(f"{daemon.name} ended ({how})")
             return
         now = time.monotonic()
@@ -123,13 +125,14 @@ class _Supervisor:
         pause = self._pause[daemon]
         self._pause[daemon] = min(pause * 2, _LONGEST_PAUSE)
         self._due[daemon] = now + pause
-        if self._status is None:
-            say(f"{daemon.name} ended ({how}), and is started again in {pause:g} s")
+        say(f"{daemon.name} ended ({how}), and is started again in {pause:g} s")
 
-    def _stop(self, seconds: float) -> None:
+    def _stop(self) -> None:
         """End everyone, the companions first."""
-        self._end(self._pause, _COMPANIONS_GRACE)
+        seconds = self._stopping()
+        self._stopped = True
         self._due.clear()
+        self._end(self._pause, _COMPANIONS_GRACE)
         self._end([self._main], seconds)
 
     def _end(self, daemons: Iterable[Daemon], seconds: float) -> None:

@@ -50,28 +50,24 @@ def prepare(settings: Settings, account: Account) -> tuple[Path, int]:
     results and the scratch directory belong to the unprivileged user, who writes there.
     """
     buildroot = settings.basedir / settings.root
-    for path, owner in ((settings.basedir, 0), (buildroot, 0), (buildroot / "root", 0),
-                        (buildroot / "result", account.uid), (buildroot / "scratch", account.uid)):
+    for path in (settings.basedir, buildroot, buildroot / "root"):
         path.mkdir(exist_ok=True)
         status = path.lstat()
-        if status.st_uid != owner and owner != 0:
-            os.chown(path, owner, account.gid, follow_symlinks=False)
-        if not stat.S_ISDIR(status.st_mode) or (owner == 0 and not _is_roots(status)):
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != 0 or status.st_mode & 0o022:
             raise Failed(
                 Status.CHROOT,
                 f"{path} must be a directory that belongs to root, and that nobody else can write",
                 f"chown root: {path}; chmod go-w {path}",
-            )  # fmt: skip
+            )
+    for path in (buildroot / "result", buildroot / "scratch"):
+        path.mkdir(exist_ok=True)
+        os.chown(path, account.uid, account.gid, follow_symlinks=False)
     lock = os.open(buildroot, os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise Failed(Status.LOCKED, f"{buildroot} is in use by another mock") from error
     return buildroot, lock
-
-
-def _is_roots(status: os.stat_result) -> bool:
-    return status.st_uid == 0 and not stat.S_IMODE(status.st_mode) & 0o022
 
 
 def clean(root: Path) -> None:
@@ -107,9 +103,9 @@ def open_source(path: str, root: Path) -> int:
     try:
         if Path(path).is_relative_to(root):
             directory = os.open(root, os.O_DIRECTORY | os.O_NOFOLLOW)
-            inner = str(Path(path).relative_to(root))
-            above = mounts.descend(directory, os.path.dirname(inner))
-            return os.open(os.path.basename(inner), os.O_RDONLY | os.O_NOFOLLOW, dir_fd=above)
+            inner = Path(path).relative_to(root)
+            above = mounts.descend(directory, str(inner.parent))
+            return os.open(inner.name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=above)
         return os.open(path, os.O_RDONLY)
     except OSError as error:
         raise Failed(Status.SRPM, f"{path} cannot be read: {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""How mock ends: upstream's exit statuses, out of which kojid makes "see build.log" and the like."""
+"""How mock ends: upstream's exit statuses, out of which kojid makes "see build.log" or another."""
 
 from enum import IntEnum
 

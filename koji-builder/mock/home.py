@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from settings import Account, Settings
@@ -84,11 +85,11 @@ def put_tree(directory: int, path: Path) -> None:
         for name in files:
             status = os.lstat(name, dir_fd=descriptor)
             if stat.S_ISLNK(status.st_mode):
-                os.symlink(os.readlink(name, dir_fd=descriptor), target / name)
+                (target / name).symlink_to(os.readlink(name, dir_fd=descriptor))
             elif stat.S_ISREG(status.st_mode):
                 source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=descriptor)
                 put(source, target / name)
-                os.chmod(target / name, status.st_mode & 0o777 | 0o600)
+                (target / name).chmod(status.st_mode & 0o777 | 0o600)
                 os.utime(target / name, ns=(status.st_atime_ns, status.st_mtime_ns))
                 os.close(source)
 
@@ -103,10 +104,8 @@ def take(paths: Iterable[Path], directory: int) -> None:
         status = os.fstat(source)
         if not stat.S_ISREG(status.st_mode):
             raise PermissionError(f"{path} is no plain file")
-        try:
+        with suppress(FileNotFoundError):
             os.unlink(path.name, dir_fd=directory)
-        except FileNotFoundError:
-            pass
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         target = os.open(path.name, flags, 0o664, dir_fd=directory)
         with os.fdopen(source, "rb") as reader, os.fdopen(target, "wb") as writer:

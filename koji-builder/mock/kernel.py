@@ -16,11 +16,10 @@ NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NETWORK = (
 READ_ONLY, NO_SUID, NO_DEV, NO_EXEC, REMOUNT, BIND, MOVE, RECURSIVE, PRIVATE = (
     0x1, 0x2, 0x4, 0x8, 0x20, 0x1000, 0x2000, 0x4000, 0x40000,
 )  # fmt: skip
-DETACH = 2
 # <sys/prctl.h>, <sys/personality.h>
 DIE_WITH_PARENT, NO_NEW_PRIVILEGES, NARROW_PERSONALITY = 1, 38, 0x0008
-# <linux/capability.h>: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SYS_CHROOT MKNOD SETFCAP.
-# What installing packages needs, and root in the chroot gets; SYS_ADMIN is not among them.
+# <linux/capability.h>: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SYS_CHROOT MKNOD and
+# SETFCAP, which installing packages needs, and which root in the chroot gets. No SYS_ADMIN.
 KEPT = sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 18, 27, 31))
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -62,14 +61,16 @@ def narrow_personality() -> None:
 
 
 def change_root(directory: int) -> None:
-    """Make an open directory, which has to be a mount point, the root; the old one is no more.
+    """Make an open directory, which has to be a mount point, the root, for good.
 
-    Unlike chroot(2) this leaves nothing behind that root in there could climb back to.
+    Moving it over "/" before chroot(2) is what keeps root in there from climbing out: above it,
+    there is nothing. pivot_root(2) would do that too, but Docker's seccomp profile refuses it, with
+    SYS_ADMIN even.
     """
+    os.fchdir(directory)  # first: a new namespace copies mounts, and takes our place along
     unshare(NEW_MOUNTS)
-    os.fchdir(directory)
-    _checked(_libc.pivot_root(b".", b"."), "pivot_root")
-    _checked(_libc.umount2(b".", DETACH), "umount2")
+    mount(".", "/", flags=MOVE)
+    os.chroot(".")
     os.chdir("/")
 
 

@@ -7,9 +7,9 @@ user, and only appended to: kojid reads all of it again in every call.
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 NAMES = ("root", "build", "state", "hw_info", "installed_pkgs")
 
@@ -61,7 +61,6 @@ class Logs:
             self._state(f"Finish: {name}")
 
     def _state(self, text: str) -> None:
-        now = time.time()
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)) + f",{int(now % 1 * 1000):03}"
-        self.write("state", f"{stamp} - {text}\n".encode())
+        now = datetime.now().isoformat(sep=" ", timespec="milliseconds")
+        self.write("state", f"{now} - {text}\n".encode())
         print(text, flush=True)

@@ -133,9 +133,9 @@ def _make_one(name: str, directory: int, is_file: bool) -> None:
 def make(plan: Iterable[Mount], root: int) -> None:
     """Make the mounts of a plan in a chroot, an open directory whose contents are not trusted."""
     for item in plan:
-        if item.source and not os.path.exists(item.source):
+        if item.source and not Path(item.source).exists():
             raise Failed(Status.CHROOT, f"{item.source} is not there to be bound to /{item.place}")
-        is_file = bool(item.source) and not os.path.isdir(item.source)
+        is_file = bool(item.source) and not Path(item.source).is_dir()
         place = descend(root, item.place, file=is_file, make=True)
         kernel.mount(item.source or item.kind, f"/proc/self/fd/{place}", item.kind, item.flags,
                      item.data)  # fmt: skip
@@ -175,7 +175,7 @@ def isolate(root: Path) -> int:
     own_proc(mounts, Path("/tmp"))
     kernel.mount(str(root), str(root), flags=kernel.BIND | kernel.RECURSIVE)
     for place in HIDDEN:
-        if os.path.isdir(place):
+        if Path(place).is_dir():
             kernel.mount("tmpfs", place, "tmpfs", kernel.READ_ONLY)
     return os.open(root, os.O_DIRECTORY | os.O_NOFOLLOW)
 

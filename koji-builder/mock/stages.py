@@ -72,8 +72,8 @@ def initialise(chroot: Chroot) -> None:
                 " passes over in a group without a word",
             )
         resolver, hosts = (Path("/etc", name).read_text() for name in ("resolv.conf", "hosts"))
-        if not settings.host_resolver:
-            hosts = "127.0.0.1 localhost\n::1 localhost\n"
+        if not settings.host_resolver:  # rpmbuild asks for the address of its own name
+            hosts = f"127.0.0.1 localhost {os.uname().nodename}\n::1 localhost\n"
 
         def furnish() -> None:
             home.furnish(settings, chroot.account, resolver, hosts)
@@ -125,7 +125,8 @@ def hardware(directory: Path) -> str:
     memory = Path("/proc/meminfo").read_text().splitlines()[:3]
     disk = os.statvfs(directory)
     free = f"Free in {directory}: {disk.f_bavail * disk.f_frsize >> 20} MiB"
-    return "\n".join([" ".join(os.uname()), f"CPUs: {os.cpu_count()}", *cpus[:1], *memory, free, ""])
+    lines = [" ".join(os.uname()), f"CPUs: {os.cpu_count()}", *cpus[:1], *memory, free]
+    return "\n".join([*lines, ""])
 
 
 def command(chroot: Chroot, call: Call) -> int:
@@ -151,8 +152,9 @@ def rebuild(chroot: Chroot, call: Call, files: Files) -> None:
         if chroot.inside(["rpm", "--nodeps", "-Uvh", str(srpm)], logs.root) != 0:
             raise Failed(Status.SRPM, "the source RPM cannot be installed")
         spec = str(only(chroot, "SPECS", ".spec"))
+        options = ["-bs", "--nodeps", *target, spec]
         for _ in range(ROUNDS):
-            source, changed = install_requirements(chroot, ["-bs", "--nodeps", *target, spec], files)
+            source, changed = install_requirements(chroot, options, files)
             if not changed:
                 break
     with logs.step("rpmbuild"):
@@ -245,7 +247,7 @@ def listed(chroot: Chroot, name: str) -> list[str]:
     """The names in a directory of the build, which counts only if no link leads to it."""
     directory = mounts.descend(chroot.directory, f"{chroot.settings.home}/build/{name}")
     try:
-        return sorted(os.listdir(directory))
+        return sorted(os.listdir(directory))  # noqa: PTH208 - an open one
     finally:
         os.close(directory)
 

@@ -141,11 +141,12 @@ def status(settings: Settings, as_json: bool) -> None:
             state.name,
             state.image,
             state.status + ended,
-            state.health or "",
+            (state.health or "") if state.running else "",
             state.address or "",
             " ".join(f"{containers.HOST}:{host}->{port}" for port, host in state.ports.items()),
         )
-    Console().print(table)
+    # A pipe has no width, and a program that reads it wants no line cut.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 @click.argument("names", nargs=-1, metavar="[CONTAINER]...")

@@ -248,7 +248,8 @@ def execute(container: Handle, command: Sequence[str]) -> tuple[int, str]:
     """Run a command in a running container; its exit status and all that it printed."""
     with translated(f"running {command[0]} in {container.name}"):
         ended = container.exec_run(list(command))
-    return ended.exit_code or 0, bytes(ended.output).decode(errors="replace")
+    assert isinstance(ended.output, bytes)
+    return ended.exit_code or 0, ended.output.decode(errors="replace")
 
 
 def read_file(container: Handle, path: str) -> bytes:

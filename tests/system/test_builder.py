@@ -36,10 +36,11 @@ def test_the_builder_is_a_host_and_no_user(running: Koji) -> None:
 def test_a_repository_is_made_that_a_client_can_download(running: Koji) -> None:
     session = running.session()
     session.createTag("with-repo", arches="x86_64")
-    running.client("regen-repo", "with-repo")
-    (task,) = session.listTasks(opts={"method": "newRepo"}, queryOpts={"order": "-id", "limit": 1})
-    assert task["state"] == koji.TASK_STATES["CLOSED"]
+    # kojira lets the repositories of a tag expire that no target builds from.
+    session.createBuildTarget("with-repo", "with-repo", "with-repo")
+    running.client("regen-repo", "--wait", "with-repo")
     repo = session.getRepo("with-repo")
+    assert session.getTaskInfo(repo["task_id"])["state"] == koji.TASK_STATES["CLOSED"]
     told = running.description
     url = f"{told['urls']['files']}/repos/with-repo/{repo['id']}/x86_64/repodata/repomd.xml"
     answer = requests.get(url, verify=told["ca"], timeout=30)

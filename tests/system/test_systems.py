@@ -11,8 +11,8 @@ def test_stop_and_start_keep_the_data(start: Callable[..., Koji]) -> None:
     one = start("kept")
     one.client("add-tag", "kept", "--arches=x86_64")
     session = one.session()
-    task = session.newRepo("kept")
-    wait_until(lambda: session.getTaskInfo(task)["state"] == 2, 120, "the repository")
+    session.createBuildTarget("kept", "kept", "kept")
+    repo = wait_until(lambda: session.getRepo("kept"), 120, "the repository")
     before = one.description
 
     one.toji("stop")
@@ -23,7 +23,8 @@ def test_stop_and_start_keep_the_data(start: Callable[..., Koji]) -> None:
 
     assert one.description == before
     assert "kept" in one.client("list-tags").stdout.split()
-    assert one.session().getRepo("kept")["task_id"] == task
+    assert one.session().getRepo("kept") == repo
+    one.toji("exec", "koji", "test", "-e", f"/mnt/koji/repos/kept/{repo['id']}/repo.json")
     one.toji("remove")
 
 

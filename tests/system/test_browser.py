@@ -1,0 +1,121 @@
+"""kojiweb in a real browser: Debian's Chromium, with the instance's authority and kojiadmin's
+certificate in its own key store, as a person would import them."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, Response, sync_playwright
+
+from tests.system.conftest import ARTIFACTS, Koji
+
+CHROMIUM = "/usr/bin/chromium"
+POLICIES = Path("/etc/chromium/policies/managed")
+
+# Chromium's calls home are refused here, many at a time, and only cost time.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@pytest.fixture(scope="module")
+def key_store(running: Koji, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder whose NSS key store trusts the instance and holds kojiadmin's certificate."""
+    home = tmp_path_factory.mktemp("browser")
+    folder = home / ".pki" / "nssdb"
+    folder.mkdir(parents=True)
+    store, told = f"sql:{folder}", running.description
+    running.run("certutil", "-d", store, "-N", "--empty-password")
+    running.run("certutil", "-d", store, "-A", "-n", "Koji", "-t", "C,,", "-i", told["ca"])
+    running.run(
+        *("pk12util", "-d", store, "-i", told["browser_certificate"]),
+        *("-W", told["browser_password"], "-K", ""),
+    )
+    return home
+
+
+@pytest.fixture(scope="module")
+def browser(running: Koji, key_store: Path) -> Iterator[BrowserContext]:
+    """Chromium, told by policy to show that certificate where a person would click on it."""
+    origin = running.description["urls"]["web"].removesuffix("/koji")
+    choice = json.dumps({"pattern": origin, "filter": {}})
+    policy = POLICIES / f"nagoya-test-{secrets.token_hex(4)}.json"
+    POLICIES.mkdir(parents=True, exist_ok=True)
+    policy.write_text(json.dumps({"AutoSelectCertificateForUrls": [choice]}))
+    try:
+        with sync_playwright() as playwright:
+            context = playwright.chromium.launch_persistent_context(
+                str(key_store / "profile"),
+                executable_path=CHROMIUM,
+                env={**os.environ, "HOME": str(key_store)},
+                args=FLAGS,
+            )
+            yield context
+            context.close()
+    finally:
+        policy.unlink()
+
+
+def opened(page: Page, url: str) -> Response:
+    """Go to a page, which has to be there."""
+    response = page.goto(url)
+    assert response is not None
+    assert response.status == 200
+    return response
+
+
+def test_kojiadmin_logs_in_and_sees_the_name(browser: BrowserContext, running: Koji) -> None:
+    page = browser.new_page()
+    response = opened(page, running.description["urls"]["web"] + "/")
+    security = response.security_details()
+    assert security is not None
+    assert security["protocol"] == "TLS 1.3"
+    assert "kojiadmin" not in page.inner_text("body")
+
+    page.click("text=login")
+    page.wait_for_selector("text=logout")
+    assert "kojiadmin" in page.inner_text("#loginInfo")
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / "kojiweb-logged-in.png", full_page=True)
+
+
+def test_a_person_finds_the_builder_and_a_tasks_log(
+    browser: BrowserContext, running: Koji
+) -> None:
+    session = running.session()
+    session.createTag("seen", arches="x86_64")
+    session.createBuildTarget("seen", "seen", "seen")
+    running.client("regen-repo", "--wait", "seen")
+    page = browser.new_page()
+    web = running.description["urls"]["web"]
+
+    opened(page, f"{web}/hosts")
+    page.click("text=kojibuilder")
+    assert "createrepo" in page.inner_text("#content")
+
+    task = session.getRepo("seen")["task_id"]
+    opened(page, f"{web}/taskinfo?taskID={task}")
+    assert "closed" in page.inner_text("#content")
+    page.screenshot(path=ARTIFACTS / "kojiweb-task.png", full_page=True)
+    page.locator("#content a[href*=taskinfo]", has_text="createrepo").first.click()
+    page.wait_for_url("**/taskinfo*")
+    assert "closed" in page.inner_text("#content")
+
+
+def test_links_to_files_lead_somewhere(browser: BrowserContext, running: Koji) -> None:
+    """kojiweb's links have to be of use to a browser outside of the system's network."""
+    page = browser.new_page()
+    told = running.description["urls"]
+    opened(page, f"{told['web']}/")
+    images = page.locator("img").evaluate_all("all => all.map(i => [i.src, i.naturalWidth])")
+    assert images
+    assert all(width > 0 for _, width in images), images
+    opened(page, f"{told['files']}/repos/")

@@ -1,0 +1,146 @@
+"""koji-builder's entrypoint on a temporary root."""
+
+import configparser
+import ssl
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from util import certificates, files
+from util.certificates import Authority
+from util.entry import Refused
+
+
+@pytest.fixture
+def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("koji-builder/entrypoint.py")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root with finished credentials and a bundle of authorities that is not ours."""
+    folder = tmp_path / "etc/pki/koji"
+    folder.mkdir(parents=True)
+    Authority.create(folder)
+    files.mark_done(folder)
+    other = tmp_path / "other"
+    other.mkdir()
+    Authority.create(other)
+    bundle = tmp_path / "etc/ssl/certs/ca-certificates.crt"
+    for path in (bundle.parent, tmp_path / "usr/local/share/ca-certificates"):
+        path.mkdir(parents=True)
+    bundle.write_text((other / "koji_ca_cert.crt").read_text())
+    return tmp_path
+
+
+def options(script: ModuleType, **values: str) -> configparser.SectionProxy:
+    parser = configparser.RawConfigParser()
+    parser.read_dict(script.kojid_options(script.Settings.read(values, "kojibuilder")))
+    return parser["kojid"]
+
+
+def test_an_empty_environment_will_do(script: ModuleType) -> None:
+    settings = script.Settings.read({}, "kojibuilder")
+    assert settings.name == "kojibuilder"
+    # What is not said is not enforced on a host that the hub knows already.
+    assert (settings.arches, settings.channels, settings.capacity) == (None, None, None)
+    assert script.builder(settings)["new"]["channels"] == ("default", "createrepo")
+    kojid = options(script)
+    assert kojid["server"] == "https://koji/kojihub"
+    assert kojid["cert"] == "/etc/pki/koji/kojibuilder.pem"
+    assert (kojid["sleeptime"], kojid["minspace"], kojid["allowed_scms"]) == ("1", "2048", "")
+
+
+def test_the_environment_is_heard(script: ModuleType) -> None:
+    values = {
+        "KOJI_HUB_URL": "https://hub.example.com/kojihub",
+        "KOJI_FILES_URL": "http://files.example.com/koji/",
+        "KOJI_BUILDER_NAME": "b1.example.com",
+        "KOJI_BUILDER_ARCHES": "x86_64, i686",
+        "KOJI_BUILDER_CHANNELS": "default maven",
+        "KOJI_BUILDER_CAPACITY": "4.5",
+        "KOJI_BUILDER_MAXJOBS": "3",
+        "KOJI_BUILDER_SLEEPTIME": "7",
+        "KOJI_BUILDER_MINSPACE": "0",
+        "KOJI_BUILDER_ALLOWED_SCMS": "git.example.com:/a/*:no:make,sources svn.example.com:/b",
+        "KOJI_LOG_LEVEL": "debug",
+    }
+    settings = script.Settings.read(values, "kojibuilder")
+    assert (settings.arches, settings.channels) == (("x86_64", "i686"), ("default", "maven"))
+    assert settings.capacity == 4.5
+    kojid = options(script, **values)
+    assert kojid["cert"] == "/etc/pki/koji/b1.example.com.pem"
+    assert kojid["topurl"] == "http://files.example.com/koji"
+    assert kojid["allowed_scms"] == values["KOJI_BUILDER_ALLOWED_SCMS"]
+    assert (kojid["maxjobs"], kojid["sleeptime"], kojid["log_level"]) == ("3", "7", "DEBUG")
+    # How long it leaves a task to others goes with how often it looks.
+    assert kojid["task_avail_delay"] == "35"
+
+
+def test_every_error_in_the_environment_is_told_at_once(script: ModuleType) -> None:
+    values = {
+        "KOJI_HUB_URL": "http://koji/kojihub",
+        "KOJI_FILES_URL": "koji",
+        "KOJI_WAIT_SECONDS": "-1",
+        "KOJI_BUILDER_NAME": "no name",
+        "KOJI_BUILDER_ARCHES": "x86-64",
+        "KOJI_BUILDER_CAPACITY": "much",
+        "KOJI_BUILDER_MAXJOBS": "0",
+        "KOJI_BUILDER_SLEEPTIME": "0",
+        "KOJI_BUILDER_MINSPACE": "1 GB",
+        "KOJI_BUILDER_ALLOWED_SCMS": "git.example.com",
+        "KOJI_LOG_LEVEL": "LOUD",
+    }
+    with pytest.raises(Refused) as refusal:
+        script.Settings.read(values, "kojibuilder")
+    for name in values:
+        assert f"{name}: " in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["kojihub", "kojidatabase", "kojiadmin", "kojira", "kojiweb"])
+def test_refuses_to_overwrite_a_certificate_of_kojis_own(script: ModuleType, name: str) -> None:
+    with pytest.raises(Refused, match="is a user of Koji's own"):
+        script.Settings.read({}, name)
+
+
+def test_makes_its_certificate_once(script: ModuleType, root: Path) -> None:
+    folder = root / "etc/pki/koji"
+    script.own_certificate(folder, "b1")
+    certificates.check(folder, "b1")
+    made = (folder / "b1.pem").read_bytes()
+    script.own_certificate(folder, "b1")
+    assert (folder / "b1.pem").read_bytes() == made
+
+
+def test_makes_another_where_the_first_is_no_good(
+    script: ModuleType, root: Path, tmp_path: Path
+) -> None:
+    folder = root / "etc/pki/koji"
+    Authority.load(folder).issue("b1", client=True)
+    (folder / "certs/b1.crt").write_text((tmp_path / "other/koji_ca_cert.crt").read_text())
+    script.own_certificate(folder, "b1")
+    certificates.check(folder, "b1")
+
+
+def test_refuses_credentials_without_their_marker(script: ModuleType, root: Path) -> None:
+    (root / "etc/pki/koji/.complete").unlink()
+    with pytest.raises(Refused) as refusal:
+        script.own_certificate(root / "etc/pki/koji", "b1")
+    assert "--volumes-from kojicreds:rw" in str(refusal.value.hint)
+
+
+def test_every_program_here_trusts_the_authority(script: ModuleType, root: Path) -> None:
+    folder = root / "etc/pki/koji"
+    authority = folder / "koji_ca_cert.crt"
+    for _ in range(2):
+        script.trust(root, authority)
+    bundle = root / "etc/ssl/certs/ca-certificates.crt"
+    assert bundle.read_text().count("BEGIN CERTIFICATE") == 2
+    assert len(ssl.create_default_context(cafile=str(bundle)).get_ca_certs()) == 2
+    # OpenSSL finds one in a folder by the hash of its subject.
+    Authority.load(folder).issue("b1", client=True)
+    command = ["openssl", "verify", "-no-CAfile", "-CApath", str(bundle.parent)]
+    subprocess.run([*command, str(folder / "certs/b1.crt")], check=True, capture_output=True)

@@ -1,0 +1,187 @@
+"""koji-hub's entrypoint on a temporary root, for the user who runs the tests."""
+
+import configparser
+import os
+import pwd
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from util import files
+from util.certificates import Authority
+from util.entry import Refused
+
+USER = pwd.getpwuid(os.geteuid()).pw_name
+
+
+@pytest.fixture
+def script(load_script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    script = load_script("koji-hub/entrypoint.py")
+    monkeypatch.setattr(script, "USER", USER)
+    return script
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root with finished credentials and a top directory."""
+    folder = tmp_path / "etc/pki/koji"
+    folder.mkdir(parents=True)
+    authority = Authority.create(folder)
+    authority.issue("kojihub", server=True, client=True)
+    for name in ("kojiweb", "kojira"):
+        authority.issue(name, client=True)
+    files.mark_done(folder)
+    for path in ("dev/shm", "etc/koji-hub", "etc/kojira", "mnt/koji/packages"):
+        (tmp_path / path).mkdir(parents=True)
+    return tmp_path
+
+
+def written(script: ModuleType, root: Path, **values: str) -> dict[str, configparser.ConfigParser]:
+    """The three files, as Koji reads them."""
+    script.copy_keys(root, USER)
+    script.write_configuration(root, script.Settings.read(values, root))
+    paths = {
+        "hub": root / "etc/koji-hub/hub.conf",
+        "web": root / "dev/shm/koji-hub/web.conf",
+        "kojira": root / "etc/kojira/kojira.conf",
+    }
+    found: dict[str, configparser.ConfigParser] = {}
+    for name, path in paths.items():
+        found[name] = configparser.ConfigParser(interpolation=None)
+        if name == "web":
+            found[name] = configparser.ConfigParser()
+        found[name].read_string(path.read_text())
+    return found
+
+
+def test_an_empty_environment_will_do(script: ModuleType, root: Path) -> None:
+    config = written(script, root)
+    hub = config["hub"]["hub"]
+    assert hub["proxydns"] == "CN=kojiweb,O=Nagoya"
+    assert not config["hub"].getboolean("hub", "logincreatesuser")
+    assert config["hub"].getboolean("hub", "disablenotifications")
+    assert not config["hub"].getboolean("hub", "enablemaven")
+    assert "policy" not in config["hub"]
+    assert config["web"]["web"]["kojifilesurl"] == "/kojifiles"
+    assert config["kojira"]["kojira"]["sleeptime"] == "2"
+
+
+def test_the_environment_is_heard(script: ModuleType, root: Path) -> None:
+    plugins = root / "usr/local/lib/koji-hub-plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "echo.py").touch()
+    config = written(
+        script,
+        root,
+        KOJI_DATABASE_HOST="db.example.com",
+        KOJI_SITE_NAME="100% ours",
+        KOJI_WEB_URL="https://koji.example.com:8443/koji/",
+        KOJI_FILES_URL="https://files.example.com/koji/",
+        KOJI_WEB_SECRET="s3cret",
+        KOJI_LOG_LEVEL="debug",
+        KOJI_HUB_PLUGINS="echo",
+        KOJI_ENABLE_MAVEN="yes",
+        KOJI_NOTIFICATIONS="yes",
+        KOJIRA_SLEEPTIME="9",
+    )
+    hub = config["hub"]["hub"]
+    assert "host=db.example.com " in hub["dbconnectionstring"]
+    assert "sslmode=verify-full" in hub["dbconnectionstring"]
+    assert hub["kojiweburl"] == "https://koji.example.com:8443/koji"
+    assert (hub["plugins"], hub["loglevel"], hub["enablemaven"]) == ("echo", "DEBUG", "True")
+    assert hub["disablenotifications"] == "False"
+    web = config["web"]["web"]
+    assert web["sitename"] == "100% ours"
+    assert web["kojifilesurl"] == "https://files.example.com/koji"
+    assert web["secret"] == "s3cret"
+    assert config["kojira"]["kojira"]["sleeptime"] == "9"
+    assert config["kojira"].getboolean("kojira", "debug")
+
+
+def test_plain_http_leads_to_where_the_world_is_told_we_are(script: ModuleType, root: Path) -> None:
+    read = script.Settings.read
+    assert read({}, root).https_origin == "https://%{SERVER_NAME}"
+    url = "https://koji.example.com:8443/koji"
+    assert read({"KOJI_WEB_URL": url}, root).https_origin == "https://koji.example.com:8443"
+
+
+def test_the_site_has_the_last_word(script: ModuleType, root: Path) -> None:
+    for path, text in {
+        "etc/koji-hub/hub.conf.d/a.conf": "[hub]\nEmailDomain = example.com\nLogLevel = ERROR\n",
+        "etc/kojiweb/web.conf.d/a.conf": "[web]\nKojiGreeting = Hello\n",
+        "etc/kojira/kojira.conf.d/a.conf": "[kojira]\nsleeptime = 30\n",
+    }.items():
+        (root / path).parent.mkdir(parents=True)
+        (root / path).write_text(text)
+    config = written(script, root)
+    assert config["hub"]["hub"]["emaildomain"] == "example.com"
+    assert config["hub"]["hub"]["loglevel"] == "ERROR"
+    assert config["web"]["web"]["kojigreeting"] == "Hello"
+    assert config["kojira"]["kojira"]["sleeptime"] == "30"
+
+
+def test_every_error_in_the_environment_is_told_at_once(script: ModuleType, root: Path) -> None:
+    values = {
+        "KOJI_DATABASE_HOST": "a b",
+        "KOJI_WAIT_SECONDS": "soon",
+        "KOJI_WEB_URL": "koji",
+        "KOJI_FILES_URL": "kojifiles",
+        "KOJI_LOG_LEVEL": "LOUD",
+        "KOJI_HUB_PLUGINS": "nothing",
+        "KOJI_HUB_PROCESSES": "0",
+        "KOJI_ENABLE_MAVEN": "perhaps",
+        "KOJIRA_SLEEPTIME": "0.5",
+    }
+    twice = {"KOJI_WEB_SECRET": "a", "KOJI_WEB_SECRET_FILE": "/b"}
+    with pytest.raises(Refused) as refusal:
+        script.Settings.read({**values, **twice}, root)
+    for name in (*values, "KOJI_WEB_SECRET"):
+        assert f"{name}: " in str(refusal.value)
+
+
+def test_kojiwebs_secret_is_the_instances_own_and_stays(
+    script: ModuleType, root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    key = root / "etc/pki/koji/private/kojiweb.key"
+    first = written(script, root)["web"]["web"]["secret"]
+    assert first == written(script, root)["web"]["web"]["secret"] == script.derived_secret(key)
+    assert len(first) == 64
+    other = tmp_path_factory.mktemp("other")
+    Authority.create(other).issue("kojiweb", client=True)
+    assert script.derived_secret(other / "private/kojiweb.key") != first
+
+
+def test_keys_and_the_secret_are_private(script: ModuleType, root: Path) -> None:
+    written(script, root)
+    private = root / script.PRIVATE
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in private.iterdir()} == {
+        "kojihub.key": 0o400,
+        "kojira.pem": 0o400,
+        "kojiweb.pem": 0o400,
+        "web.conf": 0o400,
+    }
+
+
+@pytest.mark.parametrize(
+    ("missing", "hint"),
+    [
+        ("etc/pki/koji/.complete", "--volumes-from kojicreds:ro"),
+        ("mnt/koji/packages", "--volumes-from kojitop:rw"),
+    ],
+)
+def test_refuses_to_start_without_its_volumes(
+    script: ModuleType, root: Path, missing: str, hint: str
+) -> None:
+    script.check_volumes(root)
+    path = root / missing
+    if path.is_dir():
+        path.rmdir()
+    else:
+        path.unlink()
+    with pytest.raises(Refused) as refusal:
+        script.check_volumes(root)
+    assert hint in str(refusal.value.hint)

@@ -1,0 +1,69 @@
+"""koji-hub's setup on a temporary root: it fits itself to the Koji it finds."""
+
+import inspect
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from util.entry import Refused
+
+HUB, WEB = "usr/share/koji-hub/kojixmlrpc.py", "usr/share/koji-web/scripts/wsgi_publisher.py"
+
+
+@pytest.fixture
+def setup(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("koji-hub/setup.py")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root with the parts of Koji 1.30 that setup looks at."""
+    snippets = tmp_path / "usr/lib/nagoya/upstream/conf.d"
+    for path in (snippets, tmp_path / "etc/apache2"):
+        path.mkdir(parents=True)
+    (snippets / "kojihub.conf").write_text(f"#\nAlias /kojihub /{HUB}\n")
+    (snippets / "kojiweb.conf").write_text(
+        f'#We use wsgi\nAlias /koji "/{WEB}"\nAlias /koji-static/ "/usr/share/koji-web/static/"\n'
+    )
+    for script in (HUB, WEB):
+        (tmp_path / script).parent.mkdir(parents=True)
+        (tmp_path / script).write_text("import inspect\ninspect.signature(print)\n")
+    return tmp_path
+
+
+def layout(setup: ModuleType, root: Path) -> list[str]:
+    setup.write_layout(root)
+    lines: list[str] = (root / setup.LAYOUT).read_text().splitlines()[1:]
+    return lines
+
+
+def test_finds_the_entries_where_koji_says_they_are(setup: ModuleType, root: Path) -> None:
+    snippet = root / setup.UPSTREAM / "kojihub.conf"
+    assert layout(setup, root) == [f"Define KOJIHUB_ENTRY /{HUB}", f"Define KOJIWEB_ENTRY /{WEB}"]
+    snippet.write_text("Alias /kojihub /usr/share/koji-hub/kojiapp.py\n")
+    assert layout(setup, root)[0] == "Define KOJIHUB_ENTRY /usr/share/koji-hub/kojiapp.py"
+    snippet.write_text("# Alias /kojihub /x\n")
+    with pytest.raises(Refused, match="does not say what it serves at /kojihub"):
+        layout(setup, root)
+
+
+@pytest.mark.skipif(hasattr(inspect, "getargspec"), reason="this Python has it still")
+@pytest.mark.parametrize("script", [HUB, WEB, "usr/lib/python3/dist-packages/kojihub/app/x.py"])
+def test_gives_back_what_is_called_and_missing(setup: ModuleType, root: Path, script: str) -> None:
+    assert "Define KOJI_NEEDS_COMPAT" not in layout(setup, root)
+    (root / script).parent.mkdir(parents=True, exist_ok=True)
+    (root / script).write_text("args = inspect.getargspec(f)\n")
+    assert "Define KOJI_NEEDS_COMPAT" in layout(setup, root)
+
+
+@pytest.mark.parametrize("first", ["#!/usr/bin/python2", "#! /usr/bin/env python"])
+def test_mends_the_interpreter_of_kojis_programs(setup: ModuleType, root: Path, first: str) -> None:
+    program = root / "usr/bin/koji"
+    program.parent.mkdir()
+    program.write_text(f"{first}\nprint('#!/usr/bin/python2')\n")
+    setup.mend_interpreters(root)
+    assert program.read_text() == "#!/usr/bin/python3\nprint('#!/usr/bin/python2')\n"
+    assert stat.S_IMODE(program.stat().st_mode) == 0o755
