@@ -1,7 +1,7 @@
 """What Koji adds to toji's events: credentials out to the host, a client profile, addresses.
 
 moromi.yml names these functions; toji calls each with the container that the event is about
-(`nagoya.system.Member`). For a system S they write, in the home folder of whoever runs toji:
+(`nagoya.member.Member`). For a system S they write, in the home folder of whoever runs toji:
 
     ~/.koji/config.d/nagoya-S.conf    the profile `nagoya-S` of the koji client
     ~/.koji/nagoya/S/                 kojiadmin's credentials, the CA's certificate, koji.json
@@ -15,7 +15,7 @@ import shutil
 from pathlib import Path
 
 from nagoya.errors import LifecycleError
-from nagoya.system import Member
+from nagoya.member import Member
 
 PKI = "/etc/pki/koji"
 CA = "koji_ca_cert.crt"

@@ -1,4 +1,4 @@
-"""`python -m bench [ROUNDS]`: measure everything, with progress on stderr and the table at the end."""
+"""`python -m bench [ROUNDS]`: measure everything; progress on stderr, then the table."""
 
 import sys
 

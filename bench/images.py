@@ -28,7 +28,9 @@ def builds() -> Iterator[Row]:
     everything = _seconds("moromi", "build", "--quiet", "--no-cache")
     unchanged = min(_seconds("moromi", "build", "--quiet") for _ in range(3))
     yield Row("build of all images from the base", everything, "s")
-    yield Row("unchanged rebuild of all images", unchanged, "s", everything, "from the base", "<= 3 s")
+    yield Row(
+        "unchanged rebuild of all images", unchanged, "s", everything, "from the base", "<= 3 s"
+    )
 
 
 def _seconds(*command: str) -> float:

@@ -1,5 +1,6 @@
 """How long a system takes to its first answer, beside the same containers started by hand."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -9,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import koji
 import requests
 
+import koji
 from bench.table import Row, side_by_side
-from nagoya.system import free_port
+from nagoya.member import free_port
 
 _POLL = 0.05
 
@@ -36,8 +37,6 @@ def _by_toji() -> tuple[float, float]:
         folder = Path(home) / ".koji" / "nagoya" / system
         while not (folder / "koji.json").exists():
             time.sleep(_POLL)
-        import json
-
         hub = json.loads((folder / "koji.json").read_text())["urls"]["hub"]
         try:
             times = _answers(hub, folder, begun)

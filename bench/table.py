@@ -36,9 +36,7 @@ def show(rows: Sequence[Row]) -> None:
     Console(width=160).print(table)
 
 
-def side_by_side(
-    rounds: int, *measured: Callable[[], Sequence[float]]
-) -> list[list[float]]:
+def side_by_side(rounds: int, *measured: Callable[[], Sequence[float]]) -> list[list[float]]:
     """The medians of what each function measures, taken in turns so that noise hits all alike."""
     taken: list[list[Sequence[float]]] = [[] for _ in measured]
     for _ in range(rounds):

@@ -9,6 +9,7 @@ from nagoya.command import installed, run_aloud
 from nagoya.declaration import Base
 from nagoya.engine import Engine, images
 from nagoya.errors import CommandError, EngineError, SourceError
+from nagoya.progress import Board
 
 # As the registry's slim images are: no manual, no translation, no documentation but the licences.
 _LEFT_OUT = ("man", "doc", "info", "locale", "groff", "lintian", "linda")
@@ -17,26 +18,31 @@ _HOOKS = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
 _INSTALL = ("apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap")
 
 
-def ensure(
-    engine: Engine, base: Base, heard: Callable[[str], None], *, install: bool = False
-) -> str:
-    """See to it that the engine has the base image; returns what was done, in a few words.
+def ensure(engine: Engine, base: Base, board: Board, *, install: bool = False) -> None:
+    """See to it that the engine has the base image; the board has it under its name.
 
-    `heard` gets a line of progress now and then. mmdebstrap is installed where it is missing if
-    `install` allows that. Raises SourceError if there is no way to have the image.
+    mmdebstrap is installed where it is missing if `install` allows that. Raises SourceError if
+    there is no way to have the image.
     """
+
+    def heard(line: str) -> None:
+        board.line(base.image, line)
+
     if images.exists(engine, base.image):
-        return "present"
-    heard("asking the registry")
+        board.update(base.image, "done", "present")
+        return
+    board.update(base.image, "working", "asking the registry")
     try:
         images.pull(engine, base.image, heard)
     except EngineError as error:
-        heard(f"{error.message}; making it with mmdebstrap")
+        heard(error.message)
     else:
-        return "pulled"
+        board.update(base.image, "done", "pulled")
+        return
+    board.update(base.image, "working", "no registry gives it; making it with mmdebstrap")
     _have_mmdebstrap(base, heard, install)
     _make(engine, base, heard)
-    return "made with mmdebstrap"
+    board.update(base.image, "done", "made with mmdebstrap")
 
 
 def _have_mmdebstrap(base: Base, heard: Callable[[str], None], install: bool) -> None:

@@ -7,12 +7,10 @@ engine asks it too, but in intervals of many seconds, and Podman without systemd
 import time
 from dataclasses import dataclass
 
-from nagoya.engine import Engine, containers
+from nagoya.engine import containers
 from nagoya.engine.containers import Handle, State
 from nagoya.errors import NotReady
-from nagoya.plan import Needs
-from nagoya.progress import Board
-from nagoya.system import found
+from nagoya.system import System, found
 
 PAUSE = 0.2
 """Seconds between two rounds; every question costs the container a new process."""
@@ -43,13 +41,14 @@ def ask(handle: Handle) -> Answer:
     return Answer(status == 0, lines[-1] if lines else f"health check ended with {status}")
 
 
-def wait(engine: Engine, system: str, needs: Needs, seconds: float, board: Board) -> None:
+def wait(system: System, seconds: float) -> None:
     """Wait until every container of a system is ready; those are asked first that others need.
 
     Raises NotReady at the deadline, or as soon as a container has ended badly: with the state, the
     last answer and the last log lines of each that is not ready.
     """
-    open_ = found(engine, system)
+    open_ = found(system.engine, system.name)
+    needs = system.needs(open_)
     deadline = time.monotonic() + seconds
     while True:
         answers = {}
@@ -59,7 +58,9 @@ def wait(engine: Engine, system: str, needs: Needs, seconds: float, board: Board
                 answers[name] = Answer(False, f"needs {', '.join(waiting_for)} first")
                 continue
             answers[name] = ask(handle)
-            board.update(name, "done" if answers[name].ready else "working", answers[name].text)
+            system.board.update(
+                name, "done" if answers[name].ready else "working", answers[name].text
+            )
             if answers[name].ready:
                 del open_[name]
         if not open_:
@@ -69,7 +70,7 @@ def wait(engine: Engine, system: str, needs: Needs, seconds: float, board: Board
         if time.monotonic() >= deadline:
             raise NotReady(
                 _why(f"not ready after {seconds:.0f} s", open_, answers),
-                f"give it longer with --timeout, or look at `toji --system {system} logs`",
+                f"give it longer with --timeout, or look at `toji --system {system.name} logs`",
             )
         time.sleep(PAUSE)
 

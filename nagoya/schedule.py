@@ -37,7 +37,7 @@ class Interrupted(KeyboardInterrupt):
 
 def carry_out(
     needs: Needs,
-    do: Callable[[str], None],
+    do: Callable[[str], object],
     *,
     workers: int,
     stop: threading.Event | None = None,
@@ -117,7 +117,7 @@ def _culprit(name: str, needs: Needs, outcomes: dict[str, Outcome]) -> str | Non
     return None
 
 
-def _error_of(do: Callable[[str], None], name: str) -> BaseException | None:
+def _error_of(do: Callable[[str], object], name: str) -> BaseException | None:
     try:
         do(name)
     except BaseException as error:  # a thread that ends unheard would be waited for, for ever

@@ -24,6 +24,7 @@ from nagoya.command import run, run_aloud
 from nagoya.declaration import Source
 from nagoya.errors import CommandError, SourceError
 from nagoya.locking import cache_folder, locked
+from nagoya.progress import Board
 
 FOLDER = "src"
 """Where sources lie in the build context; git ignores it."""
@@ -33,14 +34,19 @@ _SILENCE_SECONDS = 30
 _OFFLINE = "is there a network? A file that was fetched before is used without any"
 
 
-def ensure(directory: Path, name: str, source: Source, heard: Callable[[str], None]) -> str:
+def ensure(directory: Path, name: str, source: Source, board: Board) -> None:
     """See to it that src/NAME/ in the build context `directory` is what is declared.
 
-    Returns what was done, in a few words; `heard` gets a line of progress now and then. Raises
-    SourceError, and leaves a src/NAME/ that was there as it was.
+    The board has it as src/NAME. Raises SourceError, and leaves a src/NAME/ that was there as it
+    was.
     """
     target = directory / FOLDER / name
+    row = f"{FOLDER}/{name}"
     whose = hashlib.sha256(str(target).encode()).hexdigest()[:16]
+
+    def heard(line: str) -> None:
+        board.line(row, line)
+
     with (
         _disk_errors(name),
         locked(f"source-{whose}", lambda: heard("another moromi is at it; waiting")),
@@ -50,16 +56,17 @@ def ensure(directory: Path, name: str, source: Source, heard: Callable[[str], No
         stamp = target.with_name(f".{name}.sha256")
         if source.path is not None:
             stamp.unlink(missing_ok=True)
-            return _copy(directory / source.path, target)
-        assert source.sha256
-        if target.is_dir() and stamp.exists() and stamp.read_text() == source.sha256:
-            return "present"
-        archive, done = _cached(name, source, heard)
-        stamp.unlink(missing_ok=True)
-        heard("unpacking")
-        _unpack(archive, target)
-        stamp.write_text(source.sha256)
-        return done
+            done = _copy(directory / source.path, target)
+        elif target.is_dir() and stamp.exists() and stamp.read_text() == source.sha256:
+            done = "present"
+        else:
+            assert source.sha256
+            board.update(row, "working", "fetching")
+            archive, done = _cached(name, source, heard)
+            stamp.unlink(missing_ok=True)
+            _unpack(archive, target)
+            stamp.write_text(source.sha256)
+    board.update(row, "done", done)
 
 
 @contextmanager
@@ -215,47 +222,41 @@ def _copy(tree: Path, target: Path) -> str:
     """Make `target` what the source tree is, and touch only what differs."""
     if not tree.is_dir():
         raise SourceError(f"source {target.name}: there is no folder {tree}")
-    wanted = {
-        path for path in _tracked(tree) if (tree / path).is_symlink() or (tree / path).is_file()
-    }
-    changed = 0
-    for path in wanted:
-        if not _same(tree / path, target / path):
-            changed += 1
-            (target / path).parent.mkdir(parents=True, exist_ok=True)
-            (target / path).unlink(missing_ok=True)
-            shutil.copy2(tree / path, target / path, follow_symlinks=False)
-    for folder, _, files in os.walk(target, topdown=False):
-        for file in files:
-            if Path(folder, file).relative_to(target) not in wanted:
-                changed += 1
-                Path(folder, file).unlink()
+    wanted = _tracked(tree)
+    superfluous = [path for path in _files(target) if path not in wanted]
+    for path in superfluous:
+        (target / path).unlink()
+    for folder, _, _ in os.walk(target, topdown=False):
         if not any(Path(folder).iterdir()):
             Path(folder).rmdir()
-    return f"{changed} files changed" if changed else "unchanged"
+    changed = [path for path in wanted if not _same(tree / path, target / path)]
+    for path in changed:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (target / path).unlink(missing_ok=True)
+        shutil.copy2(tree / path, target / path, follow_symlinks=False)
+    count = len(superfluous) + len(changed)
+    return f"{count} files changed" if count else "unchanged"
 
 
-def _tracked(tree: Path) -> Iterator[Path]:
+def _tracked(tree: Path) -> set[Path]:
     """Files of a tree: of a git work tree those that git tracks or would, else all."""
-    if (tree / ".git").exists():
-        command = [
-            "git",
-            "-C",
-            tree,
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ]
-        try:
-            listed = run(command)
-        except CommandError as error:
-            raise SourceError(f"{tree} is a git work tree, but: {error.message}") from None
-        yield from (Path(name) for name in listed.split("\0") if name)
-        return
-    for folder, _, files in os.walk(tree):
-        yield from (Path(folder, file).relative_to(tree) for file in files)
+    if not (tree / ".git").exists():
+        return set(_files(tree))
+    try:
+        listed = run(
+            ["git", "-C", tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        )
+    except CommandError as error:
+        raise SourceError(f"{tree} is a git work tree, but: {error.message}") from None
+    named = (Path(name) for name in listed.split("\0") if name)
+    # Git names files that are gone, and submodules, which are folders.
+    return {path for path in named if (tree / path).is_symlink() or (tree / path).is_file()}
+
+
+def _files(tree: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(tree):
+        for name in [*files, *(name for name in folders if Path(folder, name).is_symlink())]:
+            yield Path(folder, name).relative_to(tree)
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -95,6 +96,31 @@ def remove(settings: Settings) -> None:
     _system(settings, System.remove)
 
 
+@click.argument("wanted", nargs=-1, required=True, metavar="NAME=N...")
+@click.option(
+    "--drain-timeout", metavar="SECONDS", type=click.FloatRange(min=0), default=600,
+    show_default=True, help="How long one that goes may take to end its work.",
+)  # fmt: skip
+@_command
+def scale(settings: Settings, wanted: tuple[str, ...], drain_timeout: float) -> None:
+    """Have N containers of one that is declared: `toji scale kojibuilder=3`.
+
+    Builders that are too many get no new tasks, end those that they have, and go.
+    """
+    counts = {}
+    for text in wanted:
+        match = re.fullmatch(r"([a-z0-9-]+)=(\d{1,3})", text)
+        if match is None:
+            raise click.UsageError(f"'{text}' is not of the form NAME=N, as in kojibuilder=3")
+        counts[match[1]] = int(match[2])
+
+    def verb(system: System) -> None:
+        for name, count in counts.items():
+            system.scale(name, count, drain_timeout)
+
+    _system(settings, verb)
+
+
 @click.option(
     "--timeout", metavar="SECONDS", type=click.FloatRange(min=0), default=WAIT_SECONDS,
     show_default=True, help="When to give up.",
@@ -105,9 +131,7 @@ def wait(settings: Settings, timeout: float) -> None:
 
     Ends with status 8 and the reason, with each one's last log lines, if one ended or time ran out.
     """
-    needs = {name: one.needs for name, one in settings.declaration.containers.items()}
-    with settings.board() as board:
-        readiness.wait(settings.engine, settings.system, needs, timeout, board)
+    _system(settings, lambda system: readiness.wait(system, timeout))
 
 
 @json_option

@@ -212,6 +212,22 @@ def ended(container: Handle, seconds: float) -> int:
         return int(container.wait(timeout=seconds)["StatusCode"])
 
 
+def remove_named(engine: Engine, name: str) -> None:
+    """Remove a container by its name; one that is not there is gone already."""
+    with translated(f"looking for {name}"):
+        try:
+            handle = engine.client.containers.get(name)
+        except docker.errors.NotFound:
+            return
+    remove(handle)
+
+
+def label(container: Handle, name: str) -> str | None:
+    """A label of the container, or of the image that it was made of."""
+    labels: dict[str, str] = container.attrs["Config"].get("Labels") or {}
+    return labels.get(name)
+
+
 def last_lines(container: Handle, lines: int = 15) -> list[str]:
     """The end of a container's log, stdout and stderr as they came."""
     with translated(f"reading the log of {container.name}"):

@@ -3,7 +3,7 @@
 import queue
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import IO, Any
 
 import docker.errors
@@ -18,6 +18,9 @@ IMAGE_LABEL = "nagoya.image"
 """On every image that moromi makes: its name."""
 INPUTS_LABEL = "nagoya.inputs"
 """On every image that moromi builds: the digest of all that it was built from."""
+
+VERSION_LABEL = "org.opencontainers.image.version"
+"""The last of the labels as Docker sorts them, each a step: an image that ends in it is moromi's."""
 
 # A registry that cannot be reached may keep the engine trying for many minutes.
 _REGISTRY_SECONDS = 10.0
@@ -107,11 +110,11 @@ def build(
     labels: Mapping[str, str],
     arguments: Mapping[str, str],
     no_cache: bool,
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """Build an image and yield the lines that the build prints; it gets its name at the very end.
 
-    Closing the iterator cancels the build. The labels are the last step, and so cost no other step
-    its place in the engine's cache.
+    Closing the iterator cancels the build. The labels, VERSION_LABEL among them, are the last
+    steps, and so cost no other step its place in the engine's cache.
     """
     done = False
     with translated(f"building {name}"):
@@ -167,12 +170,10 @@ def remove_untagged(engine: Engine) -> tuple[list[tuple[str, int]], list[tuple[s
 
 
 def _made_by_moromi(engine: Engine, image: str) -> bool:
-    """Whether its own last step is moromi's: a label alone may come from a parent image."""
+    """Whether its own last step is moromi's: labels alone may come from a parent image."""
     step = _history(engine, image)[0]
-    return (
-        re.search(rf"\bLABEL\b.*\b{re.escape(IMAGE_LABEL)}=", step["CreatedBy"]) is not None
-        or step["Comment"].startswith("Imported from")
-    )  # fmt: skip
+    last_label = f"LABEL {VERSION_LABEL}="
+    return last_label in step["CreatedBy"] or step["Comment"].startswith("Imported from")
 
 
 def _history(engine: Engine, image: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
+from tests.image.running import Hub, Koji, koji_network
 from tests.image.tracked import Containers, outcome, read_tree
 
 
@@ -62,6 +63,46 @@ def credentials(kojicreds: Container, tmp_path_factory: pytest.TempPathFactory) 
             (folder / name).write_bytes(content)
             (folder / name).chmod(member.mode)
     return folder
+
+
+@pytest.fixture(scope="session")
+def kojitop(session_containers: Containers) -> Container:
+    """A container with Koji's top directory; for `volumes_from`, by its name."""
+    container = session_containers.start("koji-top-volume")
+    assert outcome(container)[0] == 0, container.logs().decode()
+    return container
+
+
+@pytest.fixture
+def mortal_koji(
+    engine: docker.DockerClient,
+    containers: Containers,
+    kojicreds: Container,
+    kojitop: Container,
+    credentials: Path,
+) -> Iterator[Koji]:
+    """A network for one test, which starts on it what it wants and may stop it."""
+    with koji_network(engine, containers, kojicreds, kojitop, credentials) as network:
+        yield network
+
+
+@pytest.fixture(scope="module")
+def running_koji(
+    engine: docker.DockerClient,
+    module_containers: Containers,
+    kojicreds: Container,
+    kojitop: Container,
+    credentials: Path,
+) -> Iterator[Koji]:
+    """A network for all tests of a module."""
+    with koji_network(engine, module_containers, kojicreds, kojitop, credentials) as network:
+        yield network
+
+
+@pytest.fixture(scope="module")
+def hub(running_koji: Koji) -> Hub:
+    """A hub with its database, for all tests of a module; none stops it."""
+    return running_koji.hub_that_is_up()
 
 
 @pytest.hookimpl(wrapper=True)

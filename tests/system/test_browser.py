@@ -87,9 +87,7 @@ def test_kojiadmin_logs_in_and_sees_the_name(browser: BrowserContext, running: K
     page.screenshot(path=ARTIFACTS / "kojiweb-logged-in.png", full_page=True)
 
 
-def test_a_person_finds_the_builder_and_a_tasks_log(
-    browser: BrowserContext, running: Koji
-) -> None:
+def test_a_person_finds_the_builder_and_a_tasks_log(browser: BrowserContext, running: Koji) -> None:
     session = running.session()
     session.createTag("seen", arches="x86_64")
     session.createBuildTarget("seen", "seen", "seen")

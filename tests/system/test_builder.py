@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import koji
 import requests
 import yaml
 
+import koji
 from tests.image.tracked import wait_until
 from tests.system.conftest import Koji, declaration_with
 
@@ -70,8 +70,10 @@ def test_ten_builders_started_at_once_are_all_ready(
     many = start("ten", config=declaration_with(checkout, tmp_path, ten))
     session = many.session()
     hosts = wait_until(
-        lambda: [host for host in session.listHosts(ready=True) if host["enabled"]][9:]
-        and session.listHosts(),
+        lambda: (
+            [host for host in session.listHosts(ready=True) if host["enabled"]][9:]
+            and session.listHosts()
+        ),
         60,
         "ten builders",
     )

@@ -2,11 +2,12 @@
 
 import ssl
 from pathlib import Path
+from urllib.request import urlopen
 
-import koji
 import pytest
 import requests
 
+import koji
 from tests.system.conftest import Koji
 from util.certificates import Authority
 
@@ -83,8 +84,6 @@ def test_a_strict_verifier_accepts_the_hub(running: Koji) -> None:
     told = running.description
     strict = ssl.create_default_context(cafile=told["ca"])
     strict.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
-    from urllib.request import urlopen
-
     with urlopen(told["urls"]["files"] + "/", context=strict, timeout=30) as answer:
         assert answer.status == 200
 

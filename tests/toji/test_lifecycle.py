@@ -199,3 +199,47 @@ def test_ctrl_c_says_how_to_clean_up(toji: Toji) -> None:
 def test_a_name_that_cannot_be_a_host_name_is_refused(toji: Toji) -> None:
     toji.declare(server={})
     assert "cannot name a system" in toji("--system", "No_Way", "init", status=7).stderr
+
+
+def test_scaling_adds_and_takes_away_the_last(
+    toji: Toji, client: docker.DockerClient, noted: Callable[[], list[str]]
+) -> None:
+    calls = {"post_init": ["notes.post_init"], "post_remove": ["notes.post_remove"]}
+    toji.declare(server={}, worker={"links": ["server"], "callbacks": calls})
+    toji("init")
+    toji("scale", "worker=3")
+    assert toji.states() == dict.fromkeys(("server", "worker", "worker-2", "worker-3"), "running")
+    third = client.containers.get(f"{toji.system}-worker-3")
+    assert third.exec_run("getent hosts worker-2 server").exit_code == 0
+
+    toji("init")
+    toji("scale", "worker=1")
+    assert toji.states() == {"server": "running", "worker": "running"}
+    toji("scale", "worker=0")
+    assert toji.states() == {"server": "running"}
+    ended = ["worker-2", "worker-3", "worker"]
+    assert sorted(noted()[3:]) == sorted(f"post_remove {name}" for name in ended)
+
+
+def test_what_goes_is_drained_as_its_image_says(toji: Toji) -> None:
+    """The command of the image's label gets the seconds that it may take as its last argument."""
+    toji.declare(worker={})
+    toji("init")
+    toji("scale", "worker=2")
+    said = toji("scale", "worker=1", "--drain-timeout", "7").stderr
+    assert "draining, 7 s at most" in said
+    assert "worker-2: refuses after 7; what it works on goes back" in said
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "message"),
+    [
+        ("worker", 64, "'worker' is not of the form NAME=N"),
+        ("worker=many", 64, "is not of the form NAME=N"),
+        ("typo=2", 7, "moromi.yml declares no container 'typo'"),
+    ],
+)
+def test_a_wrong_scale_is_told(toji: Toji, wanted: str, status: int, message: str) -> None:
+    toji.declare(worker={})
+    toji("init")
+    assert message in toji("scale", wanted, status=status).stderr

@@ -1,0 +1,248 @@
+"""Building the images of a declaration: in the order of their FROM lines, in parallel where nothing
+stands against it, and only where something changed."""
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from textwrap import shorten
+from threading import Event
+
+from nagoya import __version__, base, dockerfile, sources
+from nagoya.declaration import Declaration, Source
+from nagoya.dockerfile import Dockerfile
+from nagoya.engine import Engine
+from nagoya.engine import images as engine_images
+from nagoya.engine.context import Context
+from nagoya.errors import BuildError, DeclarationError, EngineError, NagoyaError
+from nagoya.plan import Cycle, Needs, in_order, with_needed
+from nagoya.progress import Board
+from nagoya.schedule import Interrupted, Outcome, carry_out
+
+_PARALLEL = 4
+_LAST_LINES = 20
+_STEP_WIDTH = 100
+
+# Docker takes these without a Dockerfile naming them.
+_PROXIES = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"})
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What may be asked of a build: build arguments, and to do every step again."""
+
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    no_cache: bool = False
+
+
+def read_all(
+    declaration: Declaration, arguments: Mapping[str, str] | None = None
+) -> dict[str, Dockerfile]:
+    """The Dockerfile of every declared image. Raises DeclarationError with all that is wrong."""
+    files, problems = {}, []
+    for name in declaration.images:
+        try:
+            files[name] = dockerfile.read(declaration.dockerfile(name), arguments)
+        except DeclarationError as error:
+            problems += [f"images.{name}: {problem}" for problem in error.problems]
+    needs = {name: file.parents for name, file in files.items()}
+    try:
+        in_order(needs)
+    except Cycle as cycle:
+        problems.append(f"images: they stand on each other in a circle: {cycle}")
+    if problems:
+        raise DeclarationError(str(declaration.path), problems)
+    return files
+
+
+def build(
+    engine: Engine,
+    declaration: Declaration,
+    names: Collection[str],
+    board: Board,
+    wishes: Wishes | None = None,
+) -> None:
+    """Build images and what they stand on: sources, the base image, parent images.
+
+    No names means all. An image whose inputs are unchanged is left alone. Images that do not
+    depend on a failed one are still built. Raises BuildError that tells of each that failed, with
+    the last lines of its build.
+    """
+    wishes = wishes or Wishes()
+    _Build(engine, declaration, frozenset(names), board, wishes).run()
+
+
+class _Build:
+    def __init__(
+        self,
+        engine: Engine,
+        declaration: Declaration,
+        names: frozenset[str],
+        board: Board,
+        wishes: Wishes,
+    ) -> None:
+        unknown = sorted(names - set(declaration.images))
+        if unknown:
+            raise BuildError(
+                f"{declaration.path} declares no image {', '.join(unknown)}",
+                f"it declares {', '.join(declaration.images)}",
+            )
+        self.engine = engine
+        self.declaration = declaration
+        self.board = board
+        self.wishes = wishes
+        self.wanted = names or frozenset(declaration.images)
+        self.files = read_all(declaration, wishes.arguments)
+        self.stop = Event()
+        _check_arguments(self.files, wishes.arguments)
+
+    def run(self) -> None:
+        steps = with_needed(self.wanted, self._needs())
+        # What is needed first is shown first.
+        self.board.expect(*(name for wave in in_order(steps) for name in wave))
+        try:
+            outcomes = carry_out(
+                steps, self._do, workers=_PARALLEL, stop=self.stop, settled=self.board.settle
+            )
+        except Interrupted as interrupted:
+            under_way = [name for name in interrupted.running if name in self.files]
+            if under_way:
+                self.board.say(f"not built, and still what they were: {', '.join(under_way)}")
+            raise
+        if any(outcome.state != "done" for outcome in outcomes.values()):
+            raise _summary(list(outcomes.values()))
+
+    def _needs(self) -> Needs:
+        """What each image needs, and that these things need nothing themselves."""
+        needs: dict[str, Collection[str]] = {
+            name: [*file.parents, *(f"{sources.FOLDER}/{source}" for source in self._sources(file))]
+            for name, file in self.files.items()
+        }
+        others = {other for named in needs.values() for other in named}
+        return {other: () for other in sorted(others - set(needs))} | needs
+
+    def _sources(self, file: Dockerfile) -> list[str]:
+        """The declared sources that a Dockerfile copies from."""
+        copied = [Path(copied.path).parts for copied in file.copied]
+        return [
+            name
+            for name in self.declaration.sources
+            if any(parts[:2] in ((sources.FOLDER, name), (sources.FOLDER,), ()) for parts in copied)
+        ]
+
+    def _do(self, name: str) -> None:
+        folder, _, source = name.partition("/")
+        if name in self.files:
+            self._build(name)
+        elif folder == sources.FOLDER and source in self.declaration.sources:
+            declared = self.declaration.sources[source]
+            sources.ensure(self.declaration.directory, source, declared, self.board)
+        elif name == self.declaration.base.image:
+            base.ensure(self.engine, self.declaration.base, self.board)
+        else:
+            self._foreign(name)
+
+    def _foreign(self, name: str) -> None:
+        if not engine_images.exists(self.engine, name):
+            self.board.update(name, "working", "asking the registry")
+            engine_images.pull(self.engine, name, lambda line: self.board.line(name, line))
+        self.board.update(name, "done", "present")
+
+    def _build(self, name: str) -> None:
+        file = self.files[name]
+        context = Context(self.declaration.directory, file)
+        arguments = {
+            key: value
+            for key, value in self.wishes.arguments.items()
+            if key in file.arguments or key.lower() in _PROXIES
+        }
+        version, source = self._packaged(file)
+        labels = {
+            "org.opencontainers.image.title": name,
+            engine_images.VERSION_LABEL: version,
+            "org.opencontainers.image.source": source,
+            engine_images.IMAGE_LABEL: name,
+        }
+        parents = [engine_images.identity(self.engine, parent) for parent in file.parents]
+        inputs = _digest(context.digest(), parents, labels, arguments)
+        no_cache = self.wishes.no_cache and name in self.wanted
+        if not no_cache:
+            made = engine_images.made_from(self.engine, name, inputs)
+            if made is not None:
+                if made != engine_images.identity(self.engine, name):
+                    engine_images.tag(self.engine, made, name)
+                self.board.update(name, "done", "unchanged")
+                return
+        labels[engine_images.INPUTS_LABEL] = inputs
+        labels["org.opencontainers.image.created"] = datetime.now(UTC).isoformat(timespec="seconds")
+        lines = engine_images.build(
+            self.engine, name, context, labels=labels, arguments=arguments, no_cache=no_cache
+        )
+        with closing(lines):
+            self._watch(name, lines)
+        self.board.update(name, "done", "built")
+
+    def _watch(self, name: str, lines: Iterable[str]) -> None:
+        last: deque[str] = deque(maxlen=_LAST_LINES)
+        try:
+            for line in lines:
+                last.append(line)
+                if line.startswith("Step "):
+                    self.board.update(name, "working", shorten(line, _STEP_WIDTH, placeholder=" …"))
+                else:
+                    self.board.line(name, line)
+                if self.stop.is_set():
+                    raise BuildError("interrupted")
+        except EngineError as error:
+            said = "".join(f"\n    {line}" for line in last)
+            raise BuildError(f"{error.message}{said}", error.hint) from None
+
+    def _packaged(self, file: Dockerfile) -> tuple[str, str]:
+        """Version and origin of the software in an image: of the first source that it copies, or
+        else of Nagoya itself. A package has no URL but its package-url, https://purl.org."""
+        declared = [self.declaration.sources[name] for name in self._sources(file)]
+        match declared:
+            case [Source(pypi=str(pypi)), *_]:
+                package, _, version = pypi.partition("==")
+                return version, f"pkg:pypi/{package.lower()}@{version}"
+            case [Source(url=str(url), sha256=str(sha256)), *_]:
+                return sha256[:12], url
+            case [Source(path=str(path)), *_]:
+                return "work tree", f"pkg:generic/{Path(path).name}"
+        return __version__, f"pkg:generic/nagoya@{__version__}"
+
+
+def _check_arguments(files: Mapping[str, Dockerfile], given: Mapping[str, str]) -> None:
+    known = {name for file in files.values() for name in file.arguments}
+    unknown = sorted(n for n in given if n not in known and n.lower() not in _PROXIES)
+    if unknown:
+        raise BuildError(
+            f"no Dockerfile has an ARG called {', '.join(unknown)}",
+            f"there is {', '.join(sorted(known))}" if known else "none of them has any ARG",
+        )
+
+
+def _digest(*inputs: object) -> str:
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _summary(outcomes: Sequence[Outcome]) -> BuildError:
+    """All that was not built: why, with each build's last lines, and what was skipped for it."""
+    told, hints = [], []
+    for outcome in outcomes:
+        if isinstance(outcome.error, NagoyaError):
+            told.append(f"  {outcome.name}: {outcome.error.message}")
+            hints.append(outcome.error.hint)
+    skipped = [
+        f"  {outcome.name}: skipped, for {outcome.because} failed"
+        for outcome in outcomes
+        if outcome.state == "skipped"
+    ]
+    return BuildError(
+        "\n".join(["not everything was built", *told, *skipped]),
+        next((hint for hint in hints if hint), None),
+    )

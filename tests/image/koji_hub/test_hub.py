@@ -1,0 +1,372 @@
+"""koji-hub by itself: who gets in, what it serves, how it starts and ends."""
+
+import json
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+import koji
+from tests.image.running import Hub, Koji
+from tests.image.tracked import (
+    Containers,
+    execute,
+    health,
+    outcome,
+    read_tree,
+    wait_ready,
+    wait_until,
+)
+from util import certificates
+
+IMAGE = "koji-hub"
+
+
+def processes(hub: Hub) -> dict[str, list[int]]:
+    """The process ids of what runs in the container, by a word of the command line."""
+    listing = execute(
+        hub.container,
+        "sh",
+        "-c",
+        "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo $p; done",
+    )[1]
+    found: dict[str, list[int]] = {"apache2": [], "/usr/sbin/kojira": [], "entrypoint.py": []}
+    for line in listing.splitlines():
+        command, _, process = line.rpartition("/proc/")
+        for word, ids in found.items():
+            if word in command and "for p in" not in command:
+                ids.append(int(process))
+    return {word: sorted(ids) for word, ids in found.items()}
+
+
+def wait_for_kojira(hub: Hub) -> int:
+    """Wait until kojira runs; its process id."""
+    return wait_until(lambda: processes(hub)["/usr/sbin/kojira"], 30, "kojira runs")[0]
+
+
+# Who gets in
+
+
+def test_says_hello_to_kojiadmin(hub: Hub) -> None:
+    session = hub.login()
+    assert session.getLoggedInUser()["name"] == "kojiadmin"
+    assert session.hasPerm("admin")
+    assert session.getAPIVersion() == 1
+
+
+def test_reads_are_for_everybody_and_changes_are_not(hub: Hub) -> None:
+    session = hub.session()
+    assert [volume["name"] for volume in session.listVolumes()] == ["DEFAULT"]
+    with pytest.raises(koji.ActionNotAllowed):
+        session.createTag("no-login")
+
+
+def test_a_login_needs_a_certificate(hub: Hub) -> None:
+    with pytest.raises(koji.AuthError, match="could not verify client: NONE"):
+        hub.session().sslLogin()
+
+
+def test_the_client_refuses_another_authority(hub: Hub, tmp_path: Path) -> None:
+    certificates.Authority.create(tmp_path)
+    session = hub.session(serverca=str(tmp_path / "koji_ca_cert.crt"))
+    with pytest.raises(requests.exceptions.SSLError):
+        session.getAPIVersion()
+
+
+def test_the_hub_refuses_another_authority(hub: Hub, tmp_path: Path) -> None:
+    certificates.Authority.create(tmp_path).issue("kojiadmin", client=True)
+    with pytest.raises(koji.AuthError):
+        hub.session().ssl_login(str(tmp_path / "kojiadmin.pem"), None, str(hub.authority))
+
+
+def test_a_user_who_is_not_known_is_refused_and_not_made(hub: Hub) -> None:
+    with pytest.raises(koji.AuthError, match="Unknown user: kojihub"):
+        hub.login("kojihub")
+    assert hub.session().getUser("kojihub") is None
+
+
+def test_only_kojiweb_logs_in_for_others(hub: Hub) -> None:
+    def login(user: str) -> None:
+        pem = str(hub.credentials / f"{user}.pem")
+        hub.session().ssl_login(pem, None, str(hub.authority), proxyuser="kojira")
+
+    login("kojiweb")
+    with pytest.raises(koji.AuthError, match="is not authorized to login other users"):
+        login("kojiadmin")
+
+
+@pytest.mark.parametrize("version", ["1", "1_1"])
+def test_old_tls_is_not_spoken(hub: Hub, version: str) -> None:
+    place = hub.url("").removeprefix("https://")
+    command = [
+        "openssl",
+        "s_client",
+        "-connect",
+        place,
+        f"-tls{version}",
+        "-cipher",
+        "ALL@SECLEVEL=0",
+    ]
+    ended = subprocess.run(command, input=b"", capture_output=True, check=False)
+    assert ended.returncode == 1
+
+
+# What it serves
+
+
+def test_lists_its_calls_with_their_arguments(hub: Hub) -> None:
+    calls = {call["name"]: call["argdesc"] for call in hub.session()._listapi()}
+    assert calls["getTag"] == "(tagInfo, strict=False, event=None, blocked=False)"
+    assert len(calls) > 300
+    assert hub.session().system.methodHelp("getAPIVersion").startswith("getAPIVersion()")
+
+
+@pytest.mark.parametrize(
+    ("path", "lands", "shows"),
+    [
+        ("/", "/koji/", "Recent Builds"),
+        ("/koji", "/koji/", "Recent Builds"),
+        ("/koji/", "/koji/", "Recent Builds"),
+        ("/koji-static/koji.css", "/koji-static/koji.css", "#headerSearch"),
+        ("/kojifiles", "/kojifiles/", "packages/"),
+        ("/kojifiles/repos/", "/kojifiles/repos/", "Parent Directory"),
+    ],
+)
+def test_serves(hub: Hub, path: str, lands: str, shows: str) -> None:
+    status, url, text = hub.browser().get(path)
+    assert (status, url) == (200, hub.url(lands))
+    assert shows in text
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/nothing", 404),
+        ("/koji/nothing", 404),
+        ("/kojifiles/nothing", 404),
+        ("/kojifiles/../../etc/passwd", 404),
+        ("/kojihub", 405),
+    ],
+)
+def test_does_not_serve(hub: Hub, path: str, expected: int) -> None:
+    assert hub.browser().get(path)[0] == expected
+
+
+def test_plain_http_serves_files_and_redirects_the_rest(hub: Hub) -> None:
+    assert hub.browser().get("/kojifiles/", scheme="http")[0] == 200
+    for path in ("/koji/tasks?state=all", "/kojihub", "/"):
+        answer = requests.get(hub.url(path, "http"), allow_redirects=False, timeout=10)
+        assert (answer.status_code, answer.headers["location"]) == (302, f"https://127.0.0.1{path}")
+
+
+def test_kojiweb_knows_its_user_by_the_certificate(hub: Hub) -> None:
+    assert hub.browser("kojiadmin").get("/koji/login")[:2] == (200, hub.url("/koji/index"))
+    browser = hub.browser("kojiadmin")
+    browser.get("/koji/login")
+    assert "kojiadmin" in browser.get("/koji/hosts")[2]
+    assert "kojiadmin" not in hub.browser().get("/koji/hosts")[2]
+    status, _, text = hub.browser().get("/koji/login")
+    assert status == 500
+    assert "could not verify client: NONE" in text
+
+
+# How it runs
+
+
+def test_who_runs_as_what(hub: Hub) -> None:
+    wait_for_kojira(hub)
+    ids = processes(hub)
+    assert ids["entrypoint.py"] == [1]
+    for word, user in {"/usr/sbin/kojira": "www-data", "apache2": "www-data"}.items():
+        # Of Apache, only the one that listens is root's, as it has to be.
+        last = ids[word][-1]
+        assert execute(hub.container, "stat", "-c", "%U", f"/proc/{last}") == (0, f"{user}\n")
+
+
+def test_no_secret_in_what_everybody_can_read(hub: Hub) -> None:
+    """Not in the environment, nor in an argument, nor in a log, nor in the container's layer."""
+    secret = read_tree(hub.container, "/etc/pki/koji/private")["private/kojiweb.key"][1].decode()
+    lines = [line for line in secret.splitlines() if len(line) > 40]
+    session = hub.login()
+    keys = [*lines, session.sinfo["session-key"]]
+    session.createTag("for-the-log")
+    with pytest.raises(koji.GenericError):
+        session.createTag("for-the-log")
+    hub.container.reload()
+    seen = json.dumps(hub.container.attrs) + hub.container.logs().decode()
+    seen += execute(hub.container, "sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ")[1]
+    assert not [key for key in keys if key in seen]
+    search = "grep -rl -e 'PRIVATE KEY' -e '^secret' /etc /run /var /tmp /usr/lib/nagoya"
+    files = execute(hub.container, "sh", "-c", f"{search} --exclude-dir=pki --include='*'")[1]
+    assert [name for name in files.splitlines() if not name.endswith((".py", ".pyc"))] == []
+
+
+def test_keeps_its_data_and_its_users_over_a_restart(mortal_koji: Koji) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    browser = hub.browser("kojiadmin")
+    browser.get("/koji/login")
+    hub.login().createTag("kept")
+    hub.container.restart()
+    wait_ready(hub.container)
+    assert hub.session().getTag("kept")["name"] == "kept"
+    # The cookie was signed before.
+    host = hub.url("/koji/tags")
+    assert "kojiadmin" in browser.get("/koji/tags")[2], host
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_stops_well_and_soon(mortal_koji: Koji, number: str) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    wait_for_kojira(hub)
+    started = time.monotonic()
+    hub.container.kill(number)
+    status, log = outcome(hub.container)
+    assert status == 0, log
+    assert time.monotonic() - started < 4
+    assert "killing" not in log
+
+
+def test_ends_with_apaches_status(mortal_koji: Koji) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    execute(hub.container, "sh", "-c", f"kill -KILL {processes(hub)['apache2'][0]}")
+    status, log = outcome(hub.container)
+    assert status == 137
+    assert "koji-hub: httpd ended (SIGKILL)" in log
+
+
+def test_kojira_comes_back(mortal_koji: Koji) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    first = wait_for_kojira(hub)
+    execute(hub.container, "kill", "-KILL", str(first))
+    wait_until(lambda: processes(hub)["/usr/sbin/kojira"] not in ([], [first]), 30)
+    # The first one's session was locked, and its successor has taken it over.
+    expected = "koji-hub: kojira ended (SIGKILL), and is started again in 1 s"
+    assert expected in hub.container.logs().decode()
+    time.sleep(2)
+    assert processes(hub)["/usr/sbin/kojira"] != []
+    assert health(hub.container)[0]
+
+
+def test_nokojira_leaves_kojira_out(mortal_koji: Koji) -> None:
+    mortal_koji.start_database()
+    hub = Hub(mortal_koji.start_hub("nokojira"), mortal_koji.credentials)
+    wait_ready(hub.container)
+    time.sleep(2)
+    assert processes(hub)["/usr/sbin/kojira"] == []
+    assert hub.session().getAPIVersion() == 1
+
+
+def test_a_changed_tag_gets_its_repository(mortal_koji: Koji) -> None:
+    """kojira asks for it; there is no builder here to make it."""
+    hub = mortal_koji.hub_that_is_up()
+    session = hub.login()
+    session.createTag("build", arches="x86_64")
+    session.createTag("dest")
+    wait_for_kojira(hub)
+    session.createBuildTarget("target", "build", "dest")
+    tasks = wait_until(lambda: session.listTasks({"method": "newRepo", "decode": True}), 15)
+    assert [task["request"][0] for task in tasks] == ["build"]
+    assert session.getUser(tasks[0]["owner"])["name"] == "kojira"
+
+
+def test_survives_a_database_that_is_started_again(mortal_koji: Koji) -> None:
+    database = mortal_koji.start_database()
+    hub = Hub(mortal_koji.start_hub(), mortal_koji.credentials)
+    wait_ready(hub.container)
+    database.stop()
+    answers, why = health(hub.container)
+    assert not answers
+    assert "database outage" in why
+    database.start()
+    wait_ready(hub.container, 30)
+
+
+def test_gives_up_waiting_for_the_database_with_a_clear_last_word(mortal_koji: Koji) -> None:
+    container = mortal_koji.start_hub(environment={"KOJI_WAIT_SECONDS": "1"})
+    status, log = outcome(container)
+    assert status == 1
+    first, hint = log.splitlines()
+    assert first.startswith(
+        "koji-hub: gave up waiting for the database at kojidatabase:5432 after 1 s: "
+        'could not translate host name "kojidatabase"'
+    )
+    assert "start koji-database on the same network" in hint
+
+
+def test_is_stopped_while_it_waits(mortal_koji: Koji) -> None:
+    container = mortal_koji.start_hub()
+    wait_until(lambda: b"waiting for the database" in container.logs(), 20)
+    started = time.monotonic()
+    container.stop()
+    assert time.monotonic() - started < 4
+    assert outcome(container)[0] == 143
+
+
+@pytest.mark.parametrize("mode", [None, "creds", "top", "read-only"])
+def test_says_which_volume_it_lacks(mortal_koji: Koji, mode: str | None) -> None:
+    creds, top = f"{mortal_koji.kojicreds.name}:ro", f"{mortal_koji.kojitop.name}:rw"
+    volumes = {
+        None: [],
+        "top": [top],
+        "creds": [creds],
+        "read-only": [creds, f"{mortal_koji.kojitop.name}:ro"],
+    }[mode]
+    status, log = outcome(mortal_koji.start_hub(volumes_from=volumes))
+    assert status == 1
+    assert ("kojicreds:ro" if mode in (None, "top") else "kojitop:rw") in log.splitlines()[1]
+
+
+def test_tells_every_error_in_its_environment(containers: Containers) -> None:
+    wrong = {"KOJI_HUB_PLUGINS": "nothing", "KOJI_LOG_LEVEL": "loud", "KOJIRA_SLEEPTIME": "soon"}
+    status, log = containers.finish(IMAGE, environment=wrong)
+    assert status == 1
+    assert all(f"{name}: " in log for name in wrong)
+    assert "Traceback" not in log
+
+
+def test_a_site_changes_it_by_files_and_variables(mortal_koji: Koji, tmp_path: Path) -> None:
+    """Given as folders to mount; here they are copied in, since the engine may be elsewhere."""
+    plugin = (
+        "from koji.plugin import export\n@export\ndef greet(name):\n    return 'hello ' + name\n"
+    )
+    conf = {
+        "/etc/koji-hub/hub.conf.d/site.conf": "[policy]\npackage_list =\n    all :: allow\n",
+        "/etc/kojiweb/web.conf.d/site.conf": "[web]\nKojiGreeting = Be welcome\n",
+        "/etc/apache2/conf.d/site.conf": "Define SITE\nServerSignature Off\n",
+        "/etc/apache2/conf.d/site.vhost": 'Redirect "/hello" "/koji/hosts"\n',
+        "/usr/local/lib/koji-hub-plugins/greet.py": plugin,
+    }
+    mortal_koji.start_database()
+    writes = " && ".join(f'printf "%s" "${index}" > {path}' for index, path in enumerate(conf, 1))
+    start = "exec python3 /usr/lib/nagoya/entrypoint.py nokojira"
+    container = mortal_koji.start_hub(
+        "sh",
+        "-c",
+        f"{writes} && {start}",
+        "sh",
+        *conf.values(),
+        environment={"KOJI_HUB_PLUGINS": "greet", "KOJI_SITE_NAME": "Our Koji"},
+    )
+    wait_ready(container)
+    hub = Hub(container, mortal_koji.credentials)
+    assert hub.session().greet("you") == "hello you"
+    _, url, text = hub.browser().get("/hello")
+    assert url.endswith("/koji/hosts")
+    assert "Our Koji" in text
+    assert "Be welcome" in hub.browser().get("/koji/")[2]
+
+
+def test_the_health_check_is_light(hub: Hub) -> None:
+    health(hub.container)
+    code = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run(['python3', '/usr/lib/nagoya/health.py'], check=True)\n"
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+        "print(used.ru_utime + used.ru_stime)\n"
+    )
+    output: Any = execute(hub.container, "python3", "-c", code)[1]
+    assert float(re.split(r"\s", output.strip())[-1]) < 0.3

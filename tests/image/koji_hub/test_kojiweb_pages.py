@@ -1,0 +1,153 @@
+"""Every page of kojiweb, asked for with something to show."""
+
+import ast
+import re
+from typing import Any
+
+import pytest
+
+from tests.image.running import Browser, Hub
+from tests.image.tracked import execute
+
+# By the name of the page, its arguments, with the names of what `content` made in braces.
+# A page that is none of these changes something, or shows what only a build leaves behind.
+PAGES = {
+    "index": "",
+    "tasks": "state=all&view=flat",
+    "taskinfo": "taskID={task}",
+    "taskstatus": "taskID={task}",
+    "watchlogs": "taskID={task}",
+    "tags": "",
+    "taginfo": "tagID={tag}&all=1",
+    "packages": "tagID={tag}",
+    "packageinfo": "packageID={package}",
+    "externalrepoinfo": "extrepoID={repository}",
+    "builds": "state=0",
+    "buildinfo": "buildID={build}",
+    "users": "",
+    "userinfo": "userID={user}",
+    "hosts": "state=all",
+    "hostinfo": "hostID={host}",
+    "channelinfo": "channelID=1",
+    "buildtargets": "",
+    "buildtargetinfo": "targetID={target}",
+    "reports": "",
+    "buildsbyuser": "",
+    "rpmsbyhost": "",
+    "packagesbyuser": "",
+    "tasksbyhost": "",
+    "tasksbyuser": "",
+    "buildsbystatus": "",
+    "buildsbytarget": "",
+    "clusterhealth": "",
+    "recentbuilds": "",
+    "search": "match=glob&type=package&terms=*",
+    "api": "",
+}
+# Those that are for users alone: they want a token that a page of theirs carries.
+FORMS = {
+    "tagcreate": "",
+    "tagedit": "tagID={tag}",
+    "tagparent": "tagID={tag}&parentID={parent}&action=add",
+    "buildtargetcreate": "",
+    "buildtargetedit": "targetID={target}",
+    "hostedit": "hostID={host}",
+    "notificationcreate": "",
+    "notificationedit": "notificationID={notification}",
+}
+# In this order, as the later ones delete what the earlier ones need.
+ACTIONS = {
+    "disablehost": "hostID={host}",
+    "enablehost": "hostID={host}",
+    "freetask": "taskID={task}",
+    "canceltask": "taskID={task}",
+    "resubmittask": "taskID={task}",
+    "cancelbuild": "buildID={building}",
+    "notificationdelete": "notificationID={notification}",
+    "buildtargetdelete": "targetID={target}",
+    "tagdelete": "tagID={parent}",
+    "login": "",
+    "logout": "",
+}
+AFTER_A_BUILD = {
+    "archiveinfo",
+    "archivelist",
+    "buildrootinfo",
+    "fileinfo",
+    "getfile",
+    "repoinfo",
+    "rpminfo",
+    "rpmlist",
+}
+
+
+@pytest.fixture(scope="module")
+def content(hub: Hub) -> dict[str, Any]:
+    """One of everything that there can be without a build, by its id."""
+    session = hub.login()
+    user = session.getLoggedInUser()["id"]
+    tag = session.createTag("pages", arches="x86_64")
+    parent = session.createTag("pages-parent")
+    session.createBuildTarget("pages-target", "pages", "pages-parent")
+    session.packageListAdd("pages", "hello", owner="kojiadmin")
+    build = session.createEmptyBuild("hello", "1", "1", None)
+    session.createNotification(user, None, tag, False)
+    return {
+        "user": user,
+        "tag": tag,
+        "parent": parent,
+        "target": session.getBuildTarget("pages-target")["id"],
+        "package": session.getPackageID("hello"),
+        "build": build,
+        "building": session.createEmptyBuild("hello", "1", "2", None),
+        "notification": session.getBuildNotifications(user)[0]["id"],
+        "repository": session.createExternalRepo("pages-external", "https://example.com/repo/")[
+            "id"
+        ],
+        "host": session.addHost("pages-host", ["x86_64"]),
+        "task": session.newRepo("pages"),
+    }
+
+
+@pytest.fixture(scope="module")
+def user(hub: Hub) -> Browser:
+    """A browser in which kojiadmin has logged in."""
+    browser = hub.browser("kojiadmin")
+    assert browser.get("/koji/login")[0] == 200
+    return browser
+
+
+def test_no_page_is_forgotten(hub: Hub) -> None:
+    source = execute(hub.container, "cat", "/usr/share/koji-web/scripts/index.py")[1]
+    pages = {
+        function.name
+        for function in ast.parse(source).body
+        if isinstance(function, ast.FunctionDef)
+        and not function.name.startswith("_")
+        and function.args.args
+        and function.args.args[0].arg == "environ"
+    }
+    assert pages == {*PAGES, *FORMS, *ACTIONS, *AFTER_A_BUILD}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page(hub: Hub, content: dict[str, Any], page: str) -> None:
+    status, _, text = hub.browser().get(f"/koji/{page}?{PAGES[page].format_map(content)}")
+    assert status == 200, explained(text)
+
+
+def test_pages_of_a_user(user: Browser, content: dict[str, Any]) -> None:
+    """In one test, since the last of them change what the first ones show."""
+    token = re.search(r"[?&](?:amp;)?a=([0-9a-f]{64})", user.get("/koji/buildtargets")[2])
+    assert token
+    for pages in (PAGES, FORMS, ACTIONS):
+        for page, arguments in pages.items():
+            path = f"/koji/{page}?{arguments.format_map(content)}&a={token[1]}"
+            status, _, text = user.get(path)
+            assert status == 200, (path, explained(text))
+
+
+def explained(text: str) -> str:
+    """What an error page of kojiweb says."""
+    found = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
+    return found[1] if found else text[-2000:]
