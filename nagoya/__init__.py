@@ -3,8 +3,9 @@
 The rooms, from the ground up; an import never points upward:
 
     errors, command          what may go wrong; how a program is run
-    declaration, dockerfile  moromi.yml and the Dockerfiles, read into frozen values
     plan                     pure: what is built and started, after what
+    schema, declaration      moromi.yml, read into frozen values
+    dockerfile               what a Dockerfile stands on, and what it copies
     engine                   the one place that speaks to Docker
     progress, schedule       showing work; doing a plan's steps in parallel
     sources, base, images    what moromi does

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nagoya.command import installed, run_aloud
-from nagoya.declaration import Base
 from nagoya.engine import Engine, images
 from nagoya.errors import CommandError, EngineError, SourceError
 from nagoya.progress import Board
+from nagoya.schema import Base
 
 # As the registry's slim images are: no manual, no translation, no documentation but the licences.
 _LEFT_OUT = ("man", "doc", "info", "locale", "groff", "lintian", "linda")

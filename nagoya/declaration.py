@@ -6,155 +6,19 @@ container 'x'`). Code that gets a `Declaration` never sees a raw dictionary.
 
 import difflib
 import importlib
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any
 
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ValidationError
 
 from nagoya.errors import DeclarationError
 from nagoya.plan import Cycle, in_order
+from nagoya.schema import EVENTS, Base, Container, File, Frozen, Image, Source
 
 FILE = "moromi.yml"
-
-Event = Literal[
-    "pre_init", "post_init", "pre_create", "post_create", "pre_start", "post_start",
-    "pre_stop", "post_stop", "pre_remove", "post_remove",
-]  # fmt: skip
-
-# Docker's own rules for names of images and of containers, less what a host name cannot hold.
-ImageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")]
-ContainerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-CallbackName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$")]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(_Frozen):
-    """Where one source comes from: PyPI, a URL, or a path on this machine (exactly one).
-
-    `sha256` is that of the archive; a `path` has none, for a work tree changes.
-    """
-
-    pypi: Annotated[str, StringConstraints(pattern=r"^[\w.-]+==[\w.+!-]+$")] | None = None
-    url: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")] | None = None
-    path: str | None = None
-    sha256: Sha256 | None = None
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "Source":
-        if sum(origin is not None for origin in (self.pypi, self.url, self.path)) != 1:
-            raise ValueError("needs exactly one of 'pypi', 'url' and 'path'")
-        if self.path is None and self.sha256 is None:
-            raise ValueError("needs 'sha256', the archive's checksum")
-        if self.path is not None and self.sha256 is not None:
-            raise ValueError("'sha256' goes with 'pypi' or 'url', a 'path' may change")
-        return self
-
-
-class Base(_Frozen):
-    """The image that ours stand on, and the Debian suite it is made from where none answers."""
-
-    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9./_-]+:[\w.-]+$")]
-    suite: Annotated[str, StringConstraints(pattern=r"^[a-z]+$")]
-
-
-class Image(_Frozen):
-    """An image: its folder holds the Dockerfile, and is named as the image unless told."""
-
-    folder: str | None = None
-
-
-class Port(_Frozen):
-    """A port of a container published on 127.0.0.1; `host` None means a free one."""
-
-    container: int
-    host: int | None = None
-
-
-class VolumesFrom(_Frozen):
-    """The volumes of another container, read-write or read-only."""
-
-    container: str
-    mode: Literal["rw", "ro"] = "rw"
-
-
-def _port(value: Any) -> Any:
-    match = re.fullmatch(r"(?:(\d+):)?(\d+)", str(value)) if not isinstance(value, bool) else None
-    if not isinstance(value, int | str) or not match:
-        raise ValueError(f"{value!r} is no port; write 443 (a free host port) or '8443:443'")
-    host, container = (int(text) if text else None for text in match.groups())
-    for number in (host, container):
-        if number is not None and not 0 < number < 65536:
-            raise ValueError(f"{number} is no port: from 1 to 65535")
-    return Port.model_construct(container=container, host=host)
-
-
-def _volumes_from(value: Any) -> Any:
-    match = re.fullmatch(r"([a-z0-9-]+)(?::(rw|ro))?", value) if isinstance(value, str) else None
-    if not match:
-        raise ValueError(f"{value!r} is not CONTAINER, CONTAINER:ro or CONTAINER:rw")
-    return VolumesFrom.model_construct(container=match[1], mode=match[2] or "rw")
-
-
-def _texts(value: Any) -> Any:
-    """YAML reads `KEY: 1` as a number; an environment holds text alone."""
-    if isinstance(value, Mapping):
-        return {
-            key: str(item) if isinstance(item, int | float) and not isinstance(item, bool) else item
-            for key, item in value.items()
-        }
-    return value
-
-
-class Container(_Frozen):
-    """A container of the system, as declared."""
-
-    image: ImageName
-    command: tuple[str, ...] = ()
-    detach: bool = True
-    run_once: bool = False
-    environment: Annotated[dict[str, str], BeforeValidator(_texts)] = Field(default_factory=dict)
-    ports: tuple[Annotated[Port, BeforeValidator(_port)], ...] = ()
-    volumes_from: tuple[Annotated[VolumesFrom, BeforeValidator(_volumes_from)], ...] = ()
-    links: tuple[ContainerName, ...] = ()
-    cap_add: tuple[str, ...] = ()
-    cap_drop: tuple[str, ...] = ()
-    security_opt: tuple[str, ...] = ()
-    stop_timeout: Annotated[int, Field(ge=1, le=3600)] = 10
-    callbacks: dict[Event, tuple[CallbackName, ...]] = Field(default_factory=dict)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The containers that have to be there first."""
-        return tuple(dict.fromkeys([*(v.container for v in self.volumes_from), *self.links]))
-
-    @model_validator(mode="after")
-    def _run_once_ends(self) -> "Container":
-        if self.run_once and self.detach:
-            raise ValueError("'run_once: true' needs 'detach: false': toji waits for its end")
-        return self
-
-
-class _File(_Frozen):
-    sources: dict[str, Source] = Field(default_factory=dict)
-    base: Base
-    images: dict[ImageName, Image]
-    containers: dict[ContainerName, Container]
 
 
 class Declaration:
@@ -164,7 +28,7 @@ class Declaration:
     every callback's dotted name stands for.
     """
 
-    def __init__(self, file: _File, path: Path, callbacks: Mapping[str, Callable[..., None]]):
+    def __init__(self, file: File, path: Path, callbacks: Mapping[str, Callable[..., None]]):
         self.path = path
         self.directory = path.parent
         self.sources = file.sources
@@ -189,15 +53,36 @@ def locate(path: Path | None) -> Path:
 def read(path: Path) -> Declaration:
     """Read and validate a moromi.yml; raises DeclarationError with every problem found."""
     raw = _parse(path)
-    try:
-        file = _File.model_validate(raw)
-    except ValidationError as error:
-        raise DeclarationError(str(path), [_said(item) for item in error.errors()]) from None
-    callbacks, problems = _resolved(file, path.resolve().parent)
-    problems = [*_references(file, path.resolve().parent), *problems]
-    if problems:
+    directory = path.resolve().parent
+    file, problems = _validated(raw)
+    callbacks: dict[str, Callable[..., None]] = {}
+    if file is not None:
+        callbacks, unresolved = _resolved(file, directory)
+        problems += [*_references(file, raw, directory), *unresolved]
+    if problems or file is None:
         raise DeclarationError(str(path), problems)
     return Declaration(file, path.resolve(), callbacks)
+
+
+def _validated(raw: dict[Any, Any]) -> tuple[File | None, list[str]]:
+    """The file and what is wrong with its form; what is wrong is left out of it, so that the rest
+    can be looked at too."""
+    try:
+        return File.model_validate(raw), []
+    except ValidationError as error:
+        problems = [_said(item) for item in error.errors()]
+        wrong = {tuple(item["loc"][:2]) for item in error.errors()}
+    sound = {
+        section: {name: item for name, item in items.items() if (section, name) not in wrong}
+        if section in _SECTIONS and isinstance(items, dict)
+        else items
+        for section, items in raw.items()
+        if (section,) not in wrong
+    }
+    try:
+        return File.model_validate(sound), problems
+    except ValidationError:
+        return None, problems
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -206,7 +91,7 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, str) and key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key '{key}' stands here twice", key_node.start_mark
@@ -216,7 +101,7 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _parse(path: Path) -> Any:
+def _parse(path: Path) -> dict[Any, Any]:
     where = str(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -245,63 +130,91 @@ def _said(error: Any) -> str:
     for part in error["loc"]:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     path = path.removesuffix(".[key]")
-    kind, context = error["type"], error.get("ctx", {})
-    match kind:
+    found = error["input"]
+    match error["type"]:
         case "extra_forbidden":
-            message = f"unknown key{_similar(error['loc'])}"
+            message = f"unknown key{_similar(error['loc'][-1], _keys(error['loc']))}"
         case "missing":
             message = "is missing"
         case "value_error":
-            message = str(context["error"])
-        case "string_pattern_mismatch":
-            message = f"{error['input']!r} is not of the form {context['pattern']}"
-        case "literal_error":
-            message = f"{error['input']!r} is not one of {context['expected']}"
+            message = str(error["ctx"]["error"])
+        case "literal_error" if path.rpartition(".")[0].endswith("callbacks"):
+            message = f"there is no such event{_similar(found, EVENTS)}"
+        case "invalid_key":
+            message = f"the key {found!r} should be text; put it in quotes"
+        case "string_type" if isinstance(found, bool | int | float):
+            message = f"should be text, is {found!r}; put it in quotes"
+        case kind if kind in _WANTED:
+            message = f"should be {_WANTED[kind]}, is {'empty' if found is None else repr(found)}"
         case _:
-            wanted = re.sub(r"^Input should be (a )?(valid )?", "", error["msg"])
-            message = f"should be {wanted}, is {error['input']!r}"
-    return f"{path or 'moromi.yml'}: {message}"
+            wanted = error["msg"].removeprefix("Input should be ")
+            message = f"should be {wanted}, is {found!r}"
+    return f"{path}: {message}" if path else message
 
 
-_SECTIONS = {"sources": Source, "images": Image, "containers": Container}
+_WANTED = {
+    "dict_type": "a mapping of keys",
+    "model_type": "a mapping of keys",
+    "tuple_type": "a list",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+}
+_SECTIONS: dict[str, type[Frozen]] = {
+    "sources": Source,
+    "images": Image,
+    "containers": Container,
+}
 
 
-def _similar(loc: tuple[Any, ...]) -> str:
-    owner = _SECTIONS.get(loc[0], _File) if len(loc) > 2 else Base if len(loc) > 1 else _File
-    close = difflib.get_close_matches(str(loc[-1]), list(owner.model_fields), n=1)
+def _keys(loc: tuple[Any, ...]) -> Iterable[str]:
+    """The keys that may stand where an unknown one was found."""
+    owner: type[Frozen] = File
+    if len(loc) > 1:
+        owner = _SECTIONS.get(loc[0], Base)
+    return owner.model_fields
+
+
+def _similar(word: Any, words: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(word), list(words), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def _references(file: _File, directory: Path) -> Iterator[str]:
+def _references(file: File, raw: dict[Any, Any], directory: Path) -> Iterator[str]:
+    """What names something that is not there; `raw` has the names of what is wrong in itself."""
     for name, image in file.images.items():
         dockerfile = directory / (image.folder or name) / "Dockerfile"
         if not dockerfile.is_file():
-            yield f"images.{name}: the folder {dockerfile.parent.name}/ has no Dockerfile"
+            yield f"images.{name}: the folder {image.folder or name}/ has no Dockerfile"
     for name, source in file.sources.items():
-        if source.path is not None and not (directory / source.path).exists():
-            yield f"sources.{name}.path: no such file or folder: {source.path}"
+        if source.path is not None and not (directory / source.path).is_dir():
+            yield f"sources.{name}.path: no such folder: {source.path}"
     for name, container in file.containers.items():
-        where = f"containers.{name}"
-        if container.image not in file.images:
-            yield f"{where}.image: unknown image '{container.image}'"
-        for index, link in enumerate(container.links):
-            if link not in file.containers:
-                yield f"{where}.links[{index}]: unknown container '{link}'"
-        for index, volume in enumerate(container.volumes_from):
-            if volume.container not in file.containers:
-                yield f"{where}.volumes_from[{index}]: unknown container '{volume.container}'"
-        for index, port in enumerate(container.ports):
-            if port.host is not None and any(
-                port.host == other.host for other in container.ports[:index]
-            ):
-                yield f"{where}.ports[{index}]: host port {port.host} is published twice"
+        for problem in _dangling(container, raw):
+            yield f"containers.{name}.{problem}"
     try:
         in_order({name: container.needs for name, container in file.containers.items()})
     except Cycle as cycle:
         yield f"containers: they need each other in a circle: {cycle}"
 
 
-def _resolved(file: _File, directory: Path) -> tuple[dict[str, Callable[..., None]], list[str]]:
+def _dangling(container: Container, raw: dict[Any, Any]) -> Iterator[str]:
+    if container.image not in raw["images"]:
+        yield f"image: unknown image '{container.image}'{_similar(container.image, raw['images'])}"
+    named = [(f"links[{index}]", link) for index, link in enumerate(container.links)]
+    named += [(f"volumes_from[{i}]", v.container) for i, v in enumerate(container.volumes_from)]
+    for where, other in named:
+        if other not in raw["containers"]:
+            yield f"{where}: unknown container '{other}'{_similar(other, raw['containers'])}"
+    hosts = [port.host for port in container.ports]
+    for index, host in enumerate(hosts):
+        if host is not None and host in hosts[:index]:
+            yield f"ports[{index}]: host port {host} is published twice"
+
+
+def _resolved(file: File, directory: Path) -> tuple[dict[str, Callable[..., None]], list[str]]:
     """Import every callback that is named; the file's own folder is looked in first."""
     found: dict[str, Callable[..., None]] = {}
     problems = []
@@ -312,9 +225,7 @@ def _resolved(file: _File, directory: Path) -> tuple[dict[str, Callable[..., Non
             for index, name in enumerate(names):
                 try:
                     found[name] = _callback(name)
-                except (
-                    Exception
-                ) as error:  # importing runs code of the user's, which may do anything
+                except Exception as error:  # importing runs the user's code: it may do anything
                     problems.append(f"containers.{container}.callbacks.{event}[{index}]: {error}")
     return found, problems
 
@@ -323,8 +234,5 @@ def _callback(name: str) -> Callable[..., None]:
     module, _, attribute = name.rpartition(".")
     callback = getattr(importlib.import_module(module), attribute)
     if not callable(callback):
-        raise TypeError(f"{name} is not a function")
+        raise TypeError(f"{name} is a {type(callback).__name__}, not a function")
     return callback  # type: ignore[no-any-return]
-
-
-EVENTS: tuple[Event, ...] = get_args(Event)

@@ -93,7 +93,7 @@ def reported(program: str) -> Iterator[None]:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output is gone (`toji logs | head`); there is nobody to tell.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         sys.exit(0)
     except Exception:
         traceback.print_exc()

@@ -13,7 +13,7 @@ from textwrap import shorten
 from threading import Event
 
 from nagoya import __version__, base, dockerfile, sources
-from nagoya.declaration import Declaration, Source
+from nagoya.declaration import Declaration
 from nagoya.dockerfile import Dockerfile
 from nagoya.engine import Engine
 from nagoya.engine import images as engine_images
@@ -22,6 +22,7 @@ from nagoya.errors import BuildError, DeclarationError, EngineError, NagoyaError
 from nagoya.plan import Cycle, Needs, in_order, with_needed
 from nagoya.progress import Board
 from nagoya.schedule import Interrupted, Outcome, carry_out
+from nagoya.schema import Source
 
 _PARALLEL = 4
 _LAST_LINES = 20

@@ -5,11 +5,12 @@ import re
 import socket
 from dataclasses import dataclass
 
-from nagoya.declaration import Container, Declaration, Event
+from nagoya.declaration import Declaration
 from nagoya.engine import Engine, containers
 from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, Handle, State
 from nagoya.errors import EngineError, LifecycleError
 from nagoya.progress import Board
+from nagoya.schema import Container, Event
 
 DRAIN_LABEL = "nagoya.drain"
 """On an image: a command, as a JSON list, that ends once the container has no more work to do."""

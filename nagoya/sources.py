@@ -21,10 +21,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nagoya.command import run, run_aloud
-from nagoya.declaration import Source
 from nagoya.errors import CommandError, SourceError
 from nagoya.locking import cache_folder, locked
 from nagoya.progress import Board
+from nagoya.schema import Source
 
 FOLDER = "src"
 """Where sources lie in the build context; git ignores it."""

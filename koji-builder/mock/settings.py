@@ -148,6 +148,8 @@ def settings(options: dict[str, Any]) -> Settings:
     for key in ("basedir", "chroothome"):
         if not re.fullmatch(r"(/[\w+~.-]+)+", options[key]) or ".." in options[key]:
             wrong.append(f"{key}: {options[key]!r} is no absolute path")
+    if Path("/tmp") in Path(options["basedir"]).parents:
+        wrong.append("basedir: /tmp is hidden from the worker, which has its own")
     if not isinstance(timeout, int) or timeout < 0:
         wrong.append(f"rpmbuild_timeout: {timeout!r} is no number of seconds")
     if not (options.get("dnf.conf") or options.get("yum.conf")):

@@ -138,7 +138,8 @@ def plan(settings: Settings, as_json: bool) -> None:
 def fetch(settings: Settings, names: tuple[str, ...]) -> None:
     """Bring sources into the build context.
 
-    All or those named, as src/NAME/. What was fetched before is taken from the cache ($XDG_CACHE_HOME/nagoya), without any network.
+    All or those named, as src/NAME/. What was fetched before is taken from the cache
+    ($XDG_CACHE_HOME/nagoya), without any network.
 
     \b
       moromi fetch
@@ -168,7 +169,8 @@ def fetch(settings: Settings, names: tuple[str, ...]) -> None:
 def base(settings: Settings, install: bool) -> None:
     """Pull or make the base image, if it is not there.
 
-    It is pulled where a registry answers, and else made with mmdebstrap. It carries the name that the registry has for it, so that plain `docker build` works too.
+    It is pulled where a registry answers, and else made with mmdebstrap. It carries the name
+    that the registry has for it, so that plain `docker build` works too.
 
     \b
       moromi base
@@ -182,7 +184,8 @@ def base(settings: Settings, install: bool) -> None:
 def clean(settings: Settings) -> None:
     """Remove untagged images of moromi's.
 
-    Those are images that it built, and that a newer one has taken the name of. Nothing else is touched: no image with a name, none that somebody else made.
+    Those are images that it built, and that a newer one has taken the name of. Nothing else is
+    touched: no image with a name, none that somebody else made.
 
     \b
       moromi clean

@@ -6,13 +6,16 @@ import re
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from nagoya import __version__, readiness
+from nagoya import report as reports
 from nagoya.cli.common import (
     Settings,
     config_option,
@@ -23,6 +26,7 @@ from nagoya.cli.common import (
 )
 from nagoya.engine import containers
 from nagoya.errors import LifecycleError
+from nagoya.hub import Access, family, task_logs
 from nagoya.schedule import Interrupted
 from nagoya.system import System, found
 
@@ -176,9 +180,15 @@ def status(settings: Settings, as_json: bool) -> None:
 @click.argument("names", nargs=-1, metavar="[CONTAINER]...")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the containers end.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
+@click.option("--task", type=int, metavar="ID", help="A Koji task's logs, and its descendants'.")
 @_command
-def logs(settings: Settings, names: tuple[str, ...], follow: bool, tail: int | None) -> None:
+def logs(
+    settings: Settings, names: tuple[str, ...], follow: bool, tail: int | None, task: int | None
+) -> None:
     """Show what the containers printed; of all where none is named."""
+    if task is not None:
+        _task_logs(settings, task, tail)
+        return
     present = found(settings.engine, settings.system)
     chosen = {name: _one(settings, name) for name in names} or present
     width = max(map(len, chosen)) if len(chosen) > 1 else 0
@@ -196,6 +206,28 @@ def logs(settings: Settings, names: tuple[str, ...], follow: bool, tail: int | N
         follower.start()
     for follower in followers:
         follower.join()
+
+
+def _task_logs(settings: Settings, task: int, tail: int | None) -> None:
+    session = Access.to(settings.system).session()
+    for one in family(session, task):
+        for name, content in task_logs(session, one["id"]):
+            print(f"==> task {one['id']} {one['method']} {one['arch']}: {name} <==")
+            lines = content.decode(errors="replace").splitlines()
+            print("\n".join(lines if tail is None else lines[-tail:] if tail else []))
+
+
+@click.argument("path", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@_command
+def report(settings: Settings, path: Path | None) -> None:
+    """Collect everything that helps to understand a failure, in one archive.
+
+    The containers' logs and settings, the hub's hosts and last tasks with their logs, versions;
+    no key and no password. PATH is nagoya-report-SYSTEM-TIME.tar.gz unless given.
+    """
+    path = path or Path(f"nagoya-report-{settings.system}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
+    _system(settings, lambda system: reports.write(system, path))
+    print(path)
 
 
 @cli.command(name="exec", context_settings={"allow_interspersed_args": False})

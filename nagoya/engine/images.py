@@ -20,7 +20,7 @@ INPUTS_LABEL = "nagoya.inputs"
 """On every image that moromi builds: the digest of all that it was built from."""
 
 VERSION_LABEL = "org.opencontainers.image.version"
-"""The last of the labels as Docker sorts them, each a step: an image that ends in it is moromi's."""
+"""The last of the labels, as Docker sorts them into steps: an image that ends in it is moromi's."""
 
 # A registry that cannot be reached may keep the engine trying for many minutes.
 _REGISTRY_SECONDS = 10.0

@@ -56,11 +56,11 @@ class Koji:
         options = {"volumes_from": volumes, "ports": PORTS, **options}
         return self.start("koji-hub", *command, alias="koji", **options)
 
-    def start_builder(self, name: str, **options: Any) -> Container:
+    def start_builder(self, name: str, *command: str, **options: Any) -> Container:
         """A builder of that name."""
         volumes = [f"{self.kojicreds.name}:rw", f"{self.kojitop.name}:ro"]
         options = {"volumes_from": volumes, **options}
-        return self.start("koji-builder", alias=name, **options)
+        return self.start("koji-builder", *command, alias=name, **options)
 
     def hub_that_is_up(self) -> "Hub":
         """A database and a hub, ready."""

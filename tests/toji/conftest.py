@@ -118,7 +118,7 @@ def toji(tmp_path: Path) -> Iterator[Toji]:
 @pytest.fixture
 def noted(toji: Toji) -> Callable[[], list[str]]:
     """Callbacks in a module `notes` beside moromi.yml, and what they noted, as `event name`."""
-    from nagoya.declaration import EVENTS
+    from nagoya.schema import EVENTS
 
     log = toji.folder / "noted"
     (toji.folder / "notes.py").write_text(CALLBACKS.format(log=str(log), events=EVENTS))

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import docker
 import pytest
-from tests.toji.conftest import Toji
 
-from nagoya.declaration import EVENTS
+from nagoya.schema import EVENTS
+from tests.toji.conftest import Toji
 
 ONCE = {"detach": False, "run_once": True, "command": ["true"]}
 

@@ -4,6 +4,7 @@ import signal
 import time
 
 import docker
+
 from tests.toji.conftest import Toji
 
 NEVER_READY = {"command": ["sh", "-c", "echo line one; echo the last line; sleep 100"]}

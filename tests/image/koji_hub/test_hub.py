@@ -24,16 +24,13 @@ from tests.image.tracked import (
 from util import certificates
 
 IMAGE = "koji-hub"
+WEB_CONF = "/dev/shm/koji-hub/web.conf"
 
 
 def processes(hub: Hub) -> dict[str, list[int]]:
     """The process ids of what runs in the container, by a word of the command line."""
-    listing = execute(
-        hub.container,
-        "sh",
-        "-c",
-        "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo $p; done",
-    )[1]
+    script = "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo $p; done"
+    listing = execute(hub.container, "sh", "-c", script)[1]
     found: dict[str, list[int]] = {"apache2": [], "/usr/sbin/kojira": [], "entrypoint.py": []}
     for line in listing.splitlines():
         command, _, process = line.rpartition("/proc/")
@@ -121,7 +118,7 @@ def test_old_tls_is_not_spoken(hub: Hub, version: str) -> None:
 def test_lists_its_calls_with_their_arguments(hub: Hub) -> None:
     calls = {call["name"]: call["argdesc"] for call in hub.session()._listapi()}
     assert calls["getTag"] == "(tagInfo, strict=False, event=None, blocked=False)"
-    assert len(calls) > 300
+    assert len(calls) > 250
     assert hub.session().system.methodHelp("getAPIVersion").startswith("getAPIVersion()")
 
 
@@ -148,7 +145,9 @@ def test_serves(hub: Hub, path: str, lands: str, shows: str) -> None:
         ("/nothing", 404),
         ("/koji/nothing", 404),
         ("/kojifiles/nothing", 404),
-        ("/kojifiles/../../etc/passwd", 404),
+        # Resolved to /etc/passwd, and to above the root; neither leads to a file of ours.
+        ("/kojifiles/../etc/passwd", 404),
+        ("/kojifiles/../../etc/passwd", 400),
         ("/kojihub", 405),
     ],
 )
@@ -187,22 +186,25 @@ def test_who_runs_as_what(hub: Hub) -> None:
         assert execute(hub.container, "stat", "-c", "%U", f"/proc/{last}") == (0, f"{user}\n")
 
 
-def test_no_secret_in_what_everybody_can_read(hub: Hub) -> None:
+def test_no_secret_where_others_can_read_or_a_commit_would_keep_it(hub: Hub) -> None:
     """Not in the environment, nor in an argument, nor in a log, nor in the container's layer."""
-    secret = read_tree(hub.container, "/etc/pki/koji/private")["private/kojiweb.key"][1].decode()
-    lines = [line for line in secret.splitlines() if len(line) > 40]
+    key = read_tree(hub.container, "/etc/pki/koji/private")["kojiweb.key"][1].decode()
+    cookies = re.search("^secret = (.*)$", execute(hub.container, "cat", WEB_CONF)[1], re.MULTILINE)
+    assert cookies
     session = hub.login()
-    keys = [*lines, session.sinfo["session-key"]]
+    secrets = [key.splitlines()[1], cookies[1], session.sinfo["session-key"]]
     session.createTag("for-the-log")
     with pytest.raises(koji.GenericError):
         session.createTag("for-the-log")
+
     hub.container.reload()
     seen = json.dumps(hub.container.attrs) + hub.container.logs().decode()
     seen += execute(hub.container, "sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ")[1]
-    assert not [key for key in keys if key in seen]
-    search = "grep -rl -e 'PRIVATE KEY' -e '^secret' /etc /run /var /tmp /usr/lib/nagoya"
-    files = execute(hub.container, "sh", "-c", f"{search} --exclude-dir=pki --include='*'")[1]
-    assert [name for name in files.splitlines() if not name.endswith((".py", ".pyc"))] == []
+    assert not [secret for secret in secrets if secret in seen]
+    search = ["grep", "-rlF", "--exclude-dir=pki"]
+    search += [word for secret in secrets for word in ("-e", secret)]
+    search += ["/etc", "/root", "/run", "/tmp", "/usr/lib", "/var"]
+    assert execute(hub.container, *search) == (1, "")
 
 
 def test_keeps_its_data_and_its_users_over_a_restart(mortal_koji: Koji) -> None:
@@ -214,8 +216,7 @@ def test_keeps_its_data_and_its_users_over_a_restart(mortal_koji: Koji) -> None:
     wait_ready(hub.container)
     assert hub.session().getTag("kept")["name"] == "kept"
     # The cookie was signed before.
-    host = hub.url("/koji/tags")
-    assert "kojiadmin" in browser.get("/koji/tags")[2], host
+    assert "kojiadmin" in browser.get("/koji/tags")[2]
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
@@ -241,7 +242,7 @@ def test_ends_with_apaches_status(mortal_koji: Koji) -> None:
 def test_kojira_comes_back(mortal_koji: Koji) -> None:
     hub = mortal_koji.hub_that_is_up()
     first = wait_for_kojira(hub)
-    execute(hub.container, "kill", "-KILL", str(first))
+    execute(hub.container, "sh", "-c", f"kill -KILL {first}")
     wait_until(lambda: processes(hub)["/usr/sbin/kojira"] not in ([], [first]), 30)
     # The first one's session was locked, and its successor has taken it over.
     expected = "koji-hub: kojira ended (SIGKILL), and is started again in 1 s"

@@ -62,7 +62,6 @@ ACTIONS = {
     "freetask": "taskID={task}",
     "canceltask": "taskID={task}",
     "resubmittask": "taskID={task}",
-    "cancelbuild": "buildID={building}",
     "notificationdelete": "notificationID={notification}",
     "buildtargetdelete": "targetID={target}",
     "tagdelete": "tagID={parent}",
@@ -73,6 +72,7 @@ AFTER_A_BUILD = {
     "archiveinfo",
     "archivelist",
     "buildrootinfo",
+    "cancelbuild",
     "fileinfo",
     "getfile",
     "repoinfo",
@@ -99,7 +99,6 @@ def content(hub: Hub) -> dict[str, Any]:
         "target": session.getBuildTarget("pages-target")["id"],
         "package": session.getPackageID("hello"),
         "build": build,
-        "building": session.createEmptyBuild("hello", "1", "2", None),
         "notification": session.getBuildNotifications(user)[0]["id"],
         "repository": session.createExternalRepo("pages-external", "https://example.com/repo/")[
             "id"
@@ -136,15 +135,19 @@ def test_page(hub: Hub, content: dict[str, Any], page: str) -> None:
     assert status == 200, explained(text)
 
 
-def test_pages_of_a_user(user: Browser, content: dict[str, Any]) -> None:
-    """In one test, since the last of them change what the first ones show."""
+def test_pages_of_a_user(hub: Hub, user: Browser, content: dict[str, Any]) -> None:
+    """In one test, since the last of them change what the first ones show.
+
+    All stay on HTTPS, logging out as well, which Koji by itself would answer with plain HTTP.
+    """
     token = re.search(r"[?&](?:amp;)?a=([0-9a-f]{64})", user.get("/koji/buildtargets")[2])
     assert token
     for pages in (PAGES, FORMS, ACTIONS):
         for page, arguments in pages.items():
             path = f"/koji/{page}?{arguments.format_map(content)}&a={token[1]}"
-            status, _, text = user.get(path)
+            status, url, text = user.get(path)
             assert status == 200, (path, explained(text))
+            assert url.startswith(hub.url("/koji/")), path
 
 
 def explained(text: str) -> str:

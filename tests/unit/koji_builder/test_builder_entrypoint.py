@@ -100,6 +100,12 @@ def test_every_error_in_the_environment_is_told_at_once(script: ModuleType) -> N
         assert f"{name}: " in str(refusal.value)
 
 
+@pytest.mark.parametrize("capacity", ["1", "-2"])
+def test_a_capacity_that_kojis_database_would_refuse(script: ModuleType, capacity: str) -> None:
+    with pytest.raises(Refused, match="KOJI_BUILDER_CAPACITY: Koji's database wants more than 1"):
+        script.Settings.read({"KOJI_BUILDER_CAPACITY": capacity}, "kojibuilder")
+
+
 @pytest.mark.parametrize("name", ["kojihub", "kojidatabase", "kojiadmin", "kojira", "kojiweb"])
 def test_refuses_to_overwrite_a_certificate_of_kojis_own(script: ModuleType, name: str) -> None:
     with pytest.raises(Refused, match="is a user of Koji's own"):

@@ -1,0 +1,101 @@
+"""A system's hub, as its host reaches it: through what toji wrote beside the credentials.
+
+Koji's client library is imported here alone, and only when asked for: building and starting
+systems does without it.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nagoya.errors import LifecycleError, NotReady
+
+_PAUSE = 0.5
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where a system's hub is, and with which files to go there; see kojicallbacks.py."""
+
+    system: str
+    profile: str
+    urls: dict[str, str]
+    ca: Path
+    certificate: Path
+
+    @classmethod
+    def to(cls, system: str) -> "Access":
+        """Read what toji wrote for a system. Raises LifecycleError if it wrote nothing."""
+        path = Path.home() / ".koji" / "nagoya" / system / "koji.json"
+        try:
+            told = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise LifecycleError(
+                f"{path} cannot be read: {error}",
+                f"`toji --system {system} init` writes it; was the system started by another user?",
+            ) from None
+        return cls(
+            system, told["profile"], told["urls"], Path(told["ca"]), Path(told["certificate"])
+        )
+
+    def session(self) -> Any:
+        """A `koji.ClientSession` that is logged in as kojiadmin."""
+        koji = library()
+        session = koji.ClientSession(
+            self.urls["hub"], opts={"serverca": str(self.ca), "max_retries": 3, "retry_interval": 1}
+        )
+        try:
+            session.ssl_login(cert=str(self.certificate), serverca=str(self.ca))
+        except (koji.GenericError, OSError) as error:
+            raise LifecycleError(
+                f"the hub at {self.urls['hub']} does not let us in: {error}",
+                f"`toji --system {self.system} wait` tells whether it is up",
+            ) from None
+        return session
+
+
+def library() -> Any:
+    """Koji's client library, which the extra `client` installs."""
+    try:
+        import koji  # noqa: PLC0415 - see above
+    except ImportError:
+        raise LifecycleError(
+            "Koji's client library is not installed", "pip install 'nagoya[client]'"
+        ) from None
+    return koji
+
+
+def finished(session: Any, task: int, seconds: float) -> dict[str, Any]:
+    """A task's record once it has ended. Raises NotReady at the deadline."""
+    koji = library()
+    over = {koji.TASK_STATES[state] for state in ("CLOSED", "CANCELED", "FAILED")}
+    deadline = time.monotonic() + seconds
+    while True:
+        info: dict[str, Any] = session.getTaskInfo(task, request=True)
+        if info["state"] in over:
+            return info
+        if time.monotonic() > deadline:
+            raise NotReady(
+                f"task {task} ({info['method']}) is {koji.TASK_STATES[info['state']]} "
+                f"after {seconds:.0f} s",
+                "do its builders run? `toji status` and `toji logs` tell",
+            )
+        time.sleep(_PAUSE)
+
+
+def family(session: Any, task: int) -> Iterator[dict[str, Any]]:
+    """A task and all that descend from it, each after its parent."""
+    yield session.getTaskInfo(task, strict=True)
+    descendants: dict[str, list[dict[str, Any]]] = session.getTaskDescendents(task)
+    for children in descendants.values():
+        yield from children
+
+
+def task_logs(session: Any, task: int) -> Iterator[tuple[str, bytes]]:
+    """The logs that one task has written: each one's name, and what it holds."""
+    for name in sorted(session.listTaskOutput(task)):
+        if name.endswith(".log"):
+            yield name, session.downloadTaskOutput(task, name)

@@ -1,0 +1,160 @@
+"""The types of what moromi.yml declares: what may stand there, each rule with its words."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Event = Literal[
+    "pre_init", "post_init", "pre_create", "post_create", "pre_start", "post_start",
+    "pre_stop", "post_stop", "pre_remove", "post_remove",
+]  # fmt: skip
+EVENTS: tuple[Event, ...] = get_args(Event)
+
+
+def _form(pattern: str, words: str) -> AfterValidator:
+    """A rule for a text, told in words where it is broken."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r} is not {words}")
+        return value
+
+    return AfterValidator(check)
+
+
+# Docker's own rules for names of images and of containers, less what a host name cannot hold.
+ImageName = Annotated[
+    str, _form(r"[a-z0-9]+([._/-][a-z0-9]+)*", "a name for an image, such as koji-hub")
+]
+ContainerName = Annotated[
+    str, _form(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a host name in lower case, such as koji")
+]
+Sha256 = Annotated[str, _form(r"[0-9a-f]{64}", "a sha256, which has 64 digits of 0-9 and a-f")]
+CallbackName = Annotated[
+    str, _form(r"[A-Za-z_][\w.]*\.[A-Za-z_]\w*", "of the form MODULE.FUNCTION")
+]
+
+
+class Frozen(BaseModel):
+    """A value that never changes, and holds no key that is not declared here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Frozen):
+    """Where one source comes from: PyPI, a URL, or a path on this machine (exactly one).
+
+    `sha256` is that of the archive; a `path` has none, for a work tree changes.
+    """
+
+    pypi: Annotated[str, _form(r"[\w.-]+==[\w.+!-]+", "of the form NAME==VERSION")] | None = None
+    url: Annotated[str, _form(r"https?://\S+", "an http or https URL")] | None = None
+    path: str | None = None
+    sha256: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Source":
+        if sum(origin is not None for origin in (self.pypi, self.url, self.path)) != 1:
+            raise ValueError("needs exactly one of 'pypi', 'url' and 'path'")
+        if self.path is None and self.sha256 is None:
+            raise ValueError("needs 'sha256', the archive's checksum")
+        if self.path is not None and self.sha256 is not None:
+            raise ValueError("'sha256' goes with 'pypi' or 'url', a 'path' may change")
+        return self
+
+
+class Base(Frozen):
+    """The image that ours stand on, and the Debian suite it is made from where none answers."""
+
+    image: Annotated[
+        str, _form(r"[a-z0-9./_:-]+:[\w.-]+", "of the form NAME:TAG, such as debian:bookworm-slim")
+    ]
+    suite: Annotated[str, _form(r"[a-z]+", "a Debian release, such as bookworm")]
+
+
+class Image(Frozen):
+    """An image: its folder holds the Dockerfile, and is named as the image unless told."""
+
+    folder: str | None = None
+
+
+class Port(Frozen):
+    """A port of a container published on 127.0.0.1; `host` None means a free one."""
+
+    container: int
+    host: int | None = None
+
+
+class VolumesFrom(Frozen):
+    """The volumes of another container, read-write or read-only."""
+
+    container: str
+    mode: Literal["rw", "ro"] = "rw"
+
+
+def _port(value: Any) -> Any:
+    match = re.fullmatch(r"(?:(\d+):)?(\d+)", str(value)) if not isinstance(value, bool) else None
+    if not isinstance(value, int | str) or not match:
+        raise ValueError(f"{value!r} is no port; write 443 (a free host port) or '8443:443'")
+    host, container = (int(text) if text else None for text in match.groups())
+    for number in (host, container):
+        if number is not None and not 0 < number < 65536:
+            raise ValueError(f"{number} is no port: from 1 to 65535")
+    return Port.model_construct(container=container, host=host)
+
+
+def _volumes_from(value: Any) -> Any:
+    match = re.fullmatch(r"([a-z0-9-]+)(?::(rw|ro))?", value) if isinstance(value, str) else None
+    if not match:
+        raise ValueError(f"{value!r} is not CONTAINER, CONTAINER:ro or CONTAINER:rw")
+    return VolumesFrom.model_construct(container=match[1], mode=match[2] or "rw")
+
+
+def _texts(value: Any) -> Any:
+    """YAML reads `KEY: 1` as a number; an environment holds text alone."""
+    if isinstance(value, Mapping):
+        return {
+            key: str(item) if isinstance(item, int | float) and not isinstance(item, bool) else item
+            for key, item in value.items()
+        }
+    return value
+
+
+class Container(Frozen):
+    """A container of the system, as declared."""
+
+    image: ImageName
+    command: tuple[str, ...] = ()
+    detach: bool = True
+    run_once: bool = False
+    environment: Annotated[dict[str, str], BeforeValidator(_texts)] = Field(default_factory=dict)
+    ports: tuple[Annotated[Port, BeforeValidator(_port)], ...] = ()
+    volumes_from: tuple[Annotated[VolumesFrom, BeforeValidator(_volumes_from)], ...] = ()
+    links: tuple[ContainerName, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    stop_timeout: Annotated[int, Field(ge=1, le=3600)] = 10
+    callbacks: dict[Event, tuple[CallbackName, ...]] = Field(default_factory=dict)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The containers that have to be there first."""
+        return tuple(dict.fromkeys([*(v.container for v in self.volumes_from), *self.links]))
+
+    @model_validator(mode="after")
+    def _run_once_ends(self) -> "Container":
+        if self.run_once and self.detach:
+            raise ValueError("'run_once: true' needs 'detach: false': toji waits for its end")
+        return self
+
+
+class File(Frozen):
+    """The whole of moromi.yml."""
+
+    sources: dict[str, Source] = Field(default_factory=dict)
+    base: Base
+    images: dict[ImageName, Image]
+    containers: dict[ContainerName, Container]

@@ -1,0 +1,379 @@
+"""koji-builder with a hub: how it becomes a builder, how it leaves, and how it comes back."""
+
+import ssl
+import threading
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docker.models.containers import Container
+
+import koji
+from tests.image.running import Hub, Koji
+from tests.image.tracked import (
+    Containers,
+    execute,
+    health,
+    outcome,
+    read_tree,
+    wait_ready,
+    wait_until,
+)
+from util import certificates
+
+IMAGE = "koji-builder"
+
+
+@pytest.fixture(scope="module")
+def builder(running_koji: Koji, hub: Hub) -> Container:
+    """A builder that no test stops."""
+    container = running_koji.start_builder("builder")
+    wait_ready(container)
+    return container
+
+
+def channels(session: Any, name: str) -> list[str]:
+    return sorted(one["name"] for one in session.listChannels(session.getHost(name)["id"]))
+
+
+def wait_for_task(session: Any, task: int, seconds: float = 60) -> str:
+    """The state that a task ends in."""
+    ends = {koji.TASK_STATES[name] for name in ("CLOSED", "CANCELED", "FAILED")}
+
+    def ended() -> dict[str, Any] | None:
+        info: dict[str, Any] = session.getTaskInfo(task)
+        return info if info["state"] in ends else None
+
+    info = wait_until(ended, seconds, f"task {task} ends")
+    assert info is not None
+    return str(koji.TASK_STATES[info["state"]])
+
+
+def checks_in(hub: Hub, name: str) -> bool:
+    """Whether the hub hears from a host within a few seconds."""
+    session = hub.session()
+    host = session.getHost(name)["id"]
+    before = session.getLastHostUpdate(host, ts=True)
+    try:
+        return wait_until(lambda: session.getLastHostUpdate(host, ts=True) != before, 4)
+    except AssertionError:
+        return False
+
+
+# Becoming one
+
+
+def test_is_a_host_as_the_hub_sees_it(hub: Hub, builder: Container) -> None:
+    session = hub.session()
+    host = session.getHost("builder")
+    assert (host["enabled"], host["ready"], host["arches"]) == (True, True, "x86_64")
+    assert channels(session, "builder") == ["createrepo", "default"]
+    user = session.getUser("builder")
+    assert user["usertype"] == koji.USERTYPES["HOST"]
+
+
+def test_has_a_certificate_of_its_own(builder: Container, tmp_path: Path) -> None:
+    for name, (member, content) in read_tree(builder, "/etc/pki/koji").items():
+        if member.isdir():
+            (tmp_path / name).mkdir(exist_ok=True)
+        else:
+            (tmp_path / name).write_bytes(content)
+            (tmp_path / name).chmod(member.mode)
+    certificates.check(tmp_path, "builder")
+    assert (tmp_path / "private/builder.key").stat().st_mode & 0o777 == 0o600
+    ssl.create_default_context().load_cert_chain(tmp_path / "builder.pem")
+
+
+def test_makes_a_repository_that_can_be_downloaded(hub: Hub, builder: Container) -> None:
+    session = hub.login()
+    session.createTag("repository", arches="x86_64")
+    task = session.newRepo("repository")
+    assert wait_for_task(session, task) == "CLOSED"
+    repository = session.getRepo("repository")
+    path = f"/kojifiles/repos/repository/{repository['id']}/x86_64/repodata/repomd.xml"
+    status, _, text = hub.browser().get(path)
+    assert status == 200
+    assert ET.fromstring(text).tag.endswith("repomd")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["curl", "-sSf", "-o", "/dev/null"],
+        ["python3", "-c", "import sys, urllib.request as r; r.urlopen(sys.argv[1])"],
+        ["python3", "-c", "import sys, requests; requests.get(sys.argv[1]).raise_for_status()"],
+        ["git", "ls-remote"],
+    ],
+)
+def test_every_program_in_it_trusts_the_hub(builder: Container, command: list[str]) -> None:
+    """By the system's own store. git finds no repository there, but it gets as far as asking."""
+    if execute(builder, "sh", "-c", f"command -v {command[0]}")[0]:
+        pytest.skip(f"the image has no {command[0]}")
+    status, output = execute(builder, *command, "https://koji/kojifiles/")
+    assert status == 0 or "repository 'https://koji/kojifiles/' not found" in output, output
+
+
+def test_kojid_has_all_that_its_tasks_call(builder: Container) -> None:
+    for program in (
+        "/usr/bin/createrepo_c --version",
+        "/usr/bin/mergerepo_c --version",
+        "git --version",
+        "svn --version --quiet",
+        "dnf --version",
+        "rpmbuild --version",
+        "patch --version",
+        "id -u kojibuilder",
+        "getent group mock",
+    ):
+        assert execute(builder, *program.split())[0] == 0, program
+    # What differs from Debian's own.
+    assert execute(builder, "rpm", "--eval", "%_dbpath")[1] == "/var/lib/rpm\n"
+
+
+def test_is_what_the_environment_says_and_later_starts_correct_it(
+    mortal_koji: Koji,
+) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    session = hub.login()
+    said = {
+        "KOJI_BUILDER_NAME": "b.example.com",
+        "KOJI_BUILDER_ARCHES": "i686 x86_64",
+        "KOJI_BUILDER_CHANNELS": "maven",
+        "KOJI_BUILDER_CAPACITY": "7.5",
+    }
+    container = mortal_koji.start_builder("other", environment=said)
+    wait_ready(container)
+    host = session.getHost("b.example.com")
+    assert (host["arches"], host["capacity"]) == ("i686 x86_64", 7.5)
+    assert channels(session, "b.example.com") == ["maven"]
+
+    session.editHost("b.example.com", arches="ppc64le", capacity=2.0)
+    session.removeHostFromChannel("b.example.com", "maven")
+    session.addHostToChannel("b.example.com", "livecd")
+    session.disableHost("b.example.com")
+    container.restart()
+    wait_ready(container)
+    host = session.getHost("b.example.com")
+    assert (host["arches"], host["capacity"], host["enabled"]) == ("i686 x86_64", 7.5, True)
+    assert channels(session, "b.example.com") == ["maven"]
+
+
+def test_leaves_alone_what_the_environment_does_not_say(mortal_koji: Koji) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    session = hub.login()
+    container = mortal_koji.start_builder("kept")
+    wait_ready(container)
+    session.editHost("kept", arches="x86_64 i686", capacity=3.0)
+    session.addHostToChannel("kept", "maven")
+    container.restart()
+    wait_ready(container)
+    host = session.getHost("kept")
+    assert (host["arches"], host["capacity"]) == ("x86_64 i686", 3.0)
+    assert channels(session, "kept") == ["createrepo", "default", "maven"]
+
+
+def test_ten_at_once_all_register(mortal_koji: Koji) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    started: list[Container] = []
+    threads = [
+        threading.Thread(target=lambda n=n: started.append(mortal_koji.start_builder(f"ten-{n}")))
+        for n in range(10)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for container in started:
+        wait_ready(container)
+    session = hub.session()
+    hosts = session.listHosts(enabled=True, ready=True)
+    assert sorted(host["name"] for host in hosts) == [f"ten-{n}" for n in range(10)]
+    for host in hosts:
+        assert channels(session, host["name"]) == ["createrepo", "default"]
+
+
+def test_a_name_that_a_user_has_is_refused(mortal_koji: Koji) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    session = hub.login()
+    session.createUser("somebody")
+    status, log = outcome(mortal_koji.start_builder("somebody"))
+    assert status == 1
+    assert "user somebody already exists and it is not a host" in log
+    assert session.getHost("somebody") is None
+
+
+def test_an_unknown_channel_is_refused_with_what_to_do(mortal_koji: Koji) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    environment = {"KOJI_BUILDER_CHANNELS": "default nowhere"}
+    status, log = outcome(mortal_koji.start_builder("lost", environment=environment))
+    assert status == 1
+    assert "the hub has no channel nowhere" in log
+    assert "koji add-channel" in log
+    assert hub.session().getHost("lost") is None
+
+
+def test_tells_every_error_in_its_environment(containers: Containers) -> None:
+    wrong = {
+        "KOJI_BUILDER_NAME": "kojiadmin",
+        "KOJI_BUILDER_CAPACITY": "much",
+        "KOJI_BUILDER_SLEEPTIME": "0",
+        "KOJI_HUB_URL": "koji",
+    }
+    status, log = containers.finish(IMAGE, environment=wrong)
+    assert status == 1
+    assert all(f"{name}: " in log for name in wrong)
+    assert "Traceback" not in log
+
+
+def test_says_that_it_needs_the_credentials(containers: Containers, mortal_koji: Koji) -> None:
+    status, log = containers.finish(IMAGE)
+    assert status == 1
+    assert "--volumes-from kojicreds:rw" in log
+    volumes = [f"{mortal_koji.kojicreds.name}:ro"]
+    status, log = outcome(mortal_koji.start_builder("read-only", volumes_from=volumes))
+    assert status == 1
+    assert "--volumes-from kojicreds:rw" in log
+
+
+def test_gives_up_waiting_for_the_hub_with_a_clear_last_word(mortal_koji: Koji) -> None:
+    container = mortal_koji.start_builder("alone", environment={"KOJI_WAIT_SECONDS": "1"})
+    status, log = outcome(container)
+    assert status == 1
+    last, hint = log.splitlines()[-2:]
+    assert last.startswith(
+        "koji-builder: gave up waiting for the hub at https://koji/kojihub after 1 s: "
+    )
+    assert "start koji-hub on the same network" in hint
+
+
+def test_does_not_talk_to_a_hub_of_another_authority(
+    mortal_koji: Koji, containers: Containers
+) -> None:
+    mortal_koji.hub_that_is_up()
+    others = containers.start("koji-credentials-volume")
+    assert outcome(others)[0] == 0
+    container = mortal_koji.start_builder(
+        "stranger", volumes_from=[f"{others.name}:rw"], environment={"KOJI_WAIT_SECONDS": "1"}
+    )
+    status, log = outcome(container)
+    assert status == 1
+    assert "certificate verify failed" in log
+
+
+def test_a_site_adds_to_its_configuration(mortal_koji: Koji) -> None:
+    mortal_koji.hub_that_is_up()
+    text = "[kojid]\nvendor = Our own\nplugins = save_failed_tree\nsleeptime = 2\n"
+    # Here written by the container itself, since the engine may be elsewhere.
+    container = mortal_koji.start_builder(
+        "site",
+        "sh",
+        "-c",
+        'printf "%s" "$TEXT" > /etc/kojid/kojid.conf.d/site.conf'
+        " && exec python3 /usr/lib/nagoya/entrypoint.py",
+        environment={"TEXT": text},
+    )
+    wait_ready(container)
+    configuration = execute(container, "cat", "/etc/kojid/kojid.conf")[1]
+    assert "vendor = Our own" in configuration
+    assert "sleeptime = 2" in configuration
+    assert b"Loading plugin: save_failed_tree" in container.logs()
+
+
+# Leaving, and coming back
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_disables_itself_when_it_is_stopped(mortal_koji: Koji, number: str) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    container = mortal_koji.start_builder("leaving")
+    wait_ready(container)
+    started = time.monotonic()
+    container.kill(number)
+    status, log = outcome(container)
+    assert status == 0, log
+    assert time.monotonic() - started < 6
+    host = hub.session().getHost("leaving")
+    assert (host["enabled"], host["ready"]) == (False, False)
+    container.start()
+    wait_ready(container)
+    assert hub.session().getHost("leaving")["enabled"]
+
+
+def test_does_not_hang_when_the_hub_is_away(mortal_koji: Koji) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    container = mortal_koji.start_builder("orphan")
+    wait_ready(container)
+    # It answers nobody, but the connections stand.
+    hub.container.pause()
+    try:
+        started = time.monotonic()
+        container.kill("SIGTERM")
+        outcome(container)
+        assert time.monotonic() - started < 9
+    finally:
+        hub.container.unpause()
+    container.start()
+    wait_ready(container)
+
+
+def test_comes_back_after_it_was_killed(mortal_koji: Koji) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    container = mortal_koji.start_builder("phoenix")
+    wait_ready(container)
+    container.kill("SIGKILL")
+    assert outcome(container)[0] == 137
+    # The hub does not know yet, and its record must not pass for the health of what comes.
+    assert hub.session().getHost("phoenix")["enabled"]
+    container.start()
+    wait_ready(container)
+    assert checks_in(hub, "phoenix")
+
+
+def test_ends_with_kojids_status(mortal_koji: Koji) -> None:
+    mortal_koji.hub_that_is_up()
+    container = mortal_koji.start_builder("broken")
+    wait_ready(container)
+    find = "for p in /proc/[0-9]*; do grep -q sbin/kojid $p/cmdline && echo ${p#/proc/}; done"
+    execute(container, "sh", "-c", f"kill -KILL $({find} | head -1)")
+    status, log = outcome(container)
+    assert status == 137
+    assert "koji-builder: kojid ended (SIGKILL)" in log
+
+
+def test_survives_a_hub_that_is_started_again(mortal_koji: Koji) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    container = mortal_koji.start_builder("patient")
+    wait_ready(container)
+    hub.container.restart()
+    wait_ready(hub.container)
+    wait_until(lambda: checks_in(hub, "patient"), 30)
+    assert health(container)[0]
+
+
+def test_hands_back_its_task_when_it_is_stopped(mortal_koji: Koji) -> None:
+    """A task that waits, here for a repository that nobody makes."""
+    hub = mortal_koji.hub_that_is_up()
+    session = hub.login()
+    session.createTag("never", arches="x86_64")
+    session.createBuildTarget("never", "never", "never")
+    container = mortal_koji.start_builder("busy", environment={"KOJI_BUILDER_CHANNELS": "default"})
+    wait_ready(container)
+    task = session.makeTask("waitrepo", ["never"])
+    opened = koji.TASK_STATES["OPEN"]
+    wait_until(lambda: session.getTaskInfo(task)["state"] == opened, 20, "the task is taken")
+    started = time.monotonic()
+    container.kill("SIGTERM")
+    _, log = outcome(container)
+    assert time.monotonic() - started < 10
+    info = session.getTaskInfo(task)
+    assert (info["state"], info["host_id"]) == (koji.TASK_STATES["FREE"], None), log
+
+
+def test_is_small_at_rest(builder: Container) -> None:
+    """By what `docker stats` shows: without what the kernel would give up at once."""
+    memory = builder.stats(stream=False)["memory_stats"]
+    detail = memory["stats"]
+    cache = detail.get("total_inactive_file", detail.get("inactive_file", 0))
+    assert memory["usage"] - cache < 80e6

@@ -1,0 +1,89 @@
+"""What goes into a chroot and comes out of it, on a temporary root and as the tester."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+Driver = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Iterator[int]:
+    (tmp_path / "result").mkdir()
+    descriptor = os.open(tmp_path / "result", os.O_DIRECTORY)
+    yield descriptor
+    os.close(descriptor)
+
+
+def test_the_user_is_named_once(driver: Driver, tmp_path: Path) -> None:
+    (tmp_path / "passwd").write_text("root:x:0:0::/root:/bin/sh\nmockbuild:x:5:5::/:/bin/sh\n")
+    account = driver("settings").Account(1000, 135)
+    for _ in range(2):
+        driver("home").add_user(tmp_path, account, "/builddir")
+    assert (tmp_path / "passwd").read_text().splitlines() == [
+        "root:x:0:0::/root:/bin/sh", "mockbuild:x:1000:135::/builddir:/bin/bash",
+    ]  # fmt: skip
+    assert (tmp_path / "group").read_text() == "mock:x:135:\n"
+
+
+def test_takes_plain_files_out(driver: Driver, tmp_path: Path, result: int) -> None:
+    path = tmp_path / "a.rpm"
+    path.write_text("new")
+    (tmp_path / "victim").write_text("kept")
+    (tmp_path / "result/a.rpm").symlink_to(tmp_path / "victim")
+    driver("home").take([path], result)
+    assert (tmp_path / "result/a.rpm").read_text() == "new"
+    assert not (tmp_path / "result/a.rpm").is_symlink()
+    assert (tmp_path / "victim").read_text() == "kept"
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_takes_nothing_else(driver: Driver, tmp_path: Path, result: int, kind: str) -> None:
+    path = tmp_path / "a.rpm"
+    if kind == "link":
+        path.symlink_to("/etc/hostname")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(OSError, match=r"symbolic links|is no plain file"):
+        driver("home").take([path], result)
+    assert list((tmp_path / "result").iterdir()) == []
+
+
+def test_copies_a_tree_with_its_links_as_links(driver: Driver, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "deep/er").mkdir(parents=True)
+    target.mkdir()
+    (source / "deep/er/script").write_text("#!/bin/sh")
+    (source / "deep/er/script").chmod(0o755)
+    (source / "secret").symlink_to("/etc/shadow")
+    (source / "elsewhere").symlink_to("/etc")
+    os.mkfifo(source / "pipe")
+    descriptor = os.open(source, os.O_DIRECTORY)
+    driver("home").put_tree(descriptor, target)
+    os.close(descriptor)
+    assert (target / "deep/er/script").stat().st_mode & 0o777 == 0o755
+    assert (target / "secret").readlink() == Path("/etc/shadow")
+    assert (target / "elsewhere").readlink() == Path("/etc")
+    assert sorted(path.name for path in target.iterdir()) == ["deep", "elsewhere", "secret"]
+
+
+def test_the_logs_are_appended_to_and_never_through_a_link(
+    driver: Driver, tmp_path: Path, result: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        logs = driver("logs").Logs(result)
+        with logs.step("something"):
+            logs.note("noted")
+        logs.error("failed")
+    assert (tmp_path / "result/root.log").read_text() == "mock: noted\nERROR: failed\n" * 2
+    assert (tmp_path / "result/build.log").read_text() == "ERROR: failed\n" * 2
+    assert capfd.readouterr().out == "Start: something\nFinish: something\n" * 2
+    (tmp_path / "result/state.log").unlink()
+    (tmp_path / "result/state.log").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        driver("logs").Logs(result)

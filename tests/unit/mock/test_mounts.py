@@ -1,0 +1,95 @@
+"""The plan of a chroot's mounts, and how a place in it is reached without following a link."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+Driver = Callable[[str], ModuleType]
+
+MOUNTINFO = """\
+74 50 0:39 / / rw,relatime master:2 - overlay overlay rw
+75 74 0:42 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw
+54 75 0:42 /sys /proc/sys ro,nosuid,nodev,noexec,relatime - proc proc rw
+91 74 254:0 /x /var/lib/mock/a/root rw,relatime - ext4 /dev/vda rw
+92 91 0:43 / /var/lib/mock/a/root/dev rw,nosuid - tmpfs tmpfs rw
+93 74 254:0 /y /mnt/with\\040space rw,nodev - ext4 /dev/vda rw
+94 74 0:9 / /tmp rw - tmpfs tmpfs rw
+"""
+
+
+@pytest.fixture
+def settings(driver: Driver) -> Callable[..., Any]:
+    def make(**changes: object) -> Any:
+        module = driver("settings")
+        options = module.defaults() | {"root": "a", "yum.conf": "x"} | changes
+        return module.settings(options)
+
+    return make
+
+
+def test_reads_mountinfo(driver: Driver) -> None:
+    mounts, kernel = driver("mounts"), driver("kernel")
+    found = mounts.mountinfo(MOUNTINFO)
+    assert [one.place for one in found][-2:] == ["/mnt/with space", "/tmp"]
+    assert found[1].flags == kernel.NO_SUID | kernel.NO_DEV | kernel.NO_EXEC
+    assert [one.place for one in mounts.beneath("/proc", found)] == ["/proc/sys"]
+
+
+def test_closes_all_but_the_chroot(driver: Driver) -> None:
+    mounts = driver("mounts")
+    closed = mounts.to_close(Path("/var/lib/mock/a/root"), mounts.mountinfo(MOUNTINFO))
+    assert [one.place for one in closed] == ["/", "/proc", "/proc/sys", "/mnt/with space"]
+
+
+def test_plans_the_mounts_of_a_chroot(driver: Driver, settings: Callable[..., Any]) -> None:
+    plan = driver("mounts").chroot_plan(settings())
+    assert [one.place for one in plan][:3] == ["proc", "sys", "dev"]
+    assert {one.place for one in plan if one.source.startswith("/dev/")} == {
+        "dev/full", "dev/null", "dev/random", "dev/tty", "dev/urandom", "dev/zero",
+    }  # fmt: skip
+    assert all(not one.place.startswith("/") for one in plan)
+
+
+def test_leaves_dev_to_whoever_binds_one(driver: Driver, settings: Callable[..., Any]) -> None:
+    binds = {"bind_mount_opts": {"dirs": [["/dev", "/dev"], ["/scm", "/credentials/"]]}}
+    plan = driver("mounts").chroot_plan(settings(internal_dev_setup=False, plugin_conf=binds))
+    assert [(one.source, one.place) for one in plan] == [
+        ("/proc", "proc"), ("/sys", "sys"), ("/dev", "dev"), ("/scm", "credentials"),
+    ]  # fmt: skip
+
+
+def test_reaches_places_and_makes_them(driver: Driver, tmp_path: Path) -> None:
+    descend = driver("mounts").descend
+    root = os.open(tmp_path, os.O_DIRECTORY)
+    os.close(descend(root, "a/b", make=True))
+    os.close(descend(root, "/a/b/file", file=True, make=True))
+    assert (tmp_path / "a/b/file").is_file()
+    with pytest.raises(FileNotFoundError):
+        descend(root, "a/c")
+    os.close(root)
+
+
+@pytest.mark.parametrize("path", ["link", "link/deeper", "a/link/x", "../x", "a/../../x"])
+@pytest.mark.parametrize("file", [False, True])
+def test_follows_no_link_and_never_goes_up(
+    driver: Driver, tmp_path: Path, path: str, file: bool
+) -> None:
+    (tmp_path / "root/a").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    for place in ("root/link", "root/a/link"):
+        (tmp_path / place).symlink_to(tmp_path / "outside")
+    root = os.open(tmp_path / "root", os.O_DIRECTORY)
+    with pytest.raises(OSError, match=r"link|Not a directory|\.\. could lead out"):
+        driver("mounts").descend(root, path, file=file, make=True)
+    os.close(root)
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_what_is_to_be_bound_has_to_be_there(driver: Driver, tmp_path: Path) -> None:
+    mounts = driver("mounts")
+    with pytest.raises(driver("ending").Failed, match="/nowhere is not there to be bound to /x"):
+        mounts.make([mounts.Mount("x", "/nowhere")], -1)

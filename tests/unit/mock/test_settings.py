@@ -1,0 +1,157 @@
+"""A configuration as koji.genMockConfig writes it, read as data and checked."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+Driver = Callable[[str], ModuleType]
+
+KOJI = """
+# Koji buildroot id: 7
+config_opts['basedir'] = '/var/lib/mock'
+config_opts['chroot_setup_cmd'] = 'groupinstall srpm-build'
+config_opts['chroothome'] = '/builddir'
+config_opts['dnf_warning'] = False
+config_opts['root'] = 'demo-build-7-3'
+config_opts['rpmbuild_networking'] = True
+config_opts['rpmbuild_timeout'] = 86400
+config_opts['target_arch'] = 'x86_64'
+config_opts['use_bootstrap'] = True
+config_opts['use_host_resolv'] = True
+config_opts['yum.conf'] = '[main]\\n[build]\\nname=build\\nbaseurl=https://koji/x\\n'
+config_opts['plugin_conf']['ccache_enable'] = False
+config_opts['plugin_conf']['sign_enable'] = True
+config_opts['plugin_conf']['sign_opts'] = {}
+config_opts['plugin_conf']['sign_opts']['cmd'] = 'rpmsign'
+config_opts['plugin_conf']['sign_opts']['opts'] = '--addsign %(rpms)s'
+config_opts['plugin_conf']['bind_mount_opts']['dirs'].append(('/scm', '/credentials'))
+config_opts['macros']['%_topdir'] = '/builddir/build'
+config_opts['macros']['%number'] = 5
+config_opts['environment']['LUCKY'] = 'yes'
+config_opts['files']['etc/hosts'] = '127.0.0.1 localhost'
+config_opts['module_setup_commands'] = [('enable', 'perl:5.26, ruby')]
+"""
+
+
+@pytest.fixture
+def options(driver: Driver) -> dict[str, Any]:
+    """The defaults after the configuration above."""
+    found: dict[str, Any] = driver("settings").defaults()
+    exec(KOJI, {"config_opts": found})
+    return found
+
+
+def test_takes_over_what_koji_says(driver: Driver, options: dict[str, Any]) -> None:
+    settings = driver("settings").settings(options)
+    assert settings.root == "demo-build-7-3"
+    assert settings.setup == ("groupinstall", "srpm-build")
+    assert (settings.networking, settings.host_resolver, settings.own_dev) == (True, True, True)
+    assert settings.timeout == 86400
+    assert settings.binds == (("/scm", "/credentials"),)
+    assert settings.macros["%number"] == "5"
+    assert settings.macros["%_rpmfilename"].startswith("%%{NAME}")
+    assert settings.environment["LUCKY"] == "yes"
+    assert settings.environment["HOME"] == "/builddir"
+    assert settings.sign == "rpmsign --addsign %(rpms)s"
+    assert settings.modules == (("enable", "perl:5.26, ruby"),)
+    assert settings.notes == (
+        "use_bootstrap: this driver installs with the builder's own dnf and rpm",
+    )
+
+
+def test_says_what_is_done_otherwise(driver: Driver, options: dict[str, Any]) -> None:
+    options |= {"package_manager": "dnf5", "use_bootstrap": False}
+    options["plugin_conf"]["sign_enable"] = False
+    settings = driver("settings").settings(options)
+    assert settings.notes == ("package_manager dnf5: this driver uses dnf",)
+    assert settings.sign == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"root": "../../etc"}, "root: '../../etc' is no name for a directory"),
+        ({"root": ".."}, "root: '..' is no name"),
+        ({"root": ""}, "root: '' is no name"),
+        ({"basedir": "var/lib/mock"}, "basedir: 'var/lib/mock' is no absolute path"),
+        ({"basedir": "/var/../etc"}, "basedir: '/var/../etc' is no absolute path"),
+        ({"chroothome": "/"}, "chroothome: '/' is no absolute path"),
+        ({"basedir": "/tmp/mock"}, "basedir: /tmp is hidden from the worker"),
+        ({"rpmbuild_timeout": "soon"}, "rpmbuild_timeout: 'soon' is no number of seconds"),
+        ({"rpmbuild_timeout": -1}, "rpmbuild_timeout: -1 is no number of seconds"),
+        ({"yum.conf": ""}, "yum.conf: it is missing"),
+    ],
+)
+def test_refuses_what_root_must_not_follow(
+    driver: Driver, options: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    ending = driver("ending")
+    with pytest.raises(ending.Failed, match=message) as failure:
+        driver("settings").settings(options | change)
+    assert failure.value.status == ending.Status.CONFIGURATION
+
+
+def test_every_error_is_said_at_once(driver: Driver, options: dict[str, Any]) -> None:
+    with pytest.raises(driver("ending").Failed, match=r"root: .*; basedir: .*; yum.conf: "):
+        driver("settings").settings(options | {"root": "", "basedir": "", "yum.conf": ""})
+
+
+@pytest.mark.parametrize("name", ["", "/etc/x", "../x", "koji/../../x", "koji//x", ".", "koji/."])
+def test_a_name_stays_beneath_the_configurations(driver: Driver, tmp_path: Path, name: str) -> None:
+    account = driver("settings").Account(os.getuid(), os.getgid())
+    with pytest.raises(driver("ending").Failed, match="does not name a file beneath"):
+        driver("settings").read(name, account, tmp_path)
+
+
+def test_only_a_file_of_roots_counts(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.cfg"
+    path.write_text("config_opts['root'] = 'x'")
+    kept = os.fstat
+
+    def owned(uid: int, mode: int) -> None:
+        def fstat(descriptor: int) -> os.stat_result:
+            fields = list(kept(descriptor))
+            fields[0], fields[4] = mode, uid
+            return os.stat_result(fields)
+
+        monkeypatch.setattr(os, "fstat", fstat)
+
+    for uid, mode in ((1000, 0o100644), (0, 0o100664), (0, 0o100646)):
+        owned(uid, mode)
+        with pytest.raises(PermissionError, match="it must belong to root"):
+            driver("settings").evaluate(path)
+    owned(0, 0o100644)
+    assert driver("settings").evaluate(path)["root"] == "x"
+    link = tmp_path / "link.cfg"
+    link.symlink_to(path)
+    with pytest.raises(OSError, match="symbolic links"):
+        driver("settings").evaluate(link)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "machine", "narrow"),
+    [
+        ("x86_64", "x86_64", False),
+        ("x86_64_v2", "x86_64", False),
+        ("noarch", "s390x", False),
+        ("i686", "x86_64", True),
+        ("armv7hl", "aarch64", True),
+    ],
+)
+def test_a_narrow_architecture_wants_its_personality(
+    driver: Driver, architecture: str, machine: str, narrow: bool
+) -> None:
+    assert driver("settings").personality(architecture, machine) is narrow
+
+
+@pytest.mark.parametrize(("architecture", "machine"), [("aarch64", "x86_64"), ("x86_64", "i686")])
+def test_a_foreign_architecture_is_refused(driver: Driver, architecture: str, machine: str) -> None:
+    with pytest.raises(driver("ending").Failed, match=r"emulation .* is not supported") as failure:
+        driver("settings").personality(architecture, machine)
+    assert failure.value.status == 6
