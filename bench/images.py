@@ -5,20 +5,21 @@ import time
 from collections.abc import Iterator
 
 from bench.table import Row
-from nagoya import declaration
+from nagoya import declaration, images
 from nagoya.engine import connect
 
 
 def sizes() -> Iterator[Row]:
     """Each image's size, and that of all together, where what a parent holds counts once."""
     declared = declaration.read(declaration.locate(None))
-    client = connect().client
-    size = {name: client.images.get(name).attrs["Size"] / 1e6 for name in declared.images}
-    base = client.images.get(declared.base.image).attrs["Size"] / 1e6
+    client = connect().client.images
+    size = {name: client.get(name).attrs["Size"] / 1e6 for name in declared.images}
+    base = client.get(declared.base.image).attrs["Size"] / 1e6
     yield Row(f"image {declared.base.image}", base, "MB")
     for name in declared.images:
         yield Row(f"image {name}", size[name], "MB")
-    parents = {name: images.parent(declared, name) for name in declared.images}
+    # An image's own part is what it has beyond its parent, the last that its Dockerfile names.
+    parents = {name: file.parents[-1] for name, file in images.read_all(declared).items()}
     once = base + sum(size[name] - size.get(parents[name], base) for name in size)
     yield Row("all images, what they share once", once, "MB", aim="<= 700 MB")
 

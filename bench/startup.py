@@ -90,7 +90,7 @@ class _Names:
 
 
 def _docker(*arguments: str) -> None:
-    subprocess.run(["docker", *arguments], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["docker", *arguments], check=True, capture_output=True)
 
 
 def _answers(hub: str, folder: Path, begun: float) -> tuple[float, float]:

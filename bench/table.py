@@ -27,10 +27,13 @@ class Row:
 
 def show(rows: Sequence[Row]) -> None:
     """Print the rows on stdout."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("what", "ours", "", "floor", "ratio", "the floor is", "aim"):
-        justify = "right" if name in ("ours", "floor", "ratio") else "left"
-        table.add_column(name, justify=justify)
+    table = Table("what", box=None, pad_edge=False)
+    table.add_column("ours", justify="right")
+    table.add_column()
+    table.add_column("floor", justify="right")
+    table.add_column("ratio", justify="right")
+    table.add_column("the floor is")
+    table.add_column("aim")
     for row in rows:
         table.add_row(*row.cells())
     Console(width=160).print(table)

@@ -1,6 +1,6 @@
 """Gives Koji back two functions of `inspect` that Python 3.11 removed.
 
-Koji up to 1.30 calls `inspect.getargspec` and `inspect.formatargspec`: in the hub for its list of
+Koji up to 1.31 calls `inspect.getargspec` and `inspect.formatargspec`: in the hub for its list of
 calls (`koji list-api`), in kojiweb for every page. Apache imports this into the processes that
 run them, before Koji is; setup.py sees to it that it does so only for a Koji that calls them.
 """

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from pathlib import Path
 from textwrap import shorten
 from threading import Event
@@ -110,9 +111,10 @@ class _Build:
                 steps, self._do, workers=_PARALLEL, stop=self.stop, settled=self.board.settle
             )
         except Interrupted as interrupted:
-            under_way = [name for name in interrupted.running if name in self.files]
-            if under_way:
-                self.board.say(f"not built, and still what they were: {', '.join(under_way)}")
+            done = {n for n, outcome in interrupted.outcomes.items() if outcome.state == "done"}
+            left = [name for name in steps if name in self.files and name not in done]
+            if left:
+                self.board.say(f"not built, and still what they were: {', '.join(left)}")
             raise
         if any(outcome.state != "done" for outcome in outcomes.values()):
             raise _summary(list(outcomes.values()))
@@ -128,17 +130,21 @@ class _Build:
 
     def _sources(self, file: Dockerfile) -> list[str]:
         """The declared sources that a Dockerfile copies from."""
-        copied = [Path(copied.path).parts for copied in file.copied]
+        # The first two parts of each path, wildcards and all; `.` has none, and copies everything.
+        copied = ["/".join([*Path(one.path).parts, "*", "*"][:2]) for one in file.copied]
         return [
             name
             for name in self.declaration.sources
-            if any(parts[:2] in ((sources.FOLDER, name), (sources.FOLDER,), ()) for parts in copied)
+            if any(fnmatch(f"{sources.FOLDER}/{name}", path) for path in copied)
         ]
 
     def _do(self, name: str) -> None:
         folder, _, source = name.partition("/")
         if name in self.files:
-            self._build(name)
+            try:
+                self._build(name)
+            except OSError as error:
+                raise BuildError(f"the build context cannot be read: {error}") from error
         elif folder == sources.FOLDER and source in self.declaration.sources:
             declared = self.declaration.sources[source]
             sources.ensure(self.declaration.directory, source, declared, self.board)
@@ -156,17 +162,16 @@ class _Build:
     def _build(self, name: str) -> None:
         file = self.files[name]
         context = Context(self.declaration.directory, file)
-        arguments = {
-            key: value
-            for key, value in self.wishes.arguments.items()
-            if key in file.arguments or key.lower() in _PROXIES
-        }
+        given = self.wishes.arguments
+        arguments = {key: value for key, value in given.items() if key in file.arguments}
+        # What a proxy lets through is the same as without it: no input, to Docker neither.
+        proxies = {key: value for key, value in given.items() if key.lower() in _PROXIES}
         version, source = self._packaged(file)
         labels = {
-            "org.opencontainers.image.title": name,
-            engine_images.VERSION_LABEL: version,
-            "org.opencontainers.image.source": source,
             engine_images.IMAGE_LABEL: name,
+            engine_images.SOURCE_LABEL: source,
+            engine_images.TITLE_LABEL: name,
+            engine_images.VERSION_LABEL: version,
         }
         parents = [engine_images.identity(self.engine, parent) for parent in file.parents]
         inputs = _digest(context.digest(), parents, labels, arguments)
@@ -179,9 +184,14 @@ class _Build:
                 self.board.update(name, "done", "unchanged")
                 return
         labels[engine_images.INPUTS_LABEL] = inputs
-        labels["org.opencontainers.image.created"] = datetime.now(UTC).isoformat(timespec="seconds")
+        labels[engine_images.CREATED_LABEL] = datetime.now(UTC).isoformat(timespec="seconds")
         lines = engine_images.build(
-            self.engine, name, context, labels=labels, arguments=arguments, no_cache=no_cache
+            self.engine,
+            name,
+            context,
+            labels=labels,
+            arguments=proxies | arguments,
+            no_cache=no_cache,
         )
         with closing(lines):
             self._watch(name, lines)

@@ -5,6 +5,7 @@ engine asks it too, but in intervals of many seconds, and Podman without systemd
 """
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from nagoya.engine import containers
@@ -41,13 +42,14 @@ def ask(handle: Handle) -> Answer:
     return Answer(status == 0, lines[-1] if lines else f"health check ended with {status}")
 
 
-def wait(system: System, seconds: float) -> None:
-    """Wait until every container of a system is ready; those are asked first that others need.
+def wait(system: System, seconds: float, only: Collection[str] | None = None) -> None:
+    """Wait until every container of a system is ready, or `only` some; first those others need.
 
     Raises NotReady at the deadline, or as soon as a container has ended badly: with the state, the
     last answer and the last log lines of each that is not ready.
     """
-    open_ = found(system.engine, system.name)
+    present = found(system.engine, system.name)
+    open_ = {name: handle for name, handle in present.items() if only is None or name in only}
     needs = system.needs(open_)
     deadline = time.monotonic() + seconds
     while True:

@@ -153,6 +153,7 @@ def _from_url(name: str, source: Source, folder: Path, heard: Callable[[str], No
                 had += len(chunk)
                 heard(f"{had / 1e6:.1f}{of} MB")
     except urllib.error.HTTPError as error:
+        error.close()
         raise SourceError(
             f"source {name}: {source.url} answers {error.code} {error.reason}",
             "is the address in moromi.yml right?",

@@ -20,7 +20,7 @@ from nagoya.locking import locked
 from nagoya.member import Member
 from nagoya.plan import Needs, reversed_needs
 from nagoya.progress import Board
-from nagoya.schedule import Outcome, carry_out
+from nagoya.schedule import carry_out
 
 DEFAULT_NAME = "koji"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -160,18 +160,11 @@ class System:
     ) -> None:
         """Do one thing with every member, each after those it needs, or before them."""
         needs = self._needs(members)
-
-        def settled(outcome: Outcome) -> None:
-            if outcome.state == "failed":
-                self.board.update(outcome.name, "failed")
-            elif outcome.state == "skipped":
-                self.board.update(outcome.name, "skipped", f"for {outcome.because} failed")
-
         outcomes = carry_out(
             reversed_needs(needs) if backwards else needs,
             lambda name: work(members[name]),
             workers=_PARALLEL,
-            settled=settled,
+            settled=self.board.settle,
         )
         failed = {name: outcome.error for name, outcome in outcomes.items() if outcome.error}
         if failed:

@@ -79,9 +79,10 @@ def build(
 
     If one fails, those that stand on it are skipped, the others finished. Ends with status 6 then.
     """
+    declared = settings.declaration
     wishes = images.Wishes(arguments, no_cache)
     with settings.board() as board:
-        images.build(settings.engine, settings.declaration, names, board, wishes)
+        images.build(settings.engine, declared, names, board, wishes)
 
 
 @system_option
@@ -95,16 +96,13 @@ def run(settings: Settings) -> None:
       moromi run
       moromi run --system second
     """
-    missing = [
-        name
-        for name in settings.declaration.images
-        if not engine_images.exists(settings.engine, name)
-    ]
+    declared, engine = settings.declaration, settings.engine
+    missing = [name for name in declared.images if not engine_images.exists(engine, name)]
+    if missing:
+        with settings.board() as board:
+            images.build(engine, declared, missing, board)
     with settings.board() as board:
-        if missing:
-            images.build(settings.engine, settings.declaration, missing, board)
-    with settings.board() as board:
-        System(settings.engine, settings.declaration, settings.system, board).init()
+        System(engine, declared, settings.system, board).init()
 
 
 @json_option
@@ -139,7 +137,8 @@ def fetch(settings: Settings, names: tuple[str, ...]) -> None:
     """Bring sources into the build context.
 
     All or those named, as src/NAME/. What was fetched before is taken from the cache
-    ($XDG_CACHE_HOME/nagoya), without any network.
+    ($XDG_CACHE_HOME/nagoya), without any network. What is there already stays as it is; remove
+    src/NAME/ to have it unpacked anew.
 
     \b
       moromi fetch
@@ -176,8 +175,9 @@ def base(settings: Settings, install: bool) -> None:
       moromi base
       moromi base --install
     """
+    declared = settings.declaration.base
     with settings.board() as board:
-        base_image.ensure(settings.engine, settings.declaration.base, board, install=install)
+        base_image.ensure(settings.engine, declared, board, install=install)
 
 
 @_command

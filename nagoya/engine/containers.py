@@ -268,15 +268,25 @@ def execute(container: Handle, command: Sequence[str]) -> tuple[int, str]:
     return ended.exit_code or 0, ended.output.decode(errors="replace")
 
 
+def write_files(container: Handle, folder: str, archive: bytes) -> None:
+    """Unpack a tar archive in a folder of a container, running or not."""
+    with translated(f"copying to {folder} in {container.name}"):
+        container.put_archive(folder, archive)
+
+
+def read_folder(container: Handle, path: str) -> bytes:
+    """A folder of a container, running or not, as a tar archive that opens with its name."""
+    with translated(f"copying {path} out of {container.name}"):
+        chunks, _ = container.get_archive(path)
+        return b"".join(chunks)
+
+
 def read_file(container: Handle, path: str) -> bytes:
     """A file out of a container, running or not, by the engine's own copy call.
 
     No host volume is involved, so SELinux has nothing to refuse.
     """
-    with translated(f"copying {path} out of {container.name}"):
-        chunks, _ = container.get_archive(path)
-        packed = io.BytesIO(b"".join(chunks))
-    with tarfile.open(fileobj=packed) as archive:
+    with tarfile.open(fileobj=io.BytesIO(read_folder(container, path))) as archive:
         for member in archive:
             content = archive.extractfile(member)
             if content is not None:

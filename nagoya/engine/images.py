@@ -19,8 +19,12 @@ IMAGE_LABEL = "nagoya.image"
 INPUTS_LABEL = "nagoya.inputs"
 """On every image that moromi builds: the digest of all that it was built from."""
 
-VERSION_LABEL = "org.opencontainers.image.version"
-"""The last of the labels, as Docker sorts them into steps: an image that ends in it is moromi's."""
+CREATED_LABEL, SOURCE_LABEL, TITLE_LABEL, VERSION_LABEL = (
+    f"org.opencontainers.image.{key}" for key in ("created", "source", "title", "version")
+)
+_LABELS = (IMAGE_LABEL, INPUTS_LABEL, CREATED_LABEL, SOURCE_LABEL, TITLE_LABEL, VERSION_LABEL)
+"""All labels of an image that moromi builds, in the order in which Docker makes them its last
+steps. Whatever is built on such an image inherits the labels, but has other last steps."""
 
 # A registry that cannot be reached may keep the engine trying for many minutes.
 _REGISTRY_SECONDS = 10.0
@@ -113,8 +117,8 @@ def build(
 ) -> Generator[str, None, None]:
     """Build an image and yield the lines that the build prints; it gets its name at the very end.
 
-    Closing the iterator cancels the build. The labels, VERSION_LABEL among them, are the last
-    steps, and so cost no other step its place in the engine's cache.
+    Closing the iterator cancels the build. The labels are the last steps, and so cost no other step
+    its place in the engine's cache.
     """
     done = False
     with translated(f"building {name}"):
@@ -170,10 +174,13 @@ def remove_untagged(engine: Engine) -> tuple[list[tuple[str, int]], list[tuple[s
 
 
 def _made_by_moromi(engine: Engine, image: str) -> bool:
-    """Whether its own last step is moromi's: labels alone may come from a parent image."""
-    step = _history(engine, image)[0]
-    last_label = f"LABEL {VERSION_LABEL}="
-    return last_label in step["CreatedBy"] or step["Comment"].startswith("Imported from")
+    """Whether its own last steps are moromi's: labels alone may come from a parent image."""
+    history = _history(engine, image)
+    last_steps = [step["CreatedBy"] for step in reversed(history[: len(_LABELS)])]
+    return history[0]["Comment"].startswith("Imported from") or (
+        len(last_steps) == len(_LABELS)
+        and all(f"LABEL {label}=" in step for label, step in zip(_LABELS, last_steps, strict=True))
+    )
 
 
 def _history(engine: Engine, image: str) -> list[dict[str, Any]]:

@@ -19,6 +19,9 @@ from docker.types import EndpointConfig
 import koji
 from tests.image.tracked import Containers, address, wait_ready
 
+# Koji's client has no way to close its connections but to be thrown away, and Python complains.
+_sessions: list[Any] = []
+
 PORTS = {"80/tcp": ("127.0.0.1", None), "443/tcp": ("127.0.0.1", None)}
 
 
@@ -84,6 +87,8 @@ def koji_network(
     try:
         yield Koji(containers, network, kojicreds, kojitop, credentials, engine.api)
     finally:
+        while _sessions:
+            _sessions.pop().rsession.close()
         containers.remove_all()
         network.remove()
 
@@ -131,7 +136,9 @@ class Hub:
     def session(self, **options: Any) -> Any:
         """Koji's own client, not logged in."""
         options = {"serverca": str(self.authority), "anon_retry": False, **options}
-        return koji.ClientSession(self.url("/kojihub"), options)
+        session = koji.ClientSession(self.url("/kojihub"), options)
+        _sessions.append(session)
+        return session
 
     def login(self, user: str = "kojiadmin") -> Any:
         """Koji's own client, logged in by the certificate of `user`."""

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from nagoya.engine import connect
+from nagoya.schema import EVENTS
 
 IMAGE = "nagoya-test-tiny"
 PROGRAM = Path(sys.executable).parent / "toji"
@@ -118,8 +119,6 @@ def toji(tmp_path: Path) -> Iterator[Toji]:
 @pytest.fixture
 def noted(toji: Toji) -> Callable[[], list[str]]:
     """Callbacks in a module `notes` beside moromi.yml, and what they noted, as `event name`."""
-    from nagoya.schema import EVENTS
-
     log = toji.folder / "noted"
     (toji.folder / "notes.py").write_text(CALLBACKS.format(log=str(log), events=EVENTS))
     return lambda: log.read_text().splitlines() if log.exists() else []

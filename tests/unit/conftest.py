@@ -14,6 +14,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(self: socket.socket, address: Any) -> None:
         if self.family != socket.AF_UNIX and address[0] in ("127.0.0.1", "::1", "localhost"):
             return connect(self, address)
+        self.close()  # as docker's client would not
         raise ConnectionRefusedError(f"a unit test has no business with {address}")
 
     monkeypatch.setattr(socket.socket, "connect", refused)

@@ -55,9 +55,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
     def put(**scripts: str) -> Path:
         for name, body in scripts.items():
             program = folder / name.replace("_", "-")
-            program.write_text(
-                f'#!/bin/sh\necho "{program.name} $*" >>{log}\necho "epoch $SOURCE_DATE_EPOCH" >&2\n{body}\n'
-            )
+            note = f'echo "{program.name} $*" >>{log}\necho "epoch $SOURCE_DATE_EPOCH" >&2'
+            program.write_text(f"#!/bin/sh\n{note}\n{body}\n")
             program.chmod(0o755)
         return log
 

@@ -70,7 +70,7 @@ def test_output_may_go_elsewhere() -> None:
 
 
 def test_failures_of_what_is_heard() -> None:
-    with pytest.raises(CommandError, match="exit status 3: .*\n    the end"):
+    with pytest.raises(CommandError, match=r"exit status 3: .*\n    the end"):
         run_aloud(python("print('the end'); raise SystemExit(3)"), lambda line: None)
     with pytest.raises(CommandError, match="is not installed"):
         run_aloud(["no-such-program"], lambda line: None)

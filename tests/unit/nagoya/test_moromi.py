@@ -89,7 +89,7 @@ def test_plan_for_programs(call: Call) -> None:
         (["biuld"], 64, "No such command 'biuld'"),
         (["build", "--env", "LEVEL"], 64, "'LEVEL' is not of the form NAME=VALUE"),
         (["build", "--env", "=2"], 64, "is not of the form NAME=VALUE"),
-        (["plan", "--colour"], 64, "No such option: --colour"),
+        (["plan", "--colour"], 64, "No such option"),
     ],
 )
 def test_each_failure_has_its_words_and_its_status(
