@@ -5,11 +5,13 @@ systems does without it.
 """
 
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from nagoya.errors import LifecycleError, NotReady
 
@@ -55,6 +57,16 @@ class Access:
                 f"`toji --system {self.system} wait` tells whether it is up",
             ) from None
         return session
+
+    def download(self, url: str) -> bytes:
+        """What the hub serves at a URL, by HTTPS that is verified. Raises LifecycleError."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        try:
+            with urlopen(url, context=context, timeout=60) as answer:
+                content: bytes = answer.read()
+        except OSError as error:
+            raise LifecycleError(f"{url} cannot be downloaded: {error}") from None
+        return content
 
 
 def library() -> Any:

@@ -51,8 +51,11 @@ def without_secrets(inspected: dict[str, Any]) -> dict[str, Any]:
 
 def _everything(system: System) -> Iterator[tuple[str, bytes]]:
     present = found(system.engine, system.name)
-    yield "versions.json", _json(
-        {"nagoya": __version__, "engine": system.engine.client.version(), "system": system.name}
+    yield (
+        "versions.json",
+        _json(
+            {"nagoya": __version__, "engine": system.engine.client.version(), "system": system.name}
+        ),
     )
     yield "moromi.yml", system.declaration.path.read_bytes()
     for name, handle in present.items():
@@ -69,15 +72,16 @@ def _everything(system: System) -> Iterator[tuple[str, bytes]]:
 def _hub(system: System) -> Iterator[tuple[str, bytes]]:
     session = Access.to(system.name).session()
     koji = library()
-    tasks = session.listTasks(
-        opts={"decode": True}, queryOpts={"order": "-id", "limit": _TASKS}
-    )
-    yield "hub.json", _json(
-        {
-            "koji": session.getKojiVersion(),
-            "hosts": session.listHosts(),
-            "tasks": [{**task, "state": koji.TASK_STATES[task["state"]]} for task in tasks],
-        }
+    tasks = session.listTasks(opts={"decode": True}, queryOpts={"order": "-id", "limit": _TASKS})
+    yield (
+        "hub.json",
+        _json(
+            {
+                "koji": session.getKojiVersion(),
+                "hosts": session.listHosts(),
+                "tasks": [{**task, "state": koji.TASK_STATES[task["state"]]} for task in tasks],
+            }
+        ),
     )
     for task in tasks:
         system.board.update(f"task {task['id']}", "working", "collecting")

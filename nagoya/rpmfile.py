@@ -16,7 +16,9 @@ from nagoya.hub import library
 _NAME, _VERSION, _RELEASE, _ARCH, _SOURCERPM = 1000, 1001, 1002, 1022, 1044
 _PAYLOAD_DIGEST, _PAYLOAD_DIGEST_ALGORITHM = 5092, 5093
 _SHA256 = 8
-_SIG_SHA256, _SIG_RSA, _SIG_DSA, _SIG_PGP, _SIG_GPG = 273, 268, 267, 1002, 1005
+_SIG_SHA256 = 273
+_SIGNATURES = (267, 268, 1002, 1005)
+"""Tags of the signature header that hold one: DSA, RSA, and PGP and GPG of the older kind."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,14 @@ def read(path: Path) -> Rpm:
     if header.get(_PAYLOAD_DIGEST_ALGORITHM) not in (_SHA256, [_SHA256]):
         raise LifecycleError(f"{path.name} has no SHA-256 digest of its payload")
     _same(path, "payload", _text(header.get(_PAYLOAD_DIGEST)), hashlib.sha256(payload).hexdigest())
-    names = (_text(header.get(tag)) for tag in (_NAME, _VERSION, _RELEASE, _ARCH, _SOURCERPM))
-    signed = any(signature.get(tag) for tag in (_SIG_RSA, _SIG_DSA, _SIG_PGP, _SIG_GPG))
-    return Rpm(*names, signed=signed)
+    return Rpm(
+        name=_text(header.get(_NAME)),
+        version=_text(header.get(_VERSION)),
+        release=_text(header.get(_RELEASE)),
+        arch=_text(header.get(_ARCH)),
+        source_rpm=_text(header.get(_SOURCERPM)),
+        signed=any(signature.get(tag) for tag in _SIGNATURES),
+    )
 
 
 def _same(path: Path, part: str, promised: str, found: str) -> None:

@@ -192,7 +192,9 @@ def _import(system: System, session: Any, seed: Seed, wanted: Import) -> str:
     tagged = {one["nvr"] for one in session.listTagged(wanted.tag)}
     missing = set(wanted.builds) - tagged
     if missing:
-        raise LifecycleError(f"{', '.join(sorted(missing))} did not come of the RPMs for {wanted.tag}")
+        raise LifecycleError(
+            f"{', '.join(sorted(missing))} did not come of the RPMs for {wanted.tag}"
+        )
     return ", ".join(wanted.builds)
 
 

@@ -33,6 +33,7 @@ class Built:
 
     task: int
     rpm: rpmfile.Rpm
+    url: str
 
 
 def verify(system: System) -> list[Built]:
@@ -41,8 +42,9 @@ def verify(system: System) -> list[Built]:
     step = _steps(system)
     with step("ready"):
         wait(system, _READY_SECONDS)
+    access = Access.to(system.name)
     with step("log in"):
-        session = Access.to(system.name).session()
+        session = access.session()
     with step("seed"):
         seed.apply(system, seed.read(SEED))
     with step("sources"):
@@ -52,9 +54,10 @@ def verify(system: System) -> list[Built]:
     built = []
     with tempfile.TemporaryDirectory() as folder:
         with step("build from a source RPM"):
-            built.append(_built(session, _upload(session, sources, Path(folder)), Path(folder)))
+            source = _upload(session, sources, Path(folder))
+            built.append(_built(access, session, source, Path(folder)))
         with step("build from git"):
-            built.append(_built(session, sources.git, Path(folder)))
+            built.append(_built(access, session, sources.git, Path(folder)))
     return built
 
 
@@ -127,7 +130,7 @@ def _upload(session: Any, sources: Sources, folder: Path) -> str:
     return f"{place}/{sources.srpm_name}"
 
 
-def _built(session: Any, source: str, folder: Path) -> Built:
+def _built(access: Access, session: Any, source: str, folder: Path) -> Built:
     """Build it, as a scratch build where it was built before, and check the RPM."""
     koji = library()
     nvr = f"{PACKAGE}-1.0-1"
@@ -146,13 +149,16 @@ def _built(session: Any, source: str, folder: Path) -> Built:
         for name in session.listTaskOutput(arch)
         if name.endswith(".rpm") and not name.endswith(".src.rpm")
     )
-    if scratch:
-        content = session.downloadTaskOutput(arch, name)
-    else:
-        content = _download(access, nvr, name)
     path = folder / name
-    path.write_bytes(content)
+    if scratch:
+        path.write_bytes(session.downloadTaskOutput(arch, name))
+    else:
+        place = koji.PathInfo(access.urls["files"])
+        info = session.getBuild(nvr)
+        path.write_bytes(
+            access.download(f"{place.build(info)}/{koji.parse_NVRA(name)['arch']}/{name}")
+        )
     rpm = rpmfile.read(path)
     if (rpm.nvr, rpm.signed) != (nvr, False):
         raise LifecycleError(f"{name} says that it is {rpm}, not {nvr}, unsigned")
-    return Built(task, rpm)
+    return Built(task, rpm, f"{access.urls['web']}/taskinfo?taskID={task}")

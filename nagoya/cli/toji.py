@@ -16,6 +16,8 @@ from rich.table import Table
 
 from nagoya import __version__, readiness
 from nagoya import report as reports
+from nagoya import seed as seeds
+from nagoya import verify as proof
 from nagoya.cli.common import (
     Settings,
     config_option,
@@ -215,6 +217,29 @@ def _task_logs(settings: Settings, task: int, tail: int | None) -> None:
             print(f"==> task {one['id']} {one['method']} {one['arch']}: {name} <==")
             lines = content.decode(errors="replace").splitlines()
             print("\n".join(lines if tail is None else lines[-tail:] if tail else []))
+
+
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_command
+def seed(settings: Settings, file: Path) -> None:
+    """Fill the hub with what FILE declares: tags, targets, users, policies, builds.
+
+    What is so already stays as it is. docs/seed.md says what may stand in the file.
+    """
+    wanted = seeds.read(file)
+    _system(settings, lambda system: seeds.apply(system, wanted))
+
+
+@_command
+def verify(settings: Settings) -> None:
+    """Prove that the system builds RPMs: seed it, build from a source RPM and from git, check.
+
+    Each step is told with the seconds that it took.
+    """
+    built: list[proof.Built] = []
+    _system(settings, lambda system: built.extend(proof.verify(system)))
+    for one in built:
+        print(f"{one.rpm.nvr}.{one.rpm.arch}  built by task {one.task}: {one.url}")
 
 
 @click.argument("path", required=False, type=click.Path(path_type=Path, dir_okay=False))
