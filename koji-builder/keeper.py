@@ -1,9 +1,9 @@
 """Runs kojid, and takes the host out of the hub's rota before it ends.
 
-It is PID 1 for as long as the builder runs, and imports little. Stopping takes about 2 s at rest,
-and 9 s at most, for an engine kills after 10: the hub is asked to give this host no more tasks
-(2 s at most); kojid ends its tasks and hands them back (5 s at most, or 1 s if the hub did not
-answer, since it would only wait for it); and what a kojid that had to be killed left open is
+It is PID 1 for as long as the builder runs, and imports little. Stopping takes half a second at
+rest, and 9 s at most, for an engine kills after 10: the hub is asked to give this host no more
+tasks (2 s at most); kojid ends its tasks and hands them back (5 s at most, or 1 s if the hub did
+not answer, since it would only wait for it); and what a kojid that had to be killed left open is
 handed back in its place (2 s at most).
 """
 

@@ -136,8 +136,8 @@ def check_host() -> None:
             kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_IPC)
             kernel.mount("none", "/", flags=kernel.RECURSIVE | kernel.PRIVATE)
             kernel.mount("tmpfs", "/tmp", "tmpfs")
-        except OSError as error:
-            print(f"ERROR: {kernel.refused(error)}", file=sys.stderr, flush=True)
+        except kernel.Refused as error:
+            print(f"ERROR: {error.explained()}", file=sys.stderr, flush=True)
             return Status.NAMESPACE
         return 0
 
@@ -172,11 +172,22 @@ def run(argv: list[str], account: Account) -> int:
         return failure.status
 
 
+def caller() -> Account:
+    """Who called, as mock.c says; never root, for then nothing would be dropped."""
+    uid = int(os.environ.get("SUDO_UID", "0"))
+    if uid == 0:
+        raise Failed(
+            Status.USAGE,
+            "mock does not know whom to drop its privileges to",
+            "call /usr/bin/mock as kojibuilder, or as root where there is that user",
+        )
+    return Account(uid, grp.getgrnam("mock").gr_gid)
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Read who called from what mock.c says, answer, and print what went wrong."""
-    account = Account(int(os.environ["SUDO_UID"]), grp.getgrnam("mock").gr_gid)
+    """Find out who called, answer, and print what went wrong."""
     try:
-        return run(sys.argv[1:] if argv is None else argv, account)
+        return run(sys.argv[1:] if argv is None else argv, caller())
     except Failed as failure:
         print(f"ERROR: {failure}", file=sys.stderr, flush=True)
         return failure.status

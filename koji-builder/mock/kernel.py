@@ -25,14 +25,27 @@ KEPT = sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 18, 27, 31))
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+class Refused(OSError):
+    """The kernel refuses a namespace or a mount; `filename` is which."""
+
+    def explained(self) -> Failed:
+        """What to say about it to whoever runs the builder."""
+        return Failed(
+            Status.NAMESPACE,
+            f"the kernel refuses what a buildroot needs ({self.filename}: {self.strerror})",
+            "start the builder with --cap-add SYS_ADMIN, and where AppArmor confines containers,"
+            " with --security-opt apparmor=unconfined too; --privileged is never needed",
+        )
+
+
 def _checked(result: int, what: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), what)
+        raise Refused(number, os.strerror(number), what)
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """mount(2), with an OSError that names the target; mounting needs CAP_SYS_ADMIN."""
+    """mount(2), which needs CAP_SYS_ADMIN."""
     result = _libc.mount(
         source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()
     )
@@ -123,13 +136,3 @@ def leave_network() -> bool:
     setns(descriptors[0], NEW_NETWORK)
     os.close(descriptors[0])
     return True
-
-
-def refused(error: OSError) -> Failed:
-    """What to say when the kernel refuses a namespace or a mount."""
-    return Failed(
-        Status.NAMESPACE,
-        f"the kernel refuses what a buildroot needs ({error.filename}: {error.strerror})",
-        "start the builder with --cap-add SYS_ADMIN, and where AppArmor confines containers, with"
-        " --security-opt apparmor=unconfined too; --privileged is never needed",
-    )

@@ -15,7 +15,8 @@ from ending import Failed, Status
 from settings import Settings
 
 # What dnf, and through it the scriptlets of packages, have no business to see.
-HIDDEN = ("/etc/pki/koji",)
+HIDDEN = ("/etc/pki/koji", "/run/secrets")
+SCRATCH = "/tmp"  # the worker's own; what lies there otherwise is hidden too
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 LINKS = {
     "core": "/proc/kcore", "fd": "/proc/self/fd", "ptmx": "pts/ptmx", "stderr": "/proc/self/fd/2",
@@ -64,9 +65,10 @@ def beneath(directory: str, mounts: Iterable[Mounted]) -> list[Mounted]:
 
 
 def to_close(root: Path, mounts: Iterable[Mounted]) -> list[Mounted]:
-    """The mounts that become read-only in the worker: all but the chroot, and what is in it."""
-    kept = (str(root), "/tmp")
-    return [m for m in mounts if m.place not in kept and not m.place.startswith(f"{root}/")]
+    """The mounts that become read-only in the worker: all but the chroot's, and those hidden."""
+    writable = (str(root), SCRATCH)
+    out_of_reach = tuple(f"{place}/" for place in (*writable, *HIDDEN))
+    return [m for m in mounts if m.place not in writable and not m.place.startswith(out_of_reach)]
 
 
 def chroot_plan(settings: Settings) -> list[Mount]:
@@ -157,7 +159,7 @@ def own_proc(mounts: Iterable[Mounted], scratch: Path) -> None:
     fresh.mkdir()
     try:
         kernel.mount("proc", str(fresh), "proc", kernel.NO_SUID | kernel.NO_DEV | kernel.NO_EXEC)
-    except OSError:
+    except kernel.Refused:
         return
     for mask in beneath("/proc", mounts):
         place = fresh / mask.place.removeprefix("/proc/")
@@ -171,8 +173,8 @@ def isolate(root: Path) -> int:
     mounts = mountinfo(Path("/proc/self/mountinfo").read_text())
     kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_IPC)
     kernel.mount("none", "/", flags=kernel.RECURSIVE | kernel.PRIVATE)
-    kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.NO_SUID | kernel.NO_DEV, "mode=1777")
-    own_proc(mounts, Path("/tmp"))
+    kernel.mount("tmpfs", SCRATCH, "tmpfs", kernel.NO_SUID | kernel.NO_DEV, "mode=1777")
+    own_proc(mounts, Path(SCRATCH))
     kernel.mount(str(root), str(root), flags=kernel.BIND | kernel.RECURSIVE)
     for place in HIDDEN:
         if Path(place).is_dir():

@@ -30,8 +30,8 @@ def supervise(work: Callable[[], int]) -> int:
     alive, held = os.pipe()
     try:
         kernel.unshare(kernel.NEW_PIDS)
-    except OSError as error:
-        raise kernel.refused(error) from error
+    except kernel.Refused as error:
+        raise error.explained() from error
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     worker = os.fork()
@@ -82,8 +82,8 @@ class Chroot:
             self.directory = mounts.isolate(self.path)
             mounts.make(mounts.chroot_plan(settings), self.directory)
             mounts.close(self.path)
-        except OSError as error:
-            raise kernel.refused(error) from error
+        except kernel.Refused as error:
+            raise error.explained() from error
 
     def outside(self, argv: list[str], sink: Callable[[bytes], None]) -> int:
         """Run a program of the builder's on the chroot (dnf, rpm): as root, without SYS_ADMIN."""
@@ -147,6 +147,7 @@ class Chroot:
         holds the pipe open until the worker ends, and it with it.
         """
         reader, writer = os.pipe()
+        os.fchown(writer, self.account.uid, self.account.gid)  # or /dev/stderr could not be opened
         child = os.fork()
         if child == 0:
             self._start(argv, environment, become, writer)

@@ -101,7 +101,6 @@ def test_makes_a_repository_that_can_be_downloaded(hub: Hub, builder: Container)
 @pytest.mark.parametrize(
     "command",
     [
-        ["curl", "-sSf", "-o", "/dev/null"],
         ["python3", "-c", "import sys, urllib.request as r; r.urlopen(sys.argv[1])"],
         ["python3", "-c", "import sys, requests; requests.get(sys.argv[1]).raise_for_status()"],
         ["git", "ls-remote"],
@@ -109,8 +108,6 @@ def test_makes_a_repository_that_can_be_downloaded(hub: Hub, builder: Container)
 )
 def test_every_program_in_it_trusts_the_hub(builder: Container, command: list[str]) -> None:
     """By the system's own store. git finds no repository there, but it gets as far as asking."""
-    if execute(builder, "sh", "-c", f"command -v {command[0]}")[0]:
-        pytest.skip(f"the image has no {command[0]}")
     status, output = execute(builder, *command, "https://koji/kojifiles/")
     assert status == 0 or "repository 'https://koji/kojifiles/' not found" in output, output
 
