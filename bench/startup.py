@@ -61,6 +61,7 @@ def _by_hand() -> tuple[float, float]:
                 "--volumes-from", f"{creds}:ro", "--volumes-from", top,
                 "--publish", f"127.0.0.1:{port}:443", "koji-hub")  # fmt: skip
         _docker("run", *net, "--name", name("kojibuilder"), "--hostname", "kojibuilder",
+                "--cap-add", "SYS_ADMIN",
                 "--volumes-from", creds, "--volumes-from", f"{top}:ro", "koji-builder")  # fmt: skip
         for file in ("koji_ca_cert.crt", "kojiadmin.pem"):
             _docker("cp", f"{creds}:/etc/pki/koji/{file}", folder)

@@ -16,6 +16,9 @@ KOJI_BUILDER_CAPACITY=                 the weight of tasks that it takes on, mor
 KOJI_BUILDER_MAXJOBS=10                the number of tasks that it takes on at most
 KOJI_BUILDER_SLEEPTIME=1               seconds between two looks for work
 KOJI_BUILDER_MINSPACE=2048             MB that have to be free, or it takes no task
+KOJI_BUILDER_MOCK=                     the path of another mock than ours, such as upstream's; or
+                                       `none` for a builder that makes repositories alone, and
+                                       needs no privilege for that
 KOJI_BUILDER_ALLOWED_SCMS=             where sources may come from, as in kojid.conf:
                                        `host:repository[:use_common[:source_cmd]] …`
 KOJI_LOG_LEVEL=INFO                    DEBUG, INFO, WARNING, ERROR
@@ -32,6 +35,7 @@ mostly wait. A look costs hub and database together some 15 ms of a processor.
 """
 
 import json
+import os
 import platform
 import re
 import socket
@@ -39,7 +43,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os import environ
 from pathlib import Path
 from typing import Self
 
@@ -62,6 +65,10 @@ BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
 RESERVED = ("kojihub", "kojidatabase", "kojiadmin", "kojira", "kojiweb")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 DEFAULT_CHANNELS = ("default", "createrepo")
+MOCK = "/usr/bin/mock"
+# What /usr/bin/mock starts in place of our driver, where it is there.
+OTHER_MOCK = Path("etc/mock/driver")
+NO_MOCK = "none"
 PLUGIN_PATH = "/usr/local/lib/koji-builder-plugins:/usr/lib/koji-builder-plugins"
 
 SCRIPTS = Path("/usr/lib/nagoya")
@@ -81,6 +88,7 @@ class Settings:
     maxjobs: int
     sleeptime: int
     minspace: int
+    mock: str
     allowed_scms: str
     log_level: str
 
@@ -103,6 +111,9 @@ class Settings:
                 environment.wrong(
                     "KOJI_BUILDER_ALLOWED_SCMS", f"{scm!r} is not host:repository, as kojid needs"
                 )
+        mock = environment.text("KOJI_BUILDER_MOCK", "")
+        if mock not in ("", NO_MOCK) and not os.access(mock, os.X_OK):
+            environment.wrong("KOJI_BUILDER_MOCK", f"{mock!r} is no program in this container")
         level = environment.text("KOJI_LOG_LEVEL", "INFO").upper()
         if level not in LEVELS:
             environment.wrong("KOJI_LOG_LEVEL", f"{level!r} is none of {', '.join(LEVELS)}")
@@ -122,6 +133,7 @@ class Settings:
             maxjobs=environment.integer("KOJI_BUILDER_MAXJOBS", 10, minimum=1),
             sleeptime=environment.integer("KOJI_BUILDER_SLEEPTIME", 1, minimum=1),
             minspace=environment.integer("KOJI_BUILDER_MINSPACE", 2048, minimum=0),
+            mock=mock,
             allowed_scms=scms,
             log_level=level,
         )
@@ -169,6 +181,23 @@ def trust(root: Path, authority: Path) -> None:
     files.write(root / BUNDLE.parent / f"{certificate.subject_name_hash():08x}.0", pem)
 
 
+def choose_mock(root: Path, mock: str) -> None:
+    """Let kojid's mock be ours, or the site's. Raises Refused if it cannot work in here."""
+    link = root / OTHER_MOCK
+    link.unlink(missing_ok=True)
+    if mock == NO_MOCK:
+        return
+    if mock:
+        link.symlink_to(mock)
+        return
+    checked = subprocess.run([MOCK, "--check-host"], check=False, capture_output=True, text=True)
+    if checked.returncode:
+        raise entry.Refused(
+            f"no RPM can be built in this container: {checked.stderr.strip()}",
+            hint="or, for a builder that makes repositories alone: KOJI_BUILDER_MOCK=none",
+        )
+
+
 def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
     """kojid.conf. Koji's defaults are not repeated."""
     return {
@@ -206,7 +235,10 @@ def builder(settings: Settings) -> dict[str, object]:
         "arches": settings.arches,
         "channels": settings.channels,
         "capacity": settings.capacity,
-        "new": {"arches": [platform.machine()], "channels": DEFAULT_CHANNELS},
+        "new": {
+            "arches": [platform.machine()],
+            "channels": ("createrepo",) if settings.mock == NO_MOCK else DEFAULT_CHANNELS,
+        },
     }
 
 
@@ -216,7 +248,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if entry.passes_through(argv):
         entry.exec_command(argv)
     root = Path("/")
-    settings = Settings.read(environ, socket.gethostname())
+    settings = Settings.read(os.environ, socket.gethostname())
+    choose_mock(root, settings.mock)
     own_certificate(root / CREDENTIALS, settings.name)
     trust(root, root / CREDENTIALS / "koji_ca_cert.crt")
     configuration = merged(kojid_options(settings), root / "etc/kojid/kojid.conf.d")

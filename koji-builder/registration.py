@@ -1,4 +1,5 @@
-"""Speaks to the hub about this builder, as kojiadmin: `join`, `leave`, `hand-back`.
+"""Speaks to the hub about this builder, as kojiadmin: `join`, `leave`, `hand-back`,
+`drain SECONDS`.
 
 It uses the kojiadmin of the credentials volume. That gives a builder no right it did not have:
 whoever may write there can issue any certificate.
@@ -75,11 +76,42 @@ def leave(session: koji.ClientSession, name: str) -> str:
     return f"disabled {name} on the hub"
 
 
-def hand_back(session: koji.ClientSession, name: str) -> str:
-    """Give the tasks that a killed kojid left open back to the hub, for others to take."""
+def drain(session: koji.ClientSession, name: str, seconds: float) -> str:
+    """Take this host out of the rota and wait until it has ended its tasks.
+
+    Raises Refused if it has not within `seconds`; then it is up to `leave` and `hand-back`.
+    """
+    leave(session, name)
+    wait_until(
+        lambda: _none_left(session, name),
+        seconds,
+        f"the tasks of {name} to end",
+        retry=_StillBusy,
+        hint="stopping the builder now hands them back to the hub",
+    )
+    return f"{name} has no task left"
+
+
+class _StillBusy(Exception):
+    pass
+
+
+def _none_left(session: koji.ClientSession, name: str) -> None:
+    tasks = _tasks(session, name)
+    if tasks:
+        raise _StillBusy(f"it works on {', '.join(str(task['id']) for task in tasks)}")
+
+
+def _tasks(session: koji.ClientSession, name: str) -> list[dict[str, Any]]:
     host = session.getHost(name, strict=True)
     states = [koji.TASK_STATES["OPEN"], koji.TASK_STATES["ASSIGNED"]]
-    tasks = session.listTasks(opts={"host_id": host["id"], "state": states})
+    tasks: list[dict[str, Any]] = session.listTasks(opts={"host_id": host["id"], "state": states})
+    return tasks
+
+
+def hand_back(session: koji.ClientSession, name: str) -> str:
+    """Give the tasks that a killed kojid left open back to the hub, for others to take."""
+    tasks = _tasks(session, name)
     for task in tasks:
         session.freeTask(task["id"])
     return f"handed back {len(tasks)} tasks"
@@ -93,8 +125,8 @@ def _channels(calls: Any, name: str, member: set[str], wanted: set[str]) -> None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the one argument says."""
-    (what,) = sys.argv[1:] if argv is None else argv
+    """Do what the first argument says."""
+    what, *arguments = sys.argv[1:] if argv is None else argv
     builder = json.loads(BUILDER.read_text())
     url = builder["hub"]
     if what == "join":
@@ -110,6 +142,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if what == "join":
             entry.say(join(session, builder))
+        elif what == "drain":
+            entry.say(drain(session, builder["name"], float(arguments[0])))
         else:
             entry.say({"leave": leave, "hand-back": hand_back}[what](session, builder["name"]))
     except koji.GenericError as error:

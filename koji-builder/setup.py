@@ -26,13 +26,14 @@ def make_folders(root: Path, gid: int) -> None:
     """
     for folder in SITE_FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
-    for folder in ("etc/mock/koji", "etc/rpm"):
+    # /var/lib/mock is root's alone: whoever may write there could put a link in a buildroot's place.
+    for folder in ("etc/mock/koji", "etc/rpm", "var/lib/mock"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    for folder in ("var/lib/mock", "var/cache/mock"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        os.chown(root / folder, 0, gid)
-        # What is made in it belongs to the group too.
-        (root / folder).chmod(0o2775)
+    cache = root / "var/cache/mock"
+    cache.mkdir(parents=True, exist_ok=True)
+    os.chown(cache, 0, gid)
+    # What is made in it belongs to the group too.
+    cache.chmod(0o2775)
 
 
 def mend_interpreter(program: Path) -> None:

@@ -1,15 +1,14 @@
 """What a blank Koji is filled with: a file of YAML documents, applied as often as one likes.
 
 koji-habitude knows tags, targets, groups, packages, channels, permissions and external
-repositories, and its documents are passed on to it as they are (https://pypi.org/project/koji-habitude).
-Three types are ours: `user` (its own asks in a way that Koji learned after 1.30), `policy`, which
-is the hub's configuration and nothing that its API could change, and `import`, for builds that
-were made elsewhere.
+repositories, and gets its documents as they are (see nagoya/habitude.py). Three types are ours:
+`user` (koji-habitude's own asks in a way that Koji learned after 1.30), `policy`, which is the
+hub's configuration and nothing that its API could change, and `import`, for builds that were made
+elsewhere.
 """
 
 import io
 import secrets
-import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nagoya import command, rpmfile
+from nagoya import habitude, rpmfile
 from nagoya.engine import containers
 from nagoya.errors import DeclarationError, LifecycleError
 from nagoya.hub import Access, library
@@ -55,16 +54,16 @@ class Policy(_Document):
 class Import(_Document):
     """Binary RPMs that become builds in a tag.
 
-    Either `rpms`, files on this machine relative to the seed's folder, or `made_by`, a command in a
-    container that prints the paths of what it made there, one a line. `builds` names what comes of
-    them: where all of it is in the tag already, nothing is done.
+    `rpms` are files: on this machine, relative to the seed's folder, with wildcards; or in a
+    `container` of the system, each by its path there. `builds` names what comes of them: where all
+    of it is in the tag already, nothing is done.
     """
 
     type: Literal["import"]
     tag: str
-    builds: tuple[str, ...]
-    rpms: tuple[str, ...] = ()
-    made_by: tuple[str, ...] = ()
+    builds: tuple[str, ...] = Field(min_length=1)
+    rpms: tuple[str, ...] = Field(min_length=1)
+    container: str | None = None
 
 
 _OURS: dict[str, type[_Document]] = {"user": User, "policy": Policy, "import": Import}
@@ -119,7 +118,8 @@ def apply(system: System, seed: Seed) -> None:
         board.update(f"user {user.name}", "done", _add_user(session, user))
     if seed.habitude:
         board.update("koji-habitude", "working")
-        board.update("koji-habitude", "done", _apply_habitude(system, seed))
+        changes = habitude.apply(Access.to(system.name).profile, seed.habitude)
+        board.update("koji-habitude", "done", f"{changes} changes" if changes else "unchanged")
     for wanted in (one for one in seed.ours if isinstance(one, Import)):
         board.update(f"import to {wanted.tag}", "working")
         board.update(f"import to {wanted.tag}", "done", _import(system, session, seed, wanted))
@@ -158,23 +158,9 @@ def _add_user(session: Any, user: User) -> str:
     return "added" if there is None else "permissions added" if missing else "unchanged"
 
 
-def _apply_habitude(system: System, seed: Seed) -> str:
-    program = Path(sys.executable).with_name("koji-habitude")
-    if not program.exists():
-        raise LifecycleError("koji-habitude is not installed", "pip install 'nagoya[client]'")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "seed.yml"
-        path.write_text(yaml.safe_dump_all(seed.habitude, sort_keys=False))
-        said = command.run([program, "apply", "-p", Access.to(system.name).profile, path])
-    for line in said.splitlines():
-        system.board.line("koji-habitude", line)
-    return f"{len(seed.habitude)} documents"
-
-
 def _import(system: System, session: Any, seed: Seed, wanted: Import) -> str:
     koji = library()
-    tagged = {one["nvr"] for one in session.listTagged(wanted.tag)}
-    if wanted.builds and tagged.issuperset(wanted.builds):
+    if set(wanted.builds) <= _tagged(session, wanted.tag):
         return "unchanged"
     for path in _rpms(system, seed, wanted):
         rpm = rpmfile.read(path)
@@ -187,33 +173,31 @@ def _import(system: System, session: Any, seed: Seed, wanted: Import) -> str:
             folder = f"nagoya-import/{secrets.token_hex(8)}"
             session.uploadWrapper(str(path), folder)
             session.importRPM(folder, path.name)
-        if nvr not in {one["nvr"] for one in session.listTagged(wanted.tag)}:
+        if nvr not in _tagged(session, wanted.tag):
             session.tagBuildBypass(wanted.tag, nvr)
-    tagged = {one["nvr"] for one in session.listTagged(wanted.tag)}
-    missing = set(wanted.builds) - tagged
+    missing = set(wanted.builds) - _tagged(session, wanted.tag)
     if missing:
-        raise LifecycleError(
-            f"{', '.join(sorted(missing))} did not come of the RPMs for {wanted.tag}"
-        )
+        raise LifecycleError(f"the RPMs for {wanted.tag} hold no {', '.join(sorted(missing))}")
     return ", ".join(wanted.builds)
 
 
+def _tagged(session: Any, tag: str) -> set[str]:
+    return {one["nvr"] for one in session.listTagged(tag)}
+
+
 def _rpms(system: System, seed: Seed, wanted: Import) -> Iterator[Path]:
-    for pattern in wanted.rpms:
-        there = sorted(seed.path.parent.glob(pattern))
-        if not there:
-            raise LifecycleError(f"{seed.path}: no such file: {pattern}")
-        yield from there
-    if wanted.made_by:
-        name, *arguments = wanted.made_by
-        maker = found(system.engine, system.name).get(name)
-        if maker is None:
-            raise LifecycleError(f"{seed.path}: the system has no container '{name}'")
-        status, said = containers.execute(maker, arguments)
-        if status:
-            raise LifecycleError(f"{name}: {' '.join(arguments)} ended with {status}:\n{said}")
-        with tempfile.TemporaryDirectory() as folder:
-            for path in (line for line in said.splitlines() if line.endswith(".rpm")):
-                copy = Path(folder) / Path(path).name
-                copy.write_bytes(containers.read_file(maker, path))
-                yield copy
+    if wanted.container is None:
+        for pattern in wanted.rpms:
+            there = sorted(seed.path.parent.glob(pattern))
+            if not there:
+                raise LifecycleError(f"{seed.path}: no such file: {pattern}")
+            yield from there
+        return
+    handle = found(system.engine, system.name).get(wanted.container)
+    if handle is None:
+        raise LifecycleError(f"{seed.path}: the system has no container '{wanted.container}'")
+    with tempfile.TemporaryDirectory() as folder:
+        for path in wanted.rpms:
+            copy = Path(folder) / Path(path).name
+            copy.write_bytes(containers.read_file(handle, path))
+            yield copy

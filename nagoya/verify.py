@@ -21,9 +21,10 @@ TARGET, BUILD_TAG = "demo", "demo-build"
 BUILDROOT = "demo-buildroot-12-1"
 PACKAGE = "hello"
 
-_SOURCES = ["python3", "/usr/lib/nagoya/demo/sources.py"]
-_MADE = "/var/tmp/nagoya-demo"
+_SHARED = "/usr/share/nagoya/demo"
+"""In the builder's image: the demo's RPMs, source RPMs and git repositories, and sources.json."""
 _SERVED = "/mnt/koji/demo"
+"""Where the hub serves the git repositories from."""
 _READY_SECONDS, _REPO_SECONDS, _BUILD_SECONDS = 180, 300, 600
 
 
@@ -48,7 +49,7 @@ def verify(system: System) -> list[Built]:
     with step("seed"):
         seed.apply(system, seed.read(SEED))
     with step("sources"):
-        sources = make_sources(system, PACKAGE)
+        sources = demo_sources(system, PACKAGE)
     with step("repository"):
         wait_for_repository(session, BUILD_TAG, BUILDROOT)
     built = []
@@ -70,8 +71,8 @@ class Sources:
     git: str
 
 
-def make_sources(system: System, package: str) -> Sources:
-    """Have a builder make a demo package's sources, and the hub serve its repository."""
+def demo_sources(system: System, package: str) -> Sources:
+    """A demo package's sources out of the builder's image; the hub is made to serve them by git."""
     there = found(system.engine, system.name)
     builder = next(
         (one for one in there.values() if containers.label(one, "nagoya.image") == "koji-builder"),
@@ -79,16 +80,14 @@ def make_sources(system: System, package: str) -> Sources:
     )
     if builder is None:
         raise LifecycleError("the system has no builder", "toji scale kojibuilder=1")
-    status, said = containers.execute(builder, [*_SOURCES, _MADE, package])
-    if status:
-        raise LifecycleError(f"the sources of {package} could not be made:\n{said}")
-    made = json.loads(said)[package]
+    made = json.loads(containers.read_file(builder, f"{_SHARED}/sources.json"))[package]
     hub = there[seed.HUB]
-    containers.execute(hub, ["mkdir", "-p", _SERVED])
-    containers.write_files(hub, _SERVED, containers.read_folder(builder, f"{_MADE}/git"))
+    if containers.execute(hub, ["test", "-d", f"{_SERVED}/git"])[0]:
+        containers.execute(hub, ["mkdir", "-p", _SERVED])
+        containers.write_files(hub, _SERVED, containers.read_folder(builder, f"{_SHARED}/git"))
     return Sources(
         Path(made["srpm"]).name,
-        containers.read_file(builder, f"{_MADE}/{made['srpm']}"),
+        containers.read_file(builder, f"{_SHARED}/{made['srpm']}"),
         f"git+https://koji/kojifiles/demo/{made['git']}#{made['commit']}",
     )
 
@@ -133,9 +132,9 @@ def _upload(session: Any, sources: Sources, folder: Path) -> str:
 def _built(access: Access, session: Any, source: str, folder: Path) -> Built:
     """Build it, as a scratch build where it was built before, and check the RPM."""
     koji = library()
-    nvr = f"{PACKAGE}-1.0-1"
-    before = session.getBuild(nvr)
-    scratch = before is not None and before["state"] == koji.BUILD_STATES["COMPLETE"]
+    complete = koji.BUILD_STATES["COMPLETE"]
+    package = session.getPackageID(PACKAGE)
+    scratch = bool(package and session.listBuilds(packageID=package, state=complete))
     task = session.build(source, TARGET, {"scratch": scratch})
     ended = finished(session, task, _BUILD_SECONDS)
     if ended["state"] != koji.TASK_STATES["CLOSED"]:
@@ -153,12 +152,12 @@ def _built(access: Access, session: Any, source: str, folder: Path) -> Built:
     if scratch:
         path.write_bytes(session.downloadTaskOutput(arch, name))
     else:
-        place = koji.PathInfo(access.urls["files"])
-        info = session.getBuild(nvr)
+        (build,) = session.listBuilds(taskID=task)
+        served = koji.PathInfo(access.urls["files"])
         path.write_bytes(
-            access.download(f"{place.build(info)}/{koji.parse_NVRA(name)['arch']}/{name}")
+            access.download(f"{served.build(build)}/{served.rpm(koji.parse_NVRA(name))}")
         )
     rpm = rpmfile.read(path)
-    if (rpm.nvr, rpm.signed) != (nvr, False):
-        raise LifecycleError(f"{name} says that it is {rpm}, not {nvr}, unsigned")
+    if (f"{rpm.nvr}.{rpm.arch}.rpm", rpm.name, rpm.signed) != (name, PACKAGE, False):
+        raise LifecycleError(f"{name} says of itself that it is {rpm}")
     return Built(task, rpm, f"{access.urls['web']}/taskinfo?taskID={task}")
