@@ -74,7 +74,11 @@ def update_config_profile(member: Member) -> None:
     """
     folder = credentials_folder(member.system)
     where, name = urls(member), profile_name(member.system)
-    path = _own_profile(member.system)
+    path = profile_file(member.system)
+    if path.exists() and not _is_ours(path, member.system):
+        raise LifecycleError(
+            f"{path} was not written by toji", "move it away, or choose another --system"
+        )
     profile = configparser.ConfigParser(interpolation=None)
     profile[name] = {
         "server": where["hub"],
@@ -104,22 +108,26 @@ def update_config_profile(member: Member) -> None:
 
 def remove_config_profile(member: Member) -> None:
     """Remove the profile that `update_config_profile` wrote; another's stays."""
-    _own_profile(member.system).unlink(missing_ok=True)
+    path = profile_file(member.system)
+    if _is_ours(path, member.system):
+        path.unlink()
 
 
 def urls(member: Member) -> dict[str, str]:
     """Where the host reaches the hub (`hub`), kojiweb (`web`) and Koji's files (`files`)."""
-    root = f"https://127.0.0.1:{member.state().ports[443]}"
+    port = member.state().ports.get(443)
+    if port is None:
+        raise LifecycleError(
+            f"{member.name} publishes no port 443, so no client on this machine reaches it",
+            f"give it `ports: [443]` in moromi.yml, and `toji --system {member.system} remove` "
+            "before the next init",
+        )
+    root = f"https://127.0.0.1:{port}"
     return {"hub": f"{root}/kojihub", "web": f"{root}/koji", "files": f"{root}/kojifiles"}
 
 
-def _own_profile(system: str) -> Path:
-    path = profile_file(system)
-    if path.exists() and not path.read_text().startswith(_OURS.format(system)):
-        raise LifecycleError(
-            f"{path} was not written by toji", "move it away, or choose another --system"
-        )
-    return path
+def _is_ours(path: Path, system: str) -> bool:
+    return path.exists() and path.read_text().startswith(_OURS.format(system))
 
 
 def _write(path: Path, content: bytes, mode: int = 0o600) -> None:

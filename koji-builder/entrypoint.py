@@ -19,6 +19,9 @@ KOJI_BUILDER_MINSPACE=2048             MB that have to be free, or it takes no t
 KOJI_BUILDER_MOCK=                     the path of another mock than ours, such as upstream's; or
                                        `none` for a builder that makes repositories alone, and
                                        needs no privilege for that
+KOJI_BUILDER_PLUGINS=prompt            kojid's plugins, by name, from /usr/lib/koji-builder-plugins or
+                                       the site's own /usr/local/lib/koji-builder-plugins; `prompt`
+                                       makes builds several times faster (see it for how)
 KOJI_BUILDER_ALLOWED_SCMS=             where sources may come from, as in kojid.conf:
                                        `host:repository[:use_common[:source_cmd]] …`
 KOJI_LOG_LEVEL=INFO                    DEBUG, INFO, WARNING, ERROR
@@ -89,6 +92,7 @@ class Settings:
     sleeptime: int
     minspace: int
     mock: str
+    plugins: tuple[str, ...]
     allowed_scms: str
     log_level: str
 
@@ -134,6 +138,7 @@ class Settings:
             sleeptime=environment.integer("KOJI_BUILDER_SLEEPTIME", 1, minimum=1),
             minspace=environment.integer("KOJI_BUILDER_MINSPACE", 2048, minimum=0),
             mock=mock,
+            plugins=environment.words("KOJI_BUILDER_PLUGINS", ("prompt",)),
             allowed_scms=scms,
             log_level=level,
         )
@@ -213,6 +218,7 @@ def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
             "allowed_scms": settings.allowed_scms,
             "log_level": settings.log_level,
             "pluginpath": PLUGIN_PATH,
+            "plugins": " ".join(settings.plugins),
             # How long the stronger of two builders has the first choice of a task. Koji's 300 s
             # suit 15 s between two looks; here they would be spent waiting for a host that was
             # killed, and that the hub takes to be alive until five minutes have passed.

@@ -91,10 +91,11 @@ def reported(program: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output is gone (`toji logs | head`); there is nobody to tell.
-        sys.stdout = None
-        sys.exit(0)
+    except OSError as error:
+        # A home that cannot be written to, a full disk: the world's doing, not ours.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{program}: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(NagoyaError.exit_code)
     except Exception:
         traceback.print_exc()
         print(f"{program}: this is a fault of {program} itself, please report it", file=sys.stderr)

@@ -62,10 +62,15 @@ class Member:
         """Tell the user something, without spoiling the progress that is shown."""
         self.board.say(text)
 
-    def init(self) -> None:
-        """Make and start it."""
+    def init(self, present: bool = False) -> None:
+        """Make it unless it is `present`, and start it.
+
+        The events of init come every time, so that what an earlier call did not come to, since it
+        was cut off or a callback failed, is made good.
+        """
         self._fire("pre_init")
-        self.create()
+        if not present:
+            self.create()
         self.start()
         self._fire("post_init")
 
@@ -98,7 +103,8 @@ class Member:
     def stop(self) -> None:
         """Stop it, by its image's own signal and within its own time."""
         handle = self.handle()
-        if not containers.state(handle, reload=False).running:
+        # One that is paused, or between two starts, can be stopped too.
+        if containers.state(handle, reload=False).status in ("created", "exited", "dead"):
             self._done("was not running")
             return
         self._fire("pre_stop")
@@ -111,7 +117,7 @@ class Member:
         """Remove it with its volumes; the event comes even where it is gone already."""
         self._fire("pre_remove")
         self._working("removing")
-        containers.remove_named(self.engine, self.container_name)
+        containers.remove_named(self.engine, self.system, self.container_name)
         self._done("removed")
         self._fire("post_remove")
 
@@ -135,7 +141,10 @@ class Member:
     def _fire(self, event: Event) -> None:
         settings = self.settings
         for name in settings.callbacks.get(event, ()) if settings else ():
-            self.declaration.callbacks[name](self)
+            try:
+                self.declaration.callbacks[name](self)
+            except OSError as error:
+                raise LifecycleError(f"the callback {name}: {error}") from error
 
     def _specification(self) -> containers.Specification:
         settings = self.declaration.containers[self.declared]

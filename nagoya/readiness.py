@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from nagoya.declaration import Declaration
 from nagoya.engine import containers
 from nagoya.engine.containers import Handle, State
 from nagoya.errors import NotReady
@@ -27,10 +28,11 @@ class Answer:
     final: bool = False
 
 
-def ask(handle: Handle) -> Answer:
-    """Ask one container now."""
+def ask(handle: Handle, declaration: Declaration) -> Answer:
+    """Ask one container now; one that is declared `detach: false` is ready once it ended well."""
     state = containers.state(handle)
-    if state.completed:
+    settings = declaration.containers.get(state.declared)
+    if state.completed and not (settings and settings.detach):
         return Answer(True, "done")
     if not state.running:
         return Answer(False, _ending(state), final=state.status in ("exited", "dead"))
@@ -59,7 +61,7 @@ def wait(system: System, seconds: float, only: Collection[str] | None = None) ->
             if waiting_for:
                 answers[name] = Answer(False, f"needs {', '.join(waiting_for)} first")
                 continue
-            answers[name] = ask(handle)
+            answers[name] = ask(handle, system.declaration)
             system.board.update(
                 name, "done" if answers[name].ready else "working", answers[name].text
             )

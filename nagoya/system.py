@@ -14,7 +14,7 @@ from typing import Concatenate, ParamSpec
 
 from nagoya.declaration import Declaration
 from nagoya.engine import Engine, containers, images
-from nagoya.engine.containers import SYSTEM_LABEL, Handle
+from nagoya.engine.containers import Handle
 from nagoya.errors import LifecycleError
 from nagoya.locking import locked
 from nagoya.member import Member
@@ -61,14 +61,10 @@ class System:
     def init(self) -> None:
         """Make and start what is declared and not there; what runs is left alone."""
         self._check_images()
-        containers.ensure_network(self.engine, self.name, {SYSTEM_LABEL: self.name})
+        containers.ensure_network(self.engine, self.name)
         present = containers.of_system(self.engine, self.name)
         members = self._declared() | self._members(present)
-        self._each(
-            members,
-            lambda member: member.start() if member.name in present else member.init(),
-            "made and started",
-        )
+        self._each(members, lambda one: one.init(one.name in present), "made and started")
 
     @_one_at_a_time
     def start(self) -> None:
@@ -118,7 +114,7 @@ class System:
         self._each({member.name: member for member in surplus}, take_away, "taken away")
         self._each(
             {member.name: member for member in wanted},
-            lambda member: member.start() if member.name in present else member.init(),
+            lambda one: one.init(one.name in present),
             "made and started",
         )
 
@@ -199,6 +195,7 @@ def check_name(name: str) -> None:
 
 def found(engine: Engine, name: str) -> dict[str, Handle]:
     """The containers of a system by host name; LifecycleError where there is none."""
+    check_name(name)
     present = containers.of_system(engine, name)
     if not present:
         raise LifecycleError(

@@ -2,13 +2,15 @@
 
 import json
 import os
+import queue
 import re
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import click
 from rich.console import Console
@@ -155,7 +157,7 @@ def status(settings: Settings, as_json: bool) -> None:
                 "container": state.container,
                 "image": state.image,
                 "state": state.status,
-                "health": state.health,
+                "health": state.health if state.running else None,
                 "exit_code": None if state.running else state.exit_code,
                 "address": state.address,
                 "ports": {str(port): host for port, host in state.ports.items()},
@@ -164,12 +166,11 @@ def status(settings: Settings, as_json: bool) -> None:
         ]
         print(json.dumps({"system": settings.system, "containers": rows}, indent=2))
         return
-    table = Table("container", "image", "state", "health", "address", "published", box=None)
+    table = Table("container", "state", "health", "address", "published", box=None)
     for state in states:
         ended = f" ({state.exit_code})" if state.status == "exited" else ""
         table.add_row(
             state.name,
-            state.image,
             state.status + ended,
             (state.health or "") if state.running else "",
             state.address or "",
@@ -194,20 +195,39 @@ def logs(
     present = found(settings.engine, settings.system)
     chosen = {name: _one(settings, name) for name in names} or present
     width = max(map(len, chosen)) if len(chosen) > 1 else 0
+    for name, line in _lines(chosen, follow, "all" if tail is None else tail):
+        print(f"{name:{width}} | {line}" if width else line, flush=follow)
 
-    def show(name: str, handle: containers.Handle) -> None:
-        for line in containers.log(handle, follow=follow, tail="all" if tail is None else tail):
-            print(f"{name:{width}} | {line}" if width else line, flush=True)
 
+def _lines(
+    chosen: dict[str, containers.Handle], follow: bool, tail: int | Literal["all"]
+) -> Iterator[tuple[str, str]]:
+    """Each line with its container's name: one log after the other, or as they come."""
     if not follow:
         for name, handle in chosen.items():
-            show(name, handle)
+            yield from ((name, line) for line in containers.log(handle, tail=tail))
         return
-    followers = [threading.Thread(target=show, args=item, daemon=True) for item in chosen.items()]
-    for follower in followers:
-        follower.start()
-    for follower in followers:
-        follower.join()
+    heard: queue.Queue[tuple[str, str] | Exception | None] = queue.Queue(maxsize=1000)
+
+    def listen(name: str, handle: containers.Handle) -> None:
+        try:
+            for line in containers.log(handle, follow=True, tail=tail):
+                heard.put((name, line))
+            heard.put(None)
+        except Exception as error:
+            heard.put(error)
+
+    for item in chosen.items():
+        threading.Thread(target=listen, args=item, daemon=True).start()
+    listening = len(chosen)
+    while listening:
+        match heard.get():
+            case None:
+                listening -= 1
+            case Exception() as error:
+                raise error
+            case line:
+                yield line
 
 
 def _task_logs(settings: Settings, task: int, tail: int | None) -> None:
@@ -268,7 +288,14 @@ def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
             "the docker client is not installed, which lends a command this terminal",
             "apt-get install docker.io",
         )
+    if command[0] == "--":
+        command = command[1:] or ("sh",)
     handle = _one(settings, name)
+    state = containers.state(handle, reload=False)
+    if not state.running:
+        raise LifecycleError(
+            f"'{name}' is not running ({state.status})", f"toji --system {settings.system} start"
+        )
     flags = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
     os.environ["DOCKER_HOST"] = settings.engine.address
     os.execvp("docker", ["docker", "exec", *flags, str(handle.name), *command])

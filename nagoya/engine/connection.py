@@ -63,7 +63,7 @@ def _plainly(error: Exception) -> str:
     for sign, meaning in (
         ("FileNotFoundError", "there is no such socket"),
         ("PermissionError", "permission denied; are you root, or in the group docker?"),
-        ("ConnectionRefusedError", "nobody listens there"),
+        ("refused", "nobody listens there"),
     ):
         if sign in text:
             return meaning

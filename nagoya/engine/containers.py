@@ -119,17 +119,20 @@ def state(container: Handle, *, reload: bool = True) -> State:
     )
 
 
-def ensure_network(engine: Engine, name: str, labels: Mapping[str, str]) -> bool:
-    """Make a user-defined network unless it is there; whether it was made.
+def ensure_network(engine: Engine, system: str) -> bool:
+    """Make a system's network, of its name, unless it is there; whether it was made.
 
-    Two at once get one network: Docker itself would make a second one of the same name.
+    Two at once get one network: Docker itself would make a second one of the same name. Raises
+    EngineError where one of that name is not the system's: `host` is there on every engine.
     """
-    with translated(f"making the network {name}"):
-        if engine.client.networks.list(names=[f"^{name}$"]):
+    with translated(f"making the network {system}"):
+        for network in engine.client.networks.list(names=[f"^{system}$"]):
+            if not _belongs(network.attrs["Labels"], system):
+                raise _strangers("network", system)
             return False
         try:
             engine.client.networks.create(
-                name, driver="bridge", check_duplicate=True, labels=dict(labels)
+                system, driver="bridge", check_duplicate=True, labels={SYSTEM_LABEL: system}
             )
         except docker.errors.APIError as error:
             if error.status_code == 409:
@@ -149,7 +152,10 @@ def remove_networks(engine: Engine, system: str) -> None:
 
 
 def create(engine: Engine, wanted: Specification) -> Handle:
-    """Make a container, not yet started; one of that name that is there already is returned."""
+    """Make a container, not yet started; one of that name that is there already is returned.
+
+    Raises EngineError where that one is not of the same system.
+    """
     api = engine.client.api
     with translated(f"creating {wanted.name}"):
         try:
@@ -179,7 +185,10 @@ def create(engine: Engine, wanted: Specification) -> Handle:
         except docker.errors.APIError as error:
             if error.status_code != 409:
                 raise
-        return engine.client.containers.get(wanted.name)
+        there = engine.client.containers.get(wanted.name)
+    if not _belongs(there.attrs["Config"]["Labels"], wanted.labels[SYSTEM_LABEL]):
+        raise _strangers("container", wanted.name)
+    return there
 
 
 def start(container: Handle) -> None:
@@ -212,14 +221,15 @@ def ended(container: Handle, seconds: float) -> int:
         return int(container.wait(timeout=seconds)["StatusCode"])
 
 
-def remove_named(engine: Engine, name: str) -> None:
-    """Remove a container by its name; one that is not there is gone already."""
+def remove_named(engine: Engine, system: str, name: str) -> None:
+    """Remove a container by its name; one that is not of the system is none of ours, and stays."""
     with translated(f"looking for {name}"):
         try:
             handle = engine.client.containers.get(name)
         except docker.errors.NotFound:
             return
-    remove(handle)
+    if _belongs(handle.attrs["Config"]["Labels"], system):
+        remove(handle)
 
 
 def label(container: Handle, name: str) -> str | None:
@@ -292,3 +302,14 @@ def read_file(container: Handle, path: str) -> bytes:
             if content is not None:
                 return content.read()
     raise EngineError(f"{path} in {container.name} is not a file")
+
+
+def _belongs(labels: Mapping[str, str] | None, system: str) -> bool:
+    return (labels or {}).get(SYSTEM_LABEL) == system
+
+
+def _strangers(kind: str, name: str) -> EngineError:
+    return EngineError(
+        f"a {kind} called {name} is there already, and is not of this system",
+        "choose another --system, or rename or remove it",
+    )
