@@ -14,7 +14,7 @@ demo: images ## build the images, start a Koji and show that it works
 	@tools/demo
 
 down: ## end and remove all that `make demo` started; the images stay
-	@! [ -x $(BIN)/toji ] || ! tools/engine status 2>/dev/null || $(BIN)/toji remove
+	@! [ -x $(BIN)/toji ] || ! tools/engine status 2>/dev/null || $(BIN)/toji --system koji remove
 	@tools/engine stop
 
 images: ## build the images

@@ -1,7 +1,7 @@
 """What Koji adds to toji's events: credentials out to the host, a client profile, addresses.
 
 moromi.yml names these functions; toji calls each with the container that the event is about
-(`nagoya.member.Member`). For a system S they write, in the home folder of whoever runs toji:
+(`nagoya.member.Member`). For a system S they write, in the home folder of whoever made it:
 
     ~/.koji/config.d/nagoya-S.conf    the profile `nagoya-S` of the koji client
     ~/.koji/nagoya/S/                 kojiadmin's credentials, the CA's certificate, koji.json
@@ -10,10 +10,10 @@ moromi.yml names these functions; toji calls each with the container that the ev
 import configparser
 import io
 import json
-import os
 import shutil
 from pathlib import Path
 
+from nagoya import files
 from nagoya.errors import LifecycleError
 from nagoya.member import Member
 
@@ -27,9 +27,9 @@ BROWSER_PASSWORD = "koji"
 _OURS = "# Written by toji for the system '{}'; `toji remove` takes it away again."
 
 
-def credentials_folder(system: str) -> Path:
+def credentials_folder(member: Member) -> Path:
     """Where a system's credentials lie on the host."""
-    return Path.home() / ".koji" / "nagoya" / system
+    return member.home / ".koji" / "nagoya" / member.system
 
 
 def profile_name(system: str) -> str:
@@ -37,22 +37,22 @@ def profile_name(system: str) -> str:
     return f"nagoya-{system}"
 
 
-def profile_file(system: str) -> Path:
+def profile_file(member: Member) -> Path:
     """The file that holds the profile, and nothing else."""
-    return Path.home() / ".koji" / "config.d" / f"{profile_name(system)}.conf"
+    return member.home / ".koji" / "config.d" / f"{profile_name(member.system)}.conf"
 
 
 def extract_credentials(member: Member) -> None:
     """Copy what a client needs out of the credentials volume, readable by its owner alone."""
-    folder = credentials_folder(member.system)
+    folder = credentials_folder(member)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in CREDENTIALS:
-        _write(folder / name, member.read_file(f"{PKI}/{name}"))
+        files.write(folder / name, member.read_file(f"{PKI}/{name}"))
 
 
 def cleanup_credentials(member: Member) -> None:
     """Remove what `extract_credentials` and `update_config_profile` put on the host."""
-    shutil.rmtree(credentials_folder(member.system), ignore_errors=True)
+    shutil.rmtree(credentials_folder(member), ignore_errors=True)
 
 
 def show_network(member: Member) -> None:
@@ -62,7 +62,7 @@ def show_network(member: Member) -> None:
 
 def show_kojiweb_url(member: Member) -> None:
     """Tell where a browser finds kojiweb, and what to log in with."""
-    browser = credentials_folder(member.system) / f"{USER}_browser_cert.p12"
+    browser = credentials_folder(member) / f"{USER}_browser_cert.p12"
     member.say(f"kojiweb: {urls(member)['web']}")
     member.say(f"  to log in there: {browser} (password: {BROWSER_PASSWORD})")
 
@@ -72,9 +72,9 @@ def update_config_profile(member: Member) -> None:
 
     Raises LifecycleError where a file of that name is not ours.
     """
-    folder = credentials_folder(member.system)
+    folder = credentials_folder(member)
     where, name = urls(member), profile_name(member.system)
-    path = profile_file(member.system)
+    path = profile_file(member)
     if path.exists() and not _is_ours(path, member.system):
         raise LifecycleError(
             f"{path} was not written by toji", "move it away, or choose another --system"
@@ -91,7 +91,7 @@ def update_config_profile(member: Member) -> None:
     text = io.StringIO(_OURS.format(member.system) + "\n")
     text.seek(0, io.SEEK_END)
     profile.write(text)
-    _write(path, text.getvalue().encode(), mode=0o644)
+    files.write(path, text.getvalue().encode(), mode=0o644)
     description = {
         "system": member.system,
         "profile": name,
@@ -102,13 +102,13 @@ def update_config_profile(member: Member) -> None:
         "browser_certificate": str(folder / f"{USER}_browser_cert.p12"),
         "browser_password": BROWSER_PASSWORD,
     }
-    _write(folder / "koji.json", json.dumps(description, indent=2).encode() + b"\n")
+    files.write(folder / "koji.json", json.dumps(description, indent=2).encode() + b"\n")
     member.say(f"koji client: koji -p {name} hello")
 
 
 def remove_config_profile(member: Member) -> None:
     """Remove the profile that `update_config_profile` wrote; another's stays."""
-    path = profile_file(member.system)
+    path = profile_file(member)
     if _is_ours(path, member.system):
         path.unlink()
 
@@ -128,12 +128,3 @@ def urls(member: Member) -> dict[str, str]:
 
 def _is_ours(path: Path, system: str) -> bool:
     return path.exists() and path.read_text().startswith(_OURS.format(system))
-
-
-def _write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Write a file whole or not at all, never readable by more than `mode` allows."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-        file.write(content)
-    fresh.replace(path)

@@ -3,6 +3,12 @@
 They go into the volume /etc/pki/koji (`util/certificates.py` tells the layout), on the first
 start alone. A later start reads them, finds them sound, and changes nothing.
 
+The arguments `user NAME...` issue certificates for users of Koji's, in the volume as it is:
+
+    docker run --rm --volumes-from kojicreds koji-credentials-volume user alice
+
+The user has to be added on the hub too (`koji add-user alice`). Who has a certificate keeps it.
+
 Environment variables, each a list separated by commas or blanks:
 
 KOJI_HUB_NAMES        DNS names and IP addresses that the hub is reached by, beside koji,
@@ -25,7 +31,8 @@ CREDENTIALS = Path("etc/pki/koji")
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CLIENTS = ("kojiadmin", "kojira", "kojiweb")
-ISSUED = ("kojihub", "kojidatabase", *CLIENTS)
+SERVERS = ("kojihub", "kojidatabase")
+ISSUED = (*SERVERS, *CLIENTS)
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,32 @@ def prepare(root: Path, hub: Names, database: Names) -> None:
     check_credentials(root)
 
 
+def issue_for_users(root: Path, names: Sequence[str]) -> None:
+    """Issue a certificate for each who has none, by the authority below `root`."""
+    folder = root / CREDENTIALS
+    if not names:
+        raise entry.Refused("`user` needs the names of users", hint="user alice bob")
+    if not files.done(folder):
+        raise entry.Refused(
+            f"there is no authority in {folder}",
+            hint="`--volumes-from kojicreds`, after that has run",
+        )
+    for name in names:
+        if name in SERVERS:
+            raise entry.Refused(f"{name} is a server of the system's, and no user")
+        if not (folder / f"certs/{name}.crt").exists():
+            certificates.Authority.load(folder).issue(name, client=True)
+        certificates.check(folder, name)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make the credentials, or run the command given in place of that."""
+    """Make the credentials, or one for a user, or run the command given in place of that."""
     argv = sys.argv[1:] if argv is None else argv
-    if entry.passes_through(argv):
+    if entry.passes_through(argv, own=("user",)):
         entry.exec_command(argv)
+    if argv:
+        issue_for_users(Path("/"), argv[1:])
+        return 0
     environment = Environment(os.environ)
     hub = read_names(environment, "KOJI_HUB_NAMES", ["koji"])
     database = read_names(environment, "KOJI_DATABASE_NAMES", [])

@@ -8,60 +8,74 @@ import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from nagoya import __version__, layers
 from nagoya.errors import DeclarationError
+from nagoya.layers import INSTALLED, Layers
+from nagoya.locking import cache_folder
 from nagoya.plan import Cycle, in_order
 from nagoya.schema import EVENTS, Base, Container, File, Frozen, Image, Source
 
-FILE = "moromi.yml"
-
 
 class Declaration:
-    """A validated moromi.yml.
+    """A validated moromi.yml, joined with those that it extends.
 
-    `directory` is the file's folder, the build context of every image. `callbacks` holds what
-    every callback's dotted name stands for.
+    `path` is the file that was asked for, the first of `files`. `callbacks` holds what every
+    callback's dotted name stands for.
     """
 
-    def __init__(self, file: File, path: Path, callbacks: Mapping[str, Callable[..., None]]):
-        self.path = path
-        self.directory = path.parent
-        self.sources = file.sources
+    def __init__(self, file: File, joined: Layers, callbacks: Mapping[str, Callable[..., None]]):
+        self.files = joined.files
+        self.path = joined.files[0]
         self.base = file.base
         self.images = file.images
         self.containers = file.containers
         self.callbacks = callbacks
+        self._contexts = {name: joined.folder("images", name) for name in file.images}
+        self.sources = {
+            name: source.beside(joined.folder("sources", name))
+            for name, source in file.sources.items()
+        }
+
+    @property
+    def workspace(self) -> Path:
+        """The folder that src/ lies in, with the sources: the file's own, unless that is part of an
+        installed package, in which nobody should write."""
+        folder = self.path.parent
+        return cache_folder() / __version__ if folder == INSTALLED else folder
+
+    def context(self, image: str) -> Path:
+        """An image's build context, but for src/: the folder of the file that names the image."""
+        return self._contexts[image]
 
     def dockerfile(self, image: str) -> Path:
         """Where an image's Dockerfile is."""
-        return self.directory / (self.images[image].folder or image) / "Dockerfile"
+        return self.context(image) / (self.images[image].folder or image) / "Dockerfile"
 
 
 def locate(path: Path | None) -> Path:
-    """The moromi.yml to use: the one given, else this folder's, else the project's own."""
-    if path is not None:
-        return path
-    beside_package = Path(__file__).resolve().parent.parent / FILE
-    return next((found for found in (Path(FILE), beside_package) if found.exists()), Path(FILE))
+    """The moromi.yml to use: the one given, else this folder's, else Nagoya's own."""
+    here = Path(layers.FILE)
+    return path or (here if here.exists() else layers.shipped())
 
 
 def read(path: Path) -> Declaration:
     """Read and validate a moromi.yml; raises DeclarationError with every problem found."""
-    raw = _parse(path)
-    directory = path.resolve().parent
-    file, problems = _validated(raw)
+    joined = layers.read(path)
+    file, problems = _validated(joined.raw)
     callbacks: dict[str, Callable[..., None]] = {}
     if file is not None:
-        callbacks, unresolved = _resolved(file, directory)
-        problems += [*_references(file, raw, directory), *unresolved]
+        callbacks, unresolved = _resolved(file, joined)
+        problems += [*_references(file, joined), *unresolved]
     if problems or file is None:
-        raise DeclarationError(str(path), problems)
-    return Declaration(file, path.resolve(), callbacks)
+        raise DeclarationError(str(path), [joined.told(problem) for problem in problems])
+    return Declaration(file, joined, callbacks)
 
 
 def _validated(raw: dict[Any, Any]) -> tuple[File | None, list[str]]:
@@ -71,57 +85,23 @@ def _validated(raw: dict[Any, Any]) -> tuple[File | None, list[str]]:
         return File.model_validate(raw), []
     except ValidationError as error:
         problems = [_said(item) for item in error.errors()]
-        wrong = {tuple(item["loc"][:2]) for item in error.errors()}
-    sound = {
-        section: {name: item for name, item in items.items() if (section, name) not in wrong}
-        if section in _SECTIONS and isinstance(items, dict)
-        else items
-        for section, items in raw.items()
-        if (section,) not in wrong
+        wrong = [item["loc"] for item in error.errors()]
+    # Only the keys that are wrong, or else the images and containers that have such a key.
+    for depth in (3, 2):
+        try:
+            return File.model_validate(_without(raw, {loc[:depth] for loc in wrong})), problems
+        except ValidationError:
+            continue
+    return None, problems
+
+
+def _without(raw: dict[Any, Any], wrong: set[tuple[Any, ...]], at: tuple[Any, ...] = ()) -> Any:
+    """The file without what stands at one of the paths in `wrong`."""
+    return {
+        key: _without(item, wrong, (*at, key)) if isinstance(item, dict) else item
+        for key, item in raw.items()
+        if (*at, key) not in wrong
     }
-    try:
-        return File.model_validate(sound), problems
-    except ValidationError:
-        return None, problems
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice, which YAML would let the last one win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' stands here twice", key_node.start_mark
-                )
-            if isinstance(key, str):
-                seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _parse(path: Path) -> dict[Any, Any]:
-    where = str(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DeclarationError(
-            where, ["no such file"], "name another with -c FILE, or go to a checkout of Nagoya"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeclarationError(where, [f"cannot be read: {error}"]) from None
-    try:
-        raw = yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise DeclarationError(where, [f"{place}{getattr(error, 'problem', error)}"]) from None
-    if raw is None:
-        raise DeclarationError(where, ["the file is empty"])
-    if not isinstance(raw, dict):
-        raise DeclarationError(where, [f"is a {type(raw).__name__}, not a mapping of keys"])
-    return raw
 
 
 def _said(error: Any) -> str:
@@ -142,8 +122,8 @@ def _said(error: Any) -> str:
             message = f"there is no such event{_similar(found, EVENTS)}"
         case "invalid_key":
             message = f"the key {found!r} should be text; put it in quotes"
-        case "string_type" if isinstance(found, bool | int | float):
-            message = f"should be text, is {found!r}; put it in quotes"
+        case "string_type" if isinstance(found, bool | int | float | date):
+            message = f"should be text, is {found}; put it in quotes"
         case kind if kind in _WANTED:
             message = f"should be {_WANTED[kind]}, is {'empty' if found is None else repr(found)}"
         case _:
@@ -182,18 +162,26 @@ def _similar(word: Any, words: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def _references(file: File, raw: dict[Any, Any], directory: Path) -> Iterator[str]:
+def _references(file: File, joined: Layers) -> Iterator[str]:
     """What names something that is not there; `raw` has the names of what is wrong in itself."""
+    raw = joined.raw
     for name, image in file.images.items():
-        dockerfile = directory / (image.folder or name) / "Dockerfile"
+        dockerfile = joined.folder("images", name) / (image.folder or name) / "Dockerfile"
         if not dockerfile.is_file():
             yield f"images.{name}: the folder {image.folder or name}/ has no Dockerfile"
     for name, source in file.sources.items():
-        if source.path is not None and not (directory / source.path).is_dir():
+        folder = joined.folder("sources", name)
+        if source.path is not None and not (folder / source.path).is_dir():
             yield f"sources.{name}.path: no such folder: {source.path}"
     for name, container in file.containers.items():
         for problem in _dangling(container, raw):
             yield f"containers.{name}.{problem}"
+    published: dict[int, str] = {}
+    for name, container in file.containers.items():
+        for index, port in enumerate(container.ports):
+            where = f"containers.{name}.ports[{index}]"
+            if port.host is not None and published.setdefault(port.host, where) != where:
+                yield f"{where}: {published[port.host]} has the host port {port.host} already"
     try:
         in_order({name: container.needs for name, container in file.containers.items()})
     except Cycle as cycle:
@@ -208,26 +196,38 @@ def _dangling(container: Container, raw: dict[Any, Any]) -> Iterator[str]:
     for where, other in named:
         if other not in raw["containers"]:
             yield f"{where}: unknown container '{other}'{_similar(other, raw['containers'])}"
-    hosts = [port.host for port in container.ports]
-    for index, host in enumerate(hosts):
-        if host is not None and host in hosts[:index]:
-            yield f"ports[{index}]: host port {host} is published twice"
+    own = [port.container for port in container.ports]
+    for index, port in enumerate(own):
+        if port in own[:index]:
+            yield f"ports[{index}]: port {port} is published twice"
 
 
-def _resolved(file: File, directory: Path) -> tuple[dict[str, Callable[..., None]], list[str]]:
-    """Import every callback that is named; the file's own folder is looked in first."""
+def _resolved(file: File, joined: Layers) -> tuple[dict[str, Callable[..., None]], list[str]]:
+    """Import every callback that is named; the files' own folders are looked in first."""
     found: dict[str, Callable[..., None]] = {}
     problems = []
-    if str(directory) not in sys.path:
-        sys.path.insert(0, str(directory))
-    for container, declared in file.containers.items():
-        for event, names in declared.callbacks.items():
-            for index, name in enumerate(names):
-                try:
-                    found[name] = _callback(name)
-                except Exception as error:  # importing runs the user's code: it may do anything
-                    problems.append(f"containers.{container}.callbacks.{event}[{index}]: {error}")
+    with _looked_in_first(one.parent for one in joined.files):
+        for container, declared in file.containers.items():
+            for event, names in declared.callbacks.items():
+                for index, name in enumerate(names):
+                    where = f"containers.{container}.callbacks.{event}[{index}]"
+                    try:
+                        found[name] = _callback(name)
+                    # Importing runs the user's code: it may do anything.
+                    except (Exception, SystemExit) as error:
+                        problems.append(f"{where}: {error}")
     return found, problems
+
+
+@contextmanager
+def _looked_in_first(folders: Iterable[Path]) -> Iterator[None]:
+    """Import from these folders, for a while: who imports us may have a `util` of their own."""
+    path = list(sys.path)
+    sys.path[:0] = [str(folder) for folder in folders]
+    try:
+        yield
+    finally:
+        sys.path[:] = path
 
 
 def _callback(name: str) -> Callable[..., None]:

@@ -1,7 +1,7 @@
 """koji-habitude as a library: tags, targets and the like, made as documents say.
 
 Its command line ends with 0 whatever went wrong, so it is called from within. What is said of it
-here is true of 0.9.0 (https://pypi.org/project/koji-habitude).
+here is true of 0.9.0.
 """
 
 import tempfile
@@ -22,7 +22,7 @@ def apply(profile: str, documents: Sequence[dict[str, Any]]) -> int:
     try:
         from koji_habitude.exceptions import HabitudeError  # noqa: PLC0415 - an optional extra
         from koji_habitude.loader import YAMLLoader  # noqa: PLC0415
-        from koji_habitude.workflow import ApplyWorkflow  # noqa: PLC0415
+        from koji_habitude.workflow import ApplyWorkflow, WorkflowPhantomsError  # noqa: PLC0415
     except ImportError:
         raise LifecycleError(
             "koji-habitude is not installed", "pip install 'nagoya[client]'"
@@ -41,8 +41,6 @@ def apply(profile: str, documents: Sequence[dict[str, Any]]) -> int:
     class Apply(ApplyWorkflow):  # type: ignore[misc]
         """To its end, without stopping to be looked at."""
 
-        cls_yamlloader = Loader
-
         def workflow_state_change(self, _before: Any, _after: Any) -> bool:
             return False
 
@@ -53,16 +51,17 @@ def apply(profile: str, documents: Sequence[dict[str, Any]]) -> int:
         path = Path(folder) / "seed.yml"
         path.write_text(yaml.safe_dump_all(documents, sort_keys=False))
         workflow = Apply(paths=[str(path)], profile=profile)
+        workflow.cls_yamlloader = Loader
         try:
             workflow.run()
         except HabitudeError as error:
             raise LifecycleError(f"koji-habitude: {error}") from None
-    phantoms = list(workflow.resolver_report.phantoms)
-    if phantoms:
-        names = ", ".join(" ".join(str(part) for part in key) for key in phantoms)
-        raise LifecycleError(
-            f"koji-habitude: the seed needs what neither it nor the hub has: {names}"
-        )
+        except WorkflowPhantomsError as error:
+            names = ", ".join(" ".join(str(part) for part in key) for key in error.report.phantoms)
+            raise LifecycleError(
+                f"the seed needs what neither it nor the hub has: {names}",
+                "declare it in the seed, or correct the name",
+            ) from None
     return int(workflow.summary.total_changes)
 
 

@@ -6,8 +6,10 @@ systems does without it.
 
 import json
 import ssl
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,10 @@ class Access:
     certificate: Path
 
     @classmethod
-    def to(cls, system: str) -> "Access":
-        """Read what toji wrote for a system. Raises LifecycleError if it wrote nothing."""
-        path = Path.home() / ".koji" / "nagoya" / system / "koji.json"
+    def to(cls, system: str, home: Path) -> "Access":
+        """Read what toji wrote for a system, below its owner's home. Raises LifecycleError if it
+        wrote nothing."""
+        path = home / ".koji" / "nagoya" / system / "koji.json"
         try:
             told = json.loads(path.read_text())
         except (OSError, ValueError) as error:
@@ -78,6 +81,20 @@ def library() -> Any:
             "Koji's client library is not installed", "pip install 'nagoya[client]'"
         ) from None
     return koji
+
+
+@contextmanager
+def spoken() -> Iterator[None]:
+    """Turn what the hub refuses inside, or a connection that breaks, into a LifecycleError."""
+    try:
+        yield
+    except Exception as error:
+        koji, requests = sys.modules.get("koji"), sys.modules.get("requests")
+        refused = (koji.GenericError, koji.xmlrpcplus.Fault) if koji else ()
+        broken = (requests.RequestException,) if requests else ()
+        if isinstance(error, (*refused, *broken)):
+            raise LifecycleError(f"the hub: {error}") from error
+        raise
 
 
 def finished(session: Any, task: int, seconds: float) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from nagoya.declaration import Declaration
 from nagoya.dockerfile import Dockerfile
 from nagoya.engine import Engine
 from nagoya.engine import images as engine_images
-from nagoya.engine.context import Context
+from nagoya.engine.context import FOLDER, Context
 from nagoya.errors import BuildError, DeclarationError, EngineError, NagoyaError
 from nagoya.plan import Cycle, Needs, in_order, with_needed
 from nagoya.progress import Board
@@ -122,7 +122,7 @@ class _Build:
     def _needs(self) -> Needs:
         """What each image needs, and that these things need nothing themselves."""
         needs: dict[str, Collection[str]] = {
-            name: [*file.parents, *(f"{sources.FOLDER}/{source}" for source in self._sources(file))]
+            name: [*file.parents, *(f"{FOLDER}/{source}" for source in self._sources(file))]
             for name, file in self.files.items()
         }
         others = {other for named in needs.values() for other in named}
@@ -135,7 +135,7 @@ class _Build:
         return [
             name
             for name in self.declaration.sources
-            if any(fnmatch(f"{sources.FOLDER}/{name}", path) for path in copied)
+            if any(fnmatch(f"{FOLDER}/{name}", path) for path in copied)
         ]
 
     def _do(self, name: str) -> None:
@@ -145,9 +145,9 @@ class _Build:
                 self._build(name)
             except OSError as error:
                 raise BuildError(f"the build context cannot be read: {error}") from error
-        elif folder == sources.FOLDER and source in self.declaration.sources:
+        elif folder == FOLDER and source in self.declaration.sources:
             declared = self.declaration.sources[source]
-            sources.ensure(self.declaration.directory, source, declared, self.board)
+            sources.ensure(self.declaration.workspace, source, declared, self.board)
         elif name == self.declaration.base.image:
             base.ensure(self.engine, self.declaration.base, self.board)
         else:
@@ -161,7 +161,7 @@ class _Build:
 
     def _build(self, name: str) -> None:
         file = self.files[name]
-        context = Context(self.declaration.directory, file)
+        context = Context(self.declaration.context(name), file, self.declaration.workspace)
         given = self.wishes.arguments
         arguments = {key: value for key, value in given.items() if key in file.arguments}
         # What a proxy lets through is the same as without it: no input, to Docker neither.

@@ -4,11 +4,13 @@ import json
 import re
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 from nagoya.declaration import Declaration
 from nagoya.engine import Engine, containers
 from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, Handle, State
 from nagoya.errors import EngineError, LifecycleError
+from nagoya.ownership import Owner
 from nagoya.progress import Board
 from nagoya.schema import Container, Event
 
@@ -33,6 +35,7 @@ class Member:
     declaration: Declaration
     board: Board
     system: str
+    owner: Owner
     name: str
     declared: str
 
@@ -45,6 +48,12 @@ class Member:
     def settings(self) -> Container | None:
         """What moromi.yml says of it; None where it says nothing (any more)."""
         return self.declaration.containers.get(self.declared)
+
+    @property
+    def home(self) -> Path:
+        """The folder in whose .koji/ profiles and credentials are: the user's home, or one that the
+        system's maker chose."""
+        return self.owner.home
 
     def handle(self) -> Handle:
         """The engine's container; EngineError where there is none."""
@@ -154,7 +163,11 @@ class Member:
             image=settings.image,
             hostname=self.name,
             network=self.system,
-            labels={SYSTEM_LABEL: self.system, CONTAINER_LABEL: self.declared},
+            labels={
+                SYSTEM_LABEL: self.system,
+                CONTAINER_LABEL: self.declared,
+                **self.owner.labels,
+            },
             command=settings.command,
             environment=settings.environment,
             ports={port.container: port.host or free_port() for port in settings.ports},

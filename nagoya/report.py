@@ -57,7 +57,8 @@ def _everything(system: System) -> Iterator[tuple[str, bytes]]:
             {"nagoya": __version__, "engine": system.engine.client.version(), "system": system.name}
         ),
     )
-    yield "moromi.yml", system.declaration.path.read_bytes()
+    for number, path in enumerate(system.declaration.files):
+        yield f"moromi{f'-{number}' if number else ''}.yml", path.read_bytes()
     for name, handle in present.items():
         system.board.update(name, "working", "collecting")
         yield f"containers/{name}.json", _json(without_secrets(handle.attrs))
@@ -70,7 +71,7 @@ def _everything(system: System) -> Iterator[tuple[str, bytes]]:
 
 
 def _hub(system: System) -> Iterator[tuple[str, bytes]]:
-    session = Access.to(system.name).session()
+    session = Access.to(system.name, system.owner.home).session()
     koji = library()
     tasks = session.listTasks(opts={"decode": True}, queryOpts={"order": "-id", "limit": _TASKS})
     yield (

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -32,6 +33,7 @@ ContainerName = Annotated[
     str, _form(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a host name in lower case, such as koji")
 ]
 Sha256 = Annotated[str, _form(r"[0-9a-f]{64}", "a sha256, which has 64 digits of 0-9 and a-f")]
+Variable = Annotated[str, _form(r"[^=\0]+", "a name for a variable")]
 CallbackName = Annotated[
     str, _form(r"[A-Za-z_][\w.]*\.[A-Za-z_]\w*", "of the form MODULE.FUNCTION")
 ]
@@ -63,6 +65,12 @@ class Source(Frozen):
         if self.path is not None and self.sha256 is not None:
             raise ValueError("'sha256' goes with 'pypi' or 'url', a 'path' may change")
         return self
+
+    def beside(self, folder: Path) -> "Source":
+        """The same with its `path` taken from a folder."""
+        if self.path is None:
+            return self
+        return self.model_copy(update={"path": str(folder / self.path)})
 
 
 class Base(Frozen):
@@ -129,7 +137,9 @@ class Container(Frozen):
     command: tuple[str, ...] = ()
     detach: bool = True
     run_once: bool = False
-    environment: Annotated[dict[str, str], BeforeValidator(_texts)] = Field(default_factory=dict)
+    environment: Annotated[dict[Variable, str], BeforeValidator(_texts)] = Field(
+        default_factory=dict
+    )
     ports: tuple[Annotated[Port, BeforeValidator(_port)], ...] = ()
     volumes_from: tuple[Annotated[VolumesFrom, BeforeValidator(_volumes_from)], ...] = ()
     links: tuple[ContainerName, ...] = ()
@@ -152,7 +162,7 @@ class Container(Frozen):
 
 
 class File(Frozen):
-    """The whole of moromi.yml."""
+    """The whole of moromi.yml, but for `extends`, which is followed before (see layers.py)."""
 
     sources: dict[str, Source] = Field(default_factory=dict)
     base: Base

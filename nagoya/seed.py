@@ -112,14 +112,19 @@ def apply(system: System, seed: Seed) -> None:
         board.update("policies", "working")
         changed = _write_policies(system, policies)
         board.update("policies", "done", "written, hub restarted" if changed else "unchanged")
-    session = Access.to(system.name).session()
-    for user in (one for one in seed.ours if isinstance(one, User)):
-        board.update(f"user {user.name}", "working")
-        board.update(f"user {user.name}", "done", _add_user(session, user))
+    access = Access.to(system.name, system.owner.home)
+    session = access.session()
+    # Packages may name them as owners; what they may do may be declared by koji-habitude.
+    users = [one for one in seed.ours if isinstance(one, User)]
+    added = [user.name for user in users if _add_user(session, user)]
     if seed.habitude:
         board.update("koji-habitude", "working")
-        changes = habitude.apply(Access.to(system.name).profile, seed.habitude)
+        changes = habitude.apply(access.profile, seed.habitude)
         board.update("koji-habitude", "done", f"{changes} changes" if changes else "unchanged")
+    granted = [user.name for user in users if _grant(session, user)]
+    if users:
+        names = ", ".join(dict.fromkeys(added + granted))
+        board.update("users", "done", names or "unchanged")
     for wanted in (one for one in seed.ours if isinstance(one, Import)):
         board.update(f"import to {wanted.tag}", "working")
         board.update(f"import to {wanted.tag}", "done", _import(system, session, seed, wanted))
@@ -148,14 +153,18 @@ def _write_policies(system: System, policies: list[Policy]) -> bool:
     return True
 
 
-def _add_user(session: Any, user: User) -> str:
-    there = session.getUser(user.name)
-    if there is None:
-        session.createUser(user.name)
-    missing = set(user.permissions) - set(session.getUserPerms(user.name) if there else ())
+def _add_user(session: Any, user: User) -> bool:
+    if session.getUser(user.name) is not None:
+        return False
+    session.createUser(user.name)
+    return True
+
+
+def _grant(session: Any, user: User) -> bool:
+    missing = set(user.permissions) - set(session.getUserPerms(user.name))
     for permission in sorted(missing):
         session.grantPermission(user.name, permission)
-    return "added" if there is None else "permissions added" if missing else "unchanged"
+    return bool(missing)
 
 
 def _import(system: System, session: Any, seed: Seed, wanted: Import) -> str:

@@ -21,13 +21,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nagoya.command import run, run_aloud
+from nagoya.engine.context import FOLDER
 from nagoya.errors import CommandError, SourceError
 from nagoya.locking import cache_folder, locked
 from nagoya.progress import Board
 from nagoya.schema import Source
-
-FOLDER = "src"
-"""Where sources lie in the build context; git ignores it."""
 
 _CHUNK = 1 << 18
 _SILENCE_SECONDS = 30
@@ -51,7 +49,7 @@ def ensure(directory: Path, name: str, source: Source, board: Board) -> None:
         _disk_errors(name),
         locked(f"source-{whose}", lambda: heard("another moromi is at it; waiting")),
     ):
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         # Beside the folder, not in it, so that it becomes part of no image.
         stamp = target.with_name(f".{name}.sha256")
         if source.path is not None:

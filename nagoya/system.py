@@ -9,7 +9,7 @@ or after one that was cut off.
 
 import re
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Concatenate, ParamSpec
 
 from nagoya.declaration import Declaration
@@ -18,11 +18,11 @@ from nagoya.engine.containers import Handle
 from nagoya.errors import LifecycleError
 from nagoya.locking import locked
 from nagoya.member import Member
+from nagoya.ownership import Owner
 from nagoya.plan import Needs, reversed_needs
 from nagoya.progress import Board
 from nagoya.schedule import carry_out
 
-DEFAULT_NAME = "koji"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _PARALLEL = 8
 _P = ParamSpec("_P")
@@ -50,18 +50,35 @@ class System:
     Two calls at once, by one user, come one after the other.
     """
 
-    def __init__(self, engine: Engine, declaration: Declaration, name: str, board: Board) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        declaration: Declaration,
+        name: str,
+        board: Board,
+        owner: Owner | None = None,
+    ) -> None:
         check_name(name)
+        self._given_owner = owner
         self.engine = engine
         self.declaration = declaration
         self.name = name
         self.board = board
 
+    @cached_property
+    def owner(self) -> Owner:
+        """Whom it belongs to: its maker, whoever is at work on it now."""
+        if self._given_owner is not None:
+            return self._given_owner
+        present = containers.of_system(self.engine, self.name).values()
+        owners = (Owner.of(containers.labels(handle)) for handle in present)
+        return next((owner for owner in owners if owner), Owner.user())
+
     @_one_at_a_time
     def init(self) -> None:
         """Make and start what is declared and not there; what runs is left alone."""
         self._check_images()
-        containers.ensure_network(self.engine, self.name)
+        containers.ensure_network(self.engine, self.name, self.owner.labels)
         present = containers.of_system(self.engine, self.name)
         members = self._declared() | self._members(present)
         self._each(members, lambda one: one.init(one.name in present), "made and started")
@@ -97,6 +114,12 @@ class System:
                 f"moromi.yml declares no container '{name}'",
                 f"it declares {', '.join(self.declaration.containers)}",
             )
+        users = [who for who, one in self.declaration.containers.items() if name in one.needs]
+        if users and count > 1:
+            raise LifecycleError(
+                f"'{name}' cannot be more than one: {', '.join(users)} would not find the others",
+                "scale what nothing else needs, such as a builder",
+            )
         present = self._members(found(self.engine, self.name))
         wanted = [self._member(one, name) for one in _instances(name, count)]
         names = {member.name for member in wanted}
@@ -124,7 +147,9 @@ class System:
         return self._needs({name: member for name, member in members.items() if name in set(names)})
 
     def _member(self, name: str, declared: str) -> Member:
-        return Member(self.engine, self.declaration, self.board, self.name, name, declared)
+        return Member(
+            self.engine, self.declaration, self.board, self.name, self.owner, name, declared
+        )
 
     def _declared(self) -> dict[str, Member]:
         return {name: self._member(name, name) for name in self.declaration.containers}

@@ -43,7 +43,7 @@ def verify(system: System) -> list[Built]:
     step = _steps(system)
     with step("ready"):
         wait(system, _READY_SECONDS)
-    access = Access.to(system.name)
+    access = Access.to(system.name, system.owner.home)
     with step("log in"):
         session = access.session()
     with step("seed"):

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shlex
 import signal
 import sys
 import traceback
@@ -28,8 +29,8 @@ def say(text: str) -> None:
 def run(name: str, main: Callable[[], int]) -> int:
     """Run a script's `main` for the image called `name`, and return its exit status.
 
-    A refusal is printed as `name: what is wrong` and `  hint: what to do` and gives 1; anything
-    unforeseen gives its traceback and 2.
+    A refusal is printed as `name: what is wrong` and `  hint: what to do` and gives 1. So does
+    what the system refuses (a full disk, a missing right). The unforeseen gives a traceback and 2.
 
     The kernel drops every signal that PID 1 has no handler for: without these two handlers an
     entrypoint that still waits for another container would sit out the ten seconds that
@@ -45,6 +46,12 @@ def run(name: str, main: Callable[[], int]) -> int:
         say(str(refusal))
         if refusal.hint:
             print(f"  hint: {refusal.hint}", file=sys.stderr, flush=True)
+        return 1
+    except OSError as error:
+        say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        if isinstance(error, PermissionError) and os.geteuid() != 0:
+            hint = "start it as root, without --user; it gives up its rights where it can"
+            print(f"  hint: {hint}", file=sys.stderr, flush=True)
         return 1
     except Exception:
         traceback.print_exc()
@@ -93,9 +100,10 @@ def exec_command(argv: Sequence[str], user: str | None = None) -> NoReturn:
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     try:
         os.execvp(argv[0], list(argv))
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise Refused(
-            f"cannot run {argv[0]}: {error.strerror}",
+            f"cannot run {shlex.quote(argv[0])}: {why}",
             hint="what follows the image's name has to be a command in it, such as `bash`",
         ) from error
 

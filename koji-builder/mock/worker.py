@@ -34,6 +34,9 @@ def supervise(work: Callable[[], int]) -> int:
         raise error.explained() from error
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
+    # kojid kills the descendants of a task that is cancelled, but a task that ends by itself, as
+    # one does whose upload is refused since it was cancelled, leaves its mock to nobody.
+    kernel.prctl(kernel.DIE_WITH_PARENT, signal.SIGTERM)
     worker = os.fork()
     if worker == 0:
         status = 1

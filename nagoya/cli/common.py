@@ -1,8 +1,10 @@
 """What the two command lines share: their options, and how a wrong call ends."""
 
+import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ import click
 from nagoya import declaration
 from nagoya.declaration import Declaration
 from nagoya.engine import Engine, connect
-from nagoya.errors import reported
+from nagoya.errors import INTERRUPTED, LifecycleError, reported
 from nagoya.progress import Board
+from nagoya.schedule import Interrupted
 
 USAGE = 64
 """Exit status of a call that is wrong in itself, as in sysexits.h; 2 is a fault of ours."""
@@ -24,7 +27,7 @@ class Settings:
     """The shared options, and what follows from them once somebody asks."""
 
     config: Path | None = None
-    system: str = "koji"
+    system: str = field(default_factory=lambda: os.environ.get("NAGOYA_SYSTEM") or "koji")
     quiet: bool = False
     verbose: bool = False
 
@@ -60,10 +63,23 @@ verbose_option = shared(
     "verbose", "-v", "--verbose", is_flag=True, help="Show what the work itself prints."
 )
 system_option = shared(
-    "system", "--system", metavar="NAME", envvar="NAGOYA_SYSTEM",
-    help="Which of the systems that live side by side.  [default: koji]",
+    "system", "--system", metavar="NAME",
+    help="Which of the systems that live side by side.  [default: $NAGOYA_SYSTEM, else koji]",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+@contextmanager
+def resumable(system: str) -> Iterator[None]:
+    """Turn a Ctrl-C in the middle of a system's work into what to do about what is half there."""
+    try:
+        yield
+    except Interrupted as interrupted:
+        raise LifecycleError(
+            f"interrupted; what was under way: {', '.join(interrupted.running) or 'nothing'}",
+            f"go on with the same command, or `toji remove --system {system}`",
+            exit_code=INTERRUPTED,
+        ) from None
 
 
 def run(program: str, group: click.Group) -> None:

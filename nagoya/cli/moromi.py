@@ -12,6 +12,7 @@ from nagoya.cli.common import (
     config_option,
     json_option,
     quiet_option,
+    resumable,
     system_option,
     verbose_option,
 )
@@ -101,7 +102,7 @@ def run(settings: Settings) -> None:
     if missing:
         with settings.board() as board:
             images.build(engine, declared, missing, board)
-    with settings.board() as board:
+    with settings.board() as board, resumable(settings.system):
         System(engine, declared, settings.system, board).init()
 
 
@@ -154,7 +155,7 @@ def fetch(settings: Settings, names: tuple[str, ...]) -> None:
     with settings.board() as board:
 
         def bring(name: str) -> None:
-            sources.ensure(declared.directory, name, declared.sources[name], board)
+            sources.ensure(declared.workspace, name, declared.sources[name], board)
 
         chosen = dict.fromkeys(names or declared.sources, ())
         outcomes = carry_out(chosen, bring, workers=2)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from nagoya import __version__, readiness
+from nagoya import __version__, inventory, readiness, users
 from nagoya import report as reports
 from nagoya import seed as seeds
 from nagoya import verify as proof
@@ -25,13 +26,13 @@ from nagoya.cli.common import (
     config_option,
     json_option,
     quiet_option,
+    resumable,
     run,
     system_option,
 )
 from nagoya.engine import containers
 from nagoya.errors import LifecycleError
-from nagoya.hub import Access, family, task_logs
-from nagoya.schedule import Interrupted
+from nagoya.hub import Access, family, spoken, task_logs
 from nagoya.system import System, found
 
 WAIT_SECONDS = 180.0
@@ -62,19 +63,12 @@ def _command(function: Callable[..., None]) -> click.Command:
     """A command of toji; the shared options may stand behind it too."""
     for option in (config_option, system_option, quiet_option):
         function = option(function)
-    return cli.command()(click.pass_obj(function))
+    return cli.command(function.__name__.strip("_"))(click.pass_obj(function))
 
 
 def _system(settings: Settings, verb: Callable[[System], None]) -> None:
-    with settings.board() as board:
-        try:
-            verb(System(settings.engine, settings.declaration, settings.system, board))
-        except Interrupted as interrupted:
-            raise LifecycleError(
-                f"interrupted; what was under way: {', '.join(interrupted.running) or 'nothing'}",
-                f"go on with the same command, or `toji remove --system {settings.system}`",
-                exit_code=130,
-            ) from None
+    with settings.board() as board, resumable(settings.system), spoken():
+        verb(System(settings.engine, settings.declaration, settings.system, board))
 
 
 @_command
@@ -98,10 +92,70 @@ def stop(settings: Settings) -> None:
     _system(settings, System.stop)
 
 
+@click.option(
+    "--stale", is_flag=True, help="Remove each that was made for a process which has ended."
+)
 @_command
-def remove(settings: Settings) -> None:
+def remove(settings: Settings, stale: bool) -> None:
     """Remove a system with all its data: containers, volumes, network, profile."""
-    _system(settings, System.remove)
+    if not stale:
+        _system(settings, System.remove)
+        return
+    for entry in inventory.entries(settings.engine):
+        if entry.stale:
+            _system(replace(settings, system=entry.name), System.remove)
+            print(f"removed {entry.name}")
+
+
+@json_option
+@_command
+def list_(settings: Settings, as_json: bool) -> None:
+    """List all systems on the engine, whoever made them.
+
+    One whose maker was a process that has ended is marked as stale; `toji remove --stale` removes
+    all of those.
+    """
+    entries = inventory.entries(settings.engine)
+    if as_json:
+        rows = [
+            {
+                "system": entry.name,
+                "containers": {name: state.status for name, state in entry.states.items()},
+                "state": entry.state,
+                "created": entry.created.isoformat(timespec="seconds"),
+                "owner": entry.owner and entry.owner.name,
+                "process": entry.owner and entry.owner.process,
+                "stale": entry.stale,
+            }
+            for entry in entries
+        ]
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table("system", "containers", "state", "age", "made by", box=None)
+    for entry in entries:
+        maker = [entry.owner.name if entry.owner else ""]
+        if entry.owner and entry.owner.process:
+            maker.append(f"process {entry.owner.process.split(':')[1]}")
+        table.add_row(
+            entry.name,
+            str(len(entry.states)),
+            entry.state,
+            _age(entry.seconds),
+            ", ".join([*maker, *["which has ended: stale"] * entry.stale]),
+        )
+    _print(table)
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _print(table: Table) -> None:
+    # A pipe has no width, and a program that reads it wants no line cut.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 @click.argument("wanted", nargs=-1, required=True, metavar="NAME=N...")
@@ -176,8 +230,7 @@ def status(settings: Settings, as_json: bool) -> None:
             state.address or "",
             " ".join(f"{containers.HOST}:{host}->{port}" for port, host in state.ports.items()),
         )
-    # A pipe has no width, and a program that reads it wants no line cut.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    _print(table)
 
 
 @click.argument("names", nargs=-1, metavar="[CONTAINER]...")
@@ -190,7 +243,8 @@ def logs(
 ) -> None:
     """Show what the containers printed; of all where none is named."""
     if task is not None:
-        _task_logs(settings, task, tail)
+        with spoken():
+            _task_logs(settings, task, tail)
         return
     present = found(settings.engine, settings.system)
     chosen = {name: _one(settings, name) for name in names} or present
@@ -231,7 +285,9 @@ def _lines(
 
 
 def _task_logs(settings: Settings, task: int, tail: int | None) -> None:
-    session = Access.to(settings.system).session()
+    with settings.board() as board:
+        system = System(settings.engine, settings.declaration, settings.system, board)
+    session = Access.to(system.name, system.owner.home).session()
     for one in family(session, task):
         for name, content in task_logs(session, one["id"]):
             print(f"==> task {one['id']} {one['method']} {one['arch']}: {name} <==")
@@ -262,6 +318,25 @@ def verify(settings: Settings) -> None:
         print(f"{one.rpm.nvr}.{one.rpm.arch}  built by task {one.task}: {one.url}")
 
 
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@_command
+def user(settings: Settings, names: tuple[str, ...]) -> None:
+    """Let users log in: an account on the hub each, and a certificate beside kojiadmin's.
+
+    Those who can already keep what they have. What they may do, `koji grant-permission` says.
+    """
+
+    def verb(system: System) -> None:
+        for name in names:
+            certificate = users.add(system, name)
+            system.board.say(
+                f"koji -p {Access.to(system.name, system.owner.home).profile} "
+                f"--cert={certificate} hello"
+            )
+
+    _system(settings, verb)
+
+
 @click.argument("path", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @_command
 def report(settings: Settings, path: Path | None) -> None:
@@ -288,8 +363,9 @@ def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
             "the docker client is not installed, which lends a command this terminal",
             "apt-get install docker.io",
         )
-    if command[0] == "--":
-        command = command[1:] or ("sh",)
+    command = command[command[0] == "--" :]
+    if not command:
+        raise click.UsageError("there is no command behind the --")
     handle = _one(settings, name)
     state = containers.state(handle, reload=False)
     if not state.running:

@@ -1,9 +1,11 @@
 """Networks and containers: thin verbs over Docker's, each with its failure in plain words."""
 
 import io
+import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 import docker.errors
@@ -20,6 +22,7 @@ SYSTEM_LABEL = "nagoya.system"
 """On every container and network of a system; its value is the system's name."""
 CONTAINER_LABEL = "nagoya.container"
 """The name under which a container is declared in moromi.yml."""
+_BESIDE_SECONDS = 60
 HOST = "127.0.0.1"
 """Ports are published on this address alone."""
 
@@ -84,6 +87,35 @@ def of_system(engine: Engine, system: str) -> dict[str, Handle]:
     return {container.attrs["Config"]["Hostname"]: container for container in listed}
 
 
+def of_all_systems(engine: Engine) -> dict[str, list[Handle]]:
+    """Every system's containers, by the system's name."""
+    with translated("listing the systems"):
+        listed = engine.client.containers.list(
+            all=True, ignore_removed=True, filters={"label": SYSTEM_LABEL}
+        )
+    found: dict[str, list[Handle]] = {}
+    for container in listed:
+        found.setdefault(labels(container)[SYSTEM_LABEL], []).append(container)
+    return found
+
+
+def networks(engine: Engine) -> dict[str, Mapping[str, Any]]:
+    """Every system's network by the system's name, as the engine describes it."""
+    with translated("listing the networks"):
+        listed = engine.client.networks.list(filters={"label": SYSTEM_LABEL})
+    return {network.attrs["Labels"][SYSTEM_LABEL]: network.attrs for network in listed}
+
+
+def created(container: Handle) -> datetime:
+    """When a container was made."""
+    return timestamp(container.attrs["Created"])
+
+
+def timestamp(text: str) -> datetime:
+    """A moment as the engine writes it, which is to the nanosecond."""
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", text))
+
+
 def get(engine: Engine, name: str) -> Handle:
     """A container by its name."""
     with translated(f"looking for {name}"):
@@ -119,7 +151,7 @@ def state(container: Handle, *, reload: bool = True) -> State:
     )
 
 
-def ensure_network(engine: Engine, system: str) -> bool:
+def ensure_network(engine: Engine, system: str, labels: Mapping[str, str]) -> bool:
     """Make a system's network, of its name, unless it is there; whether it was made.
 
     Two at once get one network: Docker itself would make a second one of the same name. Raises
@@ -132,7 +164,10 @@ def ensure_network(engine: Engine, system: str) -> bool:
             return False
         try:
             engine.client.networks.create(
-                system, driver="bridge", check_duplicate=True, labels={SYSTEM_LABEL: system}
+                system,
+                driver="bridge",
+                check_duplicate=True,
+                labels={SYSTEM_LABEL: system, **labels},
             )
         except docker.errors.APIError as error:
             if error.status_code == 409:
@@ -234,8 +269,12 @@ def remove_named(engine: Engine, system: str, name: str) -> None:
 
 def label(container: Handle, name: str) -> str | None:
     """A label of the container, or of the image that it was made of."""
-    labels: dict[str, str] = container.attrs["Config"].get("Labels") or {}
-    return labels.get(name)
+    return labels(container).get(name)
+
+
+def labels(container: Handle) -> Mapping[str, str]:
+    """All labels of the container, those of its image among them."""
+    return container.attrs["Config"].get("Labels") or {}
 
 
 def last_lines(container: Handle, lines: int = 15) -> list[str]:
@@ -276,6 +315,31 @@ def execute(container: Handle, command: Sequence[str]) -> tuple[int, str]:
         ended = container.exec_run(list(command))
     assert isinstance(ended.output, bytes)
     return ended.exit_code or 0, ended.output.decode(errors="replace")
+
+
+def run_beside(
+    container: Handle, name: str, command: Sequence[str], labels: Mapping[str, str]
+) -> tuple[int, str]:
+    """Run a container of another one's image, with its volumes and no network, to its end.
+
+    Returns its exit status and all that it printed; it is removed whatever happens.
+    """
+    assert container.client is not None
+    with translated(f"running {name}"):
+        beside = container.client.containers.create(
+            container.attrs["Image"],
+            list(command),
+            name=name,
+            hostname=name,
+            labels=dict(labels),
+            network_mode="none",
+            volumes_from=[str(container.id)],
+        )
+        try:
+            beside.start()
+            return ended(beside, _BESIDE_SECONDS), bytes(beside.logs()).decode(errors="replace")
+        finally:
+            remove(beside)
 
 
 def write_files(container: Handle, folder: str, archive: bytes) -> None:

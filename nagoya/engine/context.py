@@ -16,6 +16,9 @@ from docker.utils.build import PatternMatcher
 from nagoya.dockerfile import Copied, Dockerfile
 from nagoya.errors import DeclarationError
 
+FOLDER = "src"
+"""Where sources lie in a build context; git ignores it."""
+
 # 2020-01-01: zip archives and make(1) are uneasy about files from 1970.
 _MTIME = 1577836800
 _CHUNK = 1 << 20
@@ -24,17 +27,24 @@ _CHUNK = 1 << 20
 class Context:
     """The files under `root` that one Dockerfile copies, less those that .dockerignore names.
 
-    Raises DeclarationError where there is nothing of a name that is copied.
+    What it copies from src/ is taken from the src/ of `workspace`, which may be `root` too. Raises
+    DeclarationError where there is nothing of a name that is copied.
     """
 
-    def __init__(self, root: Path, dockerfile: Dockerfile) -> None:
+    def __init__(self, root: Path, dockerfile: Dockerfile, workspace: Path) -> None:
         self.root = root
+        self.workspace = workspace
         self.dockerfile = dockerfile.path.relative_to(root).as_posix()
         ignored = _ignored(root)
         found: set[str] = {self.dockerfile}
         problems = []
         for copied in dockerfile.copied:
-            paths = set(_under(root, copied, ignored))
+            paths = {
+                path
+                for folder in dict.fromkeys((root, workspace))
+                for path in _under(folder, copied, ignored)
+                if folder == self._folder(path)
+            }
             if not paths:
                 problems.append(f"line {copied.line}: nothing here is called {copied.path}")
             found |= paths
@@ -51,7 +61,7 @@ class Context:
         whole = hashlib.sha256()
         for path in self.paths:
             member = self._member(path)
-            content = (self.root / path).read_bytes() if member.isreg() else b""
+            content = self._file(path).read_bytes() if member.isreg() else b""
             whole.update(repr((path, member.type, member.mode, member.linkname)).encode())
             whole.update(hashlib.sha256(content).digest())
         return whole.hexdigest()
@@ -63,7 +73,7 @@ class Context:
             for path in self.paths:
                 member = self._member(path)
                 if member.isreg():
-                    with (self.root / path).open("rb") as file:
+                    with self._file(path).open("rb") as file:
                         archive.addfile(member, file)
                 else:
                     archive.addfile(member)
@@ -73,15 +83,21 @@ class Context:
                     buffer.truncate()
         yield buffer.getvalue()
 
+    def _folder(self, path: str) -> Path:
+        return self.workspace if path.partition("/")[0] == FOLDER else self.root
+
+    def _file(self, path: str) -> Path:
+        return self._folder(path) / path
+
     def _member(self, path: str) -> tarfile.TarInfo:
-        info = (self.root / path).lstat()
+        info = self._file(path).lstat()
         member = tarfile.TarInfo(path)
         member.mtime = _MTIME
         plain = stat.S_ISREG(info.st_mode) and not info.st_mode & stat.S_IXUSR
         member.mode = 0o644 if plain else 0o755
         if stat.S_ISLNK(info.st_mode):
             member.type = tarfile.SYMTYPE
-            member.linkname = str((self.root / path).readlink())
+            member.linkname = str(self._file(path).readlink())
         elif stat.S_ISDIR(info.st_mode):
             member.type = tarfile.DIRTYPE
         else:

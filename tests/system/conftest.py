@@ -121,6 +121,14 @@ def running(start: Callable[..., Koji]) -> Koji:
     return start()
 
 
+@pytest.fixture(scope="session")
+def seeded(start: Callable[..., Koji]) -> Koji:
+    """A Koji that has proved that it builds: seeded with the demo, `hello` built in it."""
+    one = start("seeded")
+    one.toji("verify")
+    return one
+
+
 def declaration_with(
     checkout: Path, folder: Path, change: Callable[[dict[str, Any]], None]
 ) -> Path:

@@ -139,6 +139,25 @@ def test_what_is_half_there_is_completed_or_removed(
     toji("status", status=7)
 
 
+def test_what_bears_no_label_is_left_alone(
+    toji: Toji, client: docker.DockerClient, tiny: str
+) -> None:
+    """A container of the right name may be somebody else's, as is the network `host`."""
+    toji.declare(server={})
+    strangers = client.containers.create(tiny, name=f"{toji.system}-server")
+    try:
+        assert "is there already, and is not of this system" in toji("init", status=7).stderr
+        toji("remove")
+        strangers.reload()
+        assert strangers.status == "created"
+    finally:
+        strangers.remove()
+    assert (
+        "a network called host is there already"
+        in toji("--system", "host", "init", status=4).stderr
+    )
+
+
 def test_an_image_that_is_not_there_is_named(toji: Toji) -> None:
     toji.declare(server={})
     text = (toji.folder / "moromi.yml").read_text().replace("nagoya-test-tiny", "no-such-image")
@@ -166,12 +185,42 @@ def test_a_callback_that_fails_is_told(toji: Toji) -> None:
     assert "server: the callback refused" in toji("init", status=7).stderr
 
 
+@pytest.mark.usefixtures("noted")
+def test_what_a_failed_callback_left_undone_is_made_good(
+    toji: Toji, noted: Callable[[], list[str]]
+) -> None:
+    toji.declare(server={"callbacks": {"post_start": ["notes.fails"]}})
+    toji("init", status=7)
+    toji.declare(server={"callbacks": {"post_init": ["notes.post_init"]}})
+    toji("init")
+    assert noted() == ["post_init server"]
+
+
 def test_a_callback_that_does_not_exist_starts_nothing(toji: Toji) -> None:
     toji.declare(server={"callbacks": {"post_start": ["notes.missing"]}})
     error = toji("init", status=3).stderr
     assert "containers.server.callbacks.post_start[0]: No module named 'notes'" in error
     toji.declare(server={})
     toji("status", status=7)
+
+
+def test_a_paused_container_is_stopped_too(toji: Toji, client: docker.DockerClient) -> None:
+    toji.declare(server={"stop_timeout": 1})
+    toji("init")
+    client.containers.get(f"{toji.system}-server").pause()
+    toji("stop")
+    assert toji.states() == {"server": "exited"}
+
+
+def test_a_system_that_is_named_wins_over_the_environment(
+    toji: Toji, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toji.declare(server={})
+    monkeypatch.setenv("NAGOYA_SYSTEM", "another")
+    toji("init")
+    assert toji.states() == {"server": "running"}
+    monkeypatch.setenv("NAGOYA_SYSTEM", toji.system)
+    assert "no system called 'third'" in toji("--system", "third", "stop", status=7).stderr
 
 
 def test_two_systems_side_by_side(toji: Toji, client: docker.DockerClient) -> None:
@@ -218,7 +267,8 @@ def test_scaling_adds_and_takes_away_the_last(
     toji("scale", "worker=0")
     assert toji.states() == {"server": "running"}
     ended = ["worker-2", "worker-3", "worker"]
-    assert sorted(noted()[3:]) == sorted(f"post_remove {name}" for name in ended)
+    removed = [line for line in noted() if line.startswith("post_remove")]
+    assert sorted(removed) == sorted(f"post_remove {name}" for name in ended)
 
 
 def test_what_goes_is_drained_as_its_image_says(toji: Toji) -> None:
@@ -237,9 +287,10 @@ def test_what_goes_is_drained_as_its_image_says(toji: Toji) -> None:
         ("worker", 64, "'worker' is not of the form NAME=N"),
         ("worker=many", 64, "is not of the form NAME=N"),
         ("typo=2", 7, "moromi.yml declares no container 'typo'"),
+        ("server=2", 7, "'server' cannot be more than one: worker would not find the others"),
     ],
 )
 def test_a_wrong_scale_is_told(toji: Toji, wanted: str, status: int, message: str) -> None:
-    toji.declare(worker={})
+    toji.declare(server={}, worker={"links": ["server"]})
     toji("init")
     assert message in toji("scale", wanted, status=status).stderr

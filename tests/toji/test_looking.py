@@ -32,10 +32,16 @@ def test_wait_ends_as_soon_as_a_container_has(toji: Toji) -> None:
     toji.declare(server={"command": ["sh", "-c", "echo no configuration; exit 5"]})
     toji("init")
     error = toji("wait", "--timeout", "100", status=8).stderr
-    assert (
-        "server (exited, unhealthy): ended with status 5" in error or "ended with status 5" in error
-    )
+    assert "ended with status 5" in error
     assert "no configuration" in error
+
+
+def test_a_server_that_has_ended_is_not_ready_however_it_ended(toji: Toji) -> None:
+    once = {"detach": False, "run_once": True, "command": ["true"]}
+    toji.declare(data=once, server={"volumes_from": ["data"]})
+    toji("init")
+    toji("stop")
+    assert "server (exited" in toji("wait", status=8).stderr
 
 
 def test_wait_for_a_system_that_is_not_there(toji: Toji) -> None:
@@ -65,11 +71,26 @@ def test_logs_follow_until_the_end(toji: Toji, client: docker.DockerClient) -> N
     assert out.splitlines() == ["up", "down"]
 
 
+def test_logs_whose_reader_has_gone(toji: Toji) -> None:
+    toji.declare(server={"command": ["sh", "-c", "while :; do echo line; sleep 0.1; done"]})
+    toji("init")
+    process = toji.start("logs", "--follow")
+    assert process.stdout and process.stderr
+    assert process.stdout.readline() == "line\n"
+    process.stdout.close()
+    assert process.wait(timeout=30) in (0, 1)
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
 def test_exec_passes_output_and_status_on(toji: Toji) -> None:
     toji.declare(server={})
     toji("init")
     assert toji("exec", "server", "echo", "-n", "hello").stdout == "hello"
+    assert toji("exec", "server", "--", "echo", "-n", "hello").stdout == "hello"
     assert toji("exec", "server", "sh", "-c", "exit 9", status=9)
+    toji("stop")
+    assert "'server' is not running (exited)" in toji("exec", "server", "ls", status=7).stderr
 
 
 def test_ctrl_c_ends_a_wait(toji: Toji) -> None:

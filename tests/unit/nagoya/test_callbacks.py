@@ -20,10 +20,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def member() -> Any:
+def member(home: Path) -> Any:
     said: list[str] = []
     return SimpleNamespace(
         system="some",
+        home=home,
         name="koji",
         said=said,
         say=said.append,
@@ -86,18 +87,20 @@ def test_the_description_names_urls_and_paths(home: Path, member: Any) -> None:
     assert told["certificate"] == str(home / ".koji/nagoya/some/kojiadmin.pem")
 
 
-@pytest.mark.parametrize(
-    "callback", [kojicallbacks.update_config_profile, kojicallbacks.remove_config_profile]
-)
-def test_a_profile_that_is_not_ours_is_never_touched(
-    home: Path, member: Any, callback: Any
-) -> None:
+def test_a_profile_that_is_not_ours_is_never_touched(home: Path, member: Any) -> None:
     theirs = home / ".koji/config.d/nagoya-some.conf"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("[nagoya-some]\nserver = https://elsewhere/kojihub\n")
     with pytest.raises(LifecycleError, match="was not written by toji"):
-        callback(member)
+        kojicallbacks.update_config_profile(member)
+    kojicallbacks.remove_config_profile(member)
     assert "elsewhere" in theirs.read_text()
+
+
+def test_a_hub_that_publishes_no_port_is_told(member: Any) -> None:
+    member.state = lambda: SimpleNamespace(ports={})
+    with pytest.raises(LifecycleError, match="publishes no port 443"):
+        kojicallbacks.update_config_profile(member)
 
 
 def test_removing_the_profile_twice_is_harmless(home: Path, member: Any) -> None:

@@ -26,7 +26,7 @@ Tree = Callable[..., Path]
 
 
 def context(root: Path) -> Context:
-    return Context(root, dockerfile.read(root / "hub" / "Dockerfile"))
+    return Context(root, dockerfile.read(root / "hub" / "Dockerfile"), root)
 
 
 def members(made: Context) -> list[tarfile.TarInfo]:

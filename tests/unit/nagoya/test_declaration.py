@@ -43,7 +43,7 @@ def problems(read: Read, *args: str, **sections: str) -> tuple[str, ...]:
 def test_the_projects_own_is_sound(checkout: Path) -> None:
     declared = declaration.read(checkout / "moromi.yml")
     assert declared.containers["koji"].needs == ("kojicreds", "kojitop", "kojidatabase")
-    assert declared.directory == checkout
+    assert declared.workspace == declared.context("koji-hub") == checkout
     assert declared.dockerfile("koji-hub") == checkout / "koji-hub" / "Dockerfile"
 
 
@@ -127,7 +127,15 @@ def container(**keys: str) -> dict[str, str]:
         ),
         (
             container(ports='["1:2", "1:3"]'),
-            "containers.koji.ports[1]: host port 1 is published twice",
+            "containers.koji.ports[1]: containers.koji.ports[0] has the host port 1 already",
+        ),
+        (
+            {"containers": "{a: {image: hub, ports: ['1:2']}, b: {image: hub, ports: ['1:2']}}"},
+            "containers.b.ports[0]: containers.a.ports[0] has the host port 1 already",
+        ),
+        (
+            container(ports='[443, "8443:443"]'),
+            "containers.koji.ports[1]: port 443 is published twice",
         ),
         (
             container(detach="perhaps"),
@@ -148,6 +156,14 @@ def container(**keys: str) -> dict[str, str]:
         (
             container(environment="{A: true}"),
             "containers.koji.environment.A: should be text, is True; put it in quotes",
+        ),
+        (
+            container(environment="{A: 2020-01-01}"),
+            "containers.koji.environment.A: should be text, is 2020-01-01; put it in quotes",
+        ),
+        (
+            container(environment='{"A=B": c}'),
+            "containers.koji.environment.A=B: 'A=B' is not a name for a variable",
         ),
         (
             container(callbacks="{post_strt: [os.getcwd]}"),
@@ -212,6 +228,8 @@ def test_bad_input_is_told(read: Read, sections: dict[str, str], told: str) -> N
         ("- a\n", "is a list, not a mapping of keys"),
         ("a: [\n", "line 2, column 1: expected the node content, but found '<stream end>'"),
         ("a: 1\na: 2\n", "line 2, column 1: the key 'a' stands here twice"),
+        ("a: 22:22\n", "line 1, column 4: put quotes around 22:22; it reads as a number"),
+        ("[" * 3000, "is nested too deeply"),
         (
             "a: !!python/name:os.system\n",
             "line 1, column 4: could not determine a constructor for the tag "
@@ -228,7 +246,7 @@ def test_every_problem_is_told_at_once(read: Read) -> None:
         base: {image: "debian:bookworm-slim", suite: bookworm}
         images: {hub: {}, gone: {}}
         containers:
-          one: {image: hub, ports: [none]}
+          one: {image: hub, ports: [none], links: [four]}
           two: {image: hub, links: [one, three]}
         sources: {koji: {path: nowhere}}
         surplus: 1
@@ -237,6 +255,7 @@ def test_every_problem_is_told_at_once(read: Read) -> None:
         "surplus: unknown key",
         "images.gone: the folder gone/ has no Dockerfile",
         "containers.one.ports[0]: 'none' is no port; write 443 (a free host port) or '8443:443'",
+        "containers.one.links[0]: unknown container 'four'",
         "containers.two.links[1]: unknown container 'three'",
         "sources.koji.path: no such folder: nowhere",
     }

@@ -126,6 +126,16 @@ def test_an_unexpected_error_is_told_as_a_fault_of_ours(
     assert "please report it" in err
 
 
+def test_an_error_of_the_systems_is_no_fault_of_ours(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object) -> None:
+        raise PermissionError(13, "Permission denied", "/home/x")
+
+    monkeypatch.setattr("nagoya.images.read_all", refused)
+    assert call("plan") == (1, "", "moromi: /home/x: Permission denied\n")
+
+
 def test_ctrl_c(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt

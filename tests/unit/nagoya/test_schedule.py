@@ -99,10 +99,8 @@ def test_ctrl_c_stops_what_listens_and_begins_nothing_more() -> None:
             _thread.interrupt_main()
         assert stop.wait(10)
 
-    begun = time.monotonic()
     with pytest.raises(Interrupted) as caught:
         carry_out({"a": [], "b": [], "c": []}, do, workers=2, stop=stop)
-    assert time.monotonic() - begun < 2
     assert "c" not in done
     assert caught.value.running == []
     assert isinstance(caught.value, KeyboardInterrupt)

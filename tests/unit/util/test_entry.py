@@ -55,6 +55,16 @@ def test_the_unforeseen_is_a_traceback_and_status_2(capfd: pytest.CaptureFixture
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 
+def test_what_the_system_refuses_is_told_without_a_traceback(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def main() -> int:
+        raise OSError(28, "No space left on device", "/mnt/koji")
+
+    assert entry.run("koji-test", main) == 1
+    assert capfd.readouterr().err == "koji-test: /mnt/koji: No space left on device\n"
+
+
 def test_the_status_is_mains() -> None:
     assert entry.run("koji-test", lambda: 5) == 5
 
@@ -85,9 +95,13 @@ def test_what_is_executed_takes_signals_as_usual(checkout: Path) -> None:
             assert not int(masks[mask], 16) >> (number - 1) & 1
 
 
-def test_a_command_that_is_not_there_is_refused() -> None:
-    with pytest.raises(entry.Refused, match="cannot run no-such-command: No such file"):
-        entry.exec_command(["no-such-command"])
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [("no-such-command", "cannot run no-such-command: No such file"), ("", "cannot run '': ")],
+)
+def test_a_command_that_is_not_there_is_refused(command: str, told: str) -> None:
+    with pytest.raises(entry.Refused, match=told):
+        entry.exec_command([command])
 
 
 @pytest.mark.parametrize(

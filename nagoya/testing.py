@@ -1,0 +1,188 @@
+"""A Koji of one's own for a while, to test against what talks to Koji.
+
+    with running_koji() as koji:
+        koji.session().createTag("mine")
+
+With pytest, the fixtures of nagoya/pytest_plugin.py give the same. docs/testing.md tells the rest.
+"""
+
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nagoya import declaration, readiness, report, users
+from nagoya import images as image_builds
+from nagoya.declaration import Declaration
+from nagoya.engine import Engine, connect
+from nagoya.engine import images as engine_images
+from nagoya.hub import Access, library
+from nagoya.locking import locked
+from nagoya.ownership import Owner
+from nagoya.progress import Board
+from nagoya.system import System
+
+ADMIN = "kojiadmin"
+
+
+@dataclass(repr=False)
+class Koji:
+    """A running Koji that is nobody else's.
+
+    `home` is a folder whose .koji/ holds the client's profile and all credentials: the user's own
+    ~/.koji is never touched. `reports` is where reports on failures go.
+    """
+
+    system: System
+    access: Access
+    home: Path
+    reports: Path
+    kept: bool = field(default=False, init=False)
+
+    def __repr__(self) -> str:
+        return f"<Koji {self.name} at {self.url}>"
+
+    @property
+    def name(self) -> str:
+        """The system's name, for `toji --system NAME`."""
+        return self.system.name
+
+    @property
+    def url(self) -> str:
+        """The hub's URL, as in https://127.0.0.1:12345/kojihub."""
+        return self.access.urls["hub"]
+
+    @property
+    def web_url(self) -> str:
+        """kojiweb's URL."""
+        return self.access.urls["web"]
+
+    @property
+    def files_url(self) -> str:
+        """The URL of Koji's top directory."""
+        return self.access.urls["files"]
+
+    @property
+    def profile(self) -> str:
+        """The name of the koji client's profile for kojiadmin."""
+        return self.access.profile
+
+    @property
+    def profile_file(self) -> Path:
+        """The configuration that holds the profile, as for `koji --config FILE -p PROFILE`."""
+        return self.home / ".koji" / "config.d" / f"{self.profile}.conf"
+
+    @property
+    def ca(self) -> Path:
+        """The certificate of the authority that the hub's certificate is from."""
+        return self.access.ca
+
+    def certificate(self, user: str = ADMIN) -> Path:
+        """A user's key and certificate in one file; whoever is no user yet becomes one."""
+        return self.access.certificate if user == ADMIN else users.add(self.system, user)
+
+    def session(self, user: str | None = ADMIN) -> Any:
+        """A new `koji.ClientSession`, logged in as that user, or as nobody where it is None."""
+        if user is None:
+            return library().ClientSession(self.url, opts={"serverca": str(self.ca)})
+        return replace(self.access, certificate=self.certificate(user)).session()
+
+    def report(self, name: str) -> Path:
+        """Write all that helps to understand a failure into one archive; see `toji report`."""
+        self.reports.mkdir(parents=True, exist_ok=True)
+        path = self.reports / f"{name}.tar.gz"
+        report.write(self.system, path)
+        return path
+
+    def keep(self) -> str:
+        """Let it stay when it would be removed; what to tell whoever is to look at it."""
+        self.kept = True
+        return (
+            f"{self.name} is kept: `toji --system {self.name} status`, "
+            f"and `toji --system {self.name} remove` in the end"
+        )
+
+
+def _tell(text: str) -> None:
+    print(f"nagoya: {text}", file=sys.stderr)
+
+
+@contextmanager
+def running_koji(
+    config: Path | None = None,
+    *,
+    images: Mapping[str, str] | None = None,
+    prefix: str = "test",
+    folder: Path | None = None,
+    keep_on_failure: bool = False,
+    seconds: float = 180,
+    tell: Callable[[str], None] = _tell,
+) -> Iterator[Koji]:
+    """Start a Koji, wait until it is ready, and remove it in the end.
+
+    `config` is a moromi.yml (the one in the current folder or Nagoya's own, unless given), and
+    `images` maps containers of it to other images than it says. Images that the engine does not
+    have are built. Its name is `prefix` and something random. `folder` is for its home folder and
+    for reports; a temporary one unless given. Raises NagoyaError where it does not come up, with a
+    note of where the report on that is.
+    """
+    engine, board = connect(), Board(quiet=True)
+    declared = declaration.read(declaration.locate(config))
+    own = folder or Path(tempfile.mkdtemp(prefix="nagoya-"))
+    home = own / "home"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _have_images(engine, declared, images or {}, tell)
+    if images:
+        declared = _with_images(declared, images, own)
+    name = f"{prefix}-{secrets.token_hex(4)}"
+    system = System(engine, declared, name, board, Owner.this_process(home))
+    koji: Koji | None = None
+    try:
+        system.init()
+        koji = Koji(system, Access.to(name, home), home, own / "reports")
+        readiness.wait(system, seconds)
+        yield koji
+    except Exception as error:
+        if koji is not None:
+            error.add_note(f"report: {koji.report(f'{name}-failed')}")
+            if keep_on_failure:
+                tell(koji.keep())
+        raise
+    finally:
+        if koji is None or not koji.kept:
+            system.remove()
+            shutil.rmtree(home)
+        if folder is None and not any(own.iterdir()):
+            own.rmdir()
+
+
+def _have_images(
+    engine: Engine, declared: Declaration, others: Mapping[str, str], tell: Callable[[str], None]
+) -> None:
+    """Build the images that are missing; only one process does, whoever else waits for it."""
+
+    def missing() -> list[str]:
+        used = {name: one.image for name, one in declared.containers.items()} | dict(others)
+        return sorted(one for one in set(used.values()) if not engine_images.exists(engine, one))
+
+    if missing():
+        with locked("images", lambda: tell("another process builds the images; waiting")):
+            wanted = missing()
+            if wanted:
+                tell(f"building {', '.join(wanted)}, once; that takes minutes")
+                image_builds.build(engine, declared, wanted, Board(quiet=True))
+
+
+def _with_images(declared: Declaration, others: Mapping[str, str], folder: Path) -> Declaration:
+    """The same with other images in some containers."""
+    path = folder / "moromi.yml"
+    changed = {name: {"image": image} for name, image in others.items()}
+    path.write_text(yaml.safe_dump({"extends": str(declared.path), "containers": changed}))
+    return declaration.read(path)

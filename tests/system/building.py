@@ -1,0 +1,50 @@
+"""Builds of the demo's packages, submitted and waited for as a client would."""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import koji
+from nagoya import declaration
+from nagoya.engine import connect
+from nagoya.hub import finished
+from nagoya.progress import Board
+from nagoya.system import System
+from nagoya.verify import Sources, demo_sources
+from tests.system.conftest import Koji
+
+SECONDS = 240
+"""When a build of the demo's is given up, however busy the machine."""
+
+
+def system_of(one: Koji) -> System:
+    """The same system as the host's library sees it."""
+    declared = declaration.read(declaration.locate(one.config))
+    return System(connect(), declared, one.system, Board(quiet=True))
+
+
+def sources(one: Koji, package: str) -> Sources:
+    """A demo package's sources; the hub serves its git repository from now on."""
+    return demo_sources(system_of(one), package)
+
+
+def uploaded(session: koji.ClientSession, package: Sources, folder: Path) -> str:
+    """Upload a source RPM; what a build task takes as its source."""
+    path = folder / package.srpm_name
+    path.write_bytes(package.srpm)
+    place = f"test/{secrets.token_hex(8)}"
+    session.uploadWrapper(str(path), place)
+    return f"{place}/{package.srpm_name}"
+
+
+def state(session: koji.ClientSession, task: int, seconds: float = SECONDS) -> str:
+    """How a task ended: CLOSED, FAILED or CANCELED."""
+    return str(koji.TASK_STATES[finished(session, task, seconds)["state"]])
+
+
+def child(session: koji.ClientSession, task: int, method: str) -> dict[str, Any] | None:
+    """A task's child of that method, once there is one."""
+    return next(
+        (one for one in session.getTaskChildren(task) if one["method"] == method),
+        None,
+    )

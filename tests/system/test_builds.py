@@ -1,0 +1,177 @@
+"""RPMs, built by a real kojid, for every way that a build can go."""
+
+import re
+from pathlib import Path
+
+import pytest
+import requests
+
+import koji
+from nagoya import rpmfile
+from nagoya.errors import LifecycleError
+from tests.image.tracked import wait_until
+from tests.system.building import child, sources, state, uploaded
+from tests.system.conftest import Koji
+
+
+def test_verify_proves_the_system_and_may_be_repeated(seeded: Koji) -> None:
+    again = seeded.toji("verify")
+    built = re.findall(r"^(\S+)  built by task (\d+): (\S+)$", again.stdout, re.M)
+    assert [name for name, _, _ in built] == ["hello-1.0-1.demo.noarch"] * 2
+    for step in ("ready", "log in", "seed", "repository", "build from a source RPM"):
+        assert re.search(rf"\] {step} .* \d+\.\d s", again.stderr), step
+    for _, _, url in built:
+        assert requests.get(url, verify=seeded.description["ca"], timeout=30).status_code == 200
+
+
+def test_the_rpm_is_where_koji_says_and_is_whole(seeded: Koji, tmp_path: Path) -> None:
+    seeded.run("koji", "-p", f"nagoya-{seeded.system}", "list-tagged", "demo-candidate")
+    path = tmp_path / "hello.rpm"
+    told = seeded.description["urls"]["files"]
+    url = f"{told}/packages/hello/1.0/1.demo/noarch/hello-1.0-1.demo.noarch.rpm"
+    answer = requests.get(url, verify=seeded.description["ca"], timeout=30)
+    path.write_bytes(answer.content)
+    rpm = rpmfile.read(path)
+    assert (rpm.nvr, rpm.arch, rpm.signed) == ("hello-1.0-1.demo", "noarch", False)
+
+    damaged = bytearray(answer.content)
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(LifecycleError, match="payload does not match"):
+        rpmfile.read(path)
+    path.write_bytes(answer.content[:200])
+    with pytest.raises(LifecycleError, match="is no RPM"):
+        rpmfile.read(path)
+
+
+def test_a_package_in_c_is_compiled(seeded: Koji, tmp_path: Path) -> None:
+    session = seeded.session()
+    task = session.build(uploaded(session, sources(seeded, "hello-c"), tmp_path), "demo")
+    assert state(session, task) == "CLOSED"
+    (build,) = session.listBuilds(taskID=task)
+    arches = {rpm["arch"] for rpm in session.listRPMs(buildID=build["build_id"])}
+    assert arches == {"src", "x86_64"}
+    buildroot = session.listBuildroots(taskID=child(session, task, "buildArch")["id"])[0]
+    installed = {rpm["name"] for rpm in session.listRPMs(componentBuildrootID=buildroot["id"])}
+    assert {"demo-buildroot", "demo-gcc"} <= installed
+
+
+def test_a_scratch_build_leaves_no_build(seeded: Koji) -> None:
+    session = seeded.session()
+    source = sources(seeded, "greeting").git
+    task = session.build(source, "demo", {"scratch": True})
+    assert state(session, task) == "CLOSED"
+    assert session.listBuilds(taskID=task) == []
+    names = session.listTaskOutput(child(session, task, "buildArch")["id"])
+    assert "greeting-1.0-1.demo.noarch.rpm" in names
+
+
+@pytest.mark.parametrize(
+    ("package", "log", "reason"),
+    [
+        ("fails", "build.log", "this package is meant to fail"),
+        ("lacks", "root.log", "provided-by-nobody"),
+    ],
+)
+def test_a_failure_says_where_its_reason_is(
+    seeded: Koji, tmp_path: Path, package: str, log: str, reason: str
+) -> None:
+    session = seeded.session()
+    task = session.build(uploaded(session, sources(seeded, package), tmp_path), "demo")
+    assert state(session, task) == "FAILED"
+    with pytest.raises(koji.BuildError, match=f"see .*{log}"):
+        session.getTaskResult(task)
+
+    made = child(session, task, "buildArch")
+    assert reason in session.downloadTaskOutput(made["id"], log).decode()
+    assert f"/{log}" in seeded.client("taskinfo", "-r", str(task)).stdout
+    assert reason in seeded.toji("logs", "--task", str(task)).stdout
+    web = seeded.description["urls"]["web"]
+    page = requests.get(
+        f"{web}/taskinfo?taskID={made['id']}", verify=seeded.description["ca"], timeout=30
+    )
+    assert page.status_code == 200
+    assert log in page.text
+
+
+def test_a_cancelled_build_leaves_no_process_and_no_mount(seeded: Koji, tmp_path: Path) -> None:
+    session = seeded.session()
+    task = session.build(uploaded(session, sources(seeded, "slow"), tmp_path), "demo")
+    wait_until(lambda: sleeping(seeded), 120, "the package sleeps")
+    session.cancelTask(task)
+    assert state(session, task) == "CANCELED"
+    wait_until(lambda: not sleeping(seeded), 60, "its processes are gone")
+    mounts = seeded.toji("exec", "kojibuilder", "cat", "/proc/self/mounts").stdout
+    assert "/var/lib/mock" not in mounts
+
+
+def sleeping(one: Koji, name: str = "kojibuilder") -> bool:
+    """Whether the package `slow` is at work in a builder."""
+    told = one.run("docker", "top", f"{one.system}-{name}", "-eo", "pid,args").stdout
+    return "sleep 600" in told or "sleep 15" in told
+
+
+def test_a_chain_waits_for_what_it_needs(seeded: Koji) -> None:
+    """The second package cannot be built before the first is in the repository."""
+    session = seeded.session()
+    first, second = (sources(seeded, name).git for name in ("greeting", "greeter"))
+    task = session.chainBuild([[first], [second]], "demo-chain")
+    assert state(session, task, 600) == "CLOSED"
+    tagged = {build["nvr"] for build in session.listTagged("demo")}
+    assert {"greeting-1.0-1.demo", "greeter-1.0-1.demo"} <= tagged
+
+
+def test_a_report_holds_the_tasks_logs_and_no_secret(seeded: Koji, tmp_path: Path) -> None:
+    path = tmp_path / "report.tar.gz"
+    seeded.toji("report", str(path))
+    seeded.run("tar", "-xzf", str(path), "-C", str(tmp_path))
+    files = {str(one.relative_to(tmp_path / "report")) for one in (tmp_path / "report").rglob("*")}
+    assert {"versions.json", "moromi.yml", "hub.json", "containers/koji.log"} <= files
+    assert [one for one in files if re.fullmatch(r"tasks/\d+-buildArch/build.log", one)]
+    everything = b"".join(
+        one.read_bytes() for one in (tmp_path / "report").rglob("*") if one.is_file()
+    )
+    assert b"PRIVATE KEY" not in everything
+    key = Path(seeded.description["certificate"]).read_text().splitlines()[1]
+    assert key.encode() not in everything
+
+
+def test_a_seed_of_ones_own(seeded: Koji, tmp_path: Path) -> None:
+    (tmp_path / "seed.yml").write_text("""
+type: user
+name: packager
+permissions: [tag, build]
+---
+type: permission
+name: build
+---
+type: tag
+name: of-my-own
+arches: [x86_64]
+groups: {build: {packages: [{name: demo-buildroot}]}}
+---
+type: policy
+name: tag
+rules:
+  - "tag of-my-own && user packager :: deny nobody tags here"
+  - "all :: allow"
+""")
+    seeded.toji("seed", str(tmp_path / "seed.yml"))
+    session = seeded.session()
+    assert sorted(session.getUserPerms("packager")) == ["build", "tag"]
+    assert session.getTag("of-my-own")["arches"] == "x86_64"
+    assert (
+        "user packager"
+        in seeded.toji("exec", "koji", "cat", "/etc/koji-hub/hub.conf.d/50-seed.conf").stdout
+    )
+    again = seeded.toji("seed", str(tmp_path / "seed.yml")).stderr
+    assert again.count("unchanged") == 3
+
+
+def test_a_wrong_seed_is_told_and_changes_nothing(seeded: Koji, tmp_path: Path) -> None:
+    (tmp_path / "seed.yml").write_text("type: target\nname: t\nbuild-tag: not-there\n")
+    run = seeded.toji("seed", str(tmp_path / "seed.yml"), check=False)
+    assert run.status == 7
+    assert "not-there" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert seeded.session().getBuildTarget("t") is None
