@@ -8,7 +8,7 @@ PYTEST := $(BIN)/pytest
 .PHONY: help demo down images test test-unit test-image test-system lint bench purge
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
 
 demo: images ## build the images, start a Koji and show that it works
 	@tools/demo

@@ -9,6 +9,7 @@ import docker.errors
 
 from nagoya.errors import EngineError
 
+USUAL_SOCKET = Path("/var/run/docker.sock")
 PRIVATE_SOCKET = Path("/run/nagoya/engine.sock")
 """Where `tools/engine start` lets the project's private engine listen."""
 
@@ -35,7 +36,7 @@ def connect() -> Engine:
     Raises EngineError that names every address tried.
     """
     named = os.environ.get("DOCKER_HOST")
-    usual = ["unix:///var/run/docker.sock", f"unix://{PRIVATE_SOCKET}"]
+    usual = [f"unix://{USUAL_SOCKET}", f"unix://{PRIVATE_SOCKET}"]
     failures = []
     for address in [named] if named else usual:
         client = None

@@ -1,6 +1,7 @@
 """README.md and docs/: what they point at is there."""
 
 import re
+import subprocess
 from pathlib import Path
 
 
@@ -20,3 +21,14 @@ def test_every_image_is_described(checkout: Path) -> None:
     images = [path.parent.name for path in checkout.glob("koji-*/Dockerfile")]
     assert images
     assert [image for image in images if f"../{image}/" not in described] == []
+
+
+def test_make_help_lists_every_target(checkout: Path) -> None:
+    makefile = (checkout / "Makefile").read_text()
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    helped = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=checkout, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    listed = [word for line in helped.stdout.splitlines() for word in line[:24].split()]
+    assert sorted(listed) == sorted(targets.split())

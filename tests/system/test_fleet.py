@@ -1,0 +1,147 @@
+"""Several builders: they share the work, and none of it is lost when one goes."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import koji
+from tests.image.tracked import wait_until
+from tests.system.building import child, sources, state, uploaded
+from tests.system.conftest import Koji, declaration_with
+from tests.system.test_builds import sleeping
+
+
+@pytest.fixture(scope="module")
+def fleet(start: Callable[..., Koji]) -> Koji:
+    """A seeded Koji with three builders, in which the package `slow` takes 15 seconds."""
+    one = start("fleet")
+    one.toji("verify")
+    one.toji("scale", "kojibuilder=3")
+    one.toji("wait")
+    one.session().editTag2("demo-build", extra={"rpm.macro.seconds": "15"})
+    return one
+
+
+@pytest.fixture
+def slow(fleet: Koji, tmp_path: Path) -> Callable[[], tuple[int, str]]:
+    """Begin a scratch build of `slow`; the task, and the builder that is at work on it."""
+
+    def begin() -> tuple[int, str]:
+        session = fleet.session()
+        source = uploaded(session, sources(fleet, "slow"), tmp_path)
+        task = session.build(source, "demo", {"scratch": True})
+        builders = [name for name in fleet.status() if name.startswith("kojibuilder")]
+        at_work = wait_until(
+            lambda: next((name for name in builders if sleeping(fleet, name)), None),
+            180,
+            "a builder is at work",
+        )
+        return task, str(at_work)
+
+    return begin
+
+
+def test_three_builders_share_six_builds(fleet: Koji) -> None:
+    session = fleet.session()
+    source = sources(fleet, "hello").git
+    tasks = [session.build(source, "demo", {"scratch": True}) for _ in range(6)]
+    assert [state(session, task, 600) for task in tasks] == ["CLOSED"] * 6
+    hosts = {child(session, task, "buildArch")["host_id"] for task in tasks}
+    assert len(hosts) == 3, "somebody idled"
+
+
+def test_a_build_survives_the_death_of_its_builder(
+    fleet: Koji, slow: Callable[[], tuple[int, str]]
+) -> None:
+    session = fleet.session()
+    task, name = slow()
+    container = f"{fleet.system}-{name}"
+    fleet.run("docker", "kill", "--signal=KILL", container)
+    fleet.run("docker", "start", container)
+    assert state(session, task, 600) == "CLOSED"
+    fleet.toji("wait")
+
+
+def test_a_builder_that_is_stopped_hands_its_task_back(
+    fleet: Koji, slow: Callable[[], tuple[int, str]]
+) -> None:
+    session = fleet.session()
+    task, name = slow()
+    fleet.run("docker", "stop", f"{fleet.system}-{name}")
+    assert not session.getHost(name)["enabled"]
+    assert state(session, task, 600) == "CLOSED"
+    assert child(session, task, "buildArch")["host_id"] != session.getHost(name)["id"]
+    fleet.run("docker", "start", f"{fleet.system}-{name}")
+    fleet.toji("wait")
+
+
+def test_a_builder_that_is_scaled_away_ends_its_work_first(
+    fleet: Koji, slow: Callable[[], tuple[int, str]]
+) -> None:
+    session = fleet.session()
+    for name in ("kojibuilder", "kojibuilder-2"):
+        session.disableHost(name)
+    task, name = slow()
+    assert name == "kojibuilder-3"
+    for other in ("kojibuilder", "kojibuilder-2"):
+        session.enableHost(other)
+    fleet.toji("scale", "kojibuilder=2")
+    assert "kojibuilder-3" not in fleet.status()
+    assert state(session, task, 600) == "CLOSED"
+    made = child(session, task, "buildArch")
+    assert made["host_id"] == session.getHost(name)["id"]
+    assert not session.getHost(name)["enabled"]
+
+
+def test_builders_have_the_capabilities_that_are_declared_and_no_more(fleet: Koji) -> None:
+    container = f"{fleet.system}-kojibuilder"
+    asked = fleet.run(
+        "docker", "inspect", "--format",
+        "{{.HostConfig.Privileged}} {{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}}", container,
+    ).stdout  # fmt: skip
+    assert asked.startswith("false [ALL] [")
+    assert "SYS_ADMIN" in asked
+    assert "SYS_TIME" not in asked
+    status = fleet.toji("exec", "kojibuilder", "cat", "/proc/1/status").stdout
+    bounding = int(next(line for line in status.splitlines() if "CapBnd" in line).split()[1], 16)
+    # capability(7): CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SYS_CHROOT SYS_ADMIN
+    # MKNOD SETFCAP
+    assert bounding == sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 18, 21, 27, 31))
+
+
+@pytest.fixture(scope="module")
+def with_plugins(
+    start: Callable[..., Koji], checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Koji]:
+    """A seeded Koji with the plugin runroot on both sides."""
+
+    def plugins(raw: dict[str, Any]) -> None:
+        raw["containers"]["koji"]["environment"] = {"KOJI_HUB_PLUGINS": "runroot_hub"}
+        raw["containers"]["kojibuilder"]["environment"]["KOJI_BUILDER_PLUGINS"] = "prompt runroot"
+
+    config = declaration_with(checkout, tmp_path_factory.mktemp("plugins"), plugins)
+    one = start("plugins", config=config)
+    one.toji("verify")
+    yield one
+    one.toji("remove")
+
+
+def test_runroot(with_plugins: Koji) -> None:
+    session = with_plugins.session()
+    session.addHostToChannel("kojibuilder", "runroot", create=True)
+    said = with_plugins.client(
+        "runroot", "--package=demo-gcc", "demo-build", "x86_64", "gcc --version; id -u"
+    ).stdout
+    assert "Free Software Foundation" in said
+    assert said.rstrip().endswith("0")
+
+
+def test_a_wrapper_rpm(with_plugins: Koji) -> None:
+    """What a Maven or Windows build would be wrapped in; here the build is one of RPMs."""
+    session = with_plugins.session()
+    with pytest.raises(koji.GenericError):
+        session.wrapperRPM(
+            "hello-1.0-1.demo", "git+https://koji/kojifiles/demo/git/x.git#1", "demo"
+        )

@@ -1,0 +1,52 @@
+"""Which engine toji finds: DOCKER_HOST's, the usual one, the project's private one."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nagoya.engine import connect, connection
+from nagoya.errors import EngineError
+
+
+@pytest.fixture
+def socket() -> Path:
+    """The socket of an engine that answers."""
+    return Path(connect().address.removeprefix("unix://"))
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch, socket: Path, tmp_path: Path) -> None:
+    """No engine at any of the places, until a test puts one there."""
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(connection, "USUAL_SOCKET", tmp_path / "usual.sock")
+    monkeypatch.setattr(connection, "PRIVATE_SOCKET", tmp_path / "private.sock")
+
+
+def test_the_private_one_is_found_where_no_other_answers(socket: Path) -> None:
+    connection.PRIVATE_SOCKET.symlink_to(socket)
+    assert connect().private
+
+
+def test_the_usual_one_comes_first(socket: Path) -> None:
+    for place in (connection.USUAL_SOCKET, connection.PRIVATE_SOCKET):
+        place.symlink_to(socket)
+    assert connect().address == f"unix://{connection.USUAL_SOCKET}"
+
+
+def test_the_one_that_is_named_or_none(socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection.PRIVATE_SOCKET.symlink_to(socket)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{socket}")
+    assert connect().address == os.environ["DOCKER_HOST"]
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
+    with pytest.raises(EngineError, match="there is no such socket") as caught:
+        connect()
+    assert caught.value.hint == "check DOCKER_HOST"
+
+
+def test_every_place_that_was_tried_is_named() -> None:
+    with pytest.raises(EngineError) as caught:
+        connect()
+    for place in (connection.USUAL_SOCKET, connection.PRIVATE_SOCKET):
+        assert f"unix://{place}: there is no such socket" in caught.value.message
+    assert "tools/engine start" in str(caught.value.hint)
