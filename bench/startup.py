@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import koji
 import requests
 
-import koji
 from bench.table import Row, side_by_side
 from nagoya.member import free_port
 

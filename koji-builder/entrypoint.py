@@ -19,9 +19,9 @@ KOJI_BUILDER_MINSPACE=2048             MB that have to be free, or it takes no t
 KOJI_BUILDER_MOCK=                     the path of another mock than ours, such as upstream's; or
                                        `none` for a builder that makes repositories alone, and
                                        needs no privilege for that
-KOJI_BUILDER_PLUGINS=prompt            kojid's plugins, by name, from /usr/lib/koji-builder-plugins or
-                                       the site's own /usr/local/lib/koji-builder-plugins; `prompt`
-                                       makes builds several times faster (see it for how)
+KOJI_BUILDER_PLUGINS=prompt            kojid's plugins, by name, from /usr/lib/koji-builder-plugins
+                                       or the site's own /usr/local/lib/koji-builder-plugins;
+                                       `prompt` makes builds several times faster (see it for how)
 KOJI_BUILDER_ALLOWED_SCMS=             where sources may come from, as in kojid.conf:
                                        `host:repository[:use_common[:source_cmd]] …`
 KOJI_LOG_LEVEL=INFO                    DEBUG, INFO, WARNING, ERROR

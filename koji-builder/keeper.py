@@ -1,10 +1,12 @@
 """Runs kojid, and takes the host out of the hub's rota before it ends.
 
-It is PID 1 for as long as the builder runs, and imports little. Stopping takes half a second at
-rest, and 9 s at most, for an engine kills after 10: the hub is asked to give this host no more
-tasks (2 s at most); kojid ends its tasks and hands them back (5 s at most, or 1 s if the hub did
-not answer, since it would only wait for it); and what a kojid that had to be killed left open is
-handed back in its place (2 s at most).
+It is PID 1 for as long as the builder runs, and imports little. Stopping takes about 2 s at rest,
+and 9 s at most, for an engine kills after 10: the hub is asked to give this host no more tasks and
+to take those back that it has, for others to begin anew (3 s at most); then kojid ends (5 s at
+most, or 1 s if the hub did not answer, since it would only wait for it).
+
+The tasks go back first: a kojid that is asked to end interrupts the innermost programs of its
+tasks, and a task whose program was interrupted reports to the hub that the build has failed.
 """
 
 import sys
@@ -18,9 +20,8 @@ REGISTRATION = "/usr/lib/nagoya/registration.py"
 KOJID = Daemon(
     "kojid", ("/usr/sbin/kojid", "--fg", "--force-lock", "--config=/etc/kojid/kojid.conf")
 )
-ASKING = 2.0
+ASKING = 3.0
 GRACE, GRACE_ALONE = 5.0, 1.0
-KILLED = 128 + 9
 
 
 def ask(what: str, seconds: float) -> bool:
@@ -37,17 +38,7 @@ def ask(what: str, seconds: float) -> bool:
 
 def keep(daemon: Daemon, ask: Callable[[str, float], bool]) -> int:
     """Run `daemon` to its end, and return its status."""
-    left = None
-
-    def stopping() -> float:
-        nonlocal left
-        left = ask("leave", ASKING)
-        return GRACE if left else GRACE_ALONE
-
-    status = supervise(daemon, stopping=stopping)
-    if left and status == KILLED:
-        ask("hand-back", ASKING)
-    return status
+    return supervise(daemon, stopping=lambda: GRACE if ask("leave", ASKING) else GRACE_ALONE)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Speaks to the hub about this builder, as kojiadmin: `join`, `leave`, `hand-back`,
-`drain SECONDS`.
+"""Speaks to the hub about this builder, as kojiadmin: `join`, `drain SECONDS`, `leave`.
 
 It uses the kojiadmin of the credentials volume. That gives a builder no right it did not have:
 whoever may write there can issue any certificate.
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import koji
+
 from util import entry
 from util.hub import UNREACHABLE, hub
 from util.waiting import wait_until
@@ -70,18 +70,12 @@ def join(session: koji.ClientSession, builder: dict[str, Any]) -> str:
     return f"{name} is registered"
 
 
-def leave(session: koji.ClientSession, name: str) -> str:
-    """Take this host out of the rota: it gets no more tasks."""
-    session.disableHost(name)
-    return f"disabled {name} on the hub"
-
-
 def drain(session: koji.ClientSession, name: str, seconds: float) -> str:
     """Take this host out of the rota and wait until it has ended its tasks.
 
-    Raises Refused if it has not within `seconds`; then it is up to `leave` and `hand-back`.
+    Raises Refused if it has not within `seconds`; then it is up to `leave`.
     """
-    leave(session, name)
+    session.disableHost(name)
     wait_until(
         lambda: _none_left(session, name),
         seconds,
@@ -109,12 +103,13 @@ def _tasks(session: koji.ClientSession, name: str) -> list[dict[str, Any]]:
     return tasks
 
 
-def hand_back(session: koji.ClientSession, name: str) -> str:
-    """Give the tasks that a killed kojid left open back to the hub, for others to take."""
+def leave(session: koji.ClientSession, name: str) -> str:
+    """Take this host out of the rota, and give its tasks back to the hub for others to take."""
+    session.disableHost(name)
     tasks = _tasks(session, name)
     for task in tasks:
         session.freeTask(task["id"])
-    return f"handed back {len(tasks)} tasks"
+    return f"disabled {name} on the hub, and handed back {len(tasks)} tasks"
 
 
 def _channels(calls: Any, name: str, member: set[str], wanted: set[str]) -> None:
@@ -140,12 +135,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     session = login(url)
     try:
-        if what == "join":
-            entry.say(join(session, builder))
-        elif what == "drain":
-            entry.say(drain(session, builder["name"], float(arguments[0])))
-        else:
-            entry.say({"leave": leave, "hand-back": hand_back}[what](session, builder["name"]))
+        match what:
+            case "join":
+                entry.say(join(session, builder))
+            case "drain":
+                entry.say(drain(session, builder["name"], float(arguments[0])))
+            case "leave":
+                entry.say(leave(session, builder["name"]))
     except koji.GenericError as error:
         raise entry.Refused(f"the hub refused to {what} {builder['name']}: {error}") from error
     finally:

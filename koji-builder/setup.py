@@ -26,7 +26,7 @@ def make_folders(root: Path, gid: int) -> None:
     """
     for folder in SITE_FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
-    # /var/lib/mock is root's alone: whoever may write there could put a link in a buildroot's place.
+    # /var/lib/mock is root's alone: who may write there could put a link in a buildroot's place.
     for folder in ("etc/mock/koji", "etc/rpm", "var/lib/mock"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     cache = root / "var/cache/mock"

@@ -27,7 +27,7 @@ class Declaration:
     """A validated moromi.yml, joined with those that it extends.
 
     `path` is the file that was asked for, the first of `files`. `callbacks` holds what every
-    callback's dotted name stands for.
+    callback's dotted name stands for, `workspaces` the folder in which each source is src/NAME.
     """
 
     def __init__(self, file: File, joined: Layers, callbacks: Mapping[str, Callable[..., None]]):
@@ -38,17 +38,14 @@ class Declaration:
         self.containers = file.containers
         self.callbacks = callbacks
         self._contexts = {name: joined.folder("images", name) for name in file.images}
-        self.sources = {
-            name: source.beside(joined.folder("sources", name))
-            for name, source in file.sources.items()
-        }
-
-    @property
-    def workspace(self) -> Path:
-        """The folder that src/ lies in, with the sources: the file's own, unless that is part of an
-        installed package, in which nobody should write."""
-        folder = self.path.parent
-        return cache_folder() / __version__ if folder == INSTALLED else folder
+        self.sources = {}
+        self.workspaces = {}
+        for name, source in file.sources.items():
+            folder = joined.folder("sources", name)
+            self.sources[name] = source.beside(folder)
+            # In an installed package nobody should write.
+            in_package = folder == INSTALLED
+            self.workspaces[name] = cache_folder() / __version__ if in_package else folder
 
     def context(self, image: str) -> Path:
         """An image's build context, but for src/: the folder of the file that names the image."""

@@ -147,7 +147,7 @@ class _Build:
                 raise BuildError(f"the build context cannot be read: {error}") from error
         elif folder == FOLDER and source in self.declaration.sources:
             declared = self.declaration.sources[source]
-            sources.ensure(self.declaration.workspace, source, declared, self.board)
+            sources.ensure(self.declaration.workspaces[source], source, declared, self.board)
         elif name == self.declaration.base.image:
             base.ensure(self.engine, self.declaration.base, self.board)
         else:
@@ -161,7 +161,7 @@ class _Build:
 
     def _build(self, name: str) -> None:
         file = self.files[name]
-        context = Context(self.declaration.context(name), file, self.declaration.workspace)
+        context = Context(self.declaration.context(name), file, self.declaration.workspaces)
         given = self.wishes.arguments
         arguments = {key: value for key, value in given.items() if key in file.arguments}
         # What a proxy lets through is the same as without it: no input, to Docker neither.

@@ -158,6 +158,7 @@ class Member:
     def _specification(self) -> containers.Specification:
         settings = self.declaration.containers[self.declared]
         volumes = [f"{self.system}-{one.container}:{one.mode}" for one in settings.volumes_from]
+        ports = {port.container: port.host or free_port() for port in settings.ports}
         return containers.Specification(
             name=self.container_name,
             image=settings.image,
@@ -169,8 +170,8 @@ class Member:
                 **self.owner.labels,
             },
             command=settings.command,
-            environment=settings.environment,
-            ports={port.container: port.host or free_port() for port in settings.ports},
+            environment=settings.variables(ports),
+            ports=ports,
             volumes_from=volumes,
             cap_add=settings.cap_add,
             cap_drop=settings.cap_drop,

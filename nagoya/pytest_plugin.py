@@ -69,8 +69,8 @@ def pytest_runtest_makereport(
 
 def _told(item: pytest.Item, koji: "Koji") -> Iterator[str]:
     try:
-        name = re.sub(r"[^\w.-]+", "-", item.nodeid.rpartition("/")[2]).strip("-")
-        yield f"report: {koji.report(f'{koji.name}-{name}'[:200])}"
+        name = re.sub(r"[^\w.-]+", "-", f"{koji.name}-{item.name}")[:200].strip("-")
+        yield f"report: {koji.report(name)}"
     except Exception as error:  # the test's own failure is what has to be told
         yield f"no report could be written: {error}"
     if item.config.getoption("--koji-keep"):

@@ -21,11 +21,15 @@ _LOG_LINES = 15
 
 @dataclass(frozen=True)
 class Answer:
-    """Whether a container is ready, and what it says of itself; `final` if that will not change."""
+    """Whether a container is ready, and what it says of itself.
+
+    `final` if that will not change; `asked` is false of one that waits for another's answer.
+    """
 
     ready: bool
     text: str
     final: bool = False
+    asked: bool = True
 
 
 def ask(handle: Handle, declaration: Declaration) -> Answer:
@@ -47,8 +51,9 @@ def ask(handle: Handle, declaration: Declaration) -> Answer:
 def wait(system: System, seconds: float, only: Collection[str] | None = None) -> None:
     """Wait until every container of a system is ready, or `only` some; first those others need.
 
-    Raises NotReady at the deadline, or as soon as a container has ended badly: with the state, the
-    last answer and the last log lines of each that is not ready.
+    Raises NotReady at the deadline, or as soon as a container has ended badly: with the state and
+    the last answer of each that is not ready, and its last log lines unless it only waits for
+    another.
     """
     present = found(system.engine, system.name)
     open_ = {name: handle for name, handle in present.items() if only is None or name in only}
@@ -59,7 +64,8 @@ def wait(system: System, seconds: float, only: Collection[str] | None = None) ->
         for name, handle in list(open_.items()):
             waiting_for = [other for other in needs.get(name, ()) if other in open_]
             if waiting_for:
-                answers[name] = Answer(False, f"needs {', '.join(waiting_for)} first")
+                text = f"needs {', '.join(waiting_for)} first"
+                answers[name] = Answer(False, text, asked=False)
                 continue
             answers[name] = ask(handle, system.declaration)
             system.board.update(
@@ -85,7 +91,8 @@ def _why(ended: str, open_: dict[str, Handle], answers: dict[str, Answer]) -> st
         state = containers.state(handle)
         health = f", {state.health}" if state.health else ""
         parts.append(f"  {name} ({state.status}{health}): {answers[name].text}")
-        parts.extend(f"    {line}" for line in containers.last_lines(handle, _LOG_LINES))
+        if answers[name].asked:
+            parts.extend(f"    {line}" for line in containers.last_lines(handle, _LOG_LINES))
     return "\n".join(parts)
 
 

@@ -130,8 +130,15 @@ def _texts(value: Any) -> Any:
     return value
 
 
+_PUBLISHED = re.compile(r"\{port:(\w*)\}")
+
+
 class Container(Frozen):
-    """A container of the system, as declared."""
+    """A container of the system, as declared.
+
+    In its environment `{port:443}` stands for the port of this machine that its 443 is published
+    on, which is known only once there is a container: see `variables`.
+    """
 
     image: ImageName
     command: tuple[str, ...] = ()
@@ -153,6 +160,24 @@ class Container(Frozen):
     def needs(self) -> tuple[str, ...]:
         """The containers that have to be there first."""
         return tuple(dict.fromkeys([*(v.container for v in self.volumes_from), *self.links]))
+
+    def variables(self, published: Mapping[int, int]) -> dict[str, str]:
+        """The environment of a container whose ports are published so, by the container's own."""
+        return {
+            name: _PUBLISHED.sub(lambda match: str(published[int(match[1])]), text)
+            for name, text in self.environment.items()
+        }
+
+    @model_validator(mode="after")
+    def _ports_are_published(self) -> "Container":
+        published = {str(port.container) for port in self.ports}
+        for name, text in self.environment.items():
+            for match in _PUBLISHED.finditer(text):
+                if match[1] not in published:
+                    raise ValueError(
+                        f"{match[0]!r} in environment.{name} needs {match[1] or 'N'} in 'ports'"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _run_once_ends(self) -> "Container":

@@ -155,7 +155,7 @@ def fetch(settings: Settings, names: tuple[str, ...]) -> None:
     with settings.board() as board:
 
         def bring(name: str) -> None:
-            sources.ensure(declared.workspace, name, declared.sources[name], board)
+            sources.ensure(declared.workspaces[name], name, declared.sources[name], board)
 
         chosen = dict.fromkeys(names or declared.sources, ())
         outcomes = carry_out(chosen, bring, workers=2)

@@ -8,7 +8,7 @@ import hashlib
 import io
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from docker.utils.build import PatternMatcher
@@ -27,13 +27,15 @@ _CHUNK = 1 << 20
 class Context:
     """The files under `root` that one Dockerfile copies, less those that .dockerignore names.
 
-    What it copies from src/ is taken from the src/ of `workspace`, which may be `root` too. Raises
-    DeclarationError where there is nothing of a name that is copied.
+    `workspaces` tells of each source the folder in which it is src/NAME, where that is not `root`.
+    Raises DeclarationError where there is nothing of a name that is copied.
     """
 
-    def __init__(self, root: Path, dockerfile: Dockerfile, workspace: Path) -> None:
+    def __init__(
+        self, root: Path, dockerfile: Dockerfile, workspaces: Mapping[str, Path] | None = None
+    ) -> None:
         self.root = root
-        self.workspace = workspace
+        self.workspaces = workspaces or {}
         self.dockerfile = dockerfile.path.relative_to(root).as_posix()
         ignored = _ignored(root)
         found: set[str] = {self.dockerfile}
@@ -41,7 +43,7 @@ class Context:
         for copied in dockerfile.copied:
             paths = {
                 path
-                for folder in dict.fromkeys((root, workspace))
+                for folder in dict.fromkeys((root, *self.workspaces.values()))
                 for path in _under(folder, copied, ignored)
                 if folder == self._folder(path)
             }
@@ -84,7 +86,9 @@ class Context:
         yield buffer.getvalue()
 
     def _folder(self, path: str) -> Path:
-        return self.workspace if path.partition("/")[0] == FOLDER else self.root
+        first, _, rest = path.partition("/")
+        source = rest.partition("/")[0] if first == FOLDER else ""
+        return self.workspaces.get(source, self.root)
 
     def _file(self, path: str) -> Path:
         return self._folder(path) / path

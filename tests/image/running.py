@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import koji
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.types import EndpointConfig
 
-import koji
 from tests.image.tracked import Containers, address, wait_ready
 
 # Koji's client has no way to close its connections but to be thrown away, and Python complains.

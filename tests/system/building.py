@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import koji
+
 from nagoya import declaration
 from nagoya.engine import connect
 from nagoya.hub import finished

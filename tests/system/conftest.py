@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import koji
 import pytest
 import yaml
-
-import koji
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 PROGRAMS = Path(sys.executable).parent

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import koji
 import requests
 import yaml
 
-import koji
 from tests.image.tracked import wait_until
 from tests.system.conftest import Koji, declaration_with
 

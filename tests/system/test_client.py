@@ -4,10 +4,10 @@ import ssl
 from pathlib import Path
 from urllib.request import urlopen
 
+import koji
 import pytest
 import requests
 
-import koji
 from tests.system.conftest import Koji
 from util.certificates import Authority
 
@@ -78,6 +78,17 @@ def test_a_user_whom_nobody_added_is_refused(running: Koji, tmp_path: Path) -> N
     with pytest.raises(koji.AuthError, match="stranger"):
         running.session(certificate=volume / "stranger.pem")
     assert running.session().getUser("stranger") is None
+
+
+def test_plain_http_leads_to_the_published_https(running: Koji) -> None:
+    port = running.status()["koji"]["ports"]["80"]
+    web = running.description["urls"]["web"]
+    answer = requests.get(
+        f"http://127.0.0.1:{port}/koji/hosts", verify=running.description["ca"], timeout=30
+    )
+    assert (answer.status_code, answer.url) == (200, f"{web}/hosts")
+    said = running.toji("exec", "koji", "cat", "/etc/koji-hub/hub.conf").stdout
+    assert f"KojiWebURL = {web}\n" in said
 
 
 def test_a_strict_verifier_accepts_the_hub(running: Koji) -> None:

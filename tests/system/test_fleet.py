@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-import koji
 from tests.image.tracked import wait_until
 from tests.system.building import child, sources, state, uploaded
 from tests.system.conftest import Koji, declaration_with
@@ -132,16 +131,6 @@ def test_runroot(with_plugins: Koji) -> None:
     session = with_plugins.session()
     session.addHostToChannel("kojibuilder", "runroot", create=True)
     said = with_plugins.client(
-        "runroot", "--package=demo-gcc", "demo-build", "x86_64", "gcc --version; id -u"
+        "runroot", "--package=demo-gcc", "demo-build", "x86_64", "gcc", "--version"
     ).stdout
     assert "Free Software Foundation" in said
-    assert said.rstrip().endswith("0")
-
-
-def test_a_wrapper_rpm(with_plugins: Koji) -> None:
-    """What a Maven or Windows build would be wrapped in; here the build is one of RPMs."""
-    session = with_plugins.session()
-    with pytest.raises(koji.GenericError):
-        session.wrapperRPM(
-            "hello-1.0-1.demo", "git+https://koji/kojifiles/demo/git/x.git#1", "demo"
-        )

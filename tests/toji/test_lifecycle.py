@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import time
 from collections.abc import Callable
 
 import docker
@@ -232,10 +231,11 @@ def test_two_systems_side_by_side(toji: Toji, client: docker.DockerClient) -> No
     toji("--system", f"{toji.system}b", "remove")
 
 
-def test_ctrl_c_says_how_to_clean_up(toji: Toji) -> None:
+def test_ctrl_c_says_how_to_clean_up(toji: Toji, client: docker.DockerClient) -> None:
     toji.declare(data={**ONCE, "command": ["sleep", "100"]}, server={"volumes_from": ["data"]})
     process = toji.start("init")
-    time.sleep(2)
+    running = {"name": f"^/{toji.system}-data$", "status": "running"}
+    wait_until(lambda: client.containers.list(filters=running), 30, "it waits for data's end")
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -7,10 +7,10 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import koji
 import pytest
 from docker.models.containers import Container
 
-import koji
 from tests.image.running import Hub, Koji
 from tests.image.tracked import (
     Containers,

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import koji
 import pytest
 import requests
 
-import koji
 from tests.image.running import Hub, Koji
 from tests.image.tracked import (
     Containers,

@@ -55,8 +55,7 @@ ENDS, STAYS = f"trap 'exit 0' TERM; {WAIT}", f"trap '' TERM; {WAIT}"
     ("hub_and_kojid", "status", "asked"),
     [
         (("answers", ENDS), 0, ["leave"]),
-        (("answers", STAYS), 137, ["leave", "hand-back"]),
-        # Nobody is asked a second time who did not answer the first.
+        (("answers", STAYS), 137, ["leave"]),
         (("silent", ENDS), 0, ["leave"]),
         (("silent", STAYS), 137, ["leave"]),
     ],

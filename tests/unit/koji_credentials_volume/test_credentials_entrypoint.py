@@ -1,6 +1,7 @@
 """koji-credentials-volume/entrypoint.py on a temporary root."""
 
 import ipaddress
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -87,3 +88,38 @@ def test_health(
     names = script.Names(("koji",), ())
     script.prepare(tmp_path, names, names)
     assert "certificates in" in health.question(tmp_path)
+
+
+def test_a_user_gets_a_certificate_once(script: ModuleType, tmp_path: Path) -> None:
+    names = script.Names(("koji",), ())
+    script.prepare(tmp_path, names, names)
+    folder = tmp_path / script.CREDENTIALS
+    before = tree(folder)
+    script.issue_for_users(tmp_path, ["alice"])
+    issued = tree(folder)
+    assert set(issued) - set(before) == {
+        "alice.pem", "alice_browser_cert.p12", "certs/alice.crt", "private/alice.key",
+    }  # fmt: skip
+    script.issue_for_users(tmp_path, ["alice", "kojiadmin"])
+    assert tree(folder) == issued
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ([], "`user` needs the names of users"),
+        (["kojihub"], "kojihub is a server of the system's, and no user"),
+        (["../alice"], "'../alice' cannot stand in a certificate"),
+    ],
+)
+def test_who_gets_none(script: ModuleType, tmp_path: Path, names: list[str], told: str) -> None:
+    own = script.Names(("koji",), ())
+    script.prepare(tmp_path, own, own)
+    with pytest.raises(Refused, match=re.escape(told)):
+        script.issue_for_users(tmp_path, names)
+
+
+def test_without_an_authority_nobody_gets_one(script: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / script.CREDENTIALS).mkdir(parents=True)
+    with pytest.raises(Refused, match="there is no authority in"):
+        script.issue_for_users(tmp_path, ["alice"])

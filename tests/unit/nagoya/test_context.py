@@ -26,7 +26,7 @@ Tree = Callable[..., Path]
 
 
 def context(root: Path) -> Context:
-    return Context(root, dockerfile.read(root / "hub" / "Dockerfile"), root)
+    return Context(root, dockerfile.read(root / "hub" / "Dockerfile"))
 
 
 def members(made: Context) -> list[tarfile.TarInfo]:

@@ -43,7 +43,7 @@ def problems(read: Read, *args: str, **sections: str) -> tuple[str, ...]:
 def test_the_projects_own_is_sound(checkout: Path) -> None:
     declared = declaration.read(checkout / "moromi.yml")
     assert declared.containers["koji"].needs == ("kojicreds", "kojitop", "kojidatabase")
-    assert declared.workspace == declared.context("koji-hub") == checkout
+    assert declared.workspaces["koji"] == declared.context("koji-hub") == checkout
     assert declared.dockerfile("koji-hub") == checkout / "koji-hub" / "Dockerfile"
 
 
@@ -162,6 +162,14 @@ def container(**keys: str) -> dict[str, str]:
             "containers.koji.environment.A: should be text, is 2020-01-01; put it in quotes",
         ),
         (
+            container(environment='{A: "{port:80}"}', ports="[443]"),
+            "containers.koji: '{port:80}' in environment.A needs 80 in 'ports'",
+        ),
+        (
+            container(environment='{A: "{port:}"}', ports="[443]"),
+            "containers.koji: '{port:}' in environment.A needs N in 'ports'",
+        ),
+        (
             container(environment='{"A=B": c}'),
             "containers.koji.environment.A=B: 'A=B' is not a name for a variable",
         ),
@@ -259,6 +267,12 @@ def test_every_problem_is_told_at_once(read: Read) -> None:
         "containers.two.links[1]: unknown container 'three'",
         "sources.koji.path: no such folder: nowhere",
     }
+
+
+def test_variables_may_tell_the_port_that_is_published(read: Read) -> None:
+    urls = '{A: "https://here:{port:443}/{x} {port:443}", B: "{}"}'
+    declared = read(**container(environment=urls, ports="[443]")).containers["koji"]
+    assert declared.variables({443: 50443}) == {"A": "https://here:50443/{x} 50443", "B": "{}"}
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:

@@ -69,13 +69,13 @@ def test_nothing_said_changes_nothing(over: Over) -> None:
 def test_containers_are_merged_key_by_key(over: Over) -> None:
     declared = declaration.read(
         over(
-            "containers: {koji: {ports: [443], environment: {TWO: 2, THREE: 3}}, more: {image: hub}}"
+            "containers: {more: {image: hub}, koji: {ports: [443], environment: {TWO: 2, SIX: 6}}}"
         )
     )
     koji = declared.containers["koji"]
     assert koji.image == "hub"
     assert [port.container for port in koji.ports] == [443]
-    assert koji.environment == {"ONE": "one", "TWO": "2", "THREE": "3"}
+    assert koji.environment == {"ONE": "one", "TWO": "2", "SIX": "6"}
     assert list(declared.containers) == ["creds", "koji", "builder", "more"]
 
 
@@ -111,16 +111,18 @@ def test_paths_are_relative_to_the_file_that_names_them(over: Over) -> None:
     assert declared.context("hub") == theirs
     assert declared.sources["mine"].path == str(ours / "plugins")
     assert declared.sources["koji"].path == str(theirs / "../koji")
-    assert declared.workspace == ours
+    assert declared.workspaces == {"mine": ours, "koji": theirs, "other": theirs}
     assert read_all(declared)["mine"].parents == ("hub",)
 
 
-def test_sources_are_taken_from_the_workspace(over: Over) -> None:
-    path = over("", **{"src/koji/ours": "", "src/koji/deep/b": ""})
+def test_a_source_lies_beside_the_file_that_declares_it(over: Over) -> None:
+    path = over(
+        "sources: {koji: {path: a}}", **{"a/b": "", "src/koji/ours": "", "src/koji/d/b": ""}
+    )
     declared = declaration.read(path)
-    context = Context(declared.context("hub"), read_all(declared)["hub"], declared.workspace)
+    context = Context(declared.context("hub"), read_all(declared)["hub"], declared.workspaces)
     assert context.paths == [
-        "hub", "hub/Dockerfile", "src/koji", "src/koji/deep", "src/koji/deep/b", "src/koji/ours",
+        "hub", "hub/Dockerfile", "src/koji", "src/koji/d", "src/koji/d/b", "src/koji/ours",
     ]  # fmt: skip
 
 
@@ -194,5 +196,5 @@ def test_nothing_is_written_to_an_installed_package(
     path = tree(FOLDERS) / "theirs" / "moromi.yml"
     monkeypatch.setattr("nagoya.declaration.INSTALLED", path.parent)
     declared = declaration.read(path)
-    assert declared.workspace.is_relative_to(cache_folder())
+    assert declared.workspaces["koji"].is_relative_to(cache_folder())
     assert declared.context("hub") == path.parent

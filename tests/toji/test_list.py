@@ -1,0 +1,110 @@
+"""What is on the engine, whose it is, and what nobody needs any more."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from tests.toji.conftest import Toji
+
+# A process that has a system to itself, as the fixture for tests does.
+MAKER = """
+import sys, time
+from pathlib import Path
+from nagoya import declaration
+from nagoya.engine import connect
+from nagoya.ownership import Owner
+from nagoya.progress import Board
+from nagoya.system import System
+
+name, home = sys.argv[1:]
+owner = Owner.this_process(Path(home))
+System(connect(), declaration.read(Path("moromi.yml")), name, Board(quiet=True), owner).init()
+print("made", flush=True)
+time.sleep(100)
+"""
+
+
+def entry(toji: Toji) -> dict[str, Any]:
+    """What `toji list` says of the test's own system."""
+    listed = json.loads(toji("list", "--json").stdout)
+    return next(one for one in listed if one["system"] == toji.system)
+
+
+def test_a_system_is_listed_until_it_is_removed(toji: Toji) -> None:
+    toji.declare(server={}, data={"detach": False, "run_once": True, "command": ["true"]})
+    toji("init")
+    told = entry(toji)
+    assert told["containers"] == {"data": "exited", "server": "running"}
+    assert told["state"] == "running"
+    assert "@" in told["owner"]
+    assert (told["process"], told["stale"]) == (None, False)
+    line = next(line for line in toji("list").stdout.splitlines() if toji.system in line)
+    assert told["owner"] in line
+    toji("stop")
+    assert entry(toji)["state"] == "stopped"
+    toji("remove")
+    assert toji.system not in toji("list").stdout
+
+
+def test_what_is_wrong_with_whom_is_told(toji: Toji) -> None:
+    toji.declare(server={}, broken={"command": ["sh", "-c", "exit 5"]})
+    toji("init")
+    assert entry(toji)["state"] == "running, but broken exited (5)"
+
+
+def test_what_is_half_made_is_listed(toji: Toji, client: docker.DockerClient) -> None:
+    client.networks.create(toji.system, labels={"nagoya.system": toji.system})
+    toji.declare(nothing={})
+    assert entry(toji)["state"] == "empty"
+
+
+@pytest.fixture
+def maker(toji: Toji) -> "subprocess.Popen[str]":
+    toji.declare(server={})
+    home = toji.folder / "elsewhere"
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAKER, toji.system, home],
+        cwd=toji.folder, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.readline() == "made\n"
+    return process
+
+
+def test_what_a_dead_process_left_is_found_and_removed(
+    toji: Toji, maker: "subprocess.Popen[str]", client: docker.DockerClient
+) -> None:
+    told = entry(toji)
+    assert told["process"].split(":")[1] == str(maker.pid)
+    assert not told["stale"]
+    assert toji.system not in toji("remove", "--stale").stdout
+    assert toji.states() == {"server": "running"}
+
+    maker.send_signal(signal.SIGKILL)
+    maker.wait()
+    assert entry(toji)["stale"]
+    assert f"process {maker.pid}, which has ended: stale" in toji("list").stdout
+    assert f"removed {toji.system}\n" in toji("remove", "--stale").stdout
+    assert not client.containers.list(all=True, filters={"name": toji.system})
+    assert not client.networks.list(names=[f"^{toji.system}$"])
+
+
+def test_what_is_added_to_it_is_the_same_owners(
+    toji: Toji, maker: "subprocess.Popen[str]", client: docker.DockerClient
+) -> None:
+    toji("scale", "server=2")
+    first, second = (
+        client.containers.get(f"{toji.system}-{name}").labels for name in ("server", "server-2")
+    )
+    owned = ("nagoya.owner", "nagoya.process", "nagoya.home")
+    assert [first[label] for label in owned] == [second[label] for label in owned]
+    maker.kill()
+    maker.wait()
