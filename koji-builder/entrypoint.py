@@ -19,9 +19,10 @@ KOJI_BUILDER_MINSPACE=2048             MB that have to be free, or it takes no t
 KOJI_BUILDER_MOCK=                     the path of another mock than ours, such as upstream's; or
                                        `none` for a builder that makes repositories alone, and
                                        needs no privilege for that
-KOJI_BUILDER_PLUGINS=prompt            kojid's plugins, by name, from /usr/lib/koji-builder-plugins
-                                       or the site's own /usr/local/lib/koji-builder-plugins;
-                                       `prompt` makes builds several times faster (see it for how)
+KOJI_BUILDER_PLUGINS=prompt shared_machine
+                                       kojid's plugins, by name, from /usr/lib/koji-builder-plugins
+                                       or the site's own /usr/local/lib/koji-builder-plugins; these
+                                       two are ours, and open with what they are for
 KOJI_BUILDER_ALLOWED_SCMS=             where sources may come from, as in kojid.conf:
                                        `host:repository[:use_common[:source_cmd]] …`
 KOJI_LOG_LEVEL=INFO                    DEBUG, INFO, WARNING, ERROR
@@ -67,6 +68,7 @@ BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
 # their certificates.
 RESERVED = ("kojihub", "kojidatabase", "kojiadmin", "kojira", "kojiweb")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+OUR_PLUGINS = ("prompt", "shared_machine")
 DEFAULT_CHANNELS = ("default", "createrepo")
 MOCK = "/usr/bin/mock"
 # What /usr/bin/mock starts in place of our driver, where it is there.
@@ -138,7 +140,7 @@ class Settings:
             sleeptime=environment.integer("KOJI_BUILDER_SLEEPTIME", 1, minimum=1),
             minspace=environment.integer("KOJI_BUILDER_MINSPACE", 2048, minimum=0),
             mock=mock,
-            plugins=environment.words("KOJI_BUILDER_PLUGINS", ("prompt",)),
+            plugins=environment.words("KOJI_BUILDER_PLUGINS", OUR_PLUGINS),
             allowed_scms=scms,
             log_level=level,
         )

@@ -23,6 +23,7 @@ from nagoya import images as image_builds
 from nagoya.declaration import Declaration
 from nagoya.engine import Engine, connect
 from nagoya.engine import images as engine_images
+from nagoya.errors import LifecycleError
 from nagoya.hub import Access, library
 from nagoya.locking import locked
 from nagoya.ownership import Owner
@@ -45,6 +46,7 @@ class Koji:
     home: Path
     reports: Path
     kept: bool = field(default=False, init=False)
+    _certificates: dict[str, Path] = field(default_factory=dict, init=False)
 
     def __repr__(self) -> str:
         return f"<Koji {self.name} at {self.url}>"
@@ -86,12 +88,18 @@ class Koji:
 
     def certificate(self, user: str = ADMIN) -> Path:
         """A user's key and certificate in one file; whoever is no user yet becomes one."""
-        return self.access.certificate if user == ADMIN else users.add(self.system, user)
+        if user == ADMIN:
+            return self.access.certificate
+        if user not in self._certificates:
+            self._certificates[user] = users.add(self.system, user)
+        return self._certificates[user]
 
     def session(self, user: str | None = ADMIN) -> Any:
         """A new `koji.ClientSession`, logged in as that user, or as nobody where it is None."""
         if user is None:
-            return library().ClientSession(self.url, opts={"serverca": str(self.ca)})
+            return library().ClientSession(
+                self.url, opts={"serverca": str(self.ca), "max_retries": 3, "retry_interval": 1}
+            )
         return replace(self.access, certificate=self.certificate(user)).session()
 
     def report(self, name: str) -> Path:
@@ -135,10 +143,10 @@ def running_koji(
     """
     engine, board = connect(), Board(quiet=True)
     declared = declaration.read(declaration.locate(config))
+    _have_images(engine, declared, images or {}, tell)
     own = folder or Path(tempfile.mkdtemp(prefix="nagoya-"))
     home = own / "home"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _have_images(engine, declared, images or {}, tell)
     if images:
         declared = _with_images(declared, images, own)
     name = f"{prefix}-{secrets.token_hex(4)}"
@@ -167,6 +175,12 @@ def _have_images(
     engine: Engine, declared: Declaration, others: Mapping[str, str], tell: Callable[[str], None]
 ) -> None:
     """Build the images that are missing; only one process does, whoever else waits for it."""
+    unknown = sorted(set(others) - set(declared.containers))
+    if unknown:
+        raise LifecycleError(
+            f"{declared.path} declares no container {', '.join(unknown)}",
+            f"it declares {', '.join(declared.containers)}",
+        )
 
     def missing() -> list[str]:
         used = {name: one.image for name, one in declared.containers.items()} | dict(others)

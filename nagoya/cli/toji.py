@@ -76,19 +76,31 @@ def init(settings: Settings) -> None:
     """Make and start what is declared; what runs already is left alone.
 
     It returns once everything is started, which is before everything is ready: see `toji wait`.
+
+    \b
+      toji init
+      toji init --system second
     """
     _system(settings, System.init)
 
 
 @_command
 def start(settings: Settings) -> None:
-    """Start a system that was stopped; its data is as it was."""
+    """Start a system that was stopped; its data is as it was.
+
+    \b
+      toji start
+    """
     _system(settings, System.start)
 
 
 @_command
 def stop(settings: Settings) -> None:
-    """Stop a system and keep its data. Builders end first, the database last."""
+    """Stop a system and keep its data. Builders end first, the database last.
+
+    \b
+      toji stop
+    """
     _system(settings, System.stop)
 
 
@@ -97,7 +109,13 @@ def stop(settings: Settings) -> None:
 )
 @_command
 def remove(settings: Settings, stale: bool) -> None:
-    """Remove a system with all its data: containers, volumes, network, profile."""
+    """Remove a system with all its data: containers, volumes, network, profile.
+
+    \b
+      toji remove
+      toji remove --system second
+      toji remove --stale
+    """
     if not stale:
         _system(settings, System.remove)
         return
@@ -114,6 +132,10 @@ def list_(settings: Settings, as_json: bool) -> None:
 
     One whose maker was a process that has ended is marked as stale; `toji remove --stale` removes
     all of those.
+
+    \b
+      toji list
+      toji list --json
     """
     entries = inventory.entries(settings.engine)
     if as_json:
@@ -165,9 +187,12 @@ def _print(table: Table) -> None:
 )  # fmt: skip
 @_command
 def scale(settings: Settings, wanted: tuple[str, ...], drain_timeout: float) -> None:
-    """Have N containers of one that is declared: `toji scale kojibuilder=3`.
+    """Have N containers of one that is declared.
 
     Builders that are too many get no new tasks, end those that they have, and go.
+
+    \b
+      toji scale kojibuilder=3
     """
     counts = {}
     for text in wanted:
@@ -191,7 +216,12 @@ def scale(settings: Settings, wanted: tuple[str, ...], drain_timeout: float) -> 
 def wait(settings: Settings, timeout: float) -> None:
     """Wait until every container is ready, by its own health check.
 
-    Ends with status 8 and the reason, with each one's last log lines, if one ended or time ran out.
+    Ends with status 8 and the reason, with the last log lines of who is at fault, if one ended or
+    time ran out.
+
+    \b
+      toji wait
+      toji wait --timeout 600
     """
     _system(settings, lambda system: readiness.wait(system, timeout))
 
@@ -199,7 +229,12 @@ def wait(settings: Settings, timeout: float) -> None:
 @json_option
 @_command
 def status(settings: Settings, as_json: bool) -> None:
-    """Show the containers: state, health, address, published ports."""
+    """Show the containers: state, health, address, published ports.
+
+    \b
+      toji status
+      toji status --json
+    """
     present = found(settings.engine, settings.system)
     states = [containers.state(handle, reload=False) for handle in present.values()]
     place = {name: index for index, name in enumerate(settings.declaration.containers)}
@@ -241,7 +276,13 @@ def status(settings: Settings, as_json: bool) -> None:
 def logs(
     settings: Settings, names: tuple[str, ...], follow: bool, tail: int | None, task: int | None
 ) -> None:
-    """Show what the containers printed; of all where none is named."""
+    """Show what the containers printed; of all where none is named.
+
+    \b
+      toji logs
+      toji logs koji --follow
+      toji logs --task 12
+    """
     if task is not None:
         with spoken():
             _task_logs(settings, task, tail)
@@ -301,6 +342,9 @@ def seed(settings: Settings, file: Path) -> None:
     """Fill the hub with what FILE declares: tags, targets, users, policies, builds.
 
     What is so already stays as it is. docs/seed.md says what may stand in the file.
+
+    \b
+      toji seed demo/seed.yml
     """
     wanted = seeds.read(file)
     _system(settings, lambda system: seeds.apply(system, wanted))
@@ -311,6 +355,9 @@ def verify(settings: Settings) -> None:
     """Prove that the system builds RPMs: seed it, build from a source RPM and from git, check.
 
     Each step is told with the seconds that it took.
+
+    \b
+      toji verify
     """
     built: list[proof.Built] = []
     _system(settings, lambda system: built.extend(proof.verify(system)))
@@ -323,7 +370,10 @@ def verify(settings: Settings) -> None:
 def user(settings: Settings, names: tuple[str, ...]) -> None:
     """Let users log in: an account on the hub each, and a certificate beside kojiadmin's.
 
-    Those who can already keep what they have. What they may do, `koji grant-permission` says.
+    Those who can already keep what they have. `koji grant-permission` says what they may do.
+
+    \b
+      toji user alice
     """
 
     def verb(system: System) -> None:
@@ -344,6 +394,10 @@ def report(settings: Settings, path: Path | None) -> None:
 
     The containers' logs and settings, the hub's hosts and last tasks with their logs, versions;
     no key and no password. PATH is nagoya-report-SYSTEM-TIME.tar.gz unless given.
+
+    \b
+      toji report
+      toji report failure.tar.gz
     """
     path = path or Path(f"nagoya-report-{settings.system}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
     _system(settings, lambda system: reports.write(system, path))
@@ -357,7 +411,12 @@ def report(settings: Settings, path: Path | None) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
-    """Run a command in a container, with this terminal: `toji exec koji bash`."""
+    """Run a command in a container, with this terminal.
+
+    \b
+      toji exec koji bash
+      toji exec kojidatabase runuser -u postgres psql koji
+    """
     if shutil.which("docker") is None:
         raise LifecycleError(
             "the docker client is not installed, which lends a command this terminal",

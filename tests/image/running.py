@@ -17,7 +17,7 @@ from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.types import EndpointConfig
 
-from tests.image.tracked import Containers, address, wait_ready
+from tests.image.tracked import Containers, address, privileges, wait_ready
 
 # Koji's client has no way to close its connections but to be thrown away, and Python complains.
 _sessions: list[Any] = []
@@ -60,9 +60,9 @@ class Koji:
         return self.start("koji-hub", *command, alias="koji", **options)
 
     def start_builder(self, name: str, *command: str, **options: Any) -> Container:
-        """A builder of that name."""
+        """A builder of that name, with the privileges that moromi.yml gives one."""
         volumes = [f"{self.kojicreds.name}:rw", f"{self.kojitop.name}:ro"]
-        options = {"volumes_from": volumes, **options}
+        options = {"volumes_from": volumes, **privileges("kojibuilder"), **options}
         return self.start("koji-builder", *command, alias=name, **options)
 
     def hub_that_is_up(self) -> "Hub":

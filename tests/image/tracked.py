@@ -5,13 +5,17 @@ import tarfile
 import time
 import uuid
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
 import docker.errors
+import yaml
 from docker.models.containers import Container
 
 HEALTH = ["python3", "/usr/lib/nagoya/health.py"]
+DECLARATION = Path(__file__).resolve().parents[2] / "moromi.yml"
 
 Answer = TypeVar("Answer")
 
@@ -24,6 +28,13 @@ def wait_until(question: Callable[[], Answer], seconds: float = 30, what: str = 
             raise AssertionError(f"not within {seconds:g} s: {what or question} ({answer!r})")
         time.sleep(0.1)
     return answer
+
+
+@cache
+def privileges(container: str) -> dict[str, Any]:
+    """What moromi.yml lets a container do, as options of the Docker SDK."""
+    declared = yaml.safe_load(DECLARATION.read_text())["containers"][container]
+    return {key: declared.get(key, []) for key in ("cap_add", "cap_drop", "security_opt")}
 
 
 class Containers:

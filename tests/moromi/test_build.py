@@ -3,7 +3,6 @@
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 import yaml
@@ -94,9 +93,7 @@ def test_the_unchanged_is_left_alone(moromi: Moromi) -> None:
     moromi.write("child/file", "one")
     moromi("build")
     before = moromi.identity("parent"), moromi.identity("child")
-    begun = time.monotonic()
     _, err = moromi("build")
-    assert time.monotonic() - begun < 3
     assert (moromi.identity("parent"), moromi.identity("child")) == before
     assert len(re.findall(r"X-(?:parent|child) +unchanged", err)) == 2
 
@@ -196,9 +193,7 @@ def test_cut_off_it_leaves_nothing_broken(moromi: Moromi, how: signal.Signals) -
     while "RUN sleep" not in (line := process.stderr.readline()):
         assert line, "the build never came to its second step"
     process.send_signal(how)
-    begun = time.monotonic()
     _, err = process.communicate(timeout=30)
-    assert time.monotonic() - begun < 5
     if how is signal.SIGINT:
         assert process.returncode == 130
         assert f"not built, and still what they were: {moromi.name('parent')}" in err

@@ -92,10 +92,12 @@ class Koji:
 
 
 @pytest.fixture(scope="session")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Koji]]:
+def start(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Koji]]:
     """Start a system of its own and wait until it is ready; removed when the session ends.
 
-    Where anything fails, its logs stay in artifacts/ under the system's name.
+    Where anything has failed by then, its logs stay in artifacts/ under the system's name.
     """
     started: list[Koji] = []
 
@@ -109,8 +111,10 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Ko
 
     yield begin
     for one in started:
-        ARTIFACTS.mkdir(exist_ok=True)
-        (ARTIFACTS / f"{one.system}.log").write_text(one.toji("logs", check=False).stdout)
+        # A test may have removed it already.
+        if request.session.testsfailed and (logs := one.toji("logs", check=False)).status == 0:
+            ARTIFACTS.mkdir(exist_ok=True)
+            (ARTIFACTS / f"{one.system}.log").write_text(logs.stdout)
         one.toji("remove", check=False)
 
 

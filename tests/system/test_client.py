@@ -88,7 +88,7 @@ def test_plain_http_leads_to_the_published_https(running: Koji) -> None:
     )
     assert (answer.status_code, answer.url) == (200, f"{web}/hosts")
     said = running.toji("exec", "koji", "cat", "/etc/koji-hub/hub.conf").stdout
-    assert f"KojiWebURL = {web}\n" in said
+    assert f"kojiweburl = {web}\n" in said
 
 
 def test_a_strict_verifier_accepts_the_hub(running: Koji) -> None:

@@ -118,7 +118,9 @@ def with_plugins(
 
     def plugins(raw: dict[str, Any]) -> None:
         raw["containers"]["koji"]["environment"] = {"KOJI_HUB_PLUGINS": "runroot_hub"}
-        raw["containers"]["kojibuilder"]["environment"]["KOJI_BUILDER_PLUGINS"] = "prompt runroot"
+        raw["containers"]["kojibuilder"]["environment"]["KOJI_BUILDER_PLUGINS"] = (
+            "prompt shared_machine runroot"
+        )
 
     config = declaration_with(checkout, tmp_path_factory.mktemp("plugins"), plugins)
     one = start("plugins", config=config)

@@ -8,6 +8,7 @@ import docker
 import pytest
 
 from nagoya.schema import EVENTS
+from tests.image.tracked import wait_until
 from tests.toji.conftest import Toji
 
 ONCE = {"detach": False, "run_once": True, "command": ["true"]}

@@ -5,7 +5,6 @@ import io
 import json
 import shlex
 import tarfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -14,14 +13,10 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from tests.image.tracked import Containers, execute, outcome, wait_until
+from tests.image.tracked import Containers, execute, outcome, privileges, wait_until
 
 IMAGE = "koji-builder"
-CAPABILITIES = {
-    "cap_drop": ["ALL"],
-    "cap_add": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "SETFCAP", "SETGID",
-                "SETUID", "SYS_ADMIN", "SYS_CHROOT"],
-}  # fmt: skip
+CAPABILITIES = privileges("kojibuilder")
 DEMO = "/usr/share/nagoya/demo"
 SRPMS = f"{DEMO}/srpms"
 HOST = ("sleep", "infinity")
@@ -431,9 +426,8 @@ def test_other_drivers_take_the_place_of_ours(make: Maker) -> None:
 
 def test_a_build_that_takes_too_long_is_ended(make: Maker) -> None:
     buildroot = make(rpmbuild_timeout=2).initialise()
-    began = time.monotonic()
     status, _ = buildroot.mock("--no-clean", "--rebuild", f"{SRPMS}/slow-1.0-1.src.rpm")
-    assert (status, time.monotonic() - began < 15) == (11, True)
+    assert status == 11
     assert "took longer than 2 s" in buildroot.log("build")
 
 
@@ -454,9 +448,9 @@ def test_cancelled_it_leaves_no_process_and_no_mount(make: Maker, signal: str, w
 
 def test_a_daemon_that_a_build_leaves_behind_ends_with_it(make: Maker) -> None:
     buildroot = make().initialise()
-    began = time.monotonic()
     status, output = buildroot.mock("--chroot", "--", "sh", "-c", "sleep 500 & echo started")
-    assert (status, "started" in output, time.monotonic() - began < 10) == (0, True, True)
+    assert (status, "started" in output) == (0, True)
+    assert "sleep 500 " not in processes(buildroot.container).values()
 
 
 # What nobody in a chroot may do.

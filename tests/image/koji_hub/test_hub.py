@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,8 @@ def processes(hub: Hub) -> dict[str, list[int]]:
     """The process ids of what runs in the container, by a word of the command line."""
     script = "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo $p; done"
     listing = execute(hub.container, "sh", "-c", script)[1]
-    found: dict[str, list[int]] = {"apache2": [], "/usr/sbin/kojira": [], "entrypoint.py": []}
+    words = ("apache2", "/usr/sbin/kojira", "/nagoya/kojira.py", "entrypoint.py")
+    found: dict[str, list[int]] = {word: [] for word in words}
     for line in listing.splitlines():
         command, _, process = line.rpartition("/proc/")
         for word, ids in found.items():
@@ -43,6 +43,20 @@ def processes(hub: Hub) -> dict[str, list[int]]:
 def wait_for_kojira(hub: Hub) -> int:
     """Wait until kojira runs; its process id."""
     return wait_until(lambda: processes(hub)["/usr/sbin/kojira"], 30, "kojira runs")[0]
+
+
+def task_of_kojiras(hub: Hub) -> dict[str, Any]:
+    """Make a tag that needs a repository, and wait until kojira asks for it.
+
+    The task stays as it is, since no builder is here.
+    """
+    session = hub.login()
+    session.createTag("build", arches="x86_64")
+    session.createTag("dest")
+    session.createBuildTarget("target", "build", "dest")
+    asked = {"method": "newRepo", "decode": True}
+    task: dict[str, Any] = wait_until(lambda: session.listTasks(asked), 30, "kojira asks")[0]
+    return task
 
 
 # Who gets in
@@ -220,14 +234,14 @@ def test_keeps_its_data_and_its_users_over_a_restart(mortal_koji: Koji) -> None:
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
-def test_stops_well_and_soon(mortal_koji: Koji, number: str) -> None:
-    hub = mortal_koji.hub_that_is_up()
+def test_stops_well(mortal_koji: Koji, number: str) -> None:
+    mortal_koji.start_database()
+    hub = Hub(mortal_koji.start_hub(stop_signal=number), mortal_koji.credentials)
     wait_for_kojira(hub)
-    started = time.monotonic()
-    hub.container.kill(number)
+    # 137, were it to come to the engine's kill.
+    hub.container.stop(timeout=5)
     status, log = outcome(hub.container)
     assert status == 0, log
-    assert time.monotonic() - started < 4
     assert "killing" not in log
 
 
@@ -247,8 +261,7 @@ def test_kojira_comes_back(mortal_koji: Koji) -> None:
     # The first one's session was locked, and its successor has taken it over.
     expected = "koji-hub: kojira ended (SIGKILL), and is started again in 1 s"
     assert expected in hub.container.logs().decode()
-    time.sleep(2)
-    assert processes(hub)["/usr/sbin/kojira"] != []
+    assert task_of_kojiras(hub)["state"] == koji.TASK_STATES["FREE"]
     assert health(hub.container)[0]
 
 
@@ -256,22 +269,18 @@ def test_nokojira_leaves_kojira_out(mortal_koji: Koji) -> None:
     mortal_koji.start_database()
     hub = Hub(mortal_koji.start_hub("nokojira"), mortal_koji.credentials)
     wait_ready(hub.container)
-    time.sleep(2)
-    assert processes(hub)["/usr/sbin/kojira"] == []
+    running = processes(hub)
+    # Where kojira is wanted, it is started before Apache can answer, and waits for that.
+    assert (running["/nagoya/kojira.py"], running["/usr/sbin/kojira"]) == ([], [])
     assert hub.session().getAPIVersion() == 1
 
 
 def test_a_changed_tag_gets_its_repository(mortal_koji: Koji) -> None:
-    """kojira asks for it; there is no builder here to make it."""
     hub = mortal_koji.hub_that_is_up()
-    session = hub.login()
-    session.createTag("build", arches="x86_64")
-    session.createTag("dest")
     wait_for_kojira(hub)
-    session.createBuildTarget("target", "build", "dest")
-    tasks = wait_until(lambda: session.listTasks({"method": "newRepo", "decode": True}), 15)
-    assert [task["request"][0] for task in tasks] == ["build"]
-    assert session.getUser(tasks[0]["owner"])["name"] == "kojira"
+    task = task_of_kojiras(hub)
+    assert task["request"][0] == "build"
+    assert hub.session().getUser(task["owner"])["name"] == "kojira"
 
 
 def test_survives_a_database_that_is_started_again(mortal_koji: Koji) -> None:
@@ -301,9 +310,7 @@ def test_gives_up_waiting_for_the_database_with_a_clear_last_word(mortal_koji: K
 def test_is_stopped_while_it_waits(mortal_koji: Koji) -> None:
     container = mortal_koji.start_hub()
     wait_until(lambda: b"waiting for the database" in container.logs(), 20)
-    started = time.monotonic()
-    container.stop()
-    assert time.monotonic() - started < 4
+    container.stop(timeout=5)
     assert outcome(container)[0] == 143
 
 

@@ -111,7 +111,7 @@ def test_groups_name_packages_by_their_own_names(
     seed: list[dict[str, Any]], buildroot: ModuleType
 ) -> None:
     recipes = {buildroot.BUILDROOT.name, buildroot.GCC.name}
-    (tag,) = [one for one in seed if one["name"] == "demo-build"]
+    (tag,) = [one for one in seed if one["type"] == "tag" and one["name"] == "demo-build"]
     assert {package["name"] for package in tag["packages"]} == recipes
     assert {group["name"] for group in tag["groups"]} == {"build", "srpm-build"}
     for group in tag["groups"]:

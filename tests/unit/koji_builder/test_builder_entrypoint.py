@@ -92,6 +92,7 @@ def test_every_error_in_the_environment_is_told_at_once(script: ModuleType) -> N
         "KOJI_BUILDER_SLEEPTIME": "0",
         "KOJI_BUILDER_MINSPACE": "1 GB",
         "KOJI_BUILDER_ALLOWED_SCMS": "git.example.com",
+        "KOJI_BUILDER_MOCK": "/no/such",
         "KOJI_LOG_LEVEL": "LOUD",
     }
     with pytest.raises(Refused) as refusal:
@@ -136,6 +137,58 @@ def test_refuses_credentials_without_their_marker(script: ModuleType, root: Path
     with pytest.raises(Refused) as refusal:
         script.own_certificate(root / "etc/pki/koji", "b1")
     assert "--volumes-from kojicreds:rw" in str(refusal.value.hint)
+
+
+def mock_that(tmp_path: Path, command: str) -> str:
+    """A program in mock's place."""
+    program = tmp_path / "mock"
+    program.write_text(f"#!/bin/sh\n{command}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> Path:
+    """What mock looks for another driver at, here left from an earlier start."""
+    link = tmp_path / "etc/mock/driver"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("/opt/earlier")
+    return link
+
+
+def test_mock_is_ours_where_it_can_work(
+    script: ModuleType, tmp_path: Path, link: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "MOCK", mock_that(tmp_path, 'test "$*" = --check-host'))
+    script.choose_mock(tmp_path, "")
+    assert not link.is_symlink()
+
+
+def test_mock_that_cannot_work_is_refused(
+    script: ModuleType, tmp_path: Path, link: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "MOCK", mock_that(tmp_path, "echo not allowed >&2; exit 1"))
+    with pytest.raises(Refused, match="no RPM can be built in this container: not allowed") as no:
+        script.choose_mock(tmp_path, "")
+    assert "KOJI_BUILDER_MOCK=none" in str(no.value.hint)
+
+
+def test_mock_is_the_sites_own_or_none(
+    script: ModuleType, tmp_path: Path, link: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whether ours could work is not asked.
+    monkeypatch.setattr(script, "MOCK", mock_that(tmp_path, "exit 1"))
+    script.choose_mock(tmp_path, "/opt/mock")
+    assert str(link.readlink()) == "/opt/mock"
+    script.choose_mock(tmp_path, "none")
+    assert not link.is_symlink()
+    settings = script.Settings.read({"KOJI_BUILDER_MOCK": "none"}, "kojibuilder")
+    assert script.builder(settings)["new"]["channels"] == ("createrepo",)
+
+
+def test_plugins_are_those_that_are_named(script: ModuleType) -> None:
+    assert options(script)["plugins"] == "prompt shared_machine"
+    assert options(script, KOJI_BUILDER_PLUGINS="one, two")["plugins"] == "one two"
 
 
 def test_every_program_here_trusts_the_authority(script: ModuleType, root: Path) -> None:

@@ -20,6 +20,8 @@ class Hub:
     def __init__(self, host: dict[str, Any] | None = None, member: tuple[str, ...] = ()) -> None:
         self.host = host
         self.member = member
+        # The numbers of the host's tasks at each question; the last list stays.
+        self.tasks = [[11, 12]]
         self.done: list[tuple[Any, ...]] = []
         self.transactions = 0
 
@@ -31,7 +33,8 @@ class Hub:
 
     def listTasks(self, opts: dict[str, Any]) -> list[dict[str, int]]:
         assert opts["host_id"] == 1
-        return [{"id": 11}, {"id": 12}]
+        now = self.tasks.pop(0) if len(self.tasks) > 1 else self.tasks[0]
+        return [{"id": task} for task in now]
 
     @contextmanager
     def multicall(self, strict: bool) -> Any:
@@ -100,6 +103,23 @@ def test_an_unknown_channel_is_refused_before_anything_is_done(registration: Mod
     with pytest.raises(Refused, match="no channel nowhere"):
         registration.join(hub, builder(channels=["default", "nowhere"]))
     assert hub.done == []
+
+
+def test_drains_until_the_last_task_has_ended(registration: ModuleType) -> None:
+    hub = Hub(KNOWN)
+    hub.tasks = [[11, 12], [12], []]
+    assert registration.drain(hub, "b1", 30) == "b1 has no task left"
+    assert hub.tasks == [[]]
+    assert hub.done == [("disableHost", "b1")]
+
+
+def test_drains_no_longer_than_it_may(registration: ModuleType) -> None:
+    hub = Hub(KNOWN)
+    with pytest.raises(Refused, match="after 0 s: it works on 11, 12") as refusal:
+        registration.drain(hub, "b1", 0)
+    assert "hands them back" in str(refusal.value.hint)
+    # They are still its own.
+    assert hub.done == [("disableHost", "b1")]
 
 
 def test_leaves_and_hands_back(registration: ModuleType) -> None:

@@ -1,5 +1,6 @@
 """Reading a seed file: which documents are ours, and what is wrong with them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,14 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError) as raised:
         seed.read(written(tmp_path, "type: user\n---\ntype: policy\nname: tag\n"))
     assert len(raised.value.problems) == 2
+
+
+def test_the_examples_of_the_documentation_can_be_read(checkout: Path, tmp_path: Path) -> None:
+    text = (checkout / "docs/seed.md").read_text()
+    examples = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    read = seed.read(written(tmp_path, "---\n".join(examples)))
+    assert [type(one) for one in read.ours] == [seed.User, seed.Policy, seed.Import]
+    assert [one["type"] for one in read.habitude] == ["tag", "tag"]
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,120 @@
+"""The wheel, as somebody has it who writes tools against Koji: in an environment of its own, used
+from an empty folder."""
+
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from nagoya import __version__
+from nagoya.locking import cache_folder
+from tests.system.conftest import Koji
+
+LEFT_OUT = (".git", ".venv", "src", "build", "artifacts", "tests", "__pycache__", "*.egg-info")
+
+DIGESTS = """
+import json
+from pathlib import Path
+from nagoya import declaration, images
+from nagoya.engine.context import Context
+declared = declaration.read(declaration.locate(None))
+print(json.dumps({
+    name: Context(declared.context(name), file, declared.workspaces).digest()
+    for name, file in images.read_all(declared).items()
+}))
+"""
+
+# What docs/testing.md shows, with a second user and the client's own program.
+TEST = """
+import subprocess
+
+def test_a_tag(running_koji):
+    running_koji.session("alice")
+    running_koji.session().createTag("mine")
+    assert running_koji.session(None).getTag("mine")["name"] == "mine"
+
+def test_the_client(running_koji):
+    options = ["--config", running_koji.profile_file, "-p", running_koji.profile]
+    options += ["--cert", running_koji.certificate("bob")]
+    said = subprocess.run(["koji", *options, "hello"], stdout=subprocess.PIPE, text=True)
+    assert ", bob!" in said.stdout
+"""
+
+
+@pytest.fixture(scope="module")
+def programs(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment with the built wheel in it, and the libraries of this one."""
+    folder = tmp_path_factory.mktemp("installed")
+    # A build leaves files beside the sources.
+    shutil.copytree(checkout, folder / "copy", ignore=shutil.ignore_patterns(*LEFT_OUT))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    environment = folder / "venv"
+    for command in (
+        [*pip, "wheel", "--no-deps", "--wheel-dir", folder, folder / "copy"],
+        [sys.executable, "-m", "venv", "--without-pip", environment],
+        [
+            *(*pip, "--python", environment / "bin/python", "install", "--no-deps"),
+            folder / f"nagoya-{__version__}-py3-none-any.whl",
+        ],
+    ):
+        subprocess.run(command, check=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return environment / "bin"
+
+
+@pytest.fixture
+def person(programs: Path, tmp_path: Path) -> Koji:
+    """Somebody in an empty folder."""
+    path = f"{programs}:{Path(sys.executable).parent}:/usr/bin:/bin"
+    cache = str(cache_folder().parent)
+    return Koji("", tmp_path, environment={"PATH": path, "XDG_CACHE_HOME": cache})
+
+
+def in_folder(person: Koji, command: str, *, check: bool = True) -> str:
+    """Run a command there; what it prints."""
+    run = person.run("bash", "-ec", f"cd {person.home}; {command}", check=check)
+    return run.stdout + run.stderr
+
+
+def test_its_images_are_those_of_the_checkout(person: Koji, programs: Path, checkout: Path) -> None:
+    where = in_folder(person, "python -c 'import nagoya; print(nagoya.__file__)'")
+    assert where.startswith(str(programs.parent))
+    (person.home / "digests.py").write_text(DIGESTS)
+    in_folder(person, "moromi fetch")
+    installed = json.loads(in_folder(person, "python digests.py"))
+    person.run("moromi", "-c", str(checkout / "moromi.yml"), "fetch")
+    ours = person.run(sys.executable, "-c", f"import os; os.chdir({str(checkout)!r}){DIGESTS}")
+    assert installed == json.loads(ours.stdout)
+
+
+def test_a_test_in_an_empty_folder_has_a_koji_of_its_own(person: Koji) -> None:
+    (person.home / "test_tool.py").write_text(TEST)
+    told = in_folder(person, "python -m pytest -n 2")
+    assert "2 passed" in told
+    assert "2 workers" in told
+    assert "pytest-" not in in_folder(person, "toji list")
+    assert not (person.home / ".koji").exists()
+
+
+def test_a_failure_leaves_a_report_and_on_demand_the_koji(person: Koji) -> None:
+    (person.home / "test_tool.py").write_text("def test_it(running_koji): assert False\n")
+    told = in_folder(person, "python -m pytest --koji-keep --koji-prefix=kept", check=False)
+    assert "1 failed" in told
+    (report,) = (line for line in told.splitlines() if line.startswith("report: "))
+    with tarfile.open(report.removeprefix("report: ")) as archive:
+        names = {Path(name).name for name in archive.getnames()}
+    assert {"koji.log", "kojibuilder.log", "hub.json", "moromi.yml"} <= names
+    (kept,) = (
+        one for one in json.loads(in_folder(person, "toji list --json"))
+        if one["system"].startswith("kept-")
+    )  # fmt: skip
+    assert kept["stale"]
+    assert f"{kept['system']} is kept" in told
+    in_folder(person, f"toji --system {kept['system']} wait")
+    assert f"removed {kept['system']}" in in_folder(person, "toji remove --stale")

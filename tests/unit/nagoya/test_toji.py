@@ -1,0 +1,36 @@
+"""toji's command line as far as it needs no engine: what its help teaches."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from nagoya.cli import moromi, toji
+
+
+def helped(group: click.Group, *command: str) -> str:
+    ended = CliRunner().invoke(group, [*command, "--help"])
+    assert ended.exit_code == 0
+    return ended.output
+
+
+def test_help_teaches() -> None:
+    assert "    toji init" in helped(toji.cli)
+
+
+@pytest.mark.parametrize("command", sorted(toji.cli.commands))
+def test_every_command_has_an_example(command: str) -> None:
+    assert f"\n    toji {command}" in helped(toji.cli, command)
+
+
+def test_documents_that_help_names_are_there(checkout: Path) -> None:
+    texts = [
+        helped(group, *command)
+        for group in (moromi.cli, toji.cli)
+        for command in [(), *((name,) for name in group.commands)]
+    ]
+    named = set(re.findall(r"docs/[\w./-]*\w", "\n".join(texts)))
+    assert "docs/seed.md" in named
+    assert [name for name in named if not (checkout / name).exists()] == []
