@@ -71,9 +71,10 @@ def _system() -> Iterator[System]:
 def _memory(system: System, builder: str) -> float:
     """What a container's processes hold, less the page cache; MB."""
     handle = connect().client.containers.get(f"{system.name}-{builder}")
-    told: dict[str, Any] = handle.stats(stream=False)["memory_stats"]
-    cache = told["stats"].get("total_inactive_file") or told["stats"].get("inactive_file", 0)
-    return float(told["usage"] - cache) / 1e6
+    told: Any = handle.stats(stream=False)
+    memory = told["memory_stats"]
+    cache = memory["stats"].get("total_inactive_file") or memory["stats"].get("inactive_file", 0)
+    return float(memory["usage"] - cache) / 1e6
 
 
 def _one_build(system: System, session: Any, sources: Sources) -> tuple[float, float]:
