@@ -12,15 +12,17 @@ from typing import Any
 import yaml
 
 from nagoya.errors import LifecycleError
+from nagoya.hub import Access
 
 
-def apply(profile: str, documents: Sequence[dict[str, Any]]) -> int:
-    """Make the hub of a profile as the documents say; how many changes that took.
+def apply(access: Access, documents: Sequence[dict[str, Any]]) -> int:
+    """Make a hub as the documents say; how many changes that took.
 
     Raises LifecycleError with its words where it cannot.
     """
     try:
         from koji_habitude.exceptions import HabitudeError  # noqa: PLC0415 - an optional extra
+        from koji_habitude.koji import ClientSession  # noqa: PLC0415
         from koji_habitude.loader import YAMLLoader  # noqa: PLC0415
         from koji_habitude.workflow import ApplyWorkflow, WorkflowPhantomsError  # noqa: PLC0415
     except ImportError:
@@ -41,6 +43,13 @@ def apply(profile: str, documents: Sequence[dict[str, Any]]) -> int:
     class Apply(ApplyWorkflow):  # type: ignore[misc]
         """To its end, without stopping to be looked at."""
 
+        def get_session(self, profile: str = "") -> ClientSession:
+            """Its own knows profiles below ~/.koji alone."""
+            session = ClientSession(access.urls["hub"], opts={"serverca": str(access.ca)})
+            session.ssl_login(cert=str(access.certificate), serverca=str(access.ca))
+            vars(session)["_currentuser"] = session.getLoggedInUser()
+            return session
+
         def workflow_state_change(self, _before: Any, _after: Any) -> bool:
             return False
 
@@ -50,7 +59,7 @@ def apply(profile: str, documents: Sequence[dict[str, Any]]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "seed.yml"
         path.write_text(yaml.safe_dump_all(documents, sort_keys=False))
-        workflow = Apply(paths=[str(path)], profile=profile)
+        workflow = Apply(paths=[str(path)])
         workflow.cls_yamlloader = Loader
         try:
             workflow.run()

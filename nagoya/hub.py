@@ -8,7 +8,7 @@ import json
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,8 +97,13 @@ def spoken() -> Iterator[None]:
         raise
 
 
-def finished(session: Any, task: int, seconds: float) -> dict[str, Any]:
-    """A task's record once it has ended. Raises NotReady at the deadline."""
+def finished(
+    session: Any, task: int, seconds: float, tell: Callable[[str], None] = lambda text: None
+) -> dict[str, Any]:
+    """A task's record once it has ended; `tell` hears meanwhile what is at work for it.
+
+    Raises NotReady at the deadline.
+    """
     koji = library()
     over = {koji.TASK_STATES[state] for state in ("CLOSED", "CANCELED", "FAILED")}
     deadline = time.monotonic() + seconds
@@ -112,6 +117,8 @@ def finished(session: Any, task: int, seconds: float) -> dict[str, Any]:
                 f"after {seconds:.0f} s",
                 "do its builders run? `toji status` and `toji logs` tell",
             )
+        at_work = [one for one in family(session, task) if one["state"] == koji.TASK_STATES["OPEN"]]
+        tell(", ".join(f"{one['method']} (task {one['id']})" for one in at_work[-1:]) or "queued")
         time.sleep(_PAUSE)
 
 

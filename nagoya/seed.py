@@ -119,7 +119,7 @@ def apply(system: System, seed: Seed) -> None:
     added = [user.name for user in users if _add_user(session, user)]
     if seed.habitude:
         board.update("koji-habitude", "working")
-        changes = habitude.apply(access.profile, seed.habitude)
+        changes = habitude.apply(access, seed.habitude)
         board.update("koji-habitude", "done", f"{changes} changes" if changes else "unchanged")
     granted = [user.name for user in users if _grant(session, user)]
     if users:

@@ -13,10 +13,11 @@ from nagoya import rpmfile, seed
 from nagoya.engine import containers
 from nagoya.errors import LifecycleError, NotReady
 from nagoya.hub import Access, family, finished, library
+from nagoya.layers import shipped
+from nagoya.progress import Board
 from nagoya.readiness import wait
 from nagoya.system import System, found
 
-SEED = Path(__file__).resolve().parent.parent / "demo" / "seed.yml"
 TARGET, BUILD_TAG = "demo", "demo-build"
 BUILDROOT = "demo-buildroot-12-1"
 PACKAGE = "hello"
@@ -40,25 +41,25 @@ class Built:
 def verify(system: System) -> list[Built]:
     """Prove a system; each step is told with the time it took. Raises NagoyaError at the first
     that does not hold."""
-    step = _steps(system)
+    step = _steps(system.board)
     with step("ready"):
         wait(system, _READY_SECONDS)
     access = Access.to(system.name, system.owner.home)
     with step("log in"):
         session = access.session()
     with step("seed"):
-        seed.apply(system, seed.read(SEED))
+        seed.apply(system, seed.read(shipped().parent / "demo" / "seed.yml"))
     with step("sources"):
         sources = demo_sources(system, PACKAGE)
     with step("repository"):
         wait_for_repository(session, BUILD_TAG, BUILDROOT)
     built = []
     with tempfile.TemporaryDirectory() as folder:
-        with step("build from a source RPM"):
+        with step("build from a source RPM") as tell:
             source = _upload(session, sources, Path(folder))
-            built.append(_built(access, session, source, Path(folder)))
-        with step("build from git"):
-            built.append(_built(access, session, sources.git, Path(folder)))
+            built.append(_built(access, session, source, Path(folder), tell))
+        with step("build from git") as tell:
+            built.append(_built(access, session, sources.git, Path(folder), tell))
     return built
 
 
@@ -108,15 +109,19 @@ def wait_for_repository(session: Any, tag: str, build: str) -> None:
     )
 
 
-def _steps(system: System) -> Callable[[str], Any]:
-    begun = time.monotonic()
+def _steps(board: Board) -> Callable[[str], Any]:
+    """What tells of each step as it goes on, and in the end the seconds that it took."""
 
     @contextmanager
-    def step(name: str) -> Iterator[None]:
-        since = time.monotonic()
-        yield
-        now = time.monotonic()
-        system.board.say(f"{name:24} {now - since:6.1f} s  (at {now - begun:.1f} s)")
+    def step(name: str) -> Iterator[Callable[[str], None]]:
+        begun = time.monotonic()
+        board.update(name, "working")
+        try:
+            yield lambda detail: board.update(name, "working", detail)
+        except BaseException:
+            board.update(name, "failed")
+            raise
+        board.update(name, "done", f"{time.monotonic() - begun:.1f} s")
 
     return step
 
@@ -129,14 +134,16 @@ def _upload(session: Any, sources: Sources, folder: Path) -> str:
     return f"{place}/{sources.srpm_name}"
 
 
-def _built(access: Access, session: Any, source: str, folder: Path) -> Built:
+def _built(
+    access: Access, session: Any, source: str, folder: Path, tell: Callable[[str], None]
+) -> Built:
     """Build it, as a scratch build where it was built before, and check the RPM."""
     koji = library()
     complete = koji.BUILD_STATES["COMPLETE"]
     package = session.getPackageID(PACKAGE)
     scratch = bool(package and session.listBuilds(packageID=package, state=complete))
     task = session.build(source, TARGET, {"scratch": scratch})
-    ended = finished(session, task, _BUILD_SECONDS)
+    ended = finished(session, task, _BUILD_SECONDS, tell)
     if ended["state"] != koji.TASK_STATES["CLOSED"]:
         raise LifecycleError(
             f"the build of {source} (task {task}) is {koji.TASK_STATES[ended['state']]}",

@@ -252,8 +252,8 @@ def test_without_mock_it_needs_no_privilege_and_makes_repositories(mortal_koji: 
     wait_ready(container)
     session = hub.login()
     assert channels(session, "modest") == ["createrepo"]
-    session.createTag("repository", arches="x86_64")
-    assert wait_for_task(session, session.newRepo("repository")) == "CLOSED"
+    session.createTag("modest", arches="x86_64")
+    assert wait_for_task(session, session.newRepo("modest")) == "CLOSED"
 
 
 @pytest.mark.parametrize("plugins", ["", "save_failed_tree, prompt", "save_failed_tree"])
