@@ -27,15 +27,15 @@ FLAGS = (
 
 
 @pytest.fixture(scope="module")
-def key_store(running: Koji, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def key_store(seeded: Koji, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder whose NSS key store trusts the instance and holds kojiadmin's certificate."""
     home = tmp_path_factory.mktemp("browser")
     folder = home / ".pki" / "nssdb"
     folder.mkdir(parents=True)
-    store, told = f"sql:{folder}", running.description
-    running.run("certutil", "-d", store, "-N", "--empty-password")
-    running.run("certutil", "-d", store, "-A", "-n", "Koji", "-t", "C,,", "-i", told["ca"])
-    running.run(
+    store, told = f"sql:{folder}", seeded.description
+    seeded.run("certutil", "-d", store, "-N", "--empty-password")
+    seeded.run("certutil", "-d", store, "-A", "-n", "Koji", "-t", "C,,", "-i", told["ca"])
+    seeded.run(
         *("pk12util", "-d", store, "-i", told["browser_certificate"]),
         *("-W", told["browser_password"], "-K", ""),
     )
@@ -43,9 +43,9 @@ def key_store(running: Koji, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(running: Koji, key_store: Path) -> Iterator[BrowserContext]:
+def browser(seeded: Koji, key_store: Path) -> Iterator[BrowserContext]:
     """Chromium, told by policy to show that certificate where a person would click on it."""
-    origin = running.description["urls"]["web"].removesuffix("/koji")
+    origin = seeded.description["urls"]["web"].removesuffix("/koji")
     choice = json.dumps({"pattern": origin, "filter": {}})
     policy = POLICIES / f"nagoya-test-{secrets.token_hex(4)}.json"
     POLICIES.mkdir(parents=True, exist_ok=True)
@@ -72,13 +72,13 @@ def opened(page: Page, url: str) -> Response:
     return response
 
 
-def test_kojiadmin_logs_in_and_sees_the_name(browser: BrowserContext, running: Koji) -> None:
+def test_kojiadmin_logs_in_and_sees_the_name(browser: BrowserContext, seeded: Koji) -> None:
     page = browser.new_page()
-    response = opened(page, running.description["urls"]["web"] + "/")
+    response = opened(page, seeded.description["urls"]["web"] + "/")
     security = response.security_details()
     assert security is not None
     assert security["protocol"] == "TLS 1.3"
-    assert "kojiadmin" not in page.inner_text("body")
+    assert "kojiadmin" not in page.inner_text("#loginInfo")
 
     page.click("text=login")
     page.wait_for_selector("text=logout")
@@ -87,13 +87,13 @@ def test_kojiadmin_logs_in_and_sees_the_name(browser: BrowserContext, running: K
     page.screenshot(path=ARTIFACTS / "kojiweb-logged-in.png", full_page=True)
 
 
-def test_a_person_finds_the_builder_and_a_tasks_log(browser: BrowserContext, running: Koji) -> None:
-    session = running.session()
+def test_a_person_finds_the_builder_and_a_tasks_log(browser: BrowserContext, seeded: Koji) -> None:
+    session = seeded.session()
     session.createTag("seen", arches="x86_64")
     session.createBuildTarget("seen", "seen", "seen")
-    running.client("regen-repo", "--wait", "seen")
+    seeded.client("regen-repo", "--wait", "seen")
     page = browser.new_page()
-    web = running.description["urls"]["web"]
+    web = seeded.description["urls"]["web"]
 
     opened(page, f"{web}/hosts")
     page.click("text=kojibuilder")
@@ -108,12 +108,26 @@ def test_a_person_finds_the_builder_and_a_tasks_log(browser: BrowserContext, run
     assert "closed" in page.inner_text("#content")
 
 
-def test_links_to_files_lead_somewhere(browser: BrowserContext, running: Koji) -> None:
+def test_links_to_files_lead_somewhere(browser: BrowserContext, seeded: Koji) -> None:
     """kojiweb's links have to be of use to a browser outside of the system's network."""
     page = browser.new_page()
-    told = running.description["urls"]
+    told = seeded.description["urls"]
     opened(page, f"{told['web']}/")
     images = page.locator("img").evaluate_all("all => all.map(i => [i.src, i.naturalWidth])")
     assert images
     assert all(width > 0 for _, width in images), images
     opened(page, f"{told['files']}/repos/")
+
+
+def test_a_person_finds_the_build_and_its_rpm(browser: BrowserContext, seeded: Koji) -> None:
+    page = browser.new_page()
+    opened(page, f"{seeded.description['urls']['web']}/builds")
+    page.click("text=hello-1.0-1.demo")
+    content = page.inner_text("#content")
+    assert "complete" in content
+    assert "kojiadmin" in content
+    page.screenshot(path=ARTIFACTS / "kojiweb-build.png", full_page=True)
+    link = page.locator("a[href$='.noarch.rpm']").first.get_attribute("href")
+    with page.expect_download() as download:
+        page.evaluate("link => { window.location.href = link }", link)
+    assert download.value.suggested_filename == "hello-1.0-1.demo.noarch.rpm"

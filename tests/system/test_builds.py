@@ -175,3 +175,26 @@ def test_a_wrong_seed_is_told_and_changes_nothing(seeded: Koji, tmp_path: Path) 
     assert "not-there" in run.stderr
     assert "Traceback" not in run.stderr
     assert seeded.session().getBuildTarget("t") is None
+
+
+def test_the_pages_of_a_build_answer(seeded: Koji) -> None:
+    """Those pages of kojiweb's that the image's own tests have no build for."""
+    session = seeded.session()
+    build = session.getBuild("hello-1.0-1.demo")
+    task = child(session, build["task_id"], "buildArch")["id"]
+    rpm = session.getRPM("hello-1.0-1.demo.noarch")["id"]
+    buildroot = session.listBuildroots(taskID=task)[0]["id"]
+    repo = session.getRepo("demo-build")["id"]
+    web = seeded.description["urls"]["web"]
+    for page in (
+        f"buildinfo?buildID={build['id']}",
+        f"rpminfo?rpmID={rpm}",
+        f"fileinfo?rpmID={rpm}&filename=/usr/bin/hello",
+        f"buildrootinfo?buildrootID={buildroot}",
+        f"rpmlist?buildrootID={buildroot}&type=component",
+        f"repoinfo?repoID={repo}",
+        f"getfile?taskID={task}&name=build.log&volume=DEFAULT",
+    ):
+        answer = requests.get(f"{web}/{page}", verify=seeded.description["ca"], timeout=30)
+        assert answer.status_code == 200, page
+        assert "Traceback" not in answer.text or page.startswith("getfile"), page
