@@ -22,8 +22,9 @@ TARGET, BUILD_TAG = "demo", "demo-build"
 BUILDROOT = "demo-buildroot-12-1"
 PACKAGE = "hello"
 
-_SHARED = "/usr/share/nagoya/demo"
-"""In the builder's image: the demo's RPMs, source RPMs and git repositories, and sources.json."""
+DEMO_LABEL = "nagoya.demo"
+"""On the builder's image: the folder in it with the demo's RPMs, source RPMs and git repositories,
+and sources.json."""
 _SERVED = "/mnt/koji/demo"
 """Where the hub serves the git repositories from."""
 _READY_SECONDS, _REPO_SECONDS, _BUILD_SECONDS = 180, 300, 600
@@ -75,20 +76,19 @@ class Sources:
 def demo_sources(system: System, package: str) -> Sources:
     """A demo package's sources out of the builder's image; the hub is made to serve them by git."""
     there = found(system.engine, system.name)
-    builder = next(
-        (one for one in there.values() if containers.label(one, "nagoya.image") == "koji-builder"),
-        None,
-    )
+    # By a label of the Dockerfile's, which an image has whoever built it or stands on it.
+    folders = [(containers.label(one, DEMO_LABEL), one) for one in there.values()]
+    folder, builder = next(((label, one) for label, one in folders if label), (None, None))
     if builder is None:
         raise LifecycleError("the system has no builder", "toji scale kojibuilder=1")
-    made = json.loads(containers.read_file(builder, f"{_SHARED}/sources.json"))[package]
+    made = json.loads(containers.read_file(builder, f"{folder}/sources.json"))[package]
     hub = there[seed.HUB]
     if containers.execute(hub, ["test", "-d", f"{_SERVED}/git"])[0]:
         containers.execute(hub, ["mkdir", "-p", _SERVED])
-        containers.write_files(hub, _SERVED, containers.read_folder(builder, f"{_SHARED}/git"))
+        containers.write_files(hub, _SERVED, containers.read_folder(builder, f"{folder}/git"))
     return Sources(
         Path(made["srpm"]).name,
-        containers.read_file(builder, f"{_SHARED}/{made['srpm']}"),
+        containers.read_file(builder, f"{folder}/{made['srpm']}"),
         f"git+https://koji/kojifiles/demo/{made['git']}#{made['commit']}",
     )
 

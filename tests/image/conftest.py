@@ -8,14 +8,15 @@ import docker
 import pytest
 from docker.models.containers import Container
 
+from nagoya.engine import connect
 from tests.image.running import Hub, Koji, koji_network
 from tests.image.tracked import Containers, outcome, read_tree
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
-    """The engine that DOCKER_HOST names."""
-    client = docker.from_env()
+    """The engine that moromi and toji would use."""
+    client = connect().client
     yield client
     client.close()
 

@@ -15,6 +15,8 @@ import koji
 import pytest
 import yaml
 
+from nagoya.engine import connect
+
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 PROGRAMS = Path(sys.executable).parent
 """Where the virtual environment has moromi, toji and the koji client."""
@@ -45,6 +47,8 @@ class Koji:
             env={
                 **os.environ,
                 "HOME": str(self.home),
+                # The docker client knows nothing of a private engine.
+                "DOCKER_HOST": connect().address,
                 "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
                 **self.environment,
             },
