@@ -1,7 +1,6 @@
 """The demo's scripts, and that its seed, packages and buildroot speak of the same things."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -83,7 +82,6 @@ def test_sources_says_how_it_is_called(
     assert "usage: sources.py DIRECTORY [PACKAGE...], of fails, greeter" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 def test_the_same_sources_have_the_same_commit(sources: ModuleType, tmp_path: Path) -> None:
     hashes = set()
     for number in range(2):

@@ -1,6 +1,5 @@
 """koji-hub's setup on a temporary root: it fits itself to the Koji it finds."""
 
-import inspect
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +49,6 @@ def test_finds_the_entries_where_koji_says_they_are(setup: ModuleType, root: Pat
         layout(setup, root)
 
 
-@pytest.mark.skipif(hasattr(inspect, "getargspec"), reason="this Python has it still")
 @pytest.mark.parametrize("script", [HUB, WEB, "usr/lib/python3/dist-packages/kojihub/app/x.py"])
 def test_gives_back_what_is_called_and_missing(setup: ModuleType, root: Path, script: str) -> None:
     assert "Define KOJI_NEEDS_COMPAT" not in layout(setup, root)
