@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+import gate
 import psycopg2
 from cryptography import x509
 
@@ -278,6 +279,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = Settings.read(os.environ, root)
     check_volumes(root)
     (root / RUN).mkdir(exist_ok=True)
+    gate.make(root / RUN)
     copy_keys(root, USER)
     write_configuration(root, settings)
 

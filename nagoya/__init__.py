@@ -10,6 +10,7 @@ The rooms, from the ground up; an import never points upward:
     progress, schedule       showing work; doing a plan's steps in parallel
     sources, base, images    what moromi does
     system, readiness        what toji does
+    snapshots                the states of a system, kept and gone back to
     cli                      the two command lines
 """
 

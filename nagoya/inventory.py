@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from nagoya.engine import Engine, containers
 from nagoya.engine.containers import State
@@ -38,11 +38,6 @@ class Entry:
             if not (state.running or state.completed)
         ]
         return f"running, but {', '.join(odd)}" if odd else "running"
-
-    @property
-    def seconds(self) -> float:
-        """Since it was begun."""
-        return (datetime.now(UTC) - self.created).total_seconds()
 
 
 def entries(engine: Engine) -> list[Entry]:

@@ -12,11 +12,13 @@ from nagoya.declaration import Declaration
 from nagoya.engine import containers
 from nagoya.engine.containers import Handle, State
 from nagoya.errors import NotReady
+from nagoya.schedule import carry_out
 from nagoya.system import System, found
 
 PAUSE = 0.2
 """Seconds between two rounds; every question costs the container a new process."""
 _LOG_LINES = 15
+_PARALLEL = 8
 
 
 @dataclass(frozen=True)
@@ -48,31 +50,36 @@ def ask(handle: Handle, declaration: Declaration) -> Answer:
     return Answer(status == 0, lines[-1] if lines else f"health check ended with {status}")
 
 
-def wait(system: System, seconds: float, only: Collection[str] | None = None) -> None:
+def wait(
+    system: System,
+    seconds: float,
+    only: Collection[str] | None = None,
+    *,
+    presumed: bool = False,
+) -> None:
     """Wait until every container of a system is ready, or `only` some; first those others need.
 
-    Raises NotReady at the deadline, or as soon as a container has ended badly: with the state and
-    the last answer of each that is not ready, and its last log lines unless it only waits for
-    another.
+    Where they are `presumed` to be, all are asked at once. Raises NotReady at the deadline, or as
+    soon as a container has ended badly: with the state and the last answer of each that is not
+    ready, and its last log lines unless it only waits for another.
     """
     present = found(system.engine, system.name)
     open_ = {name: handle for name, handle in present.items() if only is None or name in only}
     needs = system.needs(open_)
     deadline = time.monotonic() + seconds
     while True:
-        answers = {}
-        for name, handle in list(open_.items()):
-            waiting_for = [other for other in needs.get(name, ()) if other in open_]
-            if waiting_for:
-                text = f"needs {', '.join(waiting_for)} first"
-                answers[name] = Answer(False, text, asked=False)
-                continue
-            answers[name] = ask(handle, system.declaration)
-            system.board.update(
-                name, "done" if answers[name].ready else "working", answers[name].text
-            )
-            if answers[name].ready:
-                del open_[name]
+        begun = time.monotonic()
+        waiting_for = {
+            name: [] if presumed else [other for other in needs.get(name, ()) if other in open_]
+            for name in open_
+        }
+        presumed = False
+        asked = {name: handle for name, handle in open_.items() if not waiting_for[name]}
+        answers = {
+            name: Answer(False, f"needs {', '.join(others)} first", asked=False)
+            for name, others in waiting_for.items()
+        } | _asked(asked, system)
+        open_ = {name: handle for name, handle in open_.items() if not answers[name].ready}
         if not open_:
             return
         if any(answer.final for answer in answers.values()):
@@ -82,7 +89,24 @@ def wait(system: System, seconds: float, only: Collection[str] | None = None) ->
                 _why(f"not ready after {seconds:.0f} s", open_, answers),
                 f"give it longer with --timeout, or look at `toji --system {system.name} logs`",
             )
-        time.sleep(PAUSE)
+        if not any(answer.ready for answer in answers.values()):
+            # On a busy machine the questions would take what their answers are waiting for.
+            time.sleep(max(PAUSE, time.monotonic() - begun))
+
+
+def _asked(asked: dict[str, Handle], system: System) -> dict[str, Answer]:
+    """What each answers, all asked at once; the board shows it."""
+    answers = {}
+
+    def one(name: str) -> None:
+        answer = answers[name] = ask(asked[name], system.declaration)
+        system.board.update(name, "done" if answer.ready else "working", answer.text)
+
+    outcomes = carry_out(dict.fromkeys(asked, ()), one, workers=_PARALLEL)
+    for outcome in outcomes.values():
+        if outcome.error:
+            raise outcome.error
+    return answers
 
 
 def _why(ended: str, open_: dict[str, Handle], answers: dict[str, Answer]) -> str:

@@ -8,8 +8,10 @@ or after one that was cut off.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property, wraps
+from threading import get_ident
 from typing import Concatenate, ParamSpec
 
 from nagoya.declaration import Declaration
@@ -31,14 +33,9 @@ _P = ParamSpec("_P")
 def _one_at_a_time(
     verb: Callable[Concatenate["System", _P], None],
 ) -> Callable[Concatenate["System", _P], None]:
-    """Keep this user's other calls off a system while one is at work on it."""
-
     @wraps(verb)
     def alone(system: "System", /, *args: _P.args, **kwargs: _P.kwargs) -> None:
-        def waiting() -> None:
-            system.board.say(f"another toji is at work on '{system.name}'; waiting for it")
-
-        with locked(f"system-{system.name}", waiting):
+        with system.alone():
             verb(system, *args, **kwargs)
 
     return alone
@@ -64,6 +61,24 @@ class System:
         self.declaration = declaration
         self.name = name
         self.board = board
+        self._holder: int | None = None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep this user's other calls off the system while this one is at work on it."""
+
+        def waiting() -> None:
+            self.board.say(f"another toji is at work on '{self.name}'; waiting for it")
+
+        if self._holder == get_ident():
+            yield
+            return
+        with locked(f"system-{self.name}", waiting):
+            self._holder = get_ident()
+            try:
+                yield
+            finally:
+                self._holder = None
 
     @cached_property
     def owner(self) -> Owner:
@@ -93,6 +108,14 @@ class System:
         """Stop what runs, each by its image's own signal, those first that need others."""
         members = self._members(found(self.engine, self.name))
         self._each(members, Member.stop, "stopped", backwards=True)
+
+    @_one_at_a_time
+    def restart(self, names: Collection[str]) -> None:
+        """Stop some containers, and start them again."""
+        present = self._members(found(self.engine, self.name))
+        members = {name: one for name, one in present.items() if name in names}
+        self._each(members, Member.stop, "stopped", backwards=True)
+        self._each(members, Member.start, "started")
 
     @_one_at_a_time
     def remove(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from nagoya import declaration, readiness, report, users
+from nagoya import declaration, report, snapshots, users
 from nagoya import images as image_builds
 from nagoya.declaration import Declaration
 from nagoya.engine import Engine, connect
@@ -155,7 +155,7 @@ def running_koji(
     try:
         system.init()
         koji = Koji(system, Access.to(name, home), home, own / "reports")
-        readiness.wait(system, seconds)
+        snapshots.ready(system, seconds)
         yield koji
     except Exception as error:
         if koji is not None:

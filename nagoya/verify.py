@@ -15,7 +15,7 @@ from nagoya.errors import LifecycleError, NotReady
 from nagoya.hub import Access, family, finished, library
 from nagoya.layers import shipped
 from nagoya.progress import Board
-from nagoya.readiness import wait
+from nagoya.snapshots import ready
 from nagoya.system import System, found
 
 TARGET, BUILD_TAG = "demo", "demo-build"
@@ -44,7 +44,7 @@ def verify(system: System) -> list[Built]:
     that does not hold."""
     step = _steps(system.board)
     with step("ready"):
-        wait(system, _READY_SECONDS)
+        ready(system, _READY_SECONDS)
     access = Access.to(system.name, system.owner.home)
     with step("log in"):
         session = access.session()

@@ -31,7 +31,12 @@ def load_script() -> Callable[[str], ModuleType]:
         assert spec and spec.loader
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
-        spec.loader.exec_module(module)
+        # As where it runs, it finds its neighbours by their names.
+        sys.path.insert(0, str((CHECKOUT / relative).parent))
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            sys.path.pop(0)
         return module
 
     return load

@@ -20,7 +20,8 @@ from .entry import Refused, exec_command, say
 _STOP = {signal.SIGTERM, signal.SIGINT}
 # Apache and kojid both take it for a graceful restart.
 _PASSED_ON = {signal.SIGUSR1}
-_WATCHED = _STOP | _PASSED_ON | {signal.SIGCHLD}
+_ANEW = signal.SIGHUP
+_WATCHED = _STOP | _PASSED_ON | {_ANEW, signal.SIGCHLD}
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 # Who ran this long starts with the first pause again.
@@ -48,7 +49,8 @@ def supervise(
 
     Returns the status of `main`: as it left it, or 128 and the number of the signal that killed
     it. `stopping` is called when a signal asks for the end, before anyone is told; it returns the
-    seconds that `main` gets before it is killed. SIGUSR1 goes on to `main`.
+    seconds that `main` gets before it is killed. SIGUSR1 goes on to `main`. SIGHUP kills the
+    companions, with all that they have started, and starts them anew at once.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     return _Supervisor(main, companions, stopping).run()
@@ -65,6 +67,8 @@ class _Supervisor:
         self._pause = dict.fromkeys(companions, _FIRST_PAUSE)
         # When each companion that is down comes up again.
         self._due: dict[Daemon, float] = {}
+        # Who has no pause before its next start.
+        self._eager: set[Daemon] = set()
         # The status of `main`, once it has ended.
         self._status: int | None = None
         self._stopped = False
@@ -78,6 +82,8 @@ class _Supervisor:
                 self._stop()
             elif number in _PASSED_ON:
                 self._tell([self._main], number)
+            elif number == _ANEW:
+                self._start_anew()
             self._reap()
             for daemon in [one for one, due in self._due.items() if due <= time.monotonic()]:
                 del self._due[daemon]
@@ -122,10 +128,25 @@ class _Supervisor:
         now = time.monotonic()
         if now - self._started[daemon] >= _SETTLED:
             self._pause[daemon] = _FIRST_PAUSE
+        if daemon in self._eager:
+            self._eager.remove(daemon)
+            self._due[daemon] = now
+            return
         pause = self._pause[daemon]
         self._pause[daemon] = min(pause * 2, _LONGEST_PAUSE)
         self._due[daemon] = now + pause
         say(f"{daemon.name} ended ({how}), and is started again in {pause:g} s")
+
+    def _start_anew(self) -> None:
+        """Kill the companions and their children; each starts again as soon as it is reaped."""
+        running = {daemon: pid for pid, daemon in self._running.items() if daemon in self._pause}
+        self._eager |= set(running)
+        self._due |= dict.fromkeys(set(self._pause) - set(running), time.monotonic())
+        for pid in running.values():
+            try:
+                os.killpg(pid, signal.SIGKILL)
+            except ProcessLookupError:  # so young that it has no group of its own yet
+                os.kill(pid, signal.SIGKILL)
 
     def _stop(self) -> None:
         """End everyone, the companions first."""

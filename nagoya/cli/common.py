@@ -5,18 +5,23 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from nagoya import declaration
 from nagoya.declaration import Declaration
 from nagoya.engine import Engine, connect
 from nagoya.errors import INTERRUPTED, LifecycleError, reported
+from nagoya.hub import spoken
 from nagoya.progress import Board
 from nagoya.schedule import Interrupted
+from nagoya.system import System
 
 USAGE = 64
 """Exit status of a call that is wrong in itself, as in sysexits.h; 2 is a fault of ours."""
@@ -67,6 +72,37 @@ system_option = shared(
     help="Which of the systems that live side by side.  [default: $NAGOYA_SYSTEM, else koji]",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+timeout_option = click.option(
+    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0), default=180.0,
+    show_default=True, help="When to give up.",
+)  # fmt: skip
+
+
+def command(function: Callable[..., None]) -> click.Command:
+    """A command of toji's, named as its function; the shared options may stand behind it too."""
+    for option in (config_option, system_option, quiet_option):
+        function = option(function)
+    return click.command(function.__name__.strip("_"))(click.pass_obj(function))
+
+
+def on_system(settings: Settings, verb: Callable[[System], None]) -> None:
+    """Do something with the system that the options name, and show the progress."""
+    with settings.board() as board, resumable(settings.system), spoken():
+        verb(System(settings.engine, settings.declaration, settings.system, board))
+
+
+def age(since: datetime) -> str:
+    """How long ago a moment is, in the largest unit that is there at least twice."""
+    seconds = (datetime.now(UTC) - since).total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def print_table(table: Table) -> None:
+    """Print a table on stdout; a program that reads it from a pipe wants no line cut."""
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 @contextmanager

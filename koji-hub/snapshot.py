@@ -1,0 +1,192 @@
+"""The hub's part in a snapshot: the top directory, and what a site has configured.
+
+It is kept in /mnt/koji/.snapshots, which is root's alone, in whole copies: links would do for most
+files, but not for one that somebody damages in a test. Copying costs next to nothing on file
+systems that share blocks.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import gate
+
+from util import processes, snapshot
+from util.entry import Refused
+
+TOP = Path("mnt/koji")
+FOLDER = TOP / ".snapshots"
+# No snapshot can be named so.
+NEW, OLD, UNFINISHED = "+new", "+old", "+unfinished"
+# Whatever docs/images.md says that a site may put there.
+SITE = (
+    "etc/apache2/conf.d",
+    "etc/koji-hub/hub.conf.d",
+    "etc/kojira/kojira.conf.d",
+    "etc/kojiweb/web.conf.d",
+    "usr/local/lib/koji-hub-plugins",
+)
+PATIENCE = 30.0
+CLOSED_SECONDS = 120.0
+
+
+class Hub:
+    """Keeps folders: NAME/top and NAME/site, and NAME/about.json, which is written last."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.top = root / TOP
+        self.folder = root / FOLDER
+
+    def kept(self) -> snapshot.Kept:
+        kept = {}
+        for about in self.folder.glob("*/about.json"):
+            if not about.parent.name.startswith("+"):
+                kept[about.parent.name] = json.loads(about.read_text())
+        return kept
+
+    def hold(self) -> None:
+        if not gate.close(PATIENCE, CLOSED_SECONDS):
+            raise Refused(
+                f"a call has been at work on the hub for {PATIENCE:.0f} s and more",
+                hint="wait for its end, or end it with `toji stop` and `toji start`",
+            )
+
+    def save(self, name: str) -> None:
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        unfinished = self.folder / UNFINISHED
+        _remove(unfinished)
+        try:
+            # kojira deletes outworn repositories by itself, and cp trips over what vanishes.
+            with processes.frozen([one.pid for one in kojira()]):
+                _copy(self._state(), unfinished / "top")
+            for site in SITE:
+                _copy([self.root / site], (unfinished / "site" / site).parent)
+            about = {"created": time.time(), "bytes": _size(unfinished)}
+            (unfinished / "about.json").write_text(json.dumps(about))
+            _remove(self.folder / name)
+            unfinished.rename(self.folder / name)
+        except BaseException:
+            _remove(unfinished)
+            raise
+
+    def prepare(self, name: str) -> None:
+        kept, new = self.folder / name, self.folder / NEW
+        if not (kept / "about.json").exists():
+            raise Refused(f"there is no snapshot {name} in {self.folder}")
+        _remove(new)
+        try:
+            _copy([kept / "top", kept / "site"], new)
+        except BaseException:
+            _remove(new)
+            raise
+
+    def switch(self) -> snapshot.Restart:
+        """Swap, entry by entry; kojira is started anew, for it remembers repositories."""
+        start_kojira_anew()
+        new, old = self.folder / NEW, self.folder / OLD
+        _remove(old)
+        old.mkdir()
+        for path in self._state():
+            path.rename(old / path.name)
+        for path in (new / "top").iterdir():
+            path.rename(self.top / path.name)
+        changed = [site for site in SITE if _differ(new / "site" / site, self.root / site)]
+        for site in changed:
+            _fill(self.root / site, new / "site" / site)
+        return {"restart": bool(changed)}
+
+    def release(self) -> None:
+        gate.open_again()
+        for name in (NEW, OLD, UNFINISHED):
+            _remove(self.folder / name)
+
+    def drop(self, name: str) -> None:
+        _remove(self.folder / name)
+
+    def _state(self) -> list[Path]:
+        return [path for path in self.top.iterdir() if path != self.folder]
+
+
+def kojira() -> list[processes.Process]:
+    """kojira, and the processes in which it deletes; none where it was left out."""
+    running = processes.processes()
+    leaders = {one.pid for one in running if one.parent == 1 and "kojira" in one.command}
+    return [one for one in running if one.session in leaders]
+
+
+def start_kojira_anew() -> None:
+    """Have the supervisor do that; returns once the former is gone with all that it deletes."""
+    former = [one.pid for one in kojira()]
+    os.kill(1, signal.SIGHUP)
+    processes.wait_gone(former)
+
+
+def _copy(paths: Iterable[Path], folder: Path) -> None:
+    """Copy files and folders into a folder, with owners, modes, times, links and attributes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["cp", "--archive", "--reflink=auto", "--", *map(str, paths), str(folder)]
+    copied = subprocess.run(command, check=False, capture_output=True, text=True)
+    if copied.returncode:
+        raise Refused(
+            f"copying to {folder} failed: {copied.stderr.strip().splitlines()[-1]}",
+            hint="is the disk full? A snapshot takes as much room as the state that it keeps",
+        )
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder that may not be there."""
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def _size(path: Path) -> int:
+    told = subprocess.run(["du", "-sB1", str(path)], check=True, capture_output=True, text=True)
+    return int(told.stdout.split()[0])
+
+
+def _differ(one: Path, other: Path) -> bool:
+    """Whether two folders hold other files, or files that hold other things."""
+    return _content(one) != _content(other)
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def _fill(folder: Path, kept: Path) -> None:
+    """Make a folder hold what another does; itself it stays, since it may be a mount."""
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    entries = list(kept.iterdir())
+    if entries:
+        _copy(entries, folder)
+
+
+def main() -> int:
+    """Do one of the verbs."""
+    hub = Hub(Path("/"))
+    verbs: snapshot.Verbs = {
+        "list": hub.kept,
+        "hold": hub.hold,
+        "save": hub.save,
+        "prepare": hub.prepare,
+        "switch": hub.switch,
+        "release": hub.release,
+        "drop": hub.drop,
+    }
+    return snapshot.run("koji-hub", verbs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

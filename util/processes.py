@@ -1,0 +1,82 @@
+"""The processes of a container, read from /proc: who is whose child, and who belongs together."""
+
+import os
+import signal
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from .entry import Refused
+
+_PAUSE = 0.02
+_PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process, as proc(5) has it; its `command` is the arguments, with blanks between."""
+
+    pid: int
+    parent: int
+    session: int
+    command: str
+
+
+def processes(proc: Path = Path("/proc")) -> list[Process]:
+    """All that run; zombies have ended."""
+    found = []
+    for folder in proc.iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            # The name, in brackets, may hold anything.
+            state, parent, _group, session, *_ = (
+                (folder / "stat").read_text().rpartition(")")[2].split()
+            )
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if state not in "ZX":
+            found.append(Process(int(folder.name), int(parent), int(session), command))
+    return found
+
+
+def descendants(of: int, among: Iterable[Process]) -> list[Process]:
+    """All that descend from a process, children before their own children."""
+    children: dict[int, list[Process]] = {}
+    for process in among:
+        children.setdefault(process.parent, []).append(process)
+    found, open_ = [], [of]
+    while open_:
+        born = children.get(open_.pop(), [])
+        found += born
+        open_ += [process.pid for process in born]
+    return found
+
+
+def send(number: int, pids: Iterable[int]) -> None:
+    """Send a signal to each that is still there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def wait_gone(pids: Collection[int]) -> None:
+    """Wait until none of them runs any more. Raises Refused where one does not end in 5 s."""
+    deadline = time.monotonic() + _PATIENCE
+    while left := set(pids).intersection(process.pid for process in processes()):
+        if time.monotonic() > deadline:
+            raise Refused(f"processes do not end: {', '.join(map(str, sorted(left)))}")
+        time.sleep(_PAUSE)
+
+
+@contextmanager
+def frozen(pids: Collection[int]) -> Iterator[None]:
+    """Have processes stand still for a while."""
+    send(signal.SIGSTOP, pids)
+    try:
+        yield
+    finally:
+        send(signal.SIGCONT, pids)
