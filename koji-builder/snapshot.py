@@ -19,7 +19,7 @@ from util.waiting import wait_until
 # Written by entrypoint.py at every start.
 BUILDER = Path("run/koji-builder.json")
 # Folders of kojid's and mock's, of which the content goes.
-WORK = ("var/lib/mock", "var/cache/mock", "etc/mock/koji", "tmp/koji")
+WORK = ("var/lib/mock", "var/cache/mock", "var/tmp/koji", "etc/mock/koji")
 KOJID = "/usr/sbin/kojid"
 PATIENCE = 10.0
 

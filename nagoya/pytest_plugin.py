@@ -46,6 +46,14 @@ def running_koji(
 
 
 @pytest.fixture
+def pristine_koji(running_koji: "Koji") -> "Koji":
+    """The Koji that the tests of this session share, in the state that it began with: whatever was
+    done to it before is gone."""
+    running_koji.reset()
+    return running_koji
+
+
+@pytest.fixture
 def fresh_koji(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator["Koji"]:

@@ -89,17 +89,22 @@ def reset(system: System, name: str, seconds: float) -> None:
             wait(system, seconds)
         keepers = _awake(system)
         try:
-            _ask(system, keepers, "prepare", name, doing="preparing")
+            _prepare(system, keepers, name)
             _ask(system, keepers, "hold", doing="holding")
             switched = _ask(system, keepers, "switch", doing="going back")
-        except BaseException:
-            _ask(system, keepers, "release", doing="giving up")
-            _known(system, keepers, name)
-            raise
-        released = _ask(system, keepers, "release", doing="tidying up")
+        finally:
+            released = _ask(system, keepers, "release", doing="going on")
         answers = [*switched.items(), *released.items()]
         system.restart({one for one, answer in answers if answer.get("restart")})
         wait(system, seconds, presumed=True)
+
+
+def _prepare(system: System, keepers: Mapping[str, Handle], name: str) -> None:
+    try:
+        _ask(system, keepers, "prepare", name, doing="preparing")
+    except LifecycleError:
+        _known(system, keepers, name)
+        raise
 
 
 def _save(system: System, keepers: Mapping[str, Handle], name: str) -> None:
@@ -126,7 +131,8 @@ def _keepers(system: System) -> dict[str, Handle]:
 
 def _asleep(system: System) -> list[str]:
     """Those that have a part in it, and do not run."""
-    return [name for name, one in _keepers(system).items() if not containers.state(one).running]
+    keepers = sorted(_keepers(system).items())
+    return [name for name, one in keepers if not containers.state(one).running]
 
 
 def _awake(system: System) -> dict[str, Handle]:

@@ -31,6 +31,7 @@ from nagoya.progress import Board
 from nagoya.system import System
 
 ADMIN = "kojiadmin"
+_RESET_SECONDS = 120
 
 
 @dataclass(repr=False)
@@ -101,6 +102,20 @@ class Koji:
                 self.url, opts={"serverca": str(self.ca), "max_retries": 3, "retry_interval": 1}
             )
         return replace(self.access, certificate=self.certificate(user)).session()
+
+    def snapshot(self, name: str) -> None:
+        """Keep its state under a name, for `reset` to go back to."""
+        snapshots.save(self.system, name)
+
+    def reset(self, name: str = snapshots.PRISTINE) -> None:
+        """Bring it back to a state that was kept; by default, to the one that it began with.
+
+        It takes a second or two. URLs and certificates stay valid, and so does every session of a
+        user whom that state knows.
+        """
+        snapshots.reset(self.system, name, _RESET_SECONDS)
+        # Users are part of the state; `certificate` sees to it that each is there.
+        self._certificates.clear()
 
     def report(self, name: str) -> Path:
         """Write all that helps to understand a failure into one archive; see `toji report`."""

@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,14 +107,21 @@ class Toji:
         return {one["name"]: one["state"] for one in told["containers"]}
 
 
-@pytest.fixture
-def toji(tmp_path: Path) -> Iterator[Toji]:
-    """toji with a system of the test's own, which is removed after it."""
-    one = Toji(tmp_path, f"t{secrets.token_hex(3)}")
+@contextmanager
+def own_system(folder: Path) -> Iterator[Toji]:
+    """toji with a system that is removed in the end."""
+    one = Toji(folder, f"t{secrets.token_hex(3)}")
     yield one
-    if (tmp_path / "moromi.yml").exists():
+    if (folder / "moromi.yml").exists():
         one.declare(nothing={})
         one("remove")
+
+
+@pytest.fixture
+def toji(tmp_path: Path) -> Iterator[Toji]:
+    """toji with a system of the test's own."""
+    with own_system(tmp_path) as one:
+        yield one
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from util import processes
+
 HEADER = """\
 import signal, sys
 from util import supervise
@@ -131,3 +133,25 @@ def test_a_daemon_has_a_session_and_signals_of_its_own(start: Start, tmp_path: P
     )
     assert ended(start("run(Daemon('main', (sys.executable, 'own.py')))"))[0] == 0
     assert (tmp_path / "out").read_text() == "True set()\n"
+
+
+def test_sighup_starts_the_companions_anew_and_ends_their_children(
+    start: Start, tmp_path: Path
+) -> None:
+    """With no pause, however often; `main` does not notice."""
+    main = 'while [ "$(wc -l < runs)" -lt 4 ]; do sleep 0.02; done'
+    second = "sleep 60 2>/dev/null & echo $! >> runs; wait"
+    (tmp_path / "runs").touch()
+    process = start(f"run(shell('main', {main!r}), [shell('second', {second!r})])")
+    for count in range(1, 4):
+        deadline = time.monotonic() + 10
+        while len((tmp_path / "runs").read_text().splitlines()) < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGHUP)
+    status, log = ended(process)
+    assert status == 0
+    assert not [line for line in log if "is started again" in line]
+    *killed, last = (int(pid) for pid in (tmp_path / "runs").read_text().split())
+    assert not {one.pid for one in processes.processes()}.intersection(killed)
+    os.kill(last, signal.SIGKILL)

@@ -1,0 +1,245 @@
+"""snapshot, reset, snapshots, drop: the order in which containers are asked, and what is done when
+one of them cannot. What is asked is a shell script here, that notes each verb."""
+
+import json
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+import yaml
+
+from nagoya.engine import connect
+from tests.image.tracked import wait_until
+from tests.toji.conftest import Toji, own_system
+
+IMAGE = "nagoya-test-keeper"
+# A state of one file. What is in /data/fails is refused, what is in /data/slow takes its time.
+SCRIPT = """\
+exec 2>&1
+cd /data
+echo "$(date +%s%N) $*" >>/data/asked
+[ "$(cat slow 2>/dev/null)" != "$1" ] || sleep 8
+if [ "$(cat fails 2>/dev/null)" = "$1" ]; then
+    echo "keeper: no room for it"; echo "  hint: make room"; exit 1
+fi
+case $1 in
+    list)
+        printf '{'; comma=
+        for one in kept-*; do
+            [ ! -e "$one" ] || printf '%s"%s": {"created": 1.5, "bytes": 500000}' \
+                "$comma" "${one#kept-}"
+            comma=', '
+        done
+        echo '}'; exit ;;
+    save) cp state "kept-$2" ;;
+    drop) rm -f "kept-$2" ;;
+    prepare) [ -e "kept-$2" ] && cp "kept-$2" new || { echo "keeper: no $2"; exit 1; } ;;
+    switch) mv new state; [ ! -e anew ] || { echo '{"restart": true}'; exit; } ;;
+    release) rm -f new ;;
+esac
+echo '{}'
+"""
+VERBS = "list hold save prepare switch release drop"
+KEEPER = f"""
+FROM nagoya-test-tiny
+COPY keeper /keeper
+LABEL nagoya.snapshot='["sh", "/keeper"]' nagoya.snapshot.verbs="{VERBS}"
+CMD echo born >/data/state; touch /ready; trap 'exit 0' TERM; while :; do sleep 0.1; done
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def keeper(
+    client: docker.DockerClient, tiny: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """An image with a state that can be kept."""
+    folder = tmp_path_factory.mktemp("keeper")
+    (folder / "Dockerfile").write_text(KEEPER)
+    (folder / "keeper").write_text(SCRIPT)
+    client.images.build(path=str(folder), tag=IMAGE, rm=True)
+    yield IMAGE
+    client.images.remove(IMAGE, force=True)
+
+
+def declare(toji: Toji, **containers: dict[str, Any]) -> None:
+    """Write moromi.yml, with the image that has a state in it."""
+    toji.declare(**containers)
+    path = toji.folder / "moromi.yml"
+    raw = yaml.safe_load(path.read_text())
+    raw["images"][IMAGE] = {"folder": "nagoya-test-tiny"}
+    path.write_text(yaml.safe_dump(raw))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toji]:
+    """Two containers with a state, and one without; ready for the first time."""
+    with own_system(tmp_path_factory.mktemp("pair")) as toji:
+        keeper = {"image": IMAGE}
+        declare(toji, first=keeper, second={**keeper, "links": ["first"]}, other={})
+        toji("init")
+        toji("wait")
+        yield toji
+
+
+@pytest.fixture
+def pair(made: Toji) -> Toji:
+    """The same as each test finds it: with its first state, and no other snapshot."""
+    for name in ("first", "second"):
+        run(made, name, "cd /data; rm -f fails slow anew kept-later; echo born >state")
+    return made
+
+
+def run(toji: Toji, name: str, script: str) -> str:
+    container = connect().client.containers.get(f"{toji.system}-{name}")
+    return str(container.exec_run(["sh", "-c", script]).output.decode().strip())
+
+
+def asked(toji: Toji) -> list[str]:
+    """The verbs that both were asked since the last time, in order, each twice."""
+    script = "cat /data/asked; rm /data/asked"
+    lines = [line for one in ("first", "second") for line in run(toji, one, script).splitlines()]
+    return [line.split(" ", 1)[1] for line in sorted(lines)]
+
+
+def both(*verbs: str) -> list[str]:
+    return [verb for verb in verbs for _ in range(2)]
+
+
+def names(toji: Toji) -> list[str]:
+    return [one["name"] for one in json.loads(toji("snapshots", "--json").stdout)]
+
+
+def test_the_first_wait_keeps_the_state_and_later_ones_do_not(made: Toji) -> None:
+    assert asked(made) == both("list", "hold", "save pristine", "release")
+    made("wait")
+    assert asked(made) == both("list")
+    assert names(made) == ["pristine"]
+    assert "1 MB" in made("snapshots").stdout
+
+
+def test_reset_goes_back_and_url_and_containers_stay(
+    pair: Toji, client: docker.DockerClient
+) -> None:
+    before = client.containers.get(f"{pair.system}-first").attrs["State"]["StartedAt"]
+    for name in ("first", "second"):
+        run(pair, name, "echo changed >/data/state")
+    asked(pair)
+    pair("reset")
+    assert asked(pair) == both("prepare pristine", "hold", "switch", "release")
+    assert [run(pair, name, "cat /data/state") for name in ("first", "second")] == ["born"] * 2
+    assert client.containers.get(f"{pair.system}-first").attrs["State"]["StartedAt"] == before
+
+
+def test_snapshots_have_names(pair: Toji) -> None:
+    run(pair, "first", "echo later >/data/state")
+    pair("snapshot", "later")
+    pair("reset")
+    assert run(pair, "first", "cat /data/state") == "born"
+    pair("reset", "later")
+    assert run(pair, "first", "cat /data/state") == "later"
+    assert set(names(pair)) == {"pristine", "later"}
+    error = pair("snapshot", "later", status=7).stderr
+    assert "has a snapshot called 'later' already" in error
+    pair("drop", "later")
+    assert names(pair) == ["pristine"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["reset", "typo"], "has no snapshot called 'typo'\n  hint: it has pristine"),
+        (["drop", "typo"], "has no snapshot called 'typo'\n  hint: it has pristine"),
+        (["drop", "pristine"], "'pristine' is the state after the first `toji wait`"),
+        (["snapshot", "pristine"], "'pristine' is the state after the first `toji wait`"),
+        (["snapshot", "No_Way"], "'No_Way' cannot name a snapshot"),
+    ],
+)
+def test_a_wrong_name_is_told(pair: Toji, words: list[str], message: str) -> None:
+    assert message in pair(*words, status=7).stderr
+    assert run(pair, "first", "cat /data/state; ls /data/new 2>/dev/null || true") == "born"
+
+
+def test_a_snapshot_that_fails_leaves_nothing_and_lets_go(pair: Toji) -> None:
+    run(pair, "second", "echo save >/data/fails")
+    asked(pair)
+    error = pair("snapshot", "later", status=7).stderr
+    assert "second: keeper: no room for it\n  hint: make room" in error
+    assert asked(pair) == both("list", "hold", "save later", "drop later", "release")
+    assert names(pair) == ["pristine"]
+
+
+def test_a_first_wait_that_cannot_keep_the_state_says_so_and_is_well(toji: Toji) -> None:
+    script = "echo save >/data/fails; touch /ready; sleep 100"
+    command = ["sh", "-c", script]
+    declare(toji, only={"image": IMAGE, "command": command, "stop_timeout": 1})
+    toji("init")
+    assert "`toji reset` will find nothing to go back to" in toji("wait").stderr
+
+
+@pytest.mark.parametrize("verb", ["prepare", "hold", "switch"])
+def test_a_reset_that_fails_lets_go(pair: Toji, verb: str) -> None:
+    run(pair, "first", "echo changed >/data/state")
+    run(pair, "second", f"echo {verb} >/data/fails")
+    asked(pair)
+    assert "second: keeper: no room for it" in pair("reset", status=7).stderr
+    assert "release" in asked(pair)
+    if verb != "switch":
+        assert run(pair, "first", "cat /data/state") == "changed"
+    run(pair, "second", "rm /data/fails")
+    pair("reset")
+    assert run(pair, "first", "cat /data/state") == "born"
+
+
+def test_who_asks_for_it_is_started_anew(pair: Toji, client: docker.DockerClient) -> None:
+    run(pair, "second", "touch /data/anew")
+    before = {
+        name: client.containers.get(f"{pair.system}-{name}").attrs["State"]["StartedAt"]
+        for name in ("first", "second")
+    }
+    pair("reset")
+    now = {
+        name: client.containers.get(f"{pair.system}-{name}").attrs["State"]["StartedAt"]
+        for name in ("first", "second")
+    }
+    assert now["first"] == before["first"]
+    assert now["second"] != before["second"]
+
+
+def test_what_is_stopped_is_started_for_a_reset_and_asked_for_before_a_snapshot(pair: Toji) -> None:
+    pair("stop")
+    error = pair("snapshot", "later", status=7).stderr
+    assert "not running: first, second" in error
+    assert f"toji --system {pair.system} start" in error
+    pair("reset")
+    assert set(pair.states().values()) == {"running"}
+
+
+def test_a_system_without_state_says_so(toji: Toji) -> None:
+    toji.declare(server={})
+    toji("init")
+    toji("wait")
+    error = toji("snapshot", "later", status=7).stderr
+    assert "says how to keep its state" in error
+
+
+def test_two_resets_at_once_come_one_after_the_other(pair: Toji) -> None:
+    asked(pair)
+    ended = [one.communicate(timeout=60) for one in [pair.start("reset"), pair.start("reset")]]
+    assert any("another toji is at work" in told for _, told in ended)
+    assert asked(pair) == both("prepare pristine", "hold", "switch", "release") * 2
+
+
+def test_ctrl_c_lets_go(pair: Toji) -> None:
+    run(pair, "second", "echo switch >/data/slow")
+    asked(pair)
+    process = pair.start("reset")
+    wait_until(
+        lambda: "switch" in run(pair, "second", "cat /data/asked || true"), 30, "it goes back"
+    )
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert asked(pair)[-1] == "release"

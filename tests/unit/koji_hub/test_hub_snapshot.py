@@ -1,0 +1,132 @@
+"""koji-hub's part in a snapshot, on a temporary root: what is kept, and what comes back."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from util import processes
+from util.entry import Refused
+
+POLICY = "etc/koji-hub/hub.conf.d/50-seed.conf"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for folder in ("mnt/koji/packages/hello", "mnt/koji/work", "etc/koji-hub/hub.conf.d"):
+        (tmp_path / folder).mkdir(parents=True)
+    for site in ("etc/apache2/conf.d", "etc/kojira/kojira.conf.d", "etc/kojiweb/web.conf.d"):
+        (tmp_path / site).mkdir(parents=True)
+    (tmp_path / "usr/local/lib/koji-hub-plugins").mkdir(parents=True)
+    (tmp_path / "mnt/koji/packages/hello/rpm").write_text("one")
+    (tmp_path / POLICY).write_text("one")
+    return tmp_path
+
+
+@pytest.fixture
+def hub(
+    load_script: Callable[[str], ModuleType], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """The hub's part, where there is neither a supervisor nor a gate."""
+    module = load_script("koji-hub/snapshot.py")
+    monkeypatch.setattr(module, "kojira", list[processes.Process])
+    monkeypatch.setattr(module, "start_kojira_anew", lambda: None)
+    monkeypatch.setattr(module.gate, "open_again", lambda: None)
+    return module.Hub(root)
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and ".snapshots" not in path.parts
+    }
+
+
+def test_what_was_kept_comes_back(hub: Any, root: Path) -> None:
+    top = root / "mnt/koji"
+    packages = top / "packages/hello"
+    (packages / "link").symlink_to("rpm")
+    os.link(packages / "rpm", packages / "twin")
+    packages.chmod(0o2750)
+    os.utime(packages / "rpm", (1, 1))
+    before = files(top)
+    hub.save("one")
+    assert hub.kept()["one"]["bytes"] > 0
+
+    # In place, where a snapshot made of links would change too.
+    (packages / "rpm").write_text("damaged")
+    (top / "work/left").write_text("behind")
+    (top / "new").mkdir()
+    hub.prepare("one")
+    assert files(top) != before
+    assert hub.switch() == {"restart": False}
+    hub.release()
+
+    assert files(top) == before
+    assert sorted(path.name for path in top.iterdir()) == [".snapshots", "packages", "work"]
+    assert sorted(path.name for path in (top / ".snapshots").iterdir()) == ["one"]
+    status = (packages / "rpm").stat()
+    assert (status.st_mtime, status.st_nlink) == (1, 2)
+    assert packages.stat().st_mode & 0o7777 == 0o2750
+    assert (packages / "link").readlink() == Path("rpm")
+
+
+def test_a_snapshot_can_come_back_twice(hub: Any, root: Path) -> None:
+    hub.save("one")
+    for _ in range(2):
+        (root / "mnt/koji/packages/hello/rpm").write_text("two")
+        hub.prepare("one")
+        hub.switch()
+        hub.release()
+        assert (root / "mnt/koji/packages/hello/rpm").read_text() == "one"
+
+
+def test_the_sites_configuration_is_part_of_it_and_wants_a_restart(hub: Any, root: Path) -> None:
+    hub.save("one")
+    (root / POLICY).write_text("two")
+    (root / "etc/koji-hub/hub.conf.d/60-more.conf").write_text("more")
+    hub.prepare("one")
+    assert hub.switch() == {"restart": True}
+    assert files(root / "etc/koji-hub") == {"hub.conf.d/50-seed.conf": "one"}
+
+
+def test_nobody_but_root_reads_what_is_kept(hub: Any, root: Path) -> None:
+    hub.save("one")
+    assert (root / "mnt/koji/.snapshots").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_is_not_kept_cannot_be_prepared(hub: Any) -> None:
+    assert hub.kept() == {}
+    with pytest.raises(Refused, match="there is no snapshot one"):
+        hub.prepare("one")
+    hub.save("one")
+    hub.drop("one")
+    assert hub.kept() == {}
+    hub.drop("one")
+
+
+def test_what_was_not_finished_is_not_kept(hub: Any, root: Path) -> None:
+    folder = root / "mnt/koji/.snapshots"
+    (folder / "half/top").mkdir(parents=True)
+    (folder / "+unfinished/top").mkdir(parents=True)
+    assert hub.kept() == {}
+    hub.save("half")
+    assert set(hub.kept()) == {"half"}
+
+
+def test_a_copy_that_fails_leaves_nothing(
+    hub: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    (binaries / "cp").write_text("#!/bin/sh\necho 'cp: No space left on device' >&2\nexit 1\n")
+    (binaries / "cp").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{binaries}:{os.environ['PATH']}")
+    with pytest.raises(Refused, match=r"copying to .* failed: cp: No space left on device"):
+        hub.save("one")
+    assert hub.kept() == {}
+    assert list((root / "mnt/koji/.snapshots").iterdir()) == []
