@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import builds, images, startup
+from bench import builds, images, instances, startup
 from bench.table import Row, show
 
 
@@ -13,6 +13,7 @@ def main() -> None:
     for measure in (
         images.sizes(),
         startup.rows(rounds),
+        instances.rows(rounds),
         builds.rows(rounds),
         images.builds(),
     ):

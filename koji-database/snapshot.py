@@ -167,7 +167,7 @@ def carry_sessions(now: Connection, then: Connection) -> None:
         here.copy_expert(
             "COPY (SELECT sessions.* FROM sessions JOIN users ON users.id = user_id"
             " JOIN known ON (known.id, known.name) = (users.id, users.name)"
-            " WHERE master IS NULL) TO STDOUT",
+            " WHERE master IS NULL AND NOT expired) TO STDOUT",
             sessions,
         )
         sessions.seek(0)

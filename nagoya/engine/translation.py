@@ -15,6 +15,10 @@ _HINTS = (
      "another program has that port; leave the host port out, and a free one is chosen"),
     (r"No such image|pull access denied", "`moromi build` makes the images"),
     (r"no such container", "somebody else may have removed it; `toji status` shows what is there"),
+    (r"non-overlapping IPv4 address pool",
+     "every system has a network, and the engine has no addresses left for one more: `toji list` "
+     "shows them, `toji remove --stale` removes what nobody needs; `default-address-pools` in the "
+     "engine's daemon.json makes room"),
     (r"operation not permitted", "the engine may not do this on this machine"),
 )  # fmt: skip
 

@@ -1,12 +1,13 @@
-"""A whole Koji for the tests: started by toji as a user would, talked to by the real client."""
+"""A whole Koji for the tests: started by our own plugin for pytest, as our users start theirs, and
+asked by the programs that a person has: toji, and the real client."""
 
 import json
 import os
-import secrets
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import koji
 import pytest
 import yaml
 
-from nagoya.engine import connect
+from nagoya import testing
+from nagoya.engine import connect, containers
+from nagoya.testing import running_koji
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 PROGRAMS = Path(sys.executable).parent
@@ -99,33 +102,31 @@ class Koji:
 def start(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Koji]]:
-    """Start a system of its own and wait until it is ready; removed when the session ends.
+    """Start a system of its own, which is ready then, and is removed when the session ends.
 
-    Where anything has failed by then, its logs stay in artifacts/ under the system's name.
+    Where anything has failed by then, a report on it lies in artifacts/ under the system's name.
     """
-    started: list[Koji] = []
+    with ExitStack() as stack:
 
-    def begin(name: str = "test", *, config: Path | None = None, wait: bool = True) -> Koji:
-        one = Koji(f"{name}-{secrets.token_hex(3)}", tmp_path_factory.mktemp(name), config)
-        started.append(one)
-        one.toji("init")
-        if wait:
-            one.toji("wait")
-        return one
+        def begin(name: str = "test", *, config: Path | None = None) -> Koji:
+            folder = tmp_path_factory.mktemp(name)
+            made = stack.enter_context(running_koji(config, prefix=name, folder=folder))
+            stack.callback(report, made)
+            return Koji(made.name, made.home, config)
 
-    yield begin
-    for one in started:
-        # A test may have removed it already.
-        if request.session.testsfailed and (logs := one.toji("logs", check=False)).status == 0:
-            ARTIFACTS.mkdir(exist_ok=True)
-            (ARTIFACTS / f"{one.system}.log").write_text(logs.stdout)
-        one.toji("remove", check=False)
+        def report(made: testing.Koji) -> None:
+            # A test may have removed it already.
+            if request.session.testsfailed and containers.of_system(connect(), made.name):
+                made.reports = ARTIFACTS
+                made.report(made.name)
+
+        yield begin
 
 
 @pytest.fixture(scope="session")
-def running(start: Callable[..., Koji]) -> Koji:
+def running(running_koji: testing.Koji) -> Koji:
     """The Koji that most tests share; they leave it running, and mind that others use it too."""
-    return start()
+    return Koji(running_koji.name, running_koji.home)
 
 
 @pytest.fixture(scope="session")

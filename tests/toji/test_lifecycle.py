@@ -232,6 +232,24 @@ def test_two_systems_side_by_side(toji: Toji, client: docker.DockerClient) -> No
     toji("--system", f"{toji.system}b", "remove")
 
 
+def test_many_systems_at_once_have_nothing_in_common(
+    toji: Toji, client: docker.DockerClient
+) -> None:
+    toji.declare(data=ONCE, server={"volumes_from": ["data"], "ports": [80, 443]})
+    systems = [f"{toji.system}{letter}" for letter in "abcd"]
+    started = [toji.start("--system", system, "init") for system in systems]
+    try:
+        ended = [process.communicate(timeout=100) for process in started]
+        assert [process.returncode for process in started] == [0] * 4, ended
+        servers = [client.containers.get(f"{system}-server") for system in systems]
+        bindings = [one.attrs["HostConfig"]["PortBindings"].values() for one in servers]
+        assert len({one[0]["HostPort"] for both in bindings for one in both}) == 8
+        assert len({one.attrs["Mounts"][0]["Name"] for one in servers}) == 4
+    finally:
+        for system in systems:
+            toji("--system", system, "remove")
+
+
 def test_ctrl_c_says_how_to_clean_up(toji: Toji, client: docker.DockerClient) -> None:
     toji.declare(data={**ONCE, "command": ["sleep", "100"]}, server={"volumes_from": ["data"]})
     process = toji.start("init")

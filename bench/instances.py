@@ -1,0 +1,108 @@
+"""Many systems, and many tests on one: side by side, reset, populated, and through the fixtures."""
+
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.table import Row, side_by_side
+
+_TOGETHER = 4
+_TESTS = 5
+_POPULATED = "nagoya-demo"
+
+
+def rows(rounds: int) -> Iterator[Row]:
+    """A reset, a populated start, four at once and the fixtures, each beside a plain start."""
+    subprocess.run(["moromi", "build", "--quiet", "demo"], check=True)
+    with _started() as environment:
+        (again,), (fresh,) = side_by_side(rounds, lambda: _reset(environment), _init)
+    yield Row("toji reset to pristine", again, "s", fresh, "toji init, toji wait", "<= 3 s")
+    (populated,), (blank,) = side_by_side(rounds, lambda: _init("-c", _POPULATED), _init)
+    yield Row("a populated start", populated, "s", blank, "a blank one", "ratio <= 1.2")
+    (four,), (one,) = side_by_side(rounds, lambda: _together(_TOGETHER), lambda: _together(1))
+    yield Row(f"{_TOGETHER} systems at once", four, "s", one, "one", "ratio <= 2.5")
+    (shared,), (pristine,), (own,) = side_by_side(
+        rounds, *(lambda name=name: _per_test(name) for name in _FIXTURES)
+    )
+    against = "a Koji for each (fresh_koji)"
+    yield Row("a further test on running_koji", shared, "s", own, against)
+    yield Row("a further test on pristine_koji, reset", pristine, "s", own, against)
+
+
+_FIXTURES = ("running_koji", "pristine_koji", "fresh_koji")
+
+
+@contextmanager
+def _started(*options: str) -> Iterator[dict[str, str]]:
+    """A system that is ready, and the environment in which it is toji's; removed in the end."""
+    with tempfile.TemporaryDirectory() as home:
+        system = f"bench-{secrets.token_hex(3)}"
+        environment = {**os.environ, "HOME": home, "NAGOYA_SYSTEM": system}
+        try:
+            for command in ("init", "wait"):
+                subprocess.run(["toji", *options, command, "-q"], env=environment, check=True)
+            yield environment
+        finally:
+            subprocess.run(["toji", "remove", "-q"], env=environment, check=True)
+
+
+def _init(*options: str) -> tuple[float]:
+    begun = time.monotonic()
+    with _started(*options):
+        return (time.monotonic() - begun,)
+
+
+def _reset(environment: dict[str, str]) -> tuple[float]:
+    begun = time.monotonic()
+    subprocess.run(["toji", "reset", "-q"], env=environment, check=True)
+    return (time.monotonic() - begun,)
+
+
+# None is removed before all are ready.
+_ONE_OF_MANY = """
+import sys, time
+from bench.instances import _started
+begun = time.monotonic()
+with _started():
+    print(time.monotonic() - begun, flush=True)
+    sys.stdin.read()
+"""
+
+
+def _together(count: int) -> tuple[float]:
+    """Until the last is ready of so many that start at once, in a process of its own each."""
+    command = [sys.executable, "-c", _ONE_OF_MANY]
+    running = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
+    ready = [float(one.stdout.readline()) for one in running if one.stdout]
+    for one in running:
+        one.communicate()
+    return (max(ready),)
+
+
+def _per_test(fixture: str) -> tuple[float]:
+    """What another test costs that names this fixture and asks the hub one thing."""
+    return ((_session(fixture, 1 + _TESTS) - _session(fixture, 1)) / _TESTS,)
+
+
+def _session(fixture: str, tests: int) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "test_it.py"
+        path.write_text(
+            "import pytest\n"
+            f"@pytest.mark.parametrize('number', range({tests}))\n"
+            f"def test_it({fixture}, number):\n"
+            f"    assert {fixture}.session().getLoggedInUser()['name'] == 'kojiadmin'\n"
+        )
+        begun = time.monotonic()
+        pytest = [sys.executable, "-m", "pytest", "--quiet", "--no-header", str(path)]
+        subprocess.run(pytest, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        return time.monotonic() - begun

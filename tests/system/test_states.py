@@ -1,0 +1,288 @@
+"""A whole Koji that is kept and gone back to, while it is used."""
+
+import hashlib
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import koji
+import pytest
+import requests
+
+from nagoya.testing import Koji as OwnKoji
+from tests.image.tracked import wait_until
+from tests.system.building import sources, state, uploaded
+from tests.system.conftest import Koji
+from tests.system.test_builds import sleeping
+
+
+@pytest.fixture(scope="module")
+def kept(start: Callable[..., Koji]) -> Koji:
+    """A Koji with two states to go back to: the pristine, and `proved`, where hello was built and
+    `slow` takes 15 seconds."""
+    one = start("states")
+    one.toji("verify")
+    one.session().editTag2("demo-build", extra={"rpm.macro.seconds": "15"})
+    # A build takes its macros from the moment that its repository is of.
+    one.client("regen-repo", "--wait", "demo-build")
+    one.toji("snapshot", "proved")
+    return one
+
+
+@pytest.fixture
+def proved(kept: Koji) -> Iterator[Koji]:
+    """The same, in its state `proved`."""
+    kept.toji("reset", "proved")
+    yield kept
+
+
+def tags(one: Koji) -> set[str]:
+    return {tag["name"] for tag in one.session(login=False).listTags()}
+
+
+def test_pristine_is_what_it_was_after_the_first_wait(proved: Koji) -> None:
+    before = proved.description
+    session = proved.session()
+    proved.toji("reset")
+    assert proved.description == before
+    assert tags(proved) == set()
+    assert session.listBuilds() == []
+    assert session.listTasks() == []
+    assert [host["name"] for host in session.listHosts(enabled=True, ready=True)] == ["kojibuilder"]
+    listing = proved.toji("exec", "koji", "find", "/mnt/koji", "-type", "f", "-not", "-path",
+                          "*/.snapshots/*").stdout  # fmt: skip
+    assert listing.split() == ["/mnt/koji/.complete"]
+    # Who was logged in stays so, and goes on at once.
+    assert session.getLoggedInUser()["name"] == "kojiadmin"
+    session.createTag("after")
+
+
+def test_it_builds_in_every_state(proved: Koji) -> None:
+    session = proved.session()
+    for _ in range(2):
+        task = session.build(sources(proved, "greeting").git, "demo")
+        assert state(session, task) == "CLOSED"
+        assert session.getBuild("greeting-1.0-1.demo") is not None
+        proved.toji("reset", "proved")
+        assert session.getBuild("greeting-1.0-1.demo") is None
+    proved.toji("reset")
+    proved.toji("verify")
+
+
+def test_what_was_built_before_is_there_and_whole(proved: Koji) -> None:
+    told = proved.description
+    url = f"{told['urls']['files']}/packages/hello/1.0/1.demo/noarch/hello-1.0-1.demo.noarch.rpm"
+    before = requests.get(url, verify=told["ca"], timeout=30).content
+    path = "/mnt/koji/packages/hello/1.0/1.demo/noarch/hello-1.0-1.demo.noarch.rpm"
+    proved.toji("exec", "koji", "dd", "if=/dev/zero", f"of={path}", "bs=64", "count=1",
+                "conv=notrunc")  # fmt: skip
+    assert requests.get(url, verify=told["ca"], timeout=30).content != before
+    proved.toji("reset", "proved")
+    assert requests.get(url, verify=told["ca"], timeout=30).content == before
+    proved.toji("exec", "koji", "rm", "-r", "/mnt/koji/packages")
+    proved.toji("reset", "proved")
+    assert requests.get(url, verify=told["ca"], timeout=30).content == before
+
+
+def test_nobody_reads_what_is_kept(proved: Koji) -> None:
+    told = proved.description
+    url = f"{told['urls']['files']}/.snapshots/"
+    assert requests.get(url, verify=told["ca"], timeout=30).status_code == 403
+    listing = requests.get(told["urls"]["files"] + "/", verify=told["ca"], timeout=30).text
+    assert "packages" in listing
+    assert ".snapshots" not in listing
+
+
+def test_work_that_is_under_way_ends(proved: Koji, tmp_path: Path) -> None:
+    """The numbers of its task and buildroot come again; whatever is left of it would be in the
+    way of those."""
+    session = proved.session()
+    slow = sources(proved, "slow")
+    task = session.build(uploaded(session, slow, tmp_path), "demo")
+    wait_until(lambda: sleeping(proved), 120, "the package sleeps")
+    proved.toji("reset", "proved")
+    assert session.getTaskInfo(task) is None
+    assert not sleeping(proved)
+    left = proved.toji("exec", "kojibuilder", "ls", "-A", "/var/lib/mock", "/etc/mock/koji").stdout
+    assert left.split() == ["/etc/mock/koji:", "/var/lib/mock:"]
+    again = session.build(sources(proved, "greeting").git, "demo")
+    assert again == task
+    assert state(session, again) == "CLOSED"
+
+
+def test_work_that_was_under_way_in_a_snapshot_begins_anew(proved: Koji, tmp_path: Path) -> None:
+    session = proved.session()
+    task = session.build(uploaded(session, sources(proved, "slow"), tmp_path), "demo")
+    wait_until(lambda: sleeping(proved), 120, "the package sleeps")
+    proved.toji("snapshot", "under-way")
+    session.cancelTask(task)
+    assert state(session, task) == "CANCELED"
+    proved.toji("reset", "under-way")
+    assert state(session, task, 600) == "CLOSED"
+    assert session.getBuild("slow-1.0-1.demo")["state"] == koji.BUILD_STATES["COMPLETE"]
+    proved.toji("drop", "under-way")
+
+
+def test_builders_and_users_that_a_state_does_not_know(proved: Koji) -> None:
+    proved.toji("scale", "kojibuilder=2")
+    proved.toji("user", "alice")
+    certificate = Path(proved.description["certificate"]).with_name("alice.pem")
+    alice = proved.session(certificate=certificate)
+    proved.toji("reset", "proved")
+    # The second builder is a host again, in the state that never had it.
+    hosts = proved.session().listHosts(enabled=True, ready=True)
+    assert {host["name"] for host in hosts} == {"kojibuilder", "kojibuilder-2"}
+    with pytest.raises(koji.AuthError):
+        alice.getLoggedInUser()
+    proved.toji("user", "alice")
+    assert proved.session(certificate=certificate).getLoggedInUser()["name"] == "alice"
+
+    proved.toji("snapshot", "two")
+    proved.toji("scale", "kojibuilder=1")
+    proved.toji("reset", "two")
+    ready = proved.session().listHosts(enabled=True, ready=True)
+    assert [host["name"] for host in ready] == ["kojibuilder"]
+    proved.toji("drop", "two")
+
+
+def test_the_hubs_configuration_is_part_of_the_state(proved: Koji, tmp_path: Path) -> None:
+    seed = tmp_path / "seed.yml"
+    seed.write_text(
+        "type: policy\nname: package_list\nrules: ['all :: deny nobody adds packages']\n"
+    )
+    proved.toji("seed", str(seed))
+    session = proved.session()
+    with pytest.raises(koji.ActionNotAllowed, match="nobody adds packages"):
+        session.packageListAdd("demo", "another", "kojiadmin")
+    url = proved.description["urls"]["hub"]
+    proved.toji("reset", "proved")
+    assert proved.description["urls"]["hub"] == url
+    proved.session().packageListAdd("demo", "another", "kojiadmin")
+
+
+def test_after_a_stop_too(proved: Koji) -> None:
+    proved.session().createTag("made")
+    proved.toji("stop")
+    proved.toji("reset", "proved")
+    assert "made" not in tags(proved)
+    assert "demo" in tags(proved)
+    proved.toji("wait", "--timeout", "1")
+
+
+MAKE_RPMS = """
+cat >/tmp/imported.spec <<'END'
+Name: imported-%{number}
+Version: 1
+Release: 1
+Summary: Nothing
+License: MIT
+BuildArch: noarch
+%description
+%install
+mkdir -p %{buildroot}/usr/share
+head -c 200000 /dev/urandom >%{buildroot}/usr/share/imported-%{number}
+%files
+/usr/share/imported-%{number}
+END
+for number in $(seq 60); do
+    rpmbuild -bb --quiet --define "number $number" --define "_topdir /tmp/imported" \
+        /tmp/imported.spec
+done
+"""
+
+
+@pytest.fixture(scope="module")
+def rpms(kept: Koji, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Sixty RPMs to import, by their names."""
+    folder = tmp_path_factory.mktemp("rpms")
+    kept.toji("exec", "kojibuilder", "bash", "-ec", MAKE_RPMS)
+    container = f"{kept.system}-kojibuilder"
+    kept.run("docker", "cp", f"{container}:/tmp/imported/RPMS/noarch", str(folder))
+    return {path.name: path for path in folder.rglob("*.rpm")}
+
+
+class Importer(threading.Thread):
+    """Somebody who imports RPMs as fast as the hub lets: uploaded in pieces, moved to its place
+    and committed to the database."""
+
+    def __init__(self, one: Koji, rpms: list[Path]) -> None:
+        super().__init__(daemon=True)
+        self.session = one.session()
+        self.rpms = rpms
+        self.failed: list[Exception] = []
+
+    def run(self) -> None:
+        try:
+            for path in self.rpms:
+                self.session.createEmptyBuild(
+                    path.name.removesuffix("-1-1.noarch.rpm"), "1", "1", None
+                )
+                folder = f"test/{secrets.token_hex(8)}"
+                self.session.uploadWrapper(str(path), folder, blocksize=1 << 16)
+                self.session.importRPM(folder, path.name)
+        except Exception as error:
+            self.failed.append(error)
+
+
+def sums(one: Koji) -> dict[str, str]:
+    """Of every RPM below packages/, by its name."""
+    script = "find /mnt/koji/packages -name '*.rpm' -exec sha256sum '{}' +"
+    lines = one.toji("exec", "koji", "sh", "-c", script).stdout.splitlines()
+    return {Path(line.split()[1]).name: line.split()[0] for line in lines}
+
+
+def known(one: Koji) -> set[str]:
+    """Every RPM that the hub knows, by its file's name."""
+    session = one.session(login=False)
+    return {
+        f"{rpm['nvr']}.{rpm['arch']}.rpm"
+        for build in session.listBuilds()
+        for rpm in session.listRPMs(buildID=build["build_id"])
+    }
+
+
+def test_nothing_is_half_written_in_a_snapshot(kept: Koji, rpms: dict[str, Path]) -> None:
+    """Whatever the moment, files and database say the same, and nobody's call is lost."""
+    kept.toji("reset")
+    paths = list(rpms.values())
+    importers = [Importer(kept, paths[start::3]) for start in range(3)]
+    for importer in importers:
+        importer.start()
+    names = []
+    while any(importer.is_alive() for importer in importers):
+        names.append(f"busy-{len(names)}")
+        kept.toji("snapshot", names[-1])
+    for importer in importers:
+        importer.join()
+    assert [importer.failed for importer in importers] == [[], [], []]
+    assert known(kept) == set(rpms)
+    true = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in rpms.items()}
+    counts = []
+    for name in names:
+        kept.toji("reset", name)
+        found = sums(kept)
+        assert set(found) == known(kept), name
+        assert found == {name: true[name] for name in found}, name
+        counts.append(len(found))
+        kept.toji("drop", name)
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 1, "no snapshot was made while they were at work"
+
+
+def test_a_test_may_have_it_pristine(running_koji: OwnKoji, pristine_koji: OwnKoji) -> None:
+    assert pristine_koji is running_koji
+    session: Any = pristine_koji.session()
+    assert session.listTags() == []
+    session.createTag("seeded")
+    pristine_koji.session("carol")
+    pristine_koji.snapshot("seeded")
+    session.createTag("more")
+    pristine_koji.reset("seeded")
+    assert [tag["name"] for tag in session.listTags()] == ["seeded"]
+    assert pristine_koji.session("carol").getLoggedInUser()["name"] == "carol"
+    pristine_koji.reset()
+    assert session.listTags() == []
+    # No user any more, and one again where somebody asks.
+    assert pristine_koji.session("carol").getLoggedInUser()["name"] == "carol"
