@@ -31,9 +31,9 @@ from nagoya.progress import Board, State
 from nagoya.schema import Live, Root
 from nagoya.system import System
 
-SECRETS_LABEL = "nagoya.secrets"
+PRIVATE_LABEL = "nagoya.private"
 """On an image: the paths in its volumes that hold what no image should, as a JSON list."""
-CARRIED_LABEL = "nagoya.secrets.carried"
+CARRIED_LABEL = "nagoya.private.carried"
 """On an image that holds such a thing all the same: those paths, as a JSON list."""
 FILES = "/srv/moromi"
 """Where a root container has its files, and where its program runs."""
@@ -135,7 +135,7 @@ class LiveBuild:
             with self._phase(f"running {' '.join(self.live.root.entrypoint)}"):
                 self._run_root(system, self.live.root)
         with self._phase("stopping the system"):
-            system.stop()
+            system.stop(tidy=True)
 
     @contextmanager
     def _phase(self, what: str) -> Iterator[None]:
@@ -280,7 +280,7 @@ class LiveBuild:
     def _choice(self, handle: Handle, name: str, image: str) -> "_Choice":
         """What of a container's volumes becomes part of an image, and tells about secrets."""
         paths = volumes.own(handle)
-        secret = json.loads(containers.label(handle, SECRETS_LABEL) or "[]")
+        secret = json.loads(containers.label(handle, PRIVATE_LABEL) or "[]")
         choice = _choice(paths, secret, keep=self.live.secrets)
         if choice.carried:
             self.board.say(
