@@ -252,20 +252,14 @@ class _Build:
     def _build_live(self, name: str) -> None:
         live = self.lives[name]
         inputs = live.inputs()
-        if not (self.wishes.no_cache and name in self.wanted):
-            given = live.live.gives
-            made = {one: engine_images.made_from(self.engine, one, inputs) for one in given}
-            if all(made.values()):
-                for one, image in made.items():
-                    self._named(image, one)
-                self.board.update(name, "done", "unchanged")
-                return
+        given = live.live.gives
+        anew = self.wishes.no_cache and name in self.wanted
+        # Found by their names alone: those of two builds would not fit together.
+        if not anew and engine_images.made_together(self.engine, given, inputs):
+            self.board.update(name, "done", "unchanged")
+            return
         live.run(inputs)
-        self.board.update(name, "done", f"made {', '.join(live.live.gives)}")
-
-    def _named(self, image: str | None, name: str) -> None:
-        if image and image != engine_images.identity(self.engine, name):
-            engine_images.tag(self.engine, image, name)
+        self.board.update(name, "done", f"made {', '.join(given)}")
 
     def _build(self, name: str) -> None:
         file, declared = self.files[name], self.steps[name].declaration
@@ -287,7 +281,8 @@ class _Build:
         if not no_cache:
             made = engine_images.made_from(self.engine, name, inputs)
             if made is not None:
-                self._named(made, name)
+                if made != engine_images.identity(self.engine, name):
+                    engine_images.tag(self.engine, made, name)
                 self.board.update(name, "done", "unchanged")
                 return
         labels[engine_images.INPUTS_LABEL] = inputs

@@ -3,7 +3,7 @@
 import queue
 import re
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import IO, Any
 
 import docker.errors
@@ -67,6 +67,22 @@ def made_from(engine: Engine, name: str, inputs: str) -> str | None:
             if _made_by_moromi(engine, image["Id"]):
                 return str(image["Id"])
     return None
+
+
+def made_together(engine: Engine, names: Collection[str], inputs: str) -> bool:
+    """Whether these names are those of images that moromi made at one time, from these inputs."""
+    created = set()
+    for name in names:
+        if not exists(engine, name):
+            return False
+        labels = inspect(engine, name)["Config"]["Labels"] or {}
+        if (labels.get(IMAGE_LABEL), labels.get(INPUTS_LABEL)) != (name, inputs):
+            return False
+        with translated(f"looking at the image {name}"):
+            if not _made_by_moromi(engine, name):
+                return False
+        created.add(labels.get(CREATED_LABEL))
+    return len(created) == 1
 
 
 def tag(engine: Engine, image: str, name: str) -> None:
