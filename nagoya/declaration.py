@@ -214,7 +214,7 @@ def _references(file: File, joined: Layers) -> Iterator[str]:
     raw = joined.raw
     for name, image in file.images.items():
         dockerfile = joined.folder("images", name) / (image.folder or name) / "Dockerfile"
-        if not (_gives(raw, name) or dockerfile.is_file()):
+        if _gives(raw, name) is None and not dockerfile.is_file():
             yield f"images.{name}: the folder {image.folder or name}/ has no Dockerfile"
         if image.system is not None:
             for problem in _unmakable(joined, name, image.system):
@@ -243,7 +243,7 @@ def _gives(raw: dict[Any, Any], name: str) -> list[tuple[str, str]] | None:
     """What an entry of `images` gives that is made from a live system, and by which key; None for
     one that has a Dockerfile. It need not be sound."""
     entry = raw["images"][name]
-    if not (isinstance(entry, dict) and "system" in entry):
+    if not (isinstance(entry, dict) and entry.get("system") is not None):
         return None
     live = entry["system"] if isinstance(entry["system"], dict) else {}
     return [
