@@ -12,14 +12,15 @@ from nagoya.engine import connect
 def sizes() -> Iterator[Row]:
     """Each image's size, and that of all together, where what a parent holds counts once."""
     declared = declaration.read(declaration.locate(None))
+    files = images.read_all(declared)
     client = connect().client.images
-    size = {name: client.get(name).attrs["Size"] / 1e6 for name in declared.images}
+    size = {name: client.get(name).attrs["Size"] / 1e6 for name in files}
     base = client.get(declared.base.image).attrs["Size"] / 1e6
     yield Row(f"image {declared.base.image}", base, "MB")
-    for name in declared.images:
+    for name in files:
         yield Row(f"image {name}", size[name], "MB")
     # An image's own part is what it has beyond its parent, the last that its Dockerfile names.
-    parents = {name: file.parents[-1] for name, file in images.read_all(declared).items()}
+    parents = {name: file.parents[-1] for name, file in files.items()}
     once = base + sum(size[name] - size.get(parents[name], base) for name in size)
     yield Row("all images, what they share once", once, "MB", aim="<= 700 MB")
 

@@ -63,6 +63,7 @@ CONFIGURATION = Path("etc/kojid/kojid.conf")
 # which of the hub's records are older than that.
 BUILDER = Path("run/koji-builder.json")
 BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
+OWN_AUTHORITY = Path("usr/local/share/ca-certificates/koji.crt")
 
 # The users that the credentials volume is made with. A builder of such a name would overwrite
 # their certificates.
@@ -177,15 +178,29 @@ def trust(root: Path, authority: Path) -> None:
     kojid's own setting, and fetch from the hub all the same.
 
     It does what update-ca-certificates would do in a second of its time, and leaves that the
-    file that it looks for.
+    file that it looks for. A container of an image that was made of a builder trusts another
+    instance's authority, which then is trusted no more.
     """
     pem = authority.read_text()
-    files.write(root / "usr/local/share/ca-certificates/koji.crt", pem)
-    bundle = (root / BUNDLE).read_text()
+    own = root / OWN_AUTHORITY
+    former = own.read_text() if own.exists() else pem
+    bundle = was = (root / BUNDLE).read_text()
+    if former != pem:
+        bundle = bundle.replace(former, "")
+        _hashed(root, former).unlink(missing_ok=True)
     if pem not in bundle:
-        files.write(root / BUNDLE, bundle + pem)
+        bundle += pem
+    if bundle != was:
+        files.write(root / BUNDLE, bundle)
+    files.write(_hashed(root, pem), pem)
+    # Last: until then it tells of the one that has to go.
+    files.write(own, pem)
+
+
+def _hashed(root: Path, pem: str) -> Path:
+    """Where OpenSSL looks for an authority in a folder."""
     certificate = crypto.load_certificate(crypto.FILETYPE_PEM, pem.encode())
-    files.write(root / BUNDLE.parent / f"{certificate.subject_name_hash():08x}.0", pem)
+    return root / BUNDLE.parent / f"{certificate.subject_name_hash():08x}.0"
 
 
 def choose_mock(root: Path, mock: str) -> None:

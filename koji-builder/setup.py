@@ -9,7 +9,7 @@ from pathlib import Path
 
 from util import entry, files
 
-KOJID = Path("usr/sbin/kojid")
+PROGRAMS = (Path("usr/sbin/kojid"), Path("usr/bin/koji"))
 MOCK_USER = "kojibuilder"
 # What a site may mount folders over.
 SITE_FOLDERS = ("etc/kojid/kojid.conf.d", "usr/local/lib/koji-builder-plugins")
@@ -37,7 +37,8 @@ def make_folders(root: Path, gid: int) -> None:
 
 
 def mend_interpreter(program: Path) -> None:
-    """kojid starts itself again by its own name, and names a Python that Debian does not have."""
+    """Koji's programs name a Python that Debian does not have; and kojid starts itself again by its
+    own name."""
     text = program.read_text()
     mended = re.sub(r"\A#!.*python\S*", "#!/usr/bin/python3", text)
     files.write(program, mended, mode=0o755)
@@ -49,7 +50,8 @@ def main() -> int:
     account = pwd.getpwnam(MOCK_USER)
     make_folders(root, account.pw_gid)
     files.write(root / "etc/rpm/macros.koji", MACROS)
-    mend_interpreter(root / KOJID)
+    for program in PROGRAMS:
+        mend_interpreter(root / program)
     compileall.compile_dir(root / "usr/lib/python3/dist-packages/multilib", quiet=1)
     return 0
 

@@ -6,11 +6,11 @@ again.
 """
 
 import json
-import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
+
+import work
 
 from util import processes, snapshot
 from util.hub import UNREACHABLE, hub
@@ -18,8 +18,6 @@ from util.waiting import wait_until
 
 # Written by entrypoint.py at every start.
 BUILDER = Path("run/koji-builder.json")
-# Folders of kojid's and mock's, of which the content goes.
-WORK = ("var/lib/mock", "var/cache/mock", "var/tmp/koji", "etc/mock/koji")
 KOJID = "/usr/sbin/kojid"
 PATIENCE = 10.0
 
@@ -27,7 +25,7 @@ PATIENCE = 10.0
 def switch(root: Path) -> None:
     """End all work, and take away what it left."""
     end_tasks()
-    clear(root)
+    work.clear(root)
 
 
 def release(root: Path) -> snapshot.Restart:
@@ -56,19 +54,6 @@ def end_tasks() -> None:
             return
         processes.send(signal.SIGKILL, tasks)
         processes.wait_gone(tasks)
-
-
-def clear(root: Path) -> None:
-    """Empty the folders of work; what a task has mounted there is taken off first."""
-    mounts = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    for folder in (root / work for work in WORK):
-        for mount in reversed([one for one in mounts if one.startswith(f"{folder}/")]):
-            subprocess.run(["umount", "--lazy", mount], check=True)
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
 
 
 if __name__ == "__main__":

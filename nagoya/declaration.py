@@ -4,6 +4,7 @@ Every problem is reported at once, each with its path (`containers.koji.links[0]
 container 'x'`). Code that gets a `Declaration` never sees a raw dictionary.
 """
 
+import copy
 import difflib
 import importlib
 import sys
@@ -20,14 +21,15 @@ from nagoya.errors import DeclarationError
 from nagoya.layers import INSTALLED, Layers
 from nagoya.locking import cache_folder
 from nagoya.plan import Cycle, in_order
-from nagoya.schema import EVENTS, Base, Container, File, Frozen, Image, Source
+from nagoya.schema import EVENTS, Base, Container, File, Frozen, Image, Live, Port, Root, Source
 
 
 class Declaration:
     """A validated moromi.yml, joined with those that it extends.
 
     `path` is the file that was asked for, the first of `files`. `callbacks` holds what every
-    callback's dotted name stands for, `workspaces` the folder in which each source is src/NAME.
+    callback's dotted name stands for, `workspaces` the folder in which each source is src/NAME,
+    `given` which of `images` each image comes of that is made from a live system.
     """
 
     def __init__(self, file: File, joined: Layers, callbacks: Mapping[str, Callable[..., None]]):
@@ -37,7 +39,18 @@ class Declaration:
         self.images = file.images
         self.containers = file.containers
         self.callbacks = callbacks
+        self.given = {
+            image: name
+            for name, one in file.images.items()
+            if one.system
+            for image in one.system.gives
+        }
         self._contexts = {name: joined.folder("images", name) for name in file.images}
+        self._started = {
+            name: _started(joined, name, one.system)
+            for name, one in file.images.items()
+            if one.system
+        }
         self.sources = {}
         self.workspaces = {}
         for name, source in file.sources.items():
@@ -55,11 +68,43 @@ class Declaration:
         """Where an image's Dockerfile is."""
         return self.context(image) / (self.images[image].folder or image) / "Dockerfile"
 
+    def started_for(self, image: str) -> "Declaration":
+        """The declaration whose containers are started to make images. Raises DeclarationError."""
+        path = self._started[image]
+        if path == self.path:
+            return self
+        try:
+            return read(path)
+        except DeclarationError as error:
+            raise DeclarationError(
+                str(self.path), [f"{path}: {problem}" for problem in error.problems]
+            ) from None
+
+    def with_free_ports(self) -> "Declaration":
+        """The same without a fixed port of this machine, which another system may have."""
+        other = copy.copy(self)
+        other.containers = {
+            name: one.model_copy(
+                update={"ports": tuple(Port(container=port.container) for port in one.ports)}
+            )
+            for name, one in self.containers.items()
+        }
+        return other
+
 
 def locate(path: Path | None) -> Path:
-    """The moromi.yml to use: the one given, else this folder's, else Nagoya's own."""
+    """The moromi.yml to use: the one given, by its path or as Nagoya's own are named, else this
+    folder's, else Nagoya's own."""
     here = Path(layers.FILE)
-    return path or (here if here.exists() else layers.shipped())
+    if path is not None:
+        return layers.named(str(path), Path())
+    return here if here.exists() else layers.shipped()
+
+
+def _started(joined: Layers, image: str, live: Live) -> Path:
+    """The file whose containers a live system has."""
+    file = joined.file("images", image)
+    return layers.named(live.containers, file.parent).resolve() if live.containers else file
 
 
 def read(path: Path) -> Declaration:
@@ -149,8 +194,13 @@ _SECTIONS: dict[str, type[Frozen]] = {
 def _keys(loc: tuple[Any, ...]) -> Iterable[str]:
     """The keys that may stand where an unknown one was found."""
     owner: type[Frozen] = File
-    if len(loc) > 1:
-        owner = _SECTIONS.get(loc[0], Base)
+    match loc:
+        case ("images", _, "system", "root", _):
+            owner = Root
+        case ("images", _, "system", _):
+            owner = Live
+        case (section, _, *_):
+            owner = _SECTIONS.get(section, Base)
     return owner.model_fields
 
 
@@ -164,8 +214,12 @@ def _references(file: File, joined: Layers) -> Iterator[str]:
     raw = joined.raw
     for name, image in file.images.items():
         dockerfile = joined.folder("images", name) / (image.folder or name) / "Dockerfile"
-        if not dockerfile.is_file():
+        if _gives(raw, name) is None and not dockerfile.is_file():
             yield f"images.{name}: the folder {image.folder or name}/ has no Dockerfile"
+        if image.system is not None:
+            for problem in _unmakable(joined, name, image.system):
+                yield f"images.{name}.system.{problem}"
+    yield from _given_twice(raw)
     for name, source in file.sources.items():
         folder = joined.folder("sources", name)
         if source.path is not None and not (folder / source.path).is_dir():
@@ -185,9 +239,71 @@ def _references(file: File, joined: Layers) -> Iterator[str]:
         yield f"containers: they need each other in a circle: {cycle}"
 
 
+def _gives(raw: dict[Any, Any], name: str) -> list[tuple[str, str]] | None:
+    """What an entry of `images` gives that is made from a live system, and by which key; None for
+    one that has a Dockerfile. It need not be sound."""
+    entry = raw["images"][name]
+    if not (isinstance(entry, dict) and entry.get("system") is not None):
+        return None
+    live = entry["system"] if isinstance(entry["system"], dict) else {}
+    return [
+        (f"{key}.{container}", image)
+        for key in ("commit", "persist")
+        for container, image in (live[key] if isinstance(live.get(key), dict) else {}).items()
+    ]
+
+
+def _known(raw: dict[Any, Any]) -> set[str]:
+    """The images that there are, as far as the file tells."""
+    images = raw["images"] if isinstance(raw.get("images"), dict) else {}
+    known = set()
+    for name in images:
+        given = _gives(raw, name)
+        known |= {name} if given is None else {str(image) for _, image in given}
+    return known
+
+
+def _given_twice(raw: dict[Any, Any]) -> Iterator[str]:
+    seen = {name: f"images.{name}" for name in raw["images"] if _gives(raw, name) is None}
+    for name in raw["images"]:
+        for key, image in _gives(raw, name) or ():
+            where = f"images.{name}.system.{key}"
+            if seen.setdefault(image, where) != where:
+                yield f"{where}: {seen[image]} is the image '{image}' already"
+
+
+def _unmakable(joined: Layers, name: str, live: Live) -> Iterator[str]:
+    """What a live system names that is not there."""
+    folder = joined.folder("images", name)
+    path = _started(joined, name, live)
+    there = joined.raw
+    if path != joined.files[0]:
+        try:
+            there = layers.read(path).raw
+        except DeclarationError as error:
+            yield from (f"containers: {path}: {problem}" for problem in error.problems)
+            return
+    system = there["containers"] if isinstance(there.get("containers"), dict) else {}
+    named = [(f"{key}.{one}", one) for key in ("commit", "persist") for one in getattr(live, key)]
+    if live.seed is not None and not (folder / live.seed).is_file():
+        yield f"seed: no such file: {live.seed}"
+    if live.root is not None:
+        images = _known(joined.raw) | _known(there)
+        if live.root.image not in images:
+            similar = _similar(live.root.image, images)
+            yield f"root.image: unknown image '{live.root.image}'{similar}"
+        if live.root.files is not None and not (folder / live.root.files).is_dir():
+            yield f"root.files: no such folder: {live.root.files}"
+        volumes = live.root.volumes_from
+        named += [(f"root.volumes_from[{i}]", one.container) for i, one in enumerate(volumes)]
+    for where, one in named:
+        if one not in system:
+            yield f"{where}: unknown container '{one}'{_similar(one, system)}"
+
+
 def _dangling(container: Container, raw: dict[Any, Any]) -> Iterator[str]:
-    if container.image not in raw["images"]:
-        yield f"image: unknown image '{container.image}'{_similar(container.image, raw['images'])}"
+    if container.image not in (known := _known(raw)):
+        yield f"image: unknown image '{container.image}'{_similar(container.image, known)}"
     named = [(f"links[{index}]", link) for index, link in enumerate(container.links)]
     named += [(f"volumes_from[{i}]", v.container) for i, v in enumerate(container.volumes_from)]
     for where, other in named:

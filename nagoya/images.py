@@ -20,6 +20,7 @@ from nagoya.engine import Engine
 from nagoya.engine import images as engine_images
 from nagoya.engine.context import FOLDER, Context
 from nagoya.errors import BuildError, DeclarationError, EngineError, NagoyaError
+from nagoya.live import LiveBuild
 from nagoya.plan import Cycle, Needs, in_order, with_needed
 from nagoya.progress import Board
 from nagoya.schedule import Interrupted, Outcome, carry_out
@@ -41,24 +42,80 @@ class Wishes:
     no_cache: bool = False
 
 
+@dataclass(frozen=True)
+class Step:
+    """How an image is made, or several: from a Dockerfile, or from a live system of `starts`.
+
+    `declaration` is the one that declares it. `needs` are images.
+    """
+
+    declaration: Declaration
+    needs: tuple[str, ...]
+    gives: tuple[str, ...]
+    file: Dockerfile | None = None
+    starts: Declaration | None = None
+
+
 def read_all(
     declaration: Declaration, arguments: Mapping[str, str] | None = None
 ) -> dict[str, Dockerfile]:
     """The Dockerfile of every declared image. Raises DeclarationError with all that is wrong."""
-    files, problems = {}, []
-    for name in declaration.images:
-        try:
-            files[name] = dockerfile.read(declaration.dockerfile(name), arguments)
-        except DeclarationError as error:
-            problems += [f"images.{name}: {problem}" for problem in error.problems]
-    needs = {name: file.parents for name, file in files.items()}
+    return {
+        name: step.file
+        for name, step in steps(declaration, arguments).items()
+        if step.file and name in declaration.images
+    }
+
+
+def steps(declaration: Declaration, arguments: Mapping[str, str] | None = None) -> dict[str, Step]:
+    """All that is declared of images, and what it needs of other files for its live systems.
+
+    Raises DeclarationError with all that is wrong.
+    """
+    found: dict[str, Step] = {}
+    problems: list[str] = []
+    open_ = [declaration]
+    while open_:
+        one = open_.pop()
+        for name in one.images:
+            if name in found:
+                continue
+            try:
+                found[name] = step = _step(one, name, arguments)
+            except DeclarationError as error:
+                problems += [f"images.{name}: {problem}" for problem in error.problems]
+                continue
+            if step.starts is not None:
+                open_.append(step.starts)
+    needs = needed(found)
     try:
         in_order(needs)
     except Cycle as cycle:
         problems.append(f"images: they stand on each other in a circle: {cycle}")
     if problems:
         raise DeclarationError(str(declaration.path), problems)
-    return files
+    wanted = with_needed(declaration.images, needs)
+    return {name: step for name, step in found.items() if name in wanted}
+
+
+def needed(steps: Mapping[str, Step]) -> dict[str, list[str]]:
+    """What each step needs: other steps, and images that none of them gives."""
+    maker = {image: name for name, step in steps.items() for image in step.gives}
+    return {
+        name: list(dict.fromkeys(maker.get(image, image) for image in step.needs))
+        for name, step in steps.items()
+    }
+
+
+def _step(declaration: Declaration, name: str, arguments: Mapping[str, str] | None) -> Step:
+    live = declaration.images[name].system
+    if live is None:
+        file = dockerfile.read(declaration.dockerfile(name), arguments)
+        return Step(declaration, file.parents, (name,), file=file)
+    starts = declaration.started_for(name)
+    used = [one.image for one in starts.containers.values()]
+    used += [live.root.image] if live.root else []
+    return Step(declaration, tuple(dict.fromkeys(used)), live.gives, starts=starts)
 
 
 def build(
@@ -70,9 +127,9 @@ def build(
 ) -> None:
     """Build images and what they stand on: sources, the base image, parent images.
 
-    No names means all. An image whose inputs are unchanged is left alone. Images that do not
-    depend on a failed one are still built. Raises BuildError that tells of each that failed, with
-    the last lines of its build.
+    No names means all that have a Dockerfile. An image whose inputs are unchanged is left alone.
+    Images that do not depend on a failed one are still built. Raises BuildError that tells of each
+    that failed, with the last lines of its build.
     """
     wishes = wishes or Wishes()
     _Build(engine, declaration, frozenset(names), board, wishes).run()
@@ -87,19 +144,28 @@ class _Build:
         board: Board,
         wishes: Wishes,
     ) -> None:
-        unknown = sorted(names - set(declaration.images))
+        declared = [*declaration.images, *declaration.given]
+        unknown = sorted(names - set(declared))
         if unknown:
             raise BuildError(
                 f"{declaration.path} declares no image {', '.join(unknown)}",
-                f"it declares {', '.join(declaration.images)}",
+                f"it declares {', '.join(declared)}",
             )
         self.engine = engine
         self.declaration = declaration
         self.board = board
         self.wishes = wishes
-        self.wanted = names or frozenset(declaration.images)
-        self.files = read_all(declaration, wishes.arguments)
+        self.steps = steps(declaration, wishes.arguments)
+        self.files = {name: step.file for name, step in self.steps.items() if step.file}
+        self.wanted = frozenset(declaration.given.get(name, name) for name in names) or frozenset(
+            name for name in declaration.images if name in self.files
+        )
+        self.fetches: dict[str, tuple[Declaration, str]] = {}
+        self.bases = {
+            one.declaration.base.image: one.declaration.base for one in self.steps.values()
+        }
         self.stop = Event()
+        self.lives = {name: self._live(name, one) for name, one in self.steps.items() if one.starts}
         _check_arguments(self.files, wishes.arguments)
 
     def run(self) -> None:
@@ -112,7 +178,9 @@ class _Build:
             )
         except Interrupted as interrupted:
             done = {n for n, outcome in interrupted.outcomes.items() if outcome.state == "done"}
-            left = [name for name in steps if name in self.files and name not in done]
+            for live in self.lives.values():
+                live.abandon()
+            left = [name for name in steps if name in self.steps and name not in done]
             if left:
                 self.board.say(f"not built, and still what they were: {', '.join(left)}")
             raise
@@ -122,34 +190,49 @@ class _Build:
     def _needs(self) -> Needs:
         """What each image needs, and that these things need nothing themselves."""
         needs: dict[str, Collection[str]] = {
-            name: [*file.parents, *(f"{FOLDER}/{source}" for source in self._sources(file))]
-            for name, file in self.files.items()
+            name: [*others, *(self._fetch(name, source) for source in self._sources(name))]
+            for name, others in needed(self.steps).items()
         }
         others = {other for named in needs.values() for other in named}
         return {other: () for other in sorted(others - set(needs))} | needs
 
-    def _sources(self, file: Dockerfile) -> list[str]:
-        """The declared sources that a Dockerfile copies from."""
+    def _fetch(self, image: str, source: str) -> str:
+        """What the fetching of an image's source is called, which is one thing for each place."""
+        declared = self.steps[image].declaration
+        place = declared.workspaces[source]
+        ours = self.declaration.workspaces.get(source, place) == place
+        name = f"{FOLDER}/{source}" if ours else f"{place}/{FOLDER}/{source}"
+        self.fetches.setdefault(name, (declared, source))
+        return name
+
+    def _sources(self, image: str) -> list[str]:
+        """The declared sources that an image's Dockerfile copies from."""
+        file = self.files.get(image)
+        if file is None:
+            return []
         # The first two parts of each path, wildcards and all; `.` has none, and copies everything.
         copied = ["/".join([*Path(one.path).parts, "*", "*"][:2]) for one in file.copied]
         return [
             name
-            for name in self.declaration.sources
+            for name in self.steps[image].declaration.sources
             if any(fnmatch(f"{FOLDER}/{name}", path) for path in copied)
         ]
 
     def _do(self, name: str) -> None:
-        folder, _, source = name.partition("/")
-        if name in self.files:
+        if name in self.steps:
             try:
-                self._build(name)
+                if name in self.files:
+                    self._build(name)
+                else:
+                    self._build_live(name)
             except OSError as error:
                 raise BuildError(f"the build context cannot be read: {error}") from error
-        elif folder == FOLDER and source in self.declaration.sources:
-            declared = self.declaration.sources[source]
-            sources.ensure(self.declaration.workspaces[source], source, declared, self.board)
-        elif name == self.declaration.base.image:
-            base.ensure(self.engine, self.declaration.base, self.board)
+        elif name in self.fetches:
+            declared, source = self.fetches[name]
+            place = declared.workspaces[source]
+            sources.ensure(place, source, declared.sources[source], self.board)
+        elif name in self.bases:
+            base.ensure(self.engine, self.bases[name], self.board)
         else:
             self._foreign(name)
 
@@ -159,14 +242,33 @@ class _Build:
             engine_images.pull(self.engine, name, lambda line: self.board.line(name, line))
         self.board.update(name, "done", "present")
 
+    def _live(self, name: str, step: Step) -> LiveBuild:
+        live = step.declaration.images[name].system
+        assert live
+        assert step.starts
+        folder = step.declaration.context(name)
+        return LiveBuild(self.engine, name, live, folder, step.starts, self.board, self.stop)
+
+    def _build_live(self, name: str) -> None:
+        live = self.lives[name]
+        inputs = live.inputs()
+        given = live.live.gives
+        anew = self.wishes.no_cache and name in self.wanted
+        # Found by their names alone: those of two builds would not fit together.
+        if not anew and engine_images.made_together(self.engine, given, inputs):
+            self.board.update(name, "done", "unchanged")
+            return
+        live.run(inputs)
+        self.board.update(name, "done", f"made {', '.join(given)}")
+
     def _build(self, name: str) -> None:
-        file = self.files[name]
-        context = Context(self.declaration.context(name), file, self.declaration.workspaces)
+        file, declared = self.files[name], self.steps[name].declaration
+        context = Context(declared.context(name), file, declared.workspaces)
         given = self.wishes.arguments
         arguments = {key: value for key, value in given.items() if key in file.arguments}
         # What a proxy lets through is the same as without it: no input, to Docker neither.
         proxies = {key: value for key, value in given.items() if key.lower() in _PROXIES}
-        version, source = self._packaged(file)
+        version, source = self._packaged(name)
         labels = {
             engine_images.IMAGE_LABEL: name,
             engine_images.SOURCE_LABEL: source,
@@ -212,10 +314,11 @@ class _Build:
             said = "".join(f"\n    {line}" for line in last)
             raise BuildError(f"{error.message}{said}", error.hint) from None
 
-    def _packaged(self, file: Dockerfile) -> tuple[str, str]:
+    def _packaged(self, image: str) -> tuple[str, str]:
         """Version and origin of the software in an image: of the first source that it copies, or
         else of Nagoya itself. A package has no URL but its package-url, https://purl.org."""
-        declared = [self.declaration.sources[name] for name in self._sources(file)]
+        known = self.steps[image].declaration.sources
+        declared = [known[name] for name in self._sources(image)]
         match declared:
             case [Source(pypi=str(pypi)), *_]:
                 package, _, version = pypi.partition("==")

@@ -18,8 +18,8 @@ from nagoya.errors import DeclarationError
 from nagoya.plan import Cycle
 
 FILE = "moromi.yml"
-OURS = "nagoya"
-"""What `extends` names Nagoya's own file by."""
+OURS = {"nagoya": FILE, "nagoya-demo": f"demo/{FILE}"}
+"""What Nagoya's own files are named by: the blank Koji, and one that holds the demo."""
 INSTALLED = Path(__file__).resolve().parent / "context"
 """Where an installed package holds the image set; a checkout has it at its top."""
 
@@ -39,9 +39,13 @@ class Layers:
     files: tuple[Path, ...]
     said_by: Mapping[str, Path]
 
+    def file(self, section: str, name: str) -> Path:
+        """The file that declares a source or an image."""
+        return self.said_by.get(f"{section}.{name}", self.files[-1])
+
     def folder(self, section: str, name: str) -> Path:
         """The folder of the file that declares a source or an image."""
-        return self.said_by.get(f"{section}.{name}", self.files[-1]).parent
+        return self.file(section, name).parent
 
     def told(self, problem: str) -> str:
         """A problem, which opens with its path, with its file's name too unless that was asked
@@ -51,10 +55,15 @@ class Layers:
         return problem if file == self.files[0] else f"{file}: {problem}"
 
 
-def shipped() -> Path:
-    """Nagoya's own moromi.yml."""
-    installed = INSTALLED / FILE
-    return installed if installed.exists() else INSTALLED.parent.parent / FILE
+def shipped(name: str = "nagoya") -> Path:
+    """One of Nagoya's own files."""
+    installed = INSTALLED / OURS[name]
+    return installed if installed.exists() else INSTALLED.parent.parent / OURS[name]
+
+
+def named(value: str, folder: Path) -> Path:
+    """The file that is meant: one of Nagoya's own by its name, or one by its path from a folder."""
+    return shipped(value) if value in OURS else folder / value
 
 
 def read(path: Path) -> Layers:
@@ -86,14 +95,12 @@ def _chain(path: Path | None) -> Iterator[tuple[Path, dict[Any, Any]]]:
 
 def _extended(path: Path, value: Any) -> Path:
     if not isinstance(value, str):
-        problem = f"extends: should be '{OURS}' or the path of a file, is {value!r}"
-    elif value == OURS:
-        return shipped()
-    elif not (path.parent / value).is_file():
-        problem = f"extends: no such file: {value}"
+        problem = f"extends: should be 'nagoya' or the path of a file, is {value!r}"
+    elif (extended := named(value, path.parent)).is_file():
+        return extended
     else:
-        return path.parent / value
-    raise DeclarationError(str(path), [problem], f"`extends: {OURS}` names Nagoya's own")
+        problem = f"extends: no such file: {value}"
+    raise DeclarationError(str(path), [problem], "`extends: nagoya` names Nagoya's own")
 
 
 def _merged(

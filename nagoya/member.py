@@ -16,6 +16,8 @@ from nagoya.schema import Container, Event
 
 DRAIN_LABEL = "nagoya.drain"
 """On an image: a command, as a JSON list, that ends once the container has no more work to do."""
+TIDY_LABEL = "nagoya.tidy"
+"""On an image: a command, as a JSON list, that takes away what no image made of it should have."""
 
 _RUN_ONCE_SECONDS = 120
 _PORT_TRIES = 5
@@ -140,6 +142,17 @@ class Member:
         status, output = containers.execute(handle, [*json.loads(command), f"{seconds:.0f}"])
         if status:
             self.say(f"{self.name}: {output.strip()}; what it works on goes back to the hub")
+
+    def tidy(self) -> None:
+        """Have it take away what no image that is made of it should have, if its image says how."""
+        handle = self.handle()
+        command = containers.label(handle, TIDY_LABEL)
+        if command is None or not containers.state(handle, reload=False).running:
+            return
+        self._working("tidying up")
+        status, output = containers.execute(handle, json.loads(command))
+        if status:
+            raise LifecycleError(f"cannot tidy up: {output.strip()}")
 
     def _working(self, detail: str) -> None:
         self.board.update(self.name, "working", detail)

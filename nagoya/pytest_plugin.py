@@ -22,7 +22,10 @@ _FIXTURES = ("running_koji", "fresh_koji")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options, each of them in the ini file too."""
     group = parser.getgroup("nagoya", "a Koji to test against")
-    group.addoption("--koji-config", metavar="FILE", help="The moromi.yml that declares it.")
+    group.addoption(
+        "--koji-config", metavar="FILE",
+        help="The moromi.yml that declares it; nagoya-demo names one that holds the demo.",
+    )  # fmt: skip
     group.addoption(
         "--koji-image", metavar="CONTAINER=IMAGE", action="append", default=[],
         help="Another image for one of its containers; may be given several times.",
@@ -31,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--koji-keep", action="store_true", help="Do not remove it if a test that uses it fails."
     )
-    parser.addini("koji_config", "The moromi.yml that declares the Koji.", "paths", default=[])
+    parser.addini("koji_config", "The moromi.yml that declares the Koji, or nagoya-demo.")
     parser.addini("koji_images", "Lines of CONTAINER=IMAGE, as for --koji-image.", "linelist")
     parser.addini("koji_prefix", "What the Koji's name begins with.", default="pytest")
 
@@ -91,10 +94,8 @@ def _running(config: pytest.Config, folders: pytest.TempPathFactory) -> Iterator
 
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     prefix = config.getoption("--koji-prefix") or config.getini("koji_prefix")
-    named = config.getoption("--koji-config")
-    file = Path(config.invocation_params.dir, named) if named else None
     with testing.running_koji(
-        file or next(iter(config.getini("koji_config")), None),
+        _declaration(config),
         images=_images([*config.getini("koji_images"), *config.getoption("--koji-image")]),
         prefix=f"{prefix}-{worker}" if worker else prefix,
         folder=folders.mktemp("koji"),
@@ -102,6 +103,17 @@ def _running(config: pytest.Config, folders: pytest.TempPathFactory) -> Iterator
         tell=lambda text: _tell(config, text),
     ) as koji:
         yield koji
+
+
+def _declaration(config: pytest.Config) -> Path | None:
+    """The moromi.yml that is named; a path leads from the folder of whoever names it."""
+    from nagoya import layers  # noqa: PLC0415 - see above
+
+    named, folder = config.getoption("--koji-config"), config.invocation_params.dir
+    if not named:
+        named = config.getini("koji_config")
+        folder = config.inipath.parent if config.inipath else config.rootpath
+    return layers.named(named, folder) if named else None
 
 
 def _images(lines: list[str]) -> dict[str, str]:

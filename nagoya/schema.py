@@ -82,12 +82,6 @@ class Base(Frozen):
     suite: Annotated[str, _form(r"[a-z]+", "a Debian release, such as bookworm")]
 
 
-class Image(Frozen):
-    """An image: its folder holds the Dockerfile, and is named as the image unless told."""
-
-    folder: str | None = None
-
-
 class Port(Frozen):
     """A port of a container published on 127.0.0.1; `host` None means a free one."""
 
@@ -183,6 +177,65 @@ class Container(Frozen):
     def _run_once_ends(self) -> "Container":
         if self.run_once and self.detach:
             raise ValueError("'run_once: true' needs 'detach: false': toji waits for its end")
+        return self
+
+
+class Root(Frozen):
+    """A container more in a live system, run to its end once that is ready, with files of its own.
+
+    `files` is a folder beside the declaration; `timeout` is in seconds.
+    """
+
+    image: ImageName
+    entrypoint: Annotated[tuple[str, ...], Field(min_length=1)]
+    files: str | None = None
+    environment: Annotated[dict[Variable, str], BeforeValidator(_texts)] = Field(
+        default_factory=dict
+    )
+    volumes_from: tuple[Annotated[VolumesFrom, BeforeValidator(_volumes_from)], ...] = ()
+    timeout: Annotated[int, Field(ge=1)] = 1800
+
+
+class Live(Frozen):
+    """A system that is started for its containers to become images, and what is done in it.
+
+    `containers` names the file whose containers are started, the declaring one unless told.
+    `commit` and `persist` map a container to the image that its file system, or the contents of its
+    volumes, become; `secrets` says whether the latter include what is secret.
+    """
+
+    containers: str | None = None
+    seed: str | None = None
+    root: Root | None = None
+    secrets: bool = True
+    commit: dict[ContainerName, ImageName] = Field(default_factory=dict)
+    persist: dict[ContainerName, ImageName] = Field(default_factory=dict)
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """The images that come of it."""
+        return (*self.commit.values(), *self.persist.values())
+
+    @model_validator(mode="after")
+    def _gives_something(self) -> "Live":
+        if not self.gives:
+            raise ValueError("gives no image: it needs 'commit' or 'persist'")
+        return self
+
+
+class Image(Frozen):
+    """An image: its folder holds the Dockerfile, and is named as the image unless told.
+
+    Or else what makes images of a live system, and is none itself.
+    """
+
+    folder: str | None = None
+    system: Live | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Image":
+        if self.folder is not None and self.system is not None:
+            raise ValueError("has either a 'folder' or a 'system'")
         return self
 
 

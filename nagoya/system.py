@@ -104,10 +104,19 @@ class System:
         self._each(self._members(found(self.engine, self.name)), Member.start, "started")
 
     @_one_at_a_time
-    def stop(self) -> None:
-        """Stop what runs, each by its image's own signal, those first that need others."""
+    def stop(self, *, tidy: bool = False) -> None:
+        """Stop what runs, each by its image's own signal, those first that need others.
+
+        With `tidy` each is made ready before for an image to be made of it.
+        """
+
+        def stop(member: Member) -> None:
+            if tidy:
+                member.tidy()
+            member.stop()
+
         members = self._members(found(self.engine, self.name))
-        self._each(members, Member.stop, "stopped", backwards=True)
+        self._each(members, stop, "stopped", backwards=True)
 
     @_one_at_a_time
     def restart(self, names: Collection[str]) -> None:

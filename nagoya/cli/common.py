@@ -61,7 +61,8 @@ def shared(name: str, *flags: str, **attributes: Any) -> Callable[[Any], Any]:
 
 config_option = shared(
     "config", "-c", "--config", metavar="FILE", type=click.Path(path_type=Path),
-    help="The declaration to use.  [default: moromi.yml here, else the project's own]",
+    help="The declaration to use, a file or nagoya-demo.  "
+    "[default: moromi.yml here, else the project's own]",
 )  # fmt: skip
 quiet_option = shared("quiet", "-q", "--quiet", is_flag=True, help="Show no progress.")
 verbose_option = shared(

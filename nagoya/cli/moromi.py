@@ -77,6 +77,9 @@ def build(
       moromi build
       moromi build koji-hub --no-cache -v
       moromi build --env http_proxy=http://proxy:3128
+      moromi build demo           a system is started, and its containers become images
+
+    What is made from a live system is built only where it is named, or something named needs it.
 
     If one fails, those that stand on it are skipped, the others finished. Ends with status 6 then.
     """
@@ -98,7 +101,9 @@ def run(settings: Settings) -> None:
       moromi run --system second
     """
     declared, engine = settings.declaration, settings.engine
-    missing = [name for name in declared.images if not engine_images.exists(engine, name)]
+    wanted = [name for name, one in declared.images.items() if not one.system]
+    wanted += [one.image for one in declared.containers.values() if one.image in declared.given]
+    missing = [name for name in wanted if not engine_images.exists(engine, name)]
     if missing:
         with settings.board() as board:
             images.build(engine, declared, missing, board)
@@ -118,18 +123,21 @@ def plan(settings: Settings, as_json: bool) -> None:
       moromi plan --json
     """
     declared = settings.declaration
-    files = images.read_all(declared)
+    steps = images.steps(declared)
     waves = {
-        "images": in_order({name: file.parents for name, file in files.items()}),
+        "images": in_order(images.needed(steps)),
         "containers": in_order({name: one.needs for name, one in declared.containers.items()}),
     }
+    gives = {name: step.gives for name, step in steps.items() if step.starts}
     if as_json:
-        print(json.dumps({"base": declared.base.image, **waves}, indent=2))
+        print(json.dumps({"base": declared.base.image, **waves, "gives": gives}, indent=2))
         return
     for what, lines in waves.items():
         print(what)
         for number, names in enumerate(lines, 1):
             print(f"  {number}  {' '.join(names)}")
+    for name, given in gives.items():
+        print(f"{name} gives {' '.join(given)}")
 
 
 @click.argument("names", nargs=-1, metavar="[SOURCE]...")

@@ -76,6 +76,8 @@ class Specification:
     cap_drop: Sequence[str]
     security_opt: Sequence[str]
     stop_timeout: int
+    entrypoint: Sequence[str] = ()
+    working_dir: str | None = None
 
 
 def of_system(engine: Engine, system: str) -> dict[str, Handle]:
@@ -197,6 +199,8 @@ def create(engine: Engine, wanted: Specification) -> Handle:
             api.create_container(
                 wanted.image,
                 list(wanted.command) or None,
+                entrypoint=list(wanted.entrypoint) or None,
+                working_dir=wanted.working_dir,
                 name=wanted.name,
                 hostname=wanted.hostname,
                 labels=dict(wanted.labels),

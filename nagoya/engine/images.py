@@ -3,13 +3,14 @@
 import queue
 import re
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import IO, Any
 
 import docker.errors
 import urllib3.exceptions
 
 from nagoya.engine.connection import Engine
+from nagoya.engine.containers import Handle
 from nagoya.engine.context import Context
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
@@ -26,9 +27,13 @@ _LABELS = (IMAGE_LABEL, INPUTS_LABEL, CREATED_LABEL, SOURCE_LABEL, TITLE_LABEL, 
 """All labels of an image that moromi builds, in the order in which Docker makes them its last
 steps. Whatever is built on such an image inherits the labels, but has other last steps."""
 
+LIVE_COMMENT = "Made by moromi of a live system"
+"""What the history of such an image says in its last step."""
+
 # A registry that cannot be reached may keep the engine trying for many minutes.
 _REGISTRY_SECONDS = 10.0
 _PULL_SECONDS = 120.0
+_CHUNK = 1 << 20
 
 
 def identity(engine: Engine, name: str) -> str | None:
@@ -38,6 +43,13 @@ def identity(engine: Engine, name: str) -> str | None:
             return str(engine.client.images.get(name).id)
         except docker.errors.ImageNotFound:
             return None
+
+
+def inspect(engine: Engine, image: str) -> dict[str, Any]:
+    """All that the engine says of an image; raises EngineError where there is none."""
+    with translated(f"looking at the image {image}"):
+        attributes: dict[str, Any] = engine.client.api.inspect_image(image)  # type: ignore[no-untyped-call]
+        return attributes
 
 
 def exists(engine: Engine, name: str) -> bool:
@@ -55,6 +67,22 @@ def made_from(engine: Engine, name: str, inputs: str) -> str | None:
             if _made_by_moromi(engine, image["Id"]):
                 return str(image["Id"])
     return None
+
+
+def made_together(engine: Engine, names: Collection[str], inputs: str) -> bool:
+    """Whether these names are those of images that moromi made at one time, from these inputs."""
+    created = set()
+    for name in names:
+        if not exists(engine, name):
+            return False
+        labels = inspect(engine, name)["Config"]["Labels"] or {}
+        if (labels.get(IMAGE_LABEL), labels.get(INPUTS_LABEL)) != (name, inputs):
+            return False
+        with translated(f"looking at the image {name}"):
+            if not _made_by_moromi(engine, name):
+                return False
+        created.add(labels.get(CREATED_LABEL))
+    return len(created) == 1
 
 
 def tag(engine: Engine, image: str, name: str) -> None:
@@ -93,6 +121,38 @@ def pull(engine: Engine, name: str, heard: Callable[[str], None]) -> None:
                 raise docker.errors.DockerException(event["error"])
             heard(" ".join(str(event[key]) for key in ("status", "id", "progress") if key in event))
             patience = _PULL_SECONDS
+
+
+def commit(container: Handle) -> str:
+    """Make an image, without a name, of a container's file system; its id."""
+    with translated(f"committing {container.name}"):
+        return str(container.commit(message=LIVE_COMMENT).id)
+
+
+def save(engine: Engine, images: Sequence[str], output: IO[bytes]) -> None:
+    """Write an archive of images."""
+    api = engine.client.api
+    with translated("saving images"):
+        # The SDK's own call takes one image alone, and what several share would be there often.
+        address = f"{api.base_url}/v{api.api_version}/images/get"
+        with api.get(address, params={"names": list(images)}, stream=True) as answer:
+            answer.raise_for_status()
+            for chunk in answer.iter_content(_CHUNK):
+                output.write(chunk)
+
+
+def load(engine: Engine, archive: IO[bytes]) -> None:
+    """Take in the images of an archive, each under the name that it has there."""
+    with translated("loading images"):
+        for event in engine.client.api.load_image(archive):  # type: ignore[no-untyped-call]
+            if "error" in event:
+                raise docker.errors.DockerException(event["error"])
+
+
+def remove(engine: Engine, image: str) -> None:
+    """Remove an image, or only its name where others stand on it."""
+    with translated(f"removing the image {image}"):
+        engine.client.api.remove_image(image)
 
 
 def import_tar(engine: Engine, tar: IO[bytes], name: str, changes: Sequence[str]) -> None:
@@ -177,7 +237,7 @@ def _made_by_moromi(engine: Engine, image: str) -> bool:
     """Whether its own last steps are moromi's: labels alone may come from a parent image."""
     history = _history(engine, image)
     last_steps = [step["CreatedBy"] for step in reversed(history[: len(_LABELS)])]
-    return history[0]["Comment"].startswith("Imported from") or (
+    return history[0]["Comment"].startswith(("Imported from", LIVE_COMMENT)) or (
         len(last_steps) == len(_LABELS)
         and all(f"LABEL {label}=" in step for label, step in zip(_LABELS, last_steps, strict=True))
     )

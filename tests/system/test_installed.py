@@ -93,6 +93,13 @@ def test_its_images_are_those_of_the_checkout(person: Koji, programs: Path, chec
     assert installed == json.loads(ours.stdout)
 
 
+def test_the_demo_is_reached_by_its_name(person: Koji) -> None:
+    told = json.loads(in_folder(person, "moromi -c nagoya-demo plan --json"))
+    assert "koji-hub-demo" in told["gives"]["demo"]
+    (person.home / "moromi.yml").write_text("extends: nagoya-demo\n")
+    assert json.loads(in_folder(person, "moromi plan --json")) == told
+
+
 def test_a_test_in_an_empty_folder_has_a_koji_of_its_own(person: Koji) -> None:
     (person.home / "test_tool.py").write_text(TEST)
     told = in_folder(person, "python -m pytest -n 2")

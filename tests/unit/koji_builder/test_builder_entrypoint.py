@@ -203,3 +203,21 @@ def test_every_program_here_trusts_the_authority(script: ModuleType, root: Path)
     Authority.load(folder).issue("b1", client=True)
     command = ["openssl", "verify", "-no-CAfile", "-CApath", str(bundle.parent)]
     subprocess.run([*command, str(folder / "certs/b1.crt")], check=True, capture_output=True)
+
+
+def test_a_former_authority_is_trusted_no_more(
+    script: ModuleType, root: Path, tmp_path: Path
+) -> None:
+    """As in a container of an image that was made of another instance's builder."""
+    folders = [tmp_path / "former", root / "etc/pki/koji"]
+    folders[0].mkdir()
+    Authority.create(folders[0])
+    for folder in folders:
+        script.trust(root, folder / "koji_ca_cert.crt")
+    former, ours = ((folder / "koji_ca_cert.crt").read_text() for folder in folders)
+    trusted = root / "etc/ssl/certs"
+    bundle = (trusted / "ca-certificates.crt").read_text()
+    # What the image came with stays.
+    assert bundle == (tmp_path / "other/koji_ca_cert.crt").read_text() + ours
+    assert former not in [path.read_text() for path in trusted.iterdir()]
+    assert (root / "usr/local/share/ca-certificates/koji.crt").read_text() == ours

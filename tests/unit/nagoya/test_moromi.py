@@ -73,6 +73,7 @@ def test_plan_for_programs(call: Call) -> None:
         "base": "debian:bookworm-slim",
         "images": [["base"], ["hub", "data"]],
         "containers": [["store"], ["koji"]],
+        "gives": {},
     }
 
 
@@ -119,7 +120,7 @@ def test_an_unexpected_error_is_told_as_a_fault_of_ours(
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("nagoya.images.read_all", broken)
+    monkeypatch.setattr("nagoya.images.steps", broken)
     monkeypatch.setattr("traceback.print_exc", lambda: None)
     status, _, err = call("plan")
     assert status == 2
@@ -132,7 +133,7 @@ def test_an_error_of_the_systems_is_no_fault_of_ours(
     def refused(*arguments: object) -> None:
         raise PermissionError(13, "Permission denied", "/home/x")
 
-    monkeypatch.setattr("nagoya.images.read_all", refused)
+    monkeypatch.setattr("nagoya.images.steps", refused)
     assert call("plan") == (1, "", "moromi: /home/x: Permission denied\n")
 
 
@@ -140,5 +141,5 @@ def test_ctrl_c(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nagoya.images.read_all", interrupted)
+    monkeypatch.setattr("nagoya.images.steps", interrupted)
     assert call("plan")[0] == 130

@@ -114,6 +114,19 @@ def test_it(running_koji, request):
     assert "1 passed" in run(text.format(**values, keep=True), *arguments, ini=ini)
 
 
+@pytest.mark.parametrize("way", ["option", "ini"])
+def test_the_demo_is_named(run: Run, way: str) -> None:
+    text = """
+from nagoya import layers
+def test_it(running_koji):
+    assert running_koji.given["config"] == layers.shipped("nagoya-demo")
+"""
+    ini, arguments = "koji_config = nagoya-demo\n", []
+    if way == "option":
+        ini, arguments = "", ["--koji-config=nagoya-demo"]
+    assert "1 passed" in run(text, *arguments, ini=ini)
+
+
 def test_a_wrong_image_is_told(run: Run) -> None:
     told = run("def test_it(running_koji): pass", "--koji-image=my-hub")
     assert "my-hub is not of the form CONTAINER=IMAGE" in told

@@ -1,0 +1,28 @@
+"""koji-builder's tidy.py on a temporary root."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture
+def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("koji-builder/tidy.py")
+
+
+def test_folders_are_emptied_and_stay(script: ModuleType, tmp_path: Path) -> None:
+    for folder in ("var/log", *script.work.FOLDERS):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "var/log/kojid.log").write_text("2026 INFO\n")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/file").touch()
+    (tmp_path / "var/lib/mock/demo-build-1-1/root").mkdir(parents=True)
+    (tmp_path / "var/lib/mock/link").symlink_to(tmp_path / "kept")
+    (tmp_path / "etc/mock/koji/demo-build-1-1.cfg").touch()
+    script.tidy(tmp_path)
+    for folder in script.work.FOLDERS:
+        assert list((tmp_path / folder).iterdir()) == []
+    assert (tmp_path / "var/log/kojid.log").read_text() == ""
+    assert (tmp_path / "kept/file").exists()
