@@ -15,8 +15,9 @@ from nagoya.errors import NotReady
 from nagoya.schedule import carry_out
 from nagoya.system import System, found
 
-PAUSE = 0.2
-"""Seconds between two rounds; every question costs the container a new process."""
+_PATIENCE = 2.0
+"""Seconds that an answer may take which is no; then what it says is shown."""
+_PAUSE = 0.2
 _LOG_LINES = 15
 _PARALLEL = 8
 
@@ -34,8 +35,11 @@ class Answer:
     asked: bool = True
 
 
-def ask(handle: Handle, declaration: Declaration) -> Answer:
-    """Ask one container now; one that is declared `detach: false` is ready once it ended well."""
+def ask(handle: Handle, declaration: Declaration, patience: float) -> Answer:
+    """Ask one container; one that is declared `detach: false` is ready once it ended well.
+
+    An image that knows of patience says no only after so many seconds (see util/entry.py).
+    """
     state = containers.state(handle)
     settings = declaration.containers.get(state.declared)
     if state.completed and not (settings and settings.detach):
@@ -45,7 +49,7 @@ def ask(handle: Handle, declaration: Declaration) -> Answer:
     test = containers.health_test(handle)
     if test is None:
         return Answer(True, "running")
-    status, output = containers.execute(handle, test)
+    status, output = containers.execute(handle, test, {"HEALTH_PATIENCE": f"{patience:.1f}"})
     lines = output.strip().splitlines()
     return Answer(status == 0, lines[-1] if lines else f"health check ended with {status}")
 
@@ -78,7 +82,7 @@ def wait(
         answers = {
             name: Answer(False, f"needs {', '.join(others)} first", asked=False)
             for name, others in waiting_for.items()
-        } | _asked(asked, system)
+        } | _asked(asked, system, max(0.0, min(_PATIENCE, deadline - begun)))
         open_ = {name: handle for name, handle in open_.items() if not answers[name].ready}
         if not open_:
             return
@@ -90,16 +94,15 @@ def wait(
                 f"give it longer with --timeout, or look at `toji --system {system.name} logs`",
             )
         if not any(answer.ready for answer in answers.values()):
-            # On a busy machine the questions would take what their answers are waiting for.
-            time.sleep(max(PAUSE, time.monotonic() - begun))
+            time.sleep(_PAUSE)
 
 
-def _asked(asked: dict[str, Handle], system: System) -> dict[str, Answer]:
+def _asked(asked: dict[str, Handle], system: System, patience: float) -> dict[str, Answer]:
     """What each answers, all asked at once; the board shows it."""
     answers = {}
 
     def one(name: str) -> None:
-        answer = answers[name] = ask(asked[name], system.declaration)
+        answer = answers[name] = ask(asked[name], system.declaration, patience)
         system.board.update(name, "done" if answer.ready else "working", answer.text)
 
     outcomes = carry_out(dict.fromkeys(asked, ()), one, workers=_PARALLEL)

@@ -115,7 +115,9 @@ def _save(system: System, keepers: Mapping[str, Handle], name: str) -> None:
         _ask(system, keepers, "drop", name, doing="giving up")
         raise
     finally:
-        _ask(system, keepers, "release", doing="going on")
+        # The others have nothing to let go of: that comes of a switch.
+        holders = {name: one for name, one in keepers.items() if "hold" in _verbs(one)}
+        _ask(system, holders, "release", doing="going on")
     for one in keepers:
         system.board.update(one, "done", f"kept '{name}'")
 
@@ -178,11 +180,7 @@ def _ask(
 ) -> dict[str, dict[str, Any]]:
     """Ask all that have a part in it at once; what each answers. Raises LifecycleError with all
     that went wrong."""
-    asked = {
-        name: handle
-        for name, handle in keepers.items()
-        if verb in (containers.label(handle, VERBS_LABEL) or "").split()
-    }
+    asked = {name: handle for name, handle in keepers.items() if verb in _verbs(handle)}
     answers = {}
 
     def ask(name: str) -> None:
@@ -196,6 +194,10 @@ def _ask(
         hints = (error.hint for error in failed.values() if isinstance(error, NagoyaError))
         raise LifecycleError(f"{doing} failed:\n{causes}", next(filter(None, hints), None))
     return answers
+
+
+def _verbs(handle: Handle) -> list[str]:
+    return (containers.label(handle, VERBS_LABEL) or "").split()
 
 
 def _answer(handle: Handle, *words: str) -> Any:

@@ -5,12 +5,15 @@ import pwd
 import shlex
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from types import FrameType
 from typing import NoReturn
 
 _image = "nagoya"
+# Between two questions of a patient health check; a hub that is starting has other work too.
+_PAUSE = 0.25
 
 
 class Refused(Exception):
@@ -61,15 +64,21 @@ def run(name: str, main: Callable[[], int]) -> int:
 def health(question: Callable[[], str]) -> int:
     """Answer a HEALTHCHECK: 0 if `question` returns, 1 if it raises; one line on stdout says why.
 
-    Whatever is raised means "not ready": a health check has nobody else to tell.
+    Whatever is raised means "not ready": a health check has nobody else to tell. Who would ask
+    again at once says so by HEALTH_PATIENCE in the environment, and gets a no only after so many
+    seconds: to ask again from within costs next to nothing, another process more than a question.
     """
-    try:
-        print(f"ready: {question()}")
-        return 0
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        print(f"not ready: {reason}")
-        return 1
+    deadline = time.monotonic() + float(os.environ.get("HEALTH_PATIENCE", "0"))
+    while True:
+        try:
+            print(f"ready: {question()}")
+            return 0
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+        if time.monotonic() >= deadline:
+            print(f"not ready: {reason}")
+            return 1
+        time.sleep(_PAUSE)
 
 
 def passes_through(argv: Sequence[str], own: Collection[str] = ()) -> bool:

@@ -9,7 +9,8 @@ its containers with one verb at a time, in all of them before it calls the next;
     save NAME       keep the state, whole, as NAME, whatever was kept so before
     prepare NAME    bring a copy of what was kept; it changes nothing yet, so it may fail
     switch          put the copy in the state's place
-    release         let writes begin again, and clear away what any of these has left over
+    release         let writes begin again, and clear away what is left over; after a `save` asked
+                    of those alone that `hold`
     drop NAME       keep it no longer
 
 Each answers with JSON in its last line; `switch` and `release` may answer {"restart": true}, and

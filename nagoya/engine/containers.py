@@ -313,10 +313,12 @@ def health_test(container: Handle) -> list[str] | None:
             return None
 
 
-def execute(container: Handle, command: Sequence[str]) -> tuple[int, str]:
+def execute(
+    container: Handle, command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> tuple[int, str]:
     """Run a command in a running container; its exit status and all that it printed."""
     with translated(f"running {command[0]} in {container.name}"):
-        ended = container.exec_run(list(command))
+        ended = container.exec_run(list(command), environment=dict(environment or {}))
     assert isinstance(ended.output, bytes)
     return ended.exit_code or 0, ended.output.decode(errors="replace")
 
