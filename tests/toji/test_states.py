@@ -243,3 +243,23 @@ def test_ctrl_c_lets_go(pair: Toji) -> None:
     assert process.returncode == 130
     assert "Traceback" not in error
     assert asked(pair)[-1] == "release"
+
+
+def test_a_container_that_is_killed_half_way_is_told_and_nothing_is_lost(
+    pair: Toji, client: docker.DockerClient
+) -> None:
+    run(pair, "second", "echo save >/data/slow")
+    asked(pair)
+    process = pair.start("snapshot", "later")
+    wait_until(lambda: "save" in run(pair, "second", "cat /data/asked || true"), 30, "it keeps")
+    client.containers.get(f"{pair.system}-second").kill()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 7
+    assert "second" in error
+    assert "Traceback" not in error
+    pair("start")
+    pair("wait")
+    run(pair, "second", "rm /data/slow")
+    assert names(pair) == ["pristine"]
+    pair("reset")
+    assert run(pair, "first", "cat /data/state") == "born"
