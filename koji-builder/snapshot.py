@@ -9,6 +9,7 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import work
 
@@ -28,17 +29,23 @@ def switch(root: Path) -> None:
     work.clear(root)
 
 
-def release(root: Path) -> snapshot.Restart:
-    """See to it that the hub knows the host: the state may be older than this builder, which then
-    registers as it does at every start."""
+def release(root: Path) -> snapshot.Note:
+    """Whether kojid has to register again and log in, as it does at a start: the state may be older
+    than this builder."""
     builder = json.loads((root / BUILDER).read_text())
-    host = wait_until(
-        lambda: hub(builder["hub"]).getHost(builder["name"]),
+    known = wait_until(
+        lambda: is_known(hub(builder["hub"]), builder["name"]),
         PATIENCE,
         f"the hub at {builder['hub']}",
         retry=UNREACHABLE,
     )
-    return {"restart": not (isinstance(host, dict) and host["enabled"])}
+    return {"restart": not known}
+
+
+def is_known(calls: Any, name: str) -> bool:
+    """Whether the hub has this host, and a session of its own."""
+    host = calls.getHost(name)
+    return host is not None and calls.getLastHostUpdate(host["id"], True) is not None
 
 
 def end_tasks() -> None:

@@ -1,9 +1,7 @@
 """The database's part in a snapshot: each is a database of its own in the cluster, made with
 Koji's as its template.
 
-Who is logged in when an older state comes back stays logged in, if it knows that user: kojid's and
-kojira's sessions go on, and so do those of people. What tasks have of sessions of their own does
-not, for in the older state another task may have that number.
+Who is logged in when an older state comes back stays logged in, if it knows that user.
 """
 
 import io
@@ -26,6 +24,8 @@ PREFIX = "koji@"
 NEW, OLD = f"{PREFIX}+new", f"{PREFIX}+old"
 # PostgreSQL itself waits for 5 s that the others leave.
 TRIES = 3
+# States of tasks, as koji.TASK_STATES has them.
+FREE, OPEN, ASSIGNED = 0, 1, 4
 
 
 def kept() -> snapshot.Kept:
@@ -130,7 +130,8 @@ def undisturbed(work: Callable[[], None]) -> None:
 
 def copy(cursor: Cursor, source: str, target: str) -> None:
     """Make a database of another one."""
-    made = SQL("CREATE DATABASE {} TEMPLATE {} OWNER koji").format(
+    # By way of the WAL, as is the default, a full disk would be the whole server's end.
+    made = SQL("CREATE DATABASE {} TEMPLATE {} OWNER koji STRATEGY FILE_COPY").format(
         Identifier(target), Identifier(source)
     )
 
@@ -156,28 +157,46 @@ def swap(cursor: Cursor) -> None:
 
 
 def carry_sessions(now: Connection, then: Connection) -> None:
-    """Let the users whom both states know keep their sessions, and mark those hosts as not ready
-    that have none."""
+    """Let those keep their sessions whom both states know by name; a host only where it has the
+    same number too, for kojid asks once for that.
+
+    Hosts that have none are not ready, and what they had to do is free for others.
+    """
     users, sessions = io.BytesIO(), io.BytesIO()
     with now.cursor() as here, then.cursor() as there:
-        there.copy_expert("COPY (SELECT id, name FROM users) TO STDOUT", users)
-        users.seek(0)
-        here.execute("CREATE TEMPORARY TABLE known (id INTEGER, name TEXT)")
-        here.copy_expert("COPY known FROM STDIN", users)
-        here.copy_expert(
-            "COPY (SELECT sessions.* FROM sessions JOIN users ON users.id = user_id"
-            " JOIN known ON (known.id, known.name) = (users.id, users.name)"
-            " WHERE master IS NULL AND NOT expired) TO STDOUT",
-            sessions,
+        there.copy_expert(
+            "COPY (SELECT users.id, users.name, host.id FROM users"
+            " LEFT JOIN host ON user_id = users.id) TO STDOUT",
+            users,
         )
+        users.seek(0)
+        here.execute("CREATE TEMPORARY TABLE known (user_id INTEGER, name TEXT, host INTEGER)")
+        here.copy_expert("COPY known FROM STDIN", users)
+        here.execute(
+            "SELECT column_name FROM information_schema.columns"
+            " WHERE table_name = 'sessions' AND column_name <> 'user_id'"
+        )
+        columns = [Identifier(name) for (name,) in here.fetchall()]
+        # What tasks have of sessions is left out: in the other state its number is another task's.
+        select = SQL(
+            "COPY (SELECT known.user_id, {} FROM sessions JOIN users ON users.id = sessions.user_id"
+            " JOIN known ON known.name = users.name LEFT JOIN host ON host.user_id = users.id"
+            " WHERE sessions.master IS NULL AND host.id IS NOT DISTINCT FROM known.host) TO STDOUT"
+        ).format(SQL(", ").join(SQL("sessions.{}").format(column) for column in columns))
+        here.copy_expert(select, sessions)
         sessions.seek(0)
         here.execute("SELECT last_value FROM sessions_id_seq")
         (last,) = here.fetchone() or (1,)
         there.execute("DELETE FROM sessions")
-        there.copy_expert("COPY sessions FROM STDIN", sessions)
+        into = SQL("COPY sessions (user_id, {}) FROM STDIN").format(SQL(", ").join(columns))
+        there.copy_expert(into, sessions)
         there.execute("SELECT setval('sessions_id_seq', %s)", [last])
+        idle = "user_id NOT IN (SELECT user_id FROM sessions WHERE NOT expired)"
+        there.execute(f"UPDATE host SET ready = FALSE WHERE {idle}")
         there.execute(
-            "UPDATE host SET ready = FALSE WHERE user_id NOT IN (SELECT user_id FROM sessions)"
+            "UPDATE task SET state = %s, host_id = NULL WHERE state IN %s AND host_id IN"
+            f" (SELECT id FROM host WHERE {idle})",
+            [FREE, (OPEN, ASSIGNED)],
         )
 
 
@@ -191,11 +210,5 @@ VERBS: snapshot.Verbs = {
 }
 
 
-def main() -> int:
-    """Do one of them, as the cluster's owner."""
-    entry.become("postgres")
-    return snapshot.run("koji-database", VERBS)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(snapshot.run("koji-database", VERBS, user="postgres"))

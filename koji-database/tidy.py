@@ -2,8 +2,9 @@
 whose keys is as good as its user's certificate."""
 
 import sys
+from contextlib import closing
 
-import psycopg2
+from snapshot import connect
 
 from util import entry
 
@@ -11,13 +12,9 @@ from util import entry
 def main() -> int:
     """Do it, as PostgreSQL's own user."""
     entry.become("postgres")
-    connection = psycopg2.connect(dbname="koji", user="postgres", host="/run/postgresql")
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("DELETE FROM sessions")
-            entry.say(f"{cursor.rowcount} sessions are gone")
-    finally:
-        connection.close()
+    with closing(connect("koji")) as connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM sessions")
+        entry.say(f"{cursor.rowcount} sessions are gone")
     return 0
 
 

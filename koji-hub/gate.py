@@ -3,7 +3,11 @@
 A call holds a shared lock on a file until it has committed. Who closes the gate leaves a note, so
 that calls which come from then on wait, and then asks for the lock alone, which is had once those
 that came before have ended: nothing is half written then, in the database or in the top directory.
-The note holds the time up to which it counts, so that nobody's death leaves the hub shut.
+The note holds the time up to which it counts, so that nobody's death leaves the hub shut for long.
+
+A call that came before the state was changed under it, and waited, is not carried out in the other
+state, in which its numbers may mean something else: it is told to come again, as Koji's clients do
+by themselves when they are logged in.
 """
 
 import fcntl
@@ -28,42 +32,59 @@ def make(folder: Path = FOLDER) -> None:
 
 
 @contextmanager
-def passage(folder: Path = FOLDER) -> Iterator[None]:
-    """Go through, once the gate is open; it cannot be closed meanwhile."""
+def passage(folder: Path = FOLDER) -> Iterator[bool]:
+    """Go through, once the gate is open; it cannot be closed meanwhile. Whether the state has been
+    changed since one came."""
     descriptor = os.open(folder / "gate", os.O_RDONLY)
+    came = None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-        while _closed(folder):
+        while is_closed(folder):
+            came = came or _state(folder)
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             time.sleep(_PAUSE)
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield
+        yield came not in (None, _state(folder))
     finally:
         os.close(descriptor)
 
 
-def close(patience: float, seconds: float, folder: Path = FOLDER) -> bool:
+def close(patience: float, seconds: float, folder: Path = FOLDER) -> str | None:
     """Close it for so many seconds at most, and wait for the end of the calls that are inside.
 
-    False where they have not ended within `patience`, in seconds; it is open again then.
+    What stands against it, where that takes more than `patience`, in seconds; it is as it was then.
     """
-    note = folder / "closed.new"
-    note.write_text(str(time.monotonic() + seconds))
-    note.replace(folder / "closed")
-    descriptor = os.open(folder / "gate", os.O_RDONLY)
     deadline = time.monotonic() + patience
+    while not _take(folder, seconds):
+        if time.monotonic() > deadline:
+            return "somebody else keeps or changes the state"
+        time.sleep(_PAUSE)
+    descriptor = os.open(folder / "gate", os.O_RDONLY)
     try:
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
+                return None
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     open_again(folder)
-                    return False
+                    return "a call is at work on the hub, and does not end"
                 time.sleep(_PAUSE)
     finally:
         os.close(descriptor)
+
+
+def renew(seconds: float, folder: Path = FOLDER) -> None:
+    """Keep it closed for so many seconds from now, if it is."""
+    if is_closed(folder):
+        _note(folder, seconds).replace(folder / "closed")
+
+
+def change(folder: Path = FOLDER) -> None:
+    """Note that the state is another one from now on."""
+    new = folder / "state.new"
+    new.write_text(str(time.monotonic_ns()))
+    new.replace(folder / "state")
 
 
 def open_again(folder: Path = FOLDER) -> None:
@@ -71,11 +92,39 @@ def open_again(folder: Path = FOLDER) -> None:
     (folder / "closed").unlink(missing_ok=True)
 
 
-def _closed(folder: Path) -> bool:
+def is_closed(folder: Path = FOLDER) -> bool:
+    """Whether it is closed, by a note that still counts."""
     try:
         return time.monotonic() < float((folder / "closed").read_text())
     except FileNotFoundError:
         return False
+
+
+def _note(folder: Path, seconds: float) -> Path:
+    path = folder / f"closed.{os.getpid()}"
+    path.write_text(str(time.monotonic() + seconds))
+    return path
+
+
+def _take(folder: Path, seconds: float) -> bool:
+    """Leave the note, unless another counts."""
+    note = _note(folder, seconds)
+    try:
+        if not is_closed(folder):
+            open_again(folder)
+        os.link(note, folder / "closed")
+        return True
+    except FileExistsError:
+        return False
+    finally:
+        note.unlink()
+
+
+def _state(folder: Path) -> str:
+    try:
+        return (folder / "state").read_text()
+    except FileNotFoundError:
+        return "the first"
 
 
 @cache
@@ -93,5 +142,8 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """One call of the hub's, through the gate. Its answer is whole when Koji returns it."""
     # httpd.conf says which script; Koji looks for its other files beside it.
     script = environ["nagoya.hub"]
-    with passage():
+    with passage() as changed:
+        if changed and "session-id" in environ.get("QUERY_STRING", ""):
+            start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
+            return [b"The hub has gone to another state meanwhile; call again.\n"]
         return _entry(script)({**environ, "SCRIPT_FILENAME": script}, start_response)

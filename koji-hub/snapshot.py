@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import gate
@@ -33,7 +33,7 @@ SITE = (
     "usr/local/lib/koji-hub-plugins",
 )
 PATIENCE = 30.0
-CLOSED_SECONDS = 120.0
+CLOSED_SECONDS = 60.0
 
 
 class Hub:
@@ -52,11 +52,15 @@ class Hub:
         return kept
 
     def hold(self) -> None:
-        if not gate.close(PATIENCE, CLOSED_SECONDS):
+        against = gate.close(PATIENCE, CLOSED_SECONDS)
+        if against is not None:
             raise Refused(
-                f"a call has been at work on the hub for {PATIENCE:.0f} s and more",
-                hint="wait for its end, or end it with `toji stop` and `toji start`",
+                f"{against} (waited for {PATIENCE:.0f} s)",
+                hint="try again later; `toji stop` and `toji start` end whatever is at work",
             )
+
+    def renew(self) -> None:
+        gate.renew(CLOSED_SECONDS)
 
     def save(self, name: str) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -80,6 +84,7 @@ class Hub:
         kept, new = self.folder / name, self.folder / NEW
         if not (kept / "about.json").exists():
             raise Refused(f"there is no snapshot {name} in {self.folder}")
+        self._state()
         _remove(new)
         try:
             _copy([kept / "top", kept / "site"], new)
@@ -87,31 +92,47 @@ class Hub:
             _remove(new)
             raise
 
-    def switch(self) -> snapshot.Restart:
+    def switch(self) -> snapshot.Note:
         """Swap, entry by entry; kojira is started anew, for it remembers repositories."""
-        start_kojira_anew()
         new, old = self.folder / NEW, self.folder / OLD
+        if not (new / "top").is_dir():
+            raise Refused("nothing is prepared", hint="`prepare NAME` comes first")
+        start_kojira_anew()
         _remove(old)
         old.mkdir()
-        for path in self._state():
-            path.rename(old / path.name)
-        for path in (new / "top").iterdir():
-            path.rename(self.top / path.name)
+        gate.change()
+        moves = [(path, old / path.name) for path in self._state()]
+        moves += [(path, self.top / path.name) for path in (new / "top").iterdir()]
+        _move(moves)
         changed = [site for site in SITE if _differ(new / "site" / site, self.root / site)]
         for site in changed:
             _fill(self.root / site, new / "site" / site)
         return {"restart": bool(changed)}
 
-    def release(self) -> None:
+    def release(self) -> snapshot.Note:
+        lost = not gate.is_closed()
         gate.open_again()
+        # A `save` that was killed has left it standing still.
+        processes.send(signal.SIGCONT, [one.pid for one in kojira()])
         for name in (NEW, OLD, UNFINISHED):
             _remove(self.folder / name)
+        return {"lost": lost}
 
     def drop(self, name: str) -> None:
         _remove(self.folder / name)
 
     def _state(self) -> list[Path]:
-        return [path for path in self.top.iterdir() if path != self.folder]
+        """What the top directory holds. Raises Refused where a part of it can only be copied, and
+        not be put in another's place."""
+        strangers = (self.folder, self.top / "lost+found")
+        paths = [path for path in self.top.iterdir() if path not in strangers]
+        mounts = [path for path in paths if path.is_mount()]
+        if mounts:
+            raise Refused(
+                f"{mounts[0]} is a file system of its own, and no part of a state",
+                hint="mount all of /mnt/koji from one",
+            )
+        return paths
 
 
 def kojira() -> list[processes.Process]:
@@ -134,10 +155,25 @@ def _copy(paths: Iterable[Path], folder: Path) -> None:
     command = ["cp", "--archive", "--reflink=auto", "--", *map(str, paths), str(folder)]
     copied = subprocess.run(command, check=False, capture_output=True, text=True)
     if copied.returncode:
+        said = copied.stderr.strip().partition("\n")[0] or f"cp ended with {copied.returncode}"
+        full = "No space left" in said
         raise Refused(
-            f"copying to {folder} failed: {copied.stderr.strip().splitlines()[-1]}",
-            hint="is the disk full? A snapshot takes as much room as the state that it keeps",
+            f"copying to {folder} failed: {said}",
+            hint="a snapshot takes as much room as the state that it keeps" if full else None,
         )
+
+
+def _move(moves: Sequence[tuple[Path, Path]]) -> None:
+    """Rename one after the other; if one fails, all are where they were."""
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in moves:
+            source.rename(target)
+            done.append((source, target))
+    except OSError:
+        for source, target in reversed(done):
+            target.rename(source)
+        raise
 
 
 def _remove(path: Path) -> None:
@@ -179,6 +215,7 @@ def main() -> int:
     verbs: snapshot.Verbs = {
         "list": hub.kept,
         "hold": hub.hold,
+        "renew": hub.renew,
         "save": hub.save,
         "prepare": hub.prepare,
         "switch": hub.switch,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from nagoya.testing import Koji
 
 _FIXTURES = ("running_koji", "fresh_koji")
+_GIVEN = pytest.StashKey[list[Any]]()
+"""The Kojis that our fixtures have given to tests."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,8 +74,10 @@ def pytest_runtest_makereport(
     """Where a test fails that used a Koji, write the report on that one and say where it is."""
     report = yield
     if report.failed:
+        # A fixture of that name may be somebody's own.
+        given = item.config.stash.get(_GIVEN, [])
         used: dict[str, Any] = getattr(item, "funcargs", {})
-        for koji in (used[name] for name in _FIXTURES if name in used):
+        for koji in (used[name] for name in _FIXTURES if name in used and used[name] in given):
             report.sections.append((f"Koji {koji.name}", "\n".join(_told(item, koji))))
     return report
 
@@ -102,6 +106,7 @@ def _running(config: pytest.Config, folders: pytest.TempPathFactory) -> Iterator
         keep_on_failure=config.getoption("--koji-keep"),
         tell=lambda text: _tell(config, text),
     ) as koji:
+        config.stash.setdefault(_GIVEN, []).append(koji)
         yield koji
 
 

@@ -6,18 +6,19 @@ and credentials are no part of the state, and stay. The first `wait` keeps the s
 """
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Event, Thread
 from typing import Any
 
 from nagoya.engine import containers
 from nagoya.engine.containers import Handle
-from nagoya.errors import LifecycleError, NagoyaError
+from nagoya.errors import LifecycleError, NagoyaError, NotReady
 from nagoya.readiness import wait
 from nagoya.schedule import carry_out
-from nagoya.system import System, found
+from nagoya.system import System, check_name, found
 
 SNAPSHOT_LABEL = "nagoya.snapshot"
 """On an image: the command, as a JSON list, that its containers are asked with."""
@@ -26,8 +27,9 @@ VERBS_LABEL = "nagoya.snapshot.verbs"
 PRISTINE = "pristine"
 """What the state after the first wait is kept as."""
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _PARALLEL = 8
+_RENEW_SECONDS = 15.0
+"""Those that hold writes let them go after a minute in which they hear nothing."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,24 @@ class Snapshot:
 
 
 def ready(system: System, seconds: float) -> None:
-    """Wait until a system is ready, as `readiness.wait` does; the first time, keep its state."""
+    """Wait until a system is ready, as `readiness.wait` does; the first time, keep its state.
+
+    Where that cannot be it is said, and the next call tries again, with the state as it is then.
+    """
     wait(system, seconds)
-    with system.alone():
-        keepers = _keepers(system)
-        if keepers and PRISTINE not in _kept(system, keepers):
-            try:
+    keepers = _keepers(system)
+    try:
+        # Nobody waits for another's work on the system but for the first time.
+        if not keepers or PRISTINE in _kept(system, keepers):
+            return
+        with system.alone():
+            if PRISTINE not in _kept(system, keepers):
                 _save(system, keepers, PRISTINE)
-            except LifecycleError as error:
-                system.board.say(f"`toji reset` will find nothing to go back to: {error.message}")
+    except LifecycleError as error:
+        system.board.say(
+            f"the state could not be kept, and `toji reset` will find nothing to go back to: "
+            f"{error.message}\n  the next `toji wait` tries again, with the state as it is then"
+        )
 
 
 def kept(system: System) -> list[Snapshot]:
@@ -78,48 +89,97 @@ def drop(system: System, name: str) -> None:
         _ask(system, keepers, "drop", name, doing="dropping")
 
 
-def reset(system: System, name: str, seconds: float) -> None:
+def reset(system: System, name: str, seconds: float = 180) -> None:
     """Go back to what was kept, and wait until the system is ready again.
 
     What is stopped is started. Raises LifecycleError, and NotReady after so many `seconds`.
     """
     with system.alone():
-        if any(_asleep(system)):
+        _start(system, seconds)
+        keepers = _awake(system)
+        released: dict[str, dict[str, Any]] = {}
+        with _held(system, keepers, released, everybody=True):
+            try:
+                _ask(system, keepers, "prepare", name, doing="preparing")
+            except LifecycleError:
+                _known(system, keepers, name)
+                raise
+            switched = _ask(system, keepers, "switch", doing="going back")
+        answers = [*switched.items(), *released.items()]
+        restarted = {one for one, answer in answers if answer.get("restart")}
+        system.restart(restarted)
+        # The others go on as they were; a builder that somebody disabled is no more ready now.
+        with_state = {one for one, handle in keepers.items() if "list" in _verbs(handle)}
+        wait(system, seconds, only=with_state | restarted, presumed=True)
+
+
+def _start(system: System, seconds: float) -> None:
+    """Start what is stopped, for its state is within it."""
+    if _asleep(_keepers(system)):
+        try:
             system.start()
             wait(system, seconds)
-        keepers = _awake(system)
-        try:
-            _prepare(system, keepers, name)
-            _ask(system, keepers, "hold", doing="holding")
-            switched = _ask(system, keepers, "switch", doing="going back")
-        finally:
-            released = _ask(system, keepers, "release", doing="going on")
-        answers = [*switched.items(), *released.items()]
-        system.restart({one for one, answer in answers if answer.get("restart")})
-        wait(system, seconds, presumed=True)
-
-
-def _prepare(system: System, keepers: Mapping[str, Handle], name: str) -> None:
-    try:
-        _ask(system, keepers, "prepare", name, doing="preparing")
-    except LifecycleError:
-        _known(system, keepers, name)
-        raise
+        except (LifecycleError, NotReady) as error:
+            raise type(error)(
+                f"a state comes back into a system that runs, and this one does not start:\n"
+                f"{error.message}",
+                error.hint,
+            ) from error
 
 
 def _save(system: System, keepers: Mapping[str, Handle], name: str) -> None:
     try:
-        _ask(system, keepers, "hold", doing="holding")
-        _ask(system, keepers, "save", name, doing=f"keeping '{name}'")
+        with _held(system, keepers, {}, everybody=False):
+            _ask(system, keepers, "save", name, doing=f"keeping '{name}'")
     except BaseException:
         _ask(system, keepers, "drop", name, doing="giving up")
         raise
-    finally:
-        # The others have nothing to let go of: that comes of a switch.
-        holders = {name: one for name, one in keepers.items() if "hold" in _verbs(one)}
-        _ask(system, holders, "release", doing="going on")
     for one in keepers:
         system.board.update(one, "done", f"kept '{name}'")
+
+
+@contextmanager
+def _held(
+    system: System,
+    keepers: Mapping[str, Handle],
+    released: dict[str, dict[str, Any]],
+    *,
+    everybody: bool,
+) -> Iterator[None]:
+    """Let no write begin for a while, as long as it takes; `released` gets what is answered when
+    they may again, by `everybody` or by those alone who hold them.
+
+    Raises LifecycleError where writes went on before that, as they do when nobody is heard of.
+    """
+    held: dict[str, Handle] = {}
+    holders = {name: one for name, one in sorted(keepers.items()) if "hold" in _verbs(one)}
+    over = Event()
+    try:
+        # One by one: whoever is refused by one must let the others go, and nobody else's.
+        for name, handle in holders.items():
+            _ask(system, {name: handle}, "hold", doing="holding")
+            held[name] = handle
+        Thread(target=_renew, args=(held, over), daemon=True).start()
+        yield
+    finally:
+        over.set()
+        let_go = keepers if everybody and len(held) == len(holders) else held
+        released.update(_ask(system, let_go, "release", doing="going on"))
+    lost = [name for name, answer in released.items() if answer.get("lost")]
+    if lost:
+        raise LifecycleError(
+            f"it took so long that {', '.join(lost)} went on before it was done",
+            "give the command again; was this process, or the machine, asleep?",
+        )
+
+
+def _renew(held: Mapping[str, Handle], over: Event) -> None:
+    while not over.wait(_RENEW_SECONDS):
+        try:
+            for handle in held.values():
+                _answer(handle, "renew")
+        except NagoyaError:
+            return  # the release tells what came of it
 
 
 def _keepers(system: System) -> dict[str, Handle]:
@@ -131,15 +191,16 @@ def _keepers(system: System) -> dict[str, Handle]:
     }
 
 
-def _asleep(system: System) -> list[str]:
-    """Those that have a part in it, and do not run."""
-    keepers = sorted(_keepers(system).items())
-    return [name for name, one in keepers if not containers.state(one).running]
+def _asleep(keepers: Mapping[str, Handle]) -> list[str]:
+    """Those that do not run, each with its state."""
+    states = {name: containers.state(handle) for name, handle in sorted(keepers.items())}
+    return [f"{name} ({state.status})" for name, state in states.items() if not state.running]
 
 
 def _awake(system: System) -> dict[str, Handle]:
     """All that have a part in it; LifecycleError unless all run, and there is one."""
-    keepers, asleep = _keepers(system), _asleep(system)
+    keepers = _keepers(system)
+    asleep = _asleep(keepers)
     if not keepers:
         raise LifecycleError(
             f"no container of '{system.name}' says how to keep its state",
@@ -185,7 +246,13 @@ def _ask(
 
     def ask(name: str) -> None:
         system.board.update(name, "working", doing)
-        answers[name] = _answer(asked[name], verb, *words)
+        try:
+            answers[name] = _answer(asked[name], verb, *words)
+        except LifecycleError:
+            # A daemon that lost its session may have ended with its container.
+            if verb != "release" or containers.state(asked[name]).running:
+                raise
+            answers[name] = {"restart": True}
 
     outcomes = carry_out(dict.fromkeys(asked, ()), ask, workers=_PARALLEL)
     failed = {name: one.error for name, one in outcomes.items() if one.error}
@@ -210,11 +277,7 @@ def _answer(handle: Handle, *words: str) -> Any:
 
 
 def _check(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise LifecycleError(
-            f"'{name}' cannot name a snapshot",
-            "use lower-case letters, digits and inner dashes, 40 characters at most",
-        )
+    check_name(name, "a snapshot")
     if name == PRISTINE:
         raise LifecycleError(
             f"'{PRISTINE}' is the state after the first `toji wait`, and stays",

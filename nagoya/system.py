@@ -241,11 +241,11 @@ def _instances(name: str, count: int) -> list[str]:
     return [name if number == 1 else f"{name}-{number}" for number in range(1, count + 1)]
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, what: str = "a system") -> None:
     """Raise LifecycleError for a name that no system can have: it becomes part of host names."""
     if not _NAME.fullmatch(name):
         raise LifecycleError(
-            f"'{name}' cannot name a system",
+            f"'{name}' cannot name {what}",
             "use lower-case letters, digits and inner dashes, 40 characters at most",
         )
 

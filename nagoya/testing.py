@@ -31,7 +31,6 @@ from nagoya.progress import Board
 from nagoya.system import System
 
 ADMIN = "kojiadmin"
-_RESET_SECONDS = 120
 
 
 @dataclass(repr=False)
@@ -113,7 +112,7 @@ class Koji:
         It takes a second or two. URLs and certificates stay valid, and so does every session of a
         user whom that state knows.
         """
-        snapshots.reset(self.system, name, _RESET_SECONDS)
+        snapshots.reset(self.system, name)
         # Users are part of the state; `certificate` sees to it that each is there.
         self._certificates.clear()
 
@@ -154,7 +153,7 @@ def running_koji(
     `images` maps containers of it to other images than it says. Images that the engine does not
     have are built. Its name is `prefix` and something random. `folder` is for its home folder and
     for reports; a temporary one unless given. Raises NagoyaError where it does not come up, with a
-    note of where the report on that is.
+    note of where the report on that is if it came so far as to have a hub.
     """
     engine, board = connect(), Board(quiet=True)
     declared = declaration.read(declaration.locate(config))
@@ -174,7 +173,7 @@ def running_koji(
         yield koji
     except Exception as error:
         if koji is not None:
-            error.add_note(f"report: {koji.report(f'{name}-failed')}")
+            error.add_note(_reported(koji, f"{name}-failed"))
             if keep_on_failure:
                 tell(koji.keep())
         raise
@@ -184,6 +183,13 @@ def running_koji(
             shutil.rmtree(home)
         if folder is None and not any(own.iterdir()):
             own.rmdir()
+
+
+def _reported(koji: Koji, name: str) -> str:
+    try:
+        return f"report: {koji.report(name)}"
+    except Exception as error:  # what went wrong before is what has to be told
+        return f"no report could be written: {error}"
 
 
 def _have_images(

@@ -5,7 +5,9 @@ its containers with one verb at a time, in all of them before it calls the next;
 `nagoya.snapshot.verbs` lists those that the image has a part in:
 
     list            what is kept: {NAME: {"created": seconds since the epoch, "bytes": number}}
-    hold            let no write to the state begin, and wait until those that have are done
+    hold            let no write to the state begin, and wait until those that have are done; fails
+                    where somebody else holds it. It ends by itself, unless it is renewed
+    renew           hold it for longer
     save NAME       keep the state, whole, as NAME, whatever was kept so before
     prepare NAME    bring a copy of what was kept; it changes nothing yet, so it may fail
     switch          put the copy in the state's place
@@ -14,27 +16,52 @@ its containers with one verb at a time, in all of them before it calls the next;
     drop NAME       keep it no longer
 
 Each answers with JSON in its last line; `switch` and `release` may answer {"restart": true}, and
-have the container started anew.
+have the container started anew, and `release` {"lost": true}, where writes went on before.
 """
 
+import fcntl
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from . import entry
 
 Kept = dict[str, dict[str, float]]
-Restart = dict[str, bool]
-Verbs = Mapping[str, Callable[..., Kept | Restart | None]]
+Note = dict[str, bool]
+Verbs = Mapping[str, Callable[..., Kept | Note | None]]
 
+_LOCK = Path("/run/nagoya-snapshot.lock")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _NAMED = ("save", "prepare", "drop")
+# What may be asked while another verb is at work.
+_AT_ANY_TIME = ("list", "hold", "renew")
 
 
-def run(image: str, verbs: Verbs) -> int:
-    """Do what the command line says, and print the answer; the exit status."""
-    return entry.run(image, lambda: _main(verbs, sys.argv[1:]))
+def run(image: str, verbs: Verbs, user: str | None = None) -> int:
+    """Do what the command line says, as `user` if one is given, and print the answer; the exit
+    status. A verb that changes something waits for the end of another such one: whoever called that
+    may have given up, but it goes on."""
+
+    def main() -> int:
+        with _alone(sys.argv[1:]):
+            if user is not None:
+                entry.become(user)
+            return _main(verbs, sys.argv[1:])
+
+    return entry.run(image, main)
+
+
+@contextmanager
+def _alone(argv: Sequence[str]) -> Iterator[None]:
+    if not argv or argv[0] in _AT_ANY_TIME:
+        yield
+        return
+    with _LOCK.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _main(verbs: Verbs, argv: Sequence[str]) -> int:

@@ -38,9 +38,9 @@ def snapshot(settings: Settings, name: str) -> None:
 def reset(settings: Settings, name: str, timeout: float) -> None:
     """Go back to the state after the first wait, or to a snapshot called NAME.
 
-    What was done since is lost, and tasks that are at work end. URL, profile, credentials, and the
-    sessions of those who are logged in stay; builders that the state does not know are registered
-    again. A task that was at work when the snapshot was made begins anew.
+    What was done since is lost, and tasks that are at work end. URL, profile and credentials stay,
+    and so do the sessions of all users whom the state knows; builders that it does not know are
+    registered again. A task that was at work when the snapshot was made begins anew.
 
     \b
       toji reset

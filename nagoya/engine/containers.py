@@ -336,7 +336,8 @@ def run_beside(
             container.attrs["Image"],
             list(command),
             name=name,
-            hostname=name,
+            # As of every container of a system, so that it is found again if nobody removes it.
+            hostname=name.removeprefix(f"{labels[SYSTEM_LABEL]}-"),
             labels=dict(labels),
             network_mode="none",
             volumes_from=[str(container.id)],

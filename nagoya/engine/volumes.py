@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import docker.errors
 
-from nagoya.engine.containers import Handle, ended, remove
+from nagoya.engine.containers import SYSTEM_LABEL, Handle, ended, remove
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 
@@ -57,7 +57,7 @@ def pack(
             arguments,
             entrypoint=[program],
             name=name,
-            hostname=name,
+            hostname=name.removeprefix(f"{labels[SYSTEM_LABEL]}-"),
             user="0:0",
             labels=dict(labels),
             network_mode="none",

@@ -1,7 +1,9 @@
 """A whole Koji that is kept and gone back to, while it is used."""
 
 import hashlib
+import os
 import secrets
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +15,8 @@ import requests
 
 from nagoya.testing import Koji as OwnKoji
 from tests.image.tracked import wait_until
-from tests.system.building import sources, state, uploaded
-from tests.system.conftest import Koji
+from tests.system.building import child, sources, state, uploaded
+from tests.system.conftest import PROGRAMS, Koji
 from tests.system.test_builds import sleeping
 
 
@@ -145,6 +147,86 @@ def test_builders_and_users_that_a_state_does_not_know(proved: Koji) -> None:
     ready = proved.session().listHosts(enabled=True, ready=True)
     assert [host["name"] for host in ready] == ["kojibuilder"]
     proved.toji("drop", "two")
+
+
+def test_numbers_that_mean_somebody_else_in_another_state(proved: Koji) -> None:
+    """In one state alice has the number that a builder has in the other, and both go on."""
+    proved.toji("user", "alice")
+    proved.toji("scale", "kojibuilder=2")
+    proved.toji("wait")
+    proved.toji("snapshot", "alice-first")
+    numbers = [proved.session().getUser(name)["id"] for name in ("alice", "kojibuilder-2")]
+    assert numbers[0] < numbers[1]
+    proved.toji("reset", "proved")
+    assert proved.session().getUser("kojibuilder-2")["id"] == numbers[0]
+    certificate = Path(proved.description["certificate"]).with_name("alice.pem")
+    proved.toji("user", "alice")
+    alice = proved.session(certificate=certificate)
+    proved.toji("reset", "alice-first")
+    told = alice.getLoggedInUser()
+    assert (told["id"], told["name"]) == (numbers[0], "alice")
+    hosts = proved.session().listHosts(enabled=True, ready=True)
+    assert {host["name"] for host in hosts} == {"kojibuilder", "kojibuilder-2"}
+    proved.toji("wait", "--timeout", "30")
+    # A build takes both, if only one may.
+    for name in ("kojibuilder", "kojibuilder-2"):
+        proved.session().disableHost(name)
+        task = proved.session().build(sources(proved, "greeting").git, "demo", {"scratch": True})
+        assert state(proved.session(), task) == "CLOSED"
+        proved.session().enableHost(name)
+    proved.toji("scale", "kojibuilder=1")
+    proved.toji("drop", "alice-first")
+
+
+def test_a_builder_that_somebody_disabled_stays_so(proved: Koji) -> None:
+    proved.session().disableHost("kojibuilder")
+    proved.toji("snapshot", "disabled")
+    proved.session().enableHost("kojibuilder")
+    proved.toji("reset", "disabled")
+    assert not proved.session().getHost("kojibuilder")["enabled"]
+    proved.toji("reset", "proved")
+    assert proved.session().getHost("kojibuilder")["enabled"]
+    proved.toji("drop", "disabled")
+
+
+def test_work_of_a_builder_that_is_gone_is_for_others(proved: Koji, tmp_path: Path) -> None:
+    proved.toji("scale", "kojibuilder=2")
+    proved.toji("wait")
+    session = proved.session()
+    session.disableHost("kojibuilder")
+    task = session.build(uploaded(session, sources(proved, "slow"), tmp_path), "demo")
+    wait_until(lambda: sleeping(proved, "kojibuilder-2"), 120, "the package sleeps")
+    session.enableHost("kojibuilder")
+    proved.toji("snapshot", "second-at-work")
+    session.cancelTask(task)
+    proved.toji("scale", "kojibuilder=1")
+    proved.toji("reset", "second-at-work")
+    assert state(session, task, 600) == "CLOSED"
+    made = child(session, task, "buildArch")
+    assert made["host_id"] == session.getHost("kojibuilder")["id"]
+    proved.toji("drop", "second-at-work")
+
+
+def test_two_people_at_once(proved: Koji, tmp_path: Path) -> None:
+    """Of two users, who know nothing of each other's locks, one comes after the other."""
+    command = [PROGRAMS / "toji", "--system", proved.system]
+    started = [
+        subprocess.Popen(
+            [*command, *words],
+            env={**os.environ, "HOME": str(proved.home), "XDG_CACHE_HOME": str(tmp_path / who)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for who, words in (("one", ["reset", "proved"]), ("two", ["snapshot", "other"]),
+                           ("three", ["reset", "proved"]))
+    ]  # fmt: skip
+    told = [one.communicate(timeout=200)[0] for one in started]
+    assert [one.returncode for one in started] == [0, 0, 0], told
+    assert proved.session().getBuild("hello-1.0-1.demo") is not None
+    path = "/mnt/koji/packages/hello/1.0/1.demo/noarch/hello-1.0-1.demo.noarch.rpm"
+    for name in ("other", "proved"):
+        proved.toji("reset", name)
+        proved.toji("exec", "koji", "test", "-e", path)
+    proved.toji("drop", "other")
 
 
 def test_the_hubs_configuration_is_part_of_the_state(proved: Koji, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import docker
 import pytest
 
+from tests.image.tracked import wait_until
 from tests.toji.conftest import Toji
 
 # A process that has a system to itself, as the fixture for tests does.
@@ -108,3 +109,29 @@ def test_what_is_added_to_it_is_the_same_owners(
     assert [first[label] for label in owned] == [second[label] for label in owned]
     maker.kill()
     maker.wait()
+
+
+def test_a_container_beside_the_others_is_removed_with_them(
+    toji: Toji, client: docker.DockerClient
+) -> None:
+    """As one in which something was read, when whoever did it was killed."""
+    toji.declare(server={})
+    toji("init")
+    server = client.containers.get(f"{toji.system}-server")
+    script = (
+        "import sys; from nagoya.engine import connect, containers;"
+        "one = containers.get(connect(), sys.argv[1] + '-server');"
+        "containers.run_beside(one, sys.argv[1] + '-beside', ['sleep', '50'],"
+        " {'nagoya.system': sys.argv[1], 'nagoya.container': ''})"
+    )
+    reader = subprocess.Popen(
+        [sys.executable, "-c", script, toji.system],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    beside = {"name": f"^/{toji.system}-beside$"}
+    wait_until(lambda: client.containers.list(filters=beside), 30, "it is there")
+    reader.kill()
+    reader.wait()
+    toji("remove")
+    assert not client.containers.list(all=True, filters=beside)
+    assert server.attrs["Mounts"][0]["Name"] not in [one.name for one in client.volumes.list()]

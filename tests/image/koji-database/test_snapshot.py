@@ -62,53 +62,81 @@ def test_the_state_goes_back_as_often_as_one_likes(database: Container) -> None:
     ]
 
 
+def log_in(container: Container, name: str, key: str, **more: str) -> None:
+    """Give a user a session, as Koji's hub would write it down."""
+    values = {"key": f"'{key}'", "hostip": "'-'", "callnum": "7", **more}
+    sql(
+        container,
+        f"INSERT INTO sessions (user_id, {', '.join(values)})"
+        f" SELECT id, {', '.join(values.values())} FROM users WHERE name = '{name}'",
+    )
+
+
+SESSIONS = (
+    "SELECT sessions.id, name, key, callnum, exclusive, expired"
+    " FROM sessions JOIN users ON users.id = user_id ORDER BY key"
+)
+
+
 def test_who_is_logged_in_stays_so_if_the_state_knows_the_user(database: Container) -> None:
     sql(database, "INSERT INTO users (name, status, usertype) VALUES ('dora', 0, 0)")
-    insert = "INSERT INTO sessions (user_id, key, hostip, callnum, expired, exclusive, master)"
-    for name, key, expired, exclusive, master in (
-        ("alice", "hers", "FALSE", "TRUE", "NULL"),
-        ("bob", "his", "FALSE", "NULL", "NULL"),
-        ("bob", "of a task", "FALSE", "NULL", "(SELECT id FROM sessions WHERE key = 'his')"),
-        ("bob", "former", "TRUE", "NULL", "NULL"),
-        ("dora", "unknown", "FALSE", "NULL", "NULL"),
-    ):
-        sql(
-            database,
-            f"{insert} SELECT id, '{key}', '-', 7, {expired}, {exclusive}, {master}"
-            f" FROM users WHERE name = '{name}'",
-        )
-    select = "SELECT id, key, callnum, exclusive FROM sessions ORDER BY key"
-    before = [line for line in sql(database, select) if "hers" in line or "his" in line]
+    log_in(database, "alice", "hers", exclusive="TRUE")
+    log_in(database, "bob", "his")
+    log_in(database, "bob", "his former", expired="TRUE")
+    before = sql(database, SESSIONS)
+    master = "(SELECT id FROM sessions WHERE key = 'his')"
+    log_in(database, "bob", "of a task", master=master)
+    log_in(database, "dora", "of nobody")
     go_back(database)
-    assert sql(database, select) == before
+    assert sql(database, SESSIONS) == before
     # The next session has a number that none has had.
-    newest = max(int(line.split("|")[0]) for line in before) + 3
-    assert sql(database, "SELECT nextval('sessions_id_seq')") == [str(newest + 1)]
+    numbers = [int(line.split("|")[0]) for line in before]
+    assert int(sql(database, "SELECT nextval('sessions_id_seq')")[0]) == max(numbers) + 3
     sql(database, "DELETE FROM sessions")
 
 
-def test_a_user_of_the_same_number_is_not_the_same_user(database: Container) -> None:
-    sql(database, "UPDATE users SET name = 'mallory' WHERE name = 'bob'")
-    sql(
-        database,
-        "INSERT INTO sessions (user_id, key, hostip)"
-        " SELECT id, 'hers', '-' FROM users WHERE name = 'mallory'",
-    )
+def test_a_user_is_known_by_name_and_not_by_number(database: Container) -> None:
+    for former, name in (("bob", "mallory"), ("alice", "bob")):
+        sql(database, f"UPDATE users SET name = '{name}' WHERE name = '{former}'")
+    log_in(database, "mallory", "not his")
+    log_in(database, "bob", "his")
     go_back(database)
-    assert sql(database, "SELECT * FROM sessions") == []
+    lines = sql(database, SESSIONS)
+    assert [line.split("|")[1:3] for line in lines] == [["bob", "his"]]
+    sql(database, "DELETE FROM sessions")
 
 
-def test_a_host_without_a_session_is_not_ready(database: Container) -> None:
+def test_a_host_without_a_session_is_not_ready_and_its_work_is_for_others(
+    database: Container,
+) -> None:
     sql(
         database,
         "INSERT INTO host (user_id, name, ready) SELECT id, name, TRUE FROM users WHERE id > 2;"
-        "INSERT INTO sessions (user_id, key, hostip) SELECT id, 'kojid''s', '-' FROM users"
-        " WHERE name = 'alice'",
+        "INSERT INTO task (owner, channel_id, arch, method, state, host_id)"
+        " SELECT 1, 1, 'noarch', name || state, state, id FROM host, generate_series(0, 5) AS state",
     )
+    log_in(database, "alice", "of kojid")
+    log_in(database, "bob", "of kojid that has ended", expired="TRUE")
     ask(database, "save", "hosts")
     go_back(database, "hosts")
-    select = "SELECT name, ready FROM host ORDER BY name"
-    assert sql(database, select) == ["alice|t", "bob|f"]
+    assert sql(database, "SELECT name, ready FROM host ORDER BY name") == ["alice|t", "bob|f"]
+    select = "SELECT method, state, host_id IS NULL FROM task WHERE method ~ '{}' ORDER BY method"
+    assert sql(database, select.format("alice")) == [f"alice{n}|{n}|f" for n in range(6)]
+    freed = [f"bob{n}|{0 if n in (1, 4) else n}|{'t' if n in (1, 4) else 'f'}" for n in range(6)]
+    assert sql(database, select.format("bob")) == freed
+
+
+def test_a_host_of_another_number_has_to_log_in_again(database: Container) -> None:
+    """kojid asks for its number once, when it starts."""
+    sql(database, "UPDATE task SET host_id = NULL; DELETE FROM host")
+    sql(
+        database,
+        "INSERT INTO host (user_id, name, ready) SELECT id, name, TRUE FROM users WHERE id > 2",
+    )
+    log_in(database, "alice", "of kojid, lately")
+    go_back(database, "hosts")
+    assert sql(database, SESSIONS) == []
+    assert sql(database, "SELECT DISTINCT ready FROM host") == ["f"]
     ask(database, "drop", "hosts")
     go_back(database)
 

@@ -15,24 +15,33 @@ def snapshot(load_script: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.mark.parametrize(
-    ("host", "restart"),
+    ("host", "seen", "restart"),
     [
-        ({"name": "builder", "enabled": True}, False),
-        ({"name": "builder", "enabled": False}, True),
-        (None, True),
+        ({"id": 1, "enabled": True}, 1.5, False),
+        ({"id": 1, "enabled": False}, 1.5, False),
+        ({"id": 1, "enabled": True}, None, True),
+        (None, None, True),
     ],
 )
-def test_a_host_that_the_hub_does_not_know_starts_anew(
+def test_a_host_without_a_session_starts_anew(
     snapshot: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    *,
     host: dict[str, Any] | None,
+    seen: float | None,
     restart: bool,
 ) -> None:
+    """One that somebody has disabled stays so."""
+
     class Hub:
         def getHost(self, name: str) -> dict[str, Any] | None:
             assert name == "builder"
             return host
+
+        def getLastHostUpdate(self, number: int, ts: bool) -> float | None:
+            assert (number, ts) == (1, True)
+            return seen
 
     (tmp_path / "run").mkdir()
     (tmp_path / "run/koji-builder.json").write_text(json.dumps({"hub": "url", "name": "builder"}))

@@ -1,6 +1,7 @@
 """koji-hub's part in a snapshot, on a temporary root: what is kept, and what comes back."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -34,7 +35,9 @@ def hub(
     module = load_script("koji-hub/snapshot.py")
     monkeypatch.setattr(module, "kojira", list[processes.Process])
     monkeypatch.setattr(module, "start_kojira_anew", lambda: None)
-    monkeypatch.setattr(module.gate, "open_again", lambda: None)
+    for verb in ("change", "open_again"):
+        monkeypatch.setattr(module.gate, verb, lambda: None)
+    monkeypatch.setattr(module.gate, "is_closed", lambda: True)
     return module.Hub(root)
 
 
@@ -130,3 +133,48 @@ def test_a_copy_that_fails_leaves_nothing(
         hub.save("one")
     assert hub.kept() == {}
     assert list((root / "mnt/koji/.snapshots").iterdir()) == []
+
+
+def test_a_switch_with_nothing_prepared_changes_nothing(hub: Any, root: Path) -> None:
+    before = files(root / "mnt/koji")
+    with pytest.raises(Refused, match="nothing is prepared"):
+        hub.switch()
+    assert files(root / "mnt/koji") == before
+
+
+def test_a_switch_that_fails_half_way_is_undone(
+    hub: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.save("one")
+    (root / "mnt/koji/packages/hello/rpm").write_text("two")
+    before = files(root / "mnt/koji")
+    hub.prepare("one")
+    rename = Path.rename
+
+    def failing(source: Path, target: Path) -> Path:
+        if source.parent.name == "top" and source.name == "work":
+            raise OSError("it cannot be moved")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="cannot be moved"):
+        hub.switch()
+    monkeypatch.undo()
+    assert files(root / "mnt/koji") == before
+
+
+def test_a_mount_of_its_own_is_refused_before_anything_is_done(
+    hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "packages")
+    with pytest.raises(Refused, match="packages is a file system of its own"):
+        hub.save("one")
+
+
+def test_whoever_let_the_writes_go_too_early_is_told(
+    hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hub.release() == {"lost": False}
+    module = sys.modules[type(hub).__module__]
+    monkeypatch.setattr(module.gate, "is_closed", lambda: False)  # type: ignore[attr-defined]
+    assert hub.release() == {"lost": True}

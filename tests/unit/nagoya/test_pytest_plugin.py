@@ -130,3 +130,16 @@ def test_it(running_koji):
 def test_a_wrong_image_is_told(run: Run) -> None:
     told = run("def test_it(running_koji): pass", "--koji-image=my-hub")
     assert "my-hub is not of the form CONTAINER=IMAGE" in told
+
+
+def test_a_fixture_of_that_name_may_be_somebodys_own(run: Run) -> None:
+    text = """
+import pytest
+@pytest.fixture
+def running_koji(): return object()
+def test_badly(running_koji): assert False
+"""
+    told = run(text)
+    assert "1 failed" in told
+    assert "INTERNALERROR" not in told
+    assert "report: " not in told
