@@ -113,7 +113,8 @@ def test_a_host_without_a_session_is_not_ready_and_its_work_is_for_others(
         database,
         "INSERT INTO host (user_id, name, ready) SELECT id, name, TRUE FROM users WHERE id > 2;"
         "INSERT INTO task (owner, channel_id, arch, method, state, host_id)"
-        " SELECT 1, 1, 'noarch', name || state, state, id FROM host, generate_series(0, 5) AS state",
+        " SELECT 1, 1, 'noarch', name || state, state, id FROM host"
+        " CROSS JOIN generate_series(0, 5) AS state",
     )
     log_in(database, "alice", "of kojid")
     log_in(database, "bob", "of kojid that has ended", expired="TRUE")
