@@ -76,8 +76,9 @@ def close(patience: float, seconds: float, folder: Path = FOLDER) -> str | None:
 
 def renew(seconds: float, folder: Path = FOLDER) -> None:
     """Keep it closed for so many seconds from now, if it is."""
-    if is_closed(folder):
-        _note(folder, seconds).replace(folder / "closed")
+    with _alone(folder):
+        if is_closed(folder):
+            _note(folder, seconds)
 
 
 def change(folder: Path = FOLDER) -> None:
@@ -100,24 +101,27 @@ def is_closed(folder: Path = FOLDER) -> bool:
         return False
 
 
-def _note(folder: Path, seconds: float) -> Path:
-    path = folder / f"closed.{os.getpid()}"
-    path.write_text(str(time.monotonic() + seconds))
-    return path
-
-
 def _take(folder: Path, seconds: float) -> bool:
     """Leave the note, unless another counts."""
-    note = _note(folder, seconds)
-    try:
-        if not is_closed(folder):
-            open_again(folder)
-        os.link(note, folder / "closed")
+    with _alone(folder):
+        if is_closed(folder):
+            return False
+        _note(folder, seconds)
         return True
-    except FileExistsError:
-        return False
-    finally:
-        note.unlink()
+
+
+def _note(folder: Path, seconds: float) -> None:
+    new = folder / "closed.new"
+    new.write_text(str(time.monotonic() + seconds))
+    new.replace(folder / "closed")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Be the only one who looks at the note in order to write it."""
+    with (folder / "note").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _state(folder: Path) -> str:

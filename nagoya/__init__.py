@@ -8,9 +8,12 @@ The rooms, from the ground up; an import never points upward:
     dockerfile               what a Dockerfile stands on, and what it copies
     engine                   the one place that speaks to Docker
     progress, schedule       showing work; doing a plan's steps in parallel
-    sources, base, images    what moromi does
-    system, readiness        what toji does
-    snapshots                the states of a system, kept and gone back to
+    sources, base            what images are made from
+    system, readiness        what toji does with a system
+    snapshots                its states, kept and gone back to
+    hub, seed, users, verify what is done with the Koji in it
+    live, images             what moromi does: images from Dockerfiles, and from live systems
+    testing, pytest_plugin   a Koji of one's own, for tests
     cli                      the two command lines
 """
 

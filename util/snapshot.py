@@ -23,7 +23,7 @@ import fcntl
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,17 +36,18 @@ Verbs = Mapping[str, Callable[..., Kept | Note | None]]
 _LOCK = Path("/run/nagoya-snapshot.lock")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _NAMED = ("save", "prepare", "drop")
-# What may be asked while another verb is at work.
 _AT_ANY_TIME = ("list", "hold", "renew")
 
 
-def run(image: str, verbs: Verbs, user: str | None = None) -> int:
+def run(
+    image: str, verbs: Verbs, user: str | None = None, at_any_time: Collection[str] = _AT_ANY_TIME
+) -> int:
     """Do what the command line says, as `user` if one is given, and print the answer; the exit
-    status. A verb that changes something waits for the end of another such one: whoever called that
-    may have given up, but it goes on."""
+    status. A verb waits for the end of another one, since whoever called that may have given up,
+    but it goes on; except those that may be asked `at_any_time`, as they change no state."""
 
     def main() -> int:
-        with _alone(sys.argv[1:]):
+        with _alone(sys.argv[1:], at_any_time):
             if user is not None:
                 entry.become(user)
             return _main(verbs, sys.argv[1:])
@@ -55,8 +56,8 @@ def run(image: str, verbs: Verbs, user: str | None = None) -> int:
 
 
 @contextmanager
-def _alone(argv: Sequence[str]) -> Iterator[None]:
-    if not argv or argv[0] in _AT_ANY_TIME:
+def _alone(argv: Sequence[str], at_any_time: Collection[str]) -> Iterator[None]:
+    if not argv or argv[0] in at_any_time:
         yield
         return
     with _LOCK.open("w") as file:

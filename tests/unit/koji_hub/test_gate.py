@@ -85,6 +85,27 @@ def test_two_cannot_close_it(gate: ModuleType, tmp_path: Path) -> None:
     assert gate.close(1, 60, tmp_path) is None
 
 
+def test_of_many_who_want_to_close_it_one_does_at_a_time(gate: ModuleType, tmp_path: Path) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def closer(number: int) -> None:
+        for _ in range(20):
+            assert gate.close(60, 60, tmp_path) is None
+            inside.append(number)
+            most.append(len(inside))
+            inside.remove(number)
+            gate.open_again(tmp_path)
+
+    closers = [threading.Thread(target=closer, args=[number]) for number in range(4)]
+    for one in closers:
+        one.start()
+    for one in closers:
+        one.join(60)
+    assert len(most) == 80
+    assert max(most) == 1
+
+
 def test_it_stays_closed_as_long_as_somebody_renews(gate: ModuleType, tmp_path: Path) -> None:
     assert gate.close(1, 0.5, tmp_path) is None
     gate.renew(60, tmp_path)
