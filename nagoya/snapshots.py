@@ -52,8 +52,8 @@ def ready(system: System, seconds: float) -> None:
         # Nobody waits for another's work on the system but for the first time.
         if not keepers or PRISTINE in _kept(system, keepers):
             return
-        with system.alone():
-            if PRISTINE not in _kept(system, keepers):
+        with system.alone() as waited:
+            if not (waited and PRISTINE in _kept(system, keepers)):
                 _save(system, keepers, PRISTINE)
     except LifecycleError as error:
         system.board.say(
@@ -104,13 +104,22 @@ def reset(system: System, name: str, seconds: float = 180) -> None:
             except LifecycleError:
                 _known(system, keepers, name)
                 raise
-            switched = _ask(system, keepers, "switch", doing="going back")
+            switched = _switch(system, keepers)
         answers = [*switched.items(), *released.items()]
         restarted = {one for one, answer in answers if answer.get("restart")}
         system.restart(restarted)
         # The others go on as they were; a builder that somebody disabled is no more ready now.
         with_state = {one for one, handle in keepers.items() if "list" in _verbs(handle)}
         wait(system, seconds, only=with_state | restarted, presumed=True)
+
+
+def _switch(system: System, keepers: Mapping[str, Handle]) -> dict[str, dict[str, Any]]:
+    try:
+        return _ask(system, keepers, "switch", doing="going back")
+    except LifecycleError as error:
+        raise LifecycleError(
+            error.message, "parts have gone back and others not: give the command again"
+        ) from error
 
 
 def _start(system: System, seconds: float) -> None:
@@ -248,7 +257,7 @@ def _ask(
         system.board.update(name, "working", doing)
         try:
             answers[name] = _answer(asked[name], verb, *words)
-        except LifecycleError:
+        except NagoyaError:
             # A daemon that lost its session may have ended with its container.
             if verb != "release" or containers.state(asked[name]).running:
                 raise

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, wraps
-from threading import get_ident
+from threading import Event, get_ident
 from typing import Concatenate, ParamSpec
 
 from nagoya.declaration import Declaration
@@ -64,19 +64,22 @@ class System:
         self._holder: int | None = None
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep this user's other calls off the system while this one is at work on it."""
+    def alone(self) -> Iterator[bool]:
+        """Keep this user's other calls off the system while this one is at work on it; whether one
+        had to be waited for."""
+        waited = Event()
 
         def waiting() -> None:
+            waited.set()
             self.board.say(f"another toji is at work on '{self.name}'; waiting for it")
 
         if self._holder == get_ident():
-            yield
+            yield False
             return
         with locked(f"system-{self.name}", waiting):
             self._holder = get_ident()
             try:
-                yield
+                yield waited.is_set()
             finally:
                 self._holder = None
 
