@@ -84,7 +84,7 @@ class Hub:
         kept, new = self.folder / name, self.folder / NEW
         if not (kept / "about.json").exists():
             raise Refused(f"there is no snapshot {name} in {self.folder}")
-        self._state()
+        self._state()  # what cannot be moved away is refused here, before anything is moved
         _remove(new)
         try:
             _copy([kept / "top", kept / "site"], new)
