@@ -1,0 +1,146 @@
+"""A buildroot, the calls that kojid's children make in it, and looks at what they leave."""
+
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+from itertools import count
+
+from docker.models.containers import Container
+
+from tests.image.tracked import execute, privileges, wait_until
+
+IMAGE = "koji-builder"
+CAPABILITIES = privileges("kojibuilder")
+DEMO = "/usr/share/nagoya/demo"
+SRPMS = f"{DEMO}/srpms"
+
+# kojid writes its configurations with this very function.
+CONFIGURE = """
+import json, sys, koji
+name, options = sys.argv[1], json.loads(sys.argv[2])
+text = koji.genMockConfig(name, "x86_64", managed=True, repoid=1, tag_name="t", buildroot_id=1,
+                          topdir="/mnt/koji", packager="Koji", vendor="Koji",
+                          distribution="Test", **options)
+with open(f"/etc/mock/koji/{name}.cfg", "w") as file:
+    file.write(text)
+"""
+# How kojid reads what is installed (builder/kojid, getPackageList).
+PACKAGES = """
+import rpm, sys
+rpm.addMacro("_dbpath", sys.argv[1] + "/root/var/lib/rpm")
+print(" ".join(sorted(header["name"] for header in rpm.TransactionSet().dbMatch())))
+"""
+# Every process in the builder that has arguments: its number and those.
+PROCESSES = """
+import json, pathlib
+found = {}
+for folder in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        words = (folder / "cmdline").read_bytes().decode(errors="replace").split(chr(0))
+    except OSError:
+        continue
+    if words[0]:
+        found[folder.name] = " ".join(words)
+print(json.dumps(found))
+"""
+NUMBERS = count(1)
+
+
+def processes(container: Container) -> dict[int, str]:
+    """The processes in a container, but for the one that looks."""
+    output = execute(container, "python3", "-c", PROCESSES)[1]
+    found = {int(number): words for number, words in json.loads(output).items()}
+    return {number: words for number, words in found.items() if PROCESSES.strip() not in words}
+
+
+@dataclass
+class Buildroot:
+    """One buildroot, with the calls that kojid makes, and looks at what they leave."""
+
+    container: Container
+    name: str
+
+    @property
+    def path(self) -> str:
+        return f"/var/lib/mock/{self.name}"
+
+    def mock(self, *words: str) -> tuple[int, str]:
+        """Call mock as kojid's child does: as kojibuilder, in the group mock."""
+        argv = ["/usr/bin/mock", "-r", f"koji/{self.name}", *words]
+        status, output = self.container.exec_run(argv, user="kojibuilder")
+        return int(status), output.decode()
+
+    def mock_in_background(self, *words: str) -> int:
+        """Start mock, and return the number of the process that it becomes."""
+        argv = ["/usr/bin/mock", "-r", f"koji/{self.name}", *words]
+        self.container.exec_run(argv, user="kojibuilder", detach=True)
+
+        return wait_until(lambda: min(self.processes(), default=0), 10, "mock runs")
+
+    def processes(self) -> dict[int, str]:
+        """Those processes that are a mock of this buildroot's."""
+        mine = f"nagoya/mock -r koji/{self.name} "
+        return {n: words for n, words in processes(self.container).items() if mine in words}
+
+    def root(self, command: str) -> str:
+        """What a shell of root's prints in the builder, which must succeed."""
+        status, output = execute(self.container, "bash", "-c", command)
+        assert status == 0, output
+        return output
+
+    def log(self, name: str) -> str:
+        return self.root(f"cat {self.path}/result/{name}.log")
+
+    def results(self) -> set[str]:
+        return {name for name in self.root(f"ls {self.path}/result").split() if "rpm" in name}
+
+    def packages(self) -> str:
+        return execute(self.container, "python3", "-c", PACKAGES, self.path)[1].strip()
+
+    def initialise(self) -> "Buildroot":
+        status, output = self.mock("--init")
+        assert status == 0, output + self.log("root")
+        return self
+
+    def put(self, path: str, text: str) -> None:
+        put(self.container, path, text)
+
+    def srpm(self, spec: str) -> str:
+        """Make a source RPM of a spec that needs no sources."""
+        name = spec.split("Name:")[1].split(maxsplit=1)[0]
+        self.put(f"/tmp/{name}.spec", spec)
+        define = "--define '_srcrpmdir /tmp' --define '_topdir /tmp/top'"
+        return self.root(f"rpmbuild -bs {define} /tmp/{name}.spec").split("Wrote: ")[1].split()[0]
+
+
+def put(container: Container, path: str, text: str) -> None:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        member = tarfile.TarInfo(path.lstrip("/"))
+        member.size = len(text.encode())
+        member.mode = 0o644
+        tar.addfile(member, io.BytesIO(text.encode()))
+    container.put_archive("/", archive.getvalue())
+
+
+def spec(name: str, body: str, **tags: str) -> str:
+    lines = [f"Name: {name}", "Version: 1", "Release: 1", "Summary: x", "License: MIT",
+             "BuildArch: noarch", *(f"{key}: {value}" for key, value in tags.items()),
+             "%description", "x", body, "%files", ""]  # fmt: skip
+    return "\n".join(lines)
+
+
+class Maker:
+    """Makes buildroots with names of their own."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+
+    def __call__(self, **options: object) -> Buildroot:
+        """A buildroot that is configured, with the options of koji.genMockConfig."""
+        name = f"t-{next(NUMBERS)}-1"
+        argv = ["python3", "-c", CONFIGURE, name, json.dumps(options)]
+        status, output = execute(self.container, *argv)
+        assert status == 0, output
+        return Buildroot(self.container, name)

@@ -1,0 +1,88 @@
+"""What the tests of mock share: a builder with packages to install, and a maker of buildroots."""
+
+from collections.abc import Iterator
+
+import pytest
+from docker.models.containers import Container
+
+from tests.image.koji_builder.buildroots import CAPABILITIES, DEMO, IMAGE, Maker, processes, put
+from tests.image.tracked import Containers, execute
+
+HOST = ("sleep", "infinity")
+
+COMPS = """<?xml version="1.0"?><comps>{groups}</comps>"""
+GROUP = """<group><id>{name}</id><name>{name}</name><uservisible>true</uservisible><packagelist>
+<packagereq type="mandatory">{package}</packagereq></packagelist></group>"""
+
+# What root does to leave a chroot, in a program, and a package whose scriptlet does it.
+CLIMBER = """
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+int main(void)
+{
+    mkdir("/inner", 0755);
+    printf("chroot: %d\\n", chroot("/inner"));
+    for (int i = 0; i < 20; i++) chdir("..");
+    chroot(".");
+    printf("outside: %d\\n", access("/usr/lib/nagoya/mock", F_OK) == 0);
+    printf("key: %d\\n", access("/etc/pki/koji/key", F_OK) == 0);
+    printf("written: %d\\n", open("/var/lib/mock/escaped", O_CREAT | O_WRONLY, 0644) >= 0);
+    printf("mounted: %d\\n", mount("none", "/mnt", "tmpfs", 0, "") == 0);
+    printf("remounted: %d\\n", mount("none", "/", "", MS_REMOUNT | MS_BIND, "") == 0);
+    return 0;
+}
+"""
+ESCAPE = f"""Name: escape
+Version: 1
+Release: 1
+Summary: x
+License: MIT
+BuildArch: noarch
+Requires(post): gcc
+%description
+x
+%post
+cat > /climber.c << 'END'
+{CLIMBER}
+END
+gcc -w -o /climber /climber.c
+/climber > /climbed
+%files
+"""
+
+
+@pytest.fixture(scope="module")
+def host(module_containers: Containers) -> Container:
+    """A builder that runs nothing, with a repository of the demo's packages for the tag `t`."""
+    # The engine's own question would be one process more than the tests expect.
+    unasked = {"test": ["NONE"]}
+    container = module_containers.start(IMAGE, *HOST, healthcheck=unasked, **CAPABILITIES)
+    put(container, "/tmp/escape.spec", ESCAPE)
+    groups = [
+        ("build", "demo-buildroot"),
+        ("srpm-build", "demo-buildroot"),
+        ("virtual", "rpm-build"),  # which demo-buildroot only provides
+        ("escape", "escape"),
+    ]
+    text = COMPS.format(groups="".join(GROUP.format(name=n, package=p) for n, p in groups))
+    put(container, "/tmp/comps.xml", text)
+    status, output = execute(
+        container, "bash", "-ec",
+        f"""repo=/mnt/koji/repos/t/1/x86_64; mkdir -p $repo; cp {DEMO}/rpms/*.rpm $repo
+        rpmbuild -bb --quiet --define "_rpmdir $repo" --define "_topdir /tmp/top" /tmp/escape.spec
+        createrepo_c --quiet --groupfile /tmp/comps.xml $repo
+        mkdir -p /etc/pki/koji && echo secret > /etc/pki/koji/key""",
+    )  # fmt: skip
+    assert status == 0, output
+    return container
+
+
+@pytest.fixture
+def make(host: Container) -> Iterator[Maker]:
+    maker = Maker(host)
+    yield maker
+    assert [words.strip() for words in processes(host).values()] == [" ".join(HOST)]
+    assert "/var/lib/mock" not in execute(host, "cat", "/proc/mounts")[1]

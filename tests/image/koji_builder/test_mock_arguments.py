@@ -1,0 +1,156 @@
+"""mock, argument form by argument form, as kojid calls it: against a real buildroot."""
+
+import pytest
+
+from tests.image.koji_builder.buildroots import DEMO, SRPMS, Maker, spec
+
+# What kojid calls, and in the order in which it does.
+
+
+def test_init_installs_the_group_and_leaves_what_kojid_reads(make: Maker) -> None:
+    buildroot = make().initialise()
+    assert buildroot.packages() == "demo-buildroot"
+    logs = {"root", "build", "state", "hw_info", "installed_pkgs"}
+    assert {f"{name}.log" for name in logs} == set(
+        buildroot.root(f"ls {buildroot.path}/result").split()
+    )
+    assert "demo-buildroot-12-1" in buildroot.log("installed_pkgs")
+    assert "Start: chroot init" in buildroot.log("state")
+    # kojid logs the kernel's version; one word is a line for the shell.
+    status, output = buildroot.mock("--chroot", "uname -r; exit 7")
+    assert (status, buildroot.root("uname -r") in output) == (7, True)
+
+
+def test_init_again_begins_with_nothing(make: Maker) -> None:
+    buildroot = make().initialise()
+    buildroot.root(f"touch {buildroot.path}/root/etc/left-over")
+    buildroot.initialise()
+    assert "left-over" not in buildroot.root(f"ls {buildroot.path}/root/etc")
+
+
+@pytest.mark.parametrize(("name", "arch"), [("hello", "noarch"), ("hello-c", "x86_64")])
+def test_rebuild_of_a_source_rpm(make: Maker, name: str, arch: str) -> None:
+    buildroot = make().initialise()
+    status, output = buildroot.mock(
+        "--no-clean", "--target", arch, "--rebuild", f"{SRPMS}/{name}-1.0-1.src.rpm"
+    )
+    assert status == 0, output + buildroot.log("build")
+    assert buildroot.results() == {f"{name}-1.0-1.demo.{arch}.rpm", f"{name}-1.0-1.demo.src.rpm"}
+    # The compiler was installed because hello-c asks for it, and for no other reason.
+    assert ("demo-gcc" in buildroot.packages()) == (name == "hello-c")
+    for suffix in (arch, "src"):
+        rpm = f"{buildroot.path}/result/{name}-1.0-1.demo.{suffix}.rpm"
+        fields = buildroot.root(f"rpm -qp --qf '%{{packager}}/%{{vendor}}/%{{distribution}}' {rpm}")
+        assert fields == "Koji/Koji/Test"
+    unpacked = buildroot.root(
+        f"cd $(mktemp -d) && rpm2cpio {buildroot.path}/result/{name}-1.0-1.demo.{arch}.rpm"
+        f" | python3 -c 'import sys; print(b\"usr/bin/{name}\" in sys.stdin.buffer.read())'"
+    )
+    assert "True" in unpacked
+
+
+def test_generated_build_requirements_are_installed(make: Maker) -> None:
+    buildroot = make().initialise()
+    body = "%generate_buildrequires\necho gcc\n%build\ngcc --version"
+    status, output = buildroot.mock(
+        "--no-clean", "--target", "noarch", "--rebuild", buildroot.srpm(spec("dynamic", body))
+    )
+    assert status == 0, output + buildroot.log("root") + buildroot.log("build")
+    assert buildroot.results() == {"dynamic-1-1.src.rpm", "dynamic-1-1.noarch.rpm"}
+    rpm = f"{buildroot.path}/result/dynamic-1-1.src.rpm"
+    assert "gcc" in buildroot.root(f"rpm -qp --requires {rpm}").split()
+    bad = spec("undynamic", "%generate_buildrequires\necho provided-by-nobody")
+    assert buildroot.mock("--no-clean", "--rebuild", buildroot.srpm(bad))[0] == 30
+
+
+def test_a_source_rpm_is_unpacked_and_built_again(make: Maker) -> None:
+    """kojid's rebuild_srpm: paths are of the chroot, both commands run as root."""
+    buildroot = make(install_group="srpm-build").initialise()
+    top = "/chroot_tmpdir/srpm_unpacked"
+    buildroot.root(
+        f"mkdir -p {buildroot.path}/root/chroot_tmpdir/srpm {buildroot.path}/root{top};"
+        f" cp {SRPMS}/hello-1.0-1.src.rpm {buildroot.path}/root/chroot_tmpdir/srpm"
+    )
+    prefix = ("--no-clean", "--target", "noarch", "--chroot", "--")
+    srpm = "/chroot_tmpdir/srpm/hello-1.0-1.src.rpm"
+    assert buildroot.mock(*prefix, "rpm", "--define", f"_topdir {top}", "-iv", srpm)[0] == 0
+    status, output = buildroot.mock(
+        *prefix,
+        "rpmbuild",
+        "--define",
+        f"_topdir {top}",
+        "-bs",
+        "--nodeps",
+        f"{top}/SPECS/hello.spec",
+    )
+    assert (status, f"Wrote: {top}/SRPMS/hello-1.0-1.demo.src.rpm" in output) == (0, True)
+    rpm = f"{buildroot.path}/root{top}/SRPMS/hello-1.0-1.demo.src.rpm"
+    assert buildroot.root(f"rpm -qp --qf '%{{vendor}}' {rpm}") == "Koji"
+
+
+def test_a_source_rpm_is_made_of_a_checkout(make: Maker) -> None:
+    """kojid's build_srpm: `make sources` comes without `--`, and as the unprivileged user."""
+    buildroot = make(install_group="srpm-build", use_host_resolv=True).initialise()
+    inside = "/chroot_tmpdir/scmroot/hello"
+    checkout = f"{buildroot.path}/root{inside}"
+    buildroot.root(
+        f"git clone --quiet {DEMO}/git/hello.git {checkout};"
+        f" chown -R kojibuilder:mock {buildroot.path}/root/chroot_tmpdir/scmroot"
+    )
+    words = ("--no-clean", "--unpriv", "--cwd", inside, "--chroot", "make", "sources")
+    status, output = buildroot.mock(*words)
+    assert status == 0, output
+    assert buildroot.root(f"stat -c %U {checkout}/hello-1.0.tar.gz").strip() == "kojibuilder"
+    status, output = buildroot.mock(
+        "--no-clean", "--buildsrpm", "--spec", f"{checkout}/hello.spec", "--sources", checkout,
+        "--target", "noarch",
+    )  # fmt: skip
+    assert status == 0, output + buildroot.log("build")
+    assert buildroot.results() == {"hello-1.0-1.demo.src.rpm"}
+
+
+def test_packages_are_installed_and_a_command_runs_as_runroot_does(make: Maker) -> None:
+    buildroot = make(use_host_resolv=True).initialise()
+    assert buildroot.mock("--install", "gcc")[0] == 0
+    assert buildroot.packages() == "demo-buildroot demo-gcc"
+    # What runroot binds into the chroot beforehand is there.
+    buildroot.root(
+        f"mkdir {buildroot.path}/root/bound; mount --bind {DEMO} {buildroot.path}/root/bound"
+    )
+    line = "{ gcc --version; ls /bound; id -u; exit 3; } < /dev/null 2>&1"
+    command = f"{line} | /usr/bin/tee /builddir/runroot.log; exit ${{PIPESTATUS[0]}}"
+    words = ("--new-chroot", "--arch", "x86_64", "--chroot", "--", "/bin/sh", "-c", command)
+    status, output = buildroot.mock(*words)
+    buildroot.root(f"umount -l {buildroot.path}/root/bound")
+    assert status == 3, output
+    said = buildroot.root(f"cat {buildroot.path}/root/builddir/runroot.log")
+    assert "gcc (Debian" in said
+    assert said.endswith("sources.json\nsrpms\n0\n")
+    assert said in output
+
+
+# Who answers, if anybody can.
+
+
+def test_a_call_that_nobody_could_answer_is_refused(make: Maker) -> None:
+    buildroot = make()
+    assert buildroot.mock("--init", "--chroot", "true")[0] == 5
+    assert buildroot.mock("--dance")[0] == 5
+    assert buildroot.mock("--arch", "s390x", "--chroot", "true")[0] == 6
+    foreign = make(forcearch="aarch64", target_arch="aarch64")
+    status, output = foreign.mock("--init")
+    assert (status, "emulation (forcearch" in output) == (6, True)
+
+
+def test_other_drivers_take_the_place_of_ours(make: Maker) -> None:
+    buildroot = make()
+    driver = "#!/bin/sh\\necho $0 $(id -u) $SUDO_UID $@"
+    buildroot.root(
+        f"printf '{driver}' > /opt/mock; chmod +x /opt/mock; ln -s /opt/mock /etc/mock/driver"
+    )
+    try:
+        said = buildroot.mock("--init")[1].split()
+    finally:
+        buildroot.root("rm /etc/mock/driver")
+    uid = buildroot.root("id -u kojibuilder").strip()
+    assert said == ["/etc/mock/driver", "0", uid, "-r", f"koji/{buildroot.name}", "--init"]

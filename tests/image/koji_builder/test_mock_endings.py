@@ -1,0 +1,66 @@
+"""How mock ends: the status that kojid reads, time limits, signals, and what is left behind."""
+
+import shlex
+
+import pytest
+
+from tests.image.koji_builder.buildroots import DEMO, SRPMS, Maker, processes
+from tests.image.tracked import wait_until
+
+
+def test_what_fails_has_a_status_that_names_the_right_log(make: Maker) -> None:
+    buildroot = make().initialise()
+    rebuild = ("--no-clean", "--target", "noarch", "--rebuild")
+    assert buildroot.mock(*rebuild, f"{SRPMS}/fails-1.0-1.src.rpm")[0] == 10
+    assert "this package is meant to fail" in buildroot.log("build")
+    assert buildroot.mock(*rebuild, f"{SRPMS}/lacks-1.0-1.src.rpm")[0] == 30
+    assert "'provided-by-nobody >= 1'" in buildroot.log("root")
+    assert buildroot.mock("--install", "provided-by-nobody")[0] == 30
+    assert buildroot.mock(*rebuild, f"{DEMO}/sources.json")[0] == 40
+    assert buildroot.mock(*rebuild, "/nowhere.src.rpm")[0] == 40
+    assert "/nowhere.src.rpm cannot be read" in buildroot.log("root")
+    assert buildroot.results() == set()
+
+
+def test_a_group_that_installs_nothing_is_no_buildroot(make: Maker) -> None:
+    buildroot = make(install_group="virtual")
+    assert buildroot.mock("--init")[0] == 30
+    assert "the group has to name packages by their own names" in buildroot.log("root")
+
+
+def test_one_buildroot_has_one_mock(make: Maker) -> None:
+    buildroot = make().initialise()
+    buildroot.mock_in_background("--chroot", "--", "sleep", "30")
+    status, output = buildroot.mock("--chroot", "true")
+    assert (status, "in use by another mock" in output) == (60, True)
+    buildroot.root(f"kill {min(buildroot.processes())}")
+    wait_until(lambda: buildroot.mock("--chroot", "true")[0] == 0, 10)
+
+
+def test_a_build_that_takes_too_long_is_ended(make: Maker) -> None:
+    buildroot = make(rpmbuild_timeout=2).initialise()
+    status, _ = buildroot.mock("--no-clean", "--rebuild", f"{SRPMS}/slow-1.0-1.src.rpm")
+    assert status == 11
+    assert "took longer than 2 s" in buildroot.log("build")
+
+
+@pytest.mark.parametrize("signal", ["INT", "TERM", "KILL"])
+@pytest.mark.parametrize("whom", ["first", "all"])
+def test_cancelled_it_leaves_no_process_and_no_mount(make: Maker, signal: str, whom: str) -> None:
+    """kojid signals every descendant, the deepest first. `make` looks at what is left."""
+    buildroot = make().initialise()
+    number = buildroot.mock_in_background("--no-clean", "--rebuild", f"{SRPMS}/slow-1.0-1.src.rpm")
+    running: dict[int, str] = {}
+    while "sleep 600 " not in running.values():
+        running = processes(buildroot.container)
+    victims = [number] if whom == "first" else [n for n in sorted(running, reverse=True) if n != 1]
+    buildroot.root(f"for n in {shlex.join(map(str, victims))}; do kill -{signal} $n || true; done")
+    wait_until(lambda: not buildroot.processes(), 10, "mock has ended")
+    assert buildroot.results() == set()
+
+
+def test_a_daemon_that_a_build_leaves_behind_ends_with_it(make: Maker) -> None:
+    buildroot = make().initialise()
+    status, output = buildroot.mock("--chroot", "--", "sh", "-c", "sleep 500 & echo started")
+    assert (status, "started" in output) == (0, True)
+    assert "sleep 500 " not in processes(buildroot.container).values()

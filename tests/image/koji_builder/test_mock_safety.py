@@ -1,0 +1,183 @@
+"""What mock lets nobody do, with the capabilities that moromi.yml gives a builder and no more."""
+
+import shlex
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from tests.image.koji_builder.buildroots import CAPABILITIES, IMAGE, SRPMS, Maker, spec
+from tests.image.tracked import Containers, outcome
+
+# What nobody in a chroot may do.
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "ln -s /etc/shadow %{_rpmdir}/shadow.rpm",
+        "ln -s /etc/shadow %{_srcrpmdir}/shadow.rpm",
+        "mkfifo %{_rpmdir}/pipe.rpm",
+        "rm -r %{_rpmdir} && ln -s /etc %{_rpmdir}",
+        "cd / && mv /builddir/build /builddir/other && ln -s /etc /builddir/build",
+    ],
+)
+def test_what_is_planted_among_the_results_stays_there(make: Maker, planted: str) -> None:
+    buildroot = make().initialise()
+    srpm = buildroot.srpm(spec("planter", f"%build\n%clean\n{planted}\nexit 0"))
+    status, _ = buildroot.mock("--no-clean", "--target", "noarch", "--rebuild", srpm)
+    assert status != 0
+    assert not {"shadow.rpm", "pipe.rpm"} & buildroot.results()
+    found = f"grep --text --files-with-matches root: {buildroot.path}/result/* || true"
+    assert buildroot.root(found) == ""
+
+
+def test_a_link_among_the_logs_and_results_is_not_written_through(make: Maker) -> None:
+    buildroot = make().initialise()
+    rpm = "hello-1.0-1.demo.noarch.rpm"
+    buildroot.root(
+        f"echo kept > /tmp/victim; chmod 666 /tmp/victim; cd {buildroot.path}/result;"
+        f" ln -s /tmp/victim {rpm}"
+    )
+    rebuild = ("--no-clean", "--target", "noarch", "--rebuild", f"{SRPMS}/hello-1.0-1.src.rpm")
+    assert buildroot.mock(*rebuild)[0] == 0
+    assert buildroot.root(f"stat -c %F {buildroot.path}/result/{rpm}").strip() == "regular file"
+    buildroot.root(f"cd {buildroot.path}/result; ln -sf /tmp/victim build.log")
+    assert buildroot.mock(*rebuild)[0] != 0
+    assert buildroot.root("cat /tmp/victim") == "kept\n"
+
+
+@pytest.mark.parametrize("place", ["dev", "proc", "sys", "dev/pts"])
+def test_a_link_in_the_place_of_a_mount_is_refused(make: Maker, place: str) -> None:
+    buildroot = make().initialise()
+    buildroot.root(f"cd {buildroot.path}/root; rm -rf {place}; mkdir -p $(dirname {place})")
+    buildroot.root(f"ln -s /etc {buildroot.path}/root/{place}")
+    status, output = buildroot.mock("--chroot", "true")
+    if place == "dev/pts":  # it is hidden under a fresh /dev
+        assert status == 0
+    else:
+        assert (status, "the chroot is not as it should be" in output) == (20, True)
+
+
+def test_a_link_does_not_lead_dnf_to_write_outside(make: Maker) -> None:
+    buildroot = make().initialise()
+    buildroot.root("mkdir -p /srv/outside")
+    buildroot.root(
+        f"cd {buildroot.path}/root; rm -rf var/log var/cache; ln -s /srv/outside var/log;"
+        " ln -s /srv/outside var/cache; rm -rf usr/share/misc; ln -s /srv/outside usr/share/misc"
+    )
+    buildroot.mock("--install", "gcc")
+    assert buildroot.root("find /srv/outside") == "/srv/outside\n"
+
+
+def test_sources_that_lead_out_of_the_chroot_are_not_read(make: Maker) -> None:
+    buildroot = make().initialise()
+    checkout = f"{buildroot.path}/root/chroot_tmpdir/scmroot/x"
+    buildroot.root(f"mkdir -p {checkout} && ln -s /etc/hostname {checkout}/x.spec")
+    words = ("--no-clean", "--buildsrpm", "--spec", f"{checkout}/x.spec", "--sources", checkout)
+    assert buildroot.mock(*words)[0] == 40
+    body = "%build\ncat %{SOURCE0}"
+    buildroot.root(f"rm {checkout}/x.spec; ln -s /etc/shadow {checkout}/secret")
+    buildroot.put(f"{checkout}/x.spec", spec("x", body, Source0="secret"))
+    assert buildroot.mock(*words)[0] == 10
+    assert buildroot.results() == set()
+
+
+def test_root_in_the_chroot_has_no_power_over_the_kernel(make: Maker) -> None:
+    buildroot = make().initialise()
+    tries = {
+        "echo 0 > /proc/sys/kernel/panic": "Read-only file system",
+        "ls /proc/1/root/": "Permission denied",
+        "ls /etc/pki/koji": "No such file",
+        f"cat {buildroot.path}/root/etc/passwd": "No such file",
+    }
+    for line, answer in tries.items():
+        status, output = buildroot.mock("--chroot", line)
+        assert (status != 0, answer in output) == (True, True), output
+    effective = buildroot.mock("--chroot", "grep CapEff /proc/self/status")[1]
+    capabilities = int(effective.split("CapEff:")[1].split()[0], 16)
+    assert not capabilities & (1 << 21)  # CAP_SYS_ADMIN
+    assert "NoNewPrivs:\t1" in buildroot.mock("--unpriv", "--chroot", "cat /proc/self/status")[1]
+
+
+def test_root_who_climbs_out_of_a_scriptlet_finds_nothing_to_take_or_break(make: Maker) -> None:
+    """rpm itself runs scriptlets, by chroot(2): so dnf sees the builder, but only sees it."""
+    buildroot = make(install_group="escape").initialise()
+    assert buildroot.root(f"cat {buildroot.path}/root/climbed").splitlines() == [
+        "chroot: 0", "outside: 1", "key: 0", "written: 0", "mounted: 0", "remounted: 0",
+    ]  # fmt: skip
+    # And from a command in the chroot there is no way up at all.
+    status, output = buildroot.mock("--chroot", "/climber")
+    assert (status, "chroot: 0\noutside: 0\nkey: 0" in output) == (0, True)
+    assert "mounted: 0\nremounted: 0" in output
+    assert "escaped" not in buildroot.root("ls /var/lib/mock")
+
+
+# What nobody who calls it may do.
+
+
+def test_only_roots_own_configuration_is_read_and_as_the_caller(make: Maker) -> None:
+    buildroot = make()
+    configuration = f"/etc/mock/koji/{buildroot.name}.cfg"
+    code = "import os; raise SystemExit(f'uid {os.getuid()} {os.geteuid()} {os.getresuid()}')"
+    kept = buildroot.root(f"cat {configuration}")
+    buildroot.put(configuration, code)
+    uid = buildroot.root("id -u kojibuilder").strip()
+    status, output = buildroot.mock("--init")
+    assert (status, f"uid {uid} {uid} ({uid}, {uid}, {uid})" in output) == (3, True)
+    buildroot.put(configuration, kept)
+    buildroot.root(f"chown kojibuilder {configuration}")
+    status, output = buildroot.mock("--init")
+    assert (status, "it must belong to root" in output) == (3, True)
+    for name in ("../../tmp/x", "/tmp/x", "koji/../koji/x", ""):
+        argv = ["/usr/bin/mock", "-r", name, "--init"]
+        assert buildroot.container.exec_run(argv, user="kojibuilder")[0] in (3, 5)
+
+
+def test_a_directory_that_others_can_write_is_refused(make: Maker) -> None:
+    buildroot = make()
+    buildroot.root("chmod g+w /var/lib/mock")
+    try:
+        status, output = buildroot.mock("--init")
+    finally:
+        buildroot.root("chmod g-w /var/lib/mock")
+    assert (status, "hint: chown root: /var/lib/mock" in output) == (20, True)
+
+
+def test_only_the_group_mock_may_call_it(host: Container) -> None:
+    # By way of a shell: what `docker exec` starts itself, it starts with root's rights to do so.
+    argv = ["sh", "-c", "exec /usr/bin/mock --check-host"]
+    assert host.exec_run(argv, user="nobody")[0] == 126
+    assert host.exec_run(argv, user="kojibuilder")[0] == 0
+    assert host.exec_run(argv)[0] == 0
+    assert (
+        host.exec_run(["stat", "-c", "%A %U %G", "/usr/bin/mock"])[1] == b"-rwsr-x--- root mock\n"
+    )
+
+
+# What the container has to allow.
+
+
+def test_check_host_says_what_to_add(containers: Containers) -> None:
+    check = ("/usr/bin/mock", "--check-host")
+    status, output = outcome(containers.start(IMAGE, *check))
+    assert status == 80
+    assert "hint: start the builder with --cap-add SYS_ADMIN" in output
+    assert "apparmor=unconfined" in output
+    assert outcome(containers.start(IMAGE, *check, **CAPABILITIES)) == (0, "")
+
+
+def test_no_new_privileges_is_said_to_be_in_the_way(containers: Containers) -> None:
+    options = {**CAPABILITIES, "security_opt": ["no-new-privileges"]}
+    check = ("/usr/bin/mock", "--check-host")
+    status, output = outcome(containers.start(IMAGE, *check, **options))
+    assert (status, "no-new-privileges" in output) == (80, True)
+    status, output = outcome(containers.start(IMAGE, *check, user="kojibuilder", **options))
+    assert (status, "must not run with no-new-privileges" in output) == (2, True)
+
+
+def test_nothing_here_was_privileged(host: Container, engine: docker.DockerClient) -> None:
+    settings = engine.api.inspect_container(host.id)["HostConfig"]
+    assert settings["Privileged"] is False
+    assert set(settings["CapAdd"]) == set(CAPABILITIES["cap_add"])
+    assert shlex.join(settings["CapDrop"]) == "ALL"
