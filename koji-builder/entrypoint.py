@@ -50,6 +50,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import registration
 from OpenSSL import crypto
 
 from util import entry, files
@@ -77,7 +78,7 @@ OTHER_MOCK = Path("etc/mock/driver")
 NO_MOCK = "none"
 PLUGIN_PATH = "/usr/local/lib/koji-builder-plugins:/usr/lib/koji-builder-plugins"
 
-SCRIPTS = Path("/usr/lib/nagoya")
+KEEPER = "/usr/lib/nagoya/keeper.py"
 
 
 @dataclass(frozen=True)
@@ -278,13 +279,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     configuration = merged(kojid_options(settings), root / "etc/kojid/kojid.conf.d")
     files.write(root / CONFIGURATION, configuration, mode=0o600)
     files.write(root / BUILDER, json.dumps(builder(settings)))
-    # In a process of its own, as is the keeper after it: what these two need of Koji's library
-    # and of cryptography would otherwise stay in memory as long as the builder runs.
-    join = [sys.executable, str(SCRIPTS / "registration.py"), "join"]
-    status = subprocess.run(join, check=False).returncode
-    if status == 0:
-        entry.exec_command([sys.executable, str(SCRIPTS / "keeper.py")])
-    return status
+    registration.main(["join"])
+    # As a program of its own: what was needed of Koji's library and of cryptography would otherwise
+    # stay in memory as long as the builder runs.
+    entry.exec_command([sys.executable, KEEPER])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Fits Debian's programs to what kojid expects of them, while the image is built."""
 
-import compileall
 import os
 import pwd
 import re
@@ -52,7 +51,6 @@ def main() -> int:
     files.write(root / "etc/rpm/macros.koji", MACROS)
     for program in PROGRAMS:
         mend_interpreter(root / program)
-    compileall.compile_dir(root / "usr/lib/python3/dist-packages/multilib", quiet=1)
     return 0
 
 

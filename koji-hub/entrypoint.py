@@ -15,7 +15,8 @@ KOJI_WEB_SECRET, KOJI_WEB_SECRET_FILE
 KOJI_LOG_LEVEL=WARNING            DEBUG, INFO, WARNING, ERROR: of kojihub, kojiweb and kojira
 KOJI_HUB_PLUGINS=                 the hub's plugins, by name, from /usr/lib/koji-hub-plugins or
                                   the site's own /usr/local/lib/koji-hub-plugins
-KOJI_HUB_PROCESSES=4              how many calls the hub works on at once (each about 60 MB)
+KOJI_HUB_PROCESSES=               how many calls the hub works on at once; by default as many as
+                                  this machine has processors, but two at least and four at most
 KOJI_ENABLE_MAVEN=no              Maven builds
 KOJI_NOTIFICATIONS=no             mails about builds and tags
 KOJIRA_SLEEPTIME=2                seconds between two looks of kojira: a changed tag gets its
@@ -55,12 +56,16 @@ TOP = Path("mnt/koji")
 PRIVATE = Path("dev/shm/koji-hub")
 RUN = Path("run/koji-hub")
 PLUGIN_PATH = ("usr/local/lib/koji-hub-plugins", "usr/lib/koji-hub-plugins")
+PROCESSES = min(4, max(2, len(os.sched_getaffinity(0))))
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 WEB_URL = "https://koji/koji"
 
 # What Apache gets to finish the requests that it has begun, and a little; an engine kills after 10.
 APACHE_GRACE = 6.0
-APACHE = Daemon("httpd", ("apache2", "-f", "/etc/apache2/koji.conf", "-D", "FOREGROUND"))
+_PARENT = "PYTHONPATH=/usr/lib/nagoya/parent"
+APACHE = Daemon(
+    "httpd", ("env", _PARENT, "apache2", "-f", "/etc/apache2/koji.conf", "-D", "FOREGROUND")
+)
 KOJIRA = Daemon("kojira", (sys.executable, "/usr/lib/nagoya/kojira.py"), user=USER)
 
 
@@ -111,7 +116,7 @@ class Settings:
             web_secret=environment.secret("KOJI_WEB_SECRET"),
             log_level=level,
             plugins=plugins,
-            processes=environment.integer("KOJI_HUB_PROCESSES", 4, minimum=1, maximum=64),
+            processes=environment.integer("KOJI_HUB_PROCESSES", PROCESSES, minimum=1, maximum=64),
             maven=environment.flag("KOJI_ENABLE_MAVEN", False),
             notifications=environment.flag("KOJI_NOTIFICATIONS", False),
             sleeptime=environment.integer("KOJIRA_SLEEPTIME", 2, minimum=1),

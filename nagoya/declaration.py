@@ -309,6 +309,10 @@ def _dangling(container: Container, raw: dict[Any, Any]) -> Iterator[str]:
     for where, other in named:
         if other not in raw["containers"]:
             yield f"{where}: unknown container '{other}'{_similar(other, raw['containers'])}"
+    for index, link in enumerate(container.links):
+        other = raw["containers"].get(link)
+        if isinstance(other, dict) and other.get("network_mode") == "none":
+            yield f"links[{index}]: '{link}' has no network to be reached by"
     own = [port.container for port in container.ports]
     for index, port in enumerate(own):
         if port in own[:index]:

@@ -176,7 +176,7 @@ class Member:
             name=self.container_name,
             image=settings.image,
             hostname=self.name,
-            network=self.system,
+            network=None if settings.network_mode else self.system,
             labels={
                 SYSTEM_LABEL: self.system,
                 CONTAINER_LABEL: self.declared,

@@ -144,6 +144,7 @@ class Container(Frozen):
     ports: tuple[Annotated[Port, BeforeValidator(_port)], ...] = ()
     volumes_from: tuple[Annotated[VolumesFrom, BeforeValidator(_volumes_from)], ...] = ()
     links: tuple[ContainerName, ...] = ()
+    network_mode: Literal["none"] | None = None
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
@@ -171,6 +172,13 @@ class Container(Frozen):
                     raise ValueError(
                         f"{match[0]!r} in environment.{name} needs {match[1] or 'N'} in 'ports'"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _ports_and_links_need_a_network(self) -> "Container":
+        for key in ("ports", "links"):
+            if self.network_mode and getattr(self, key):
+                raise ValueError(f"has {key!r}, and no network: 'network_mode: none'")
         return self
 
     @model_validator(mode="after")

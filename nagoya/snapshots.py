@@ -50,10 +50,10 @@ def ready(system: System, seconds: float) -> None:
     keepers = _keepers(system)
     try:
         # Nobody waits for another's work on the system but for the first time.
-        if not keepers or PRISTINE in _kept(system, keepers):
+        if not keepers or _is_kept(keepers, PRISTINE):
             return
         with system.alone() as waited:
-            if not (waited and PRISTINE in _kept(system, keepers)):
+            if not (waited and _is_kept(keepers, PRISTINE)):
                 _save(system, keepers, PRISTINE)
     except LifecycleError as error:
         system.board.say(
@@ -234,6 +234,12 @@ def _kept(system: System, keepers: Mapping[str, Handle]) -> dict[str, Snapshot]:
         for name in (lists[0] if lists else ())
         if all(name in one for one in lists)
     }
+
+
+def _is_kept(keepers: Mapping[str, Handle], name: str) -> bool:
+    """Whether it is in all; the first that lacks it is enough for a no."""
+    with_state = [one for _, one in sorted(keepers.items()) if "list" in _verbs(one)]
+    return bool(with_state) and all(name in _answer(one, "list") for one in with_state)
 
 
 def _known(system: System, keepers: Mapping[str, Handle], name: str) -> None:

@@ -23,6 +23,7 @@ SYSTEM_LABEL = "nagoya.system"
 CONTAINER_LABEL = "nagoya.container"
 """The name under which a container is declared in moromi.yml."""
 _BESIDE_SECONDS = 60
+_HEALTH_SECONDS = 30
 HOST = "127.0.0.1"
 """Ports are published on this address alone."""
 
@@ -61,12 +62,12 @@ class State:
 
 @dataclass(frozen=True)
 class Specification:
-    """All that is said to the engine when a container is made."""
+    """All that is said to the engine when a container is made; `network` None: it gets none."""
 
     name: str
     image: str
     hostname: str
-    network: str
+    network: str | None
     labels: Mapping[str, str]
     command: Sequence[str]
     environment: Mapping[str, str]
@@ -207,13 +208,17 @@ def create(engine: Engine, wanted: Specification) -> Handle:
                 environment=dict(wanted.environment),
                 ports=list(wanted.ports),
                 stop_timeout=wanted.stop_timeout,
-                networking_config={
+                # Who wants to know sooner asks by himself (readiness.py). With many systems side by
+                # side, what these questions cost adds up.
+                healthcheck={"interval": _HEALTH_SECONDS * 10**9},
+                networking_config=wanted.network
+                and {
                     "EndpointsConfig": {
                         wanted.network: api.create_endpoint_config(aliases=[wanted.hostname])
                     }
                 },
                 host_config=api.create_host_config(
-                    network_mode=wanted.network,
+                    network_mode=wanted.network or "none",
                     port_bindings={port: (HOST, host) for port, host in wanted.ports.items()},
                     volumes_from=list(wanted.volumes_from),
                     cap_add=list(wanted.cap_add),
