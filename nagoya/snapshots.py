@@ -5,25 +5,20 @@ are asked (util/snapshot.py tells the verbs). Here is only the order of it. URLs
 and credentials are no part of the state, and stay. The first `wait` keeps the state as `pristine`.
 """
 
-import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any
 
 from nagoya.engine import containers
-from nagoya.engine.containers import Handle
 from nagoya.errors import LifecycleError, NagoyaError, NotReady
+from nagoya.keeper import Keeper, keepers_among
 from nagoya.readiness import wait
 from nagoya.schedule import carry_out
 from nagoya.system import System, check_name, found
 
-SNAPSHOT_LABEL = "nagoya.snapshot"
-"""On an image: the command, as a JSON list, that its containers are asked with."""
-VERBS_LABEL = "nagoya.snapshot.verbs"
-"""On the same image: the words that they are to be asked, with blanks between."""
 PRISTINE = "pristine"
 """What the state after the first wait is kept as."""
 
@@ -47,14 +42,14 @@ def ready(system: System, seconds: float) -> None:
     Where that cannot be it is said, and the next call tries again, with the state as it is then.
     """
     wait(system, seconds)
-    keepers = _keepers(system)
     try:
-        # Nobody waits for another's work on the system but for the first time.
-        if not keepers or _is_kept(keepers, PRISTINE):
-            return
-        with system.alone() as waited:
-            if not (waited and _is_kept(keepers, PRISTINE)):
-                _save(system, keepers, PRISTINE)
+        with keepers_among(found(system.engine, system.name)) as keepers:
+            # Nobody waits for another's work on the system but for the first time.
+            if not keepers or _is_kept(keepers, PRISTINE):
+                return
+            with system.alone() as waited:
+                if not (waited and _is_kept(keepers, PRISTINE)):
+                    _save(system, keepers, PRISTINE)
     except LifecycleError as error:
         system.board.say(
             f"the state could not be kept, and `toji reset` will find nothing to go back to: "
@@ -64,14 +59,14 @@ def ready(system: System, seconds: float) -> None:
 
 def kept(system: System) -> list[Snapshot]:
     """What is kept of a system, the oldest first. Raises LifecycleError."""
-    return sorted(_kept(system, _awake(system)).values(), key=lambda one: one.created)
+    with _awake(system) as keepers:
+        return sorted(_kept(system, keepers).values(), key=lambda one: one.created)
 
 
 def save(system: System, name: str) -> None:
     """Keep the state of a running system. Raises LifecycleError, and has kept nothing then."""
     _check(name)
-    with system.alone():
-        keepers = _awake(system)
+    with system.alone(), _awake(system) as keepers:
         if name in _kept(system, keepers):
             raise LifecycleError(
                 f"'{system.name}' has a snapshot called '{name}' already",
@@ -83,8 +78,7 @@ def save(system: System, name: str) -> None:
 def drop(system: System, name: str) -> None:
     """Keep a state no longer. Raises LifecycleError where there is none of that name."""
     _check(name)
-    with system.alone():
-        keepers = _awake(system)
+    with system.alone(), _awake(system) as keepers:
         _known(system, keepers, name)
         _ask(system, keepers, "drop", name, doing="dropping")
 
@@ -96,24 +90,24 @@ def reset(system: System, name: str, seconds: float = 180) -> None:
     """
     with system.alone():
         _start(system, seconds)
-        keepers = _awake(system)
         released: dict[str, dict[str, Any]] = {}
-        with _held(system, keepers, released, everybody=True):
-            try:
-                _ask(system, keepers, "prepare", name, doing="preparing")
-            except LifecycleError:
-                _known(system, keepers, name)
-                raise
-            switched = _switch(system, keepers)
+        with _awake(system) as keepers:
+            with _held(system, keepers, released, everybody=True):
+                try:
+                    _ask(system, keepers, "prepare", name, doing="preparing")
+                except LifecycleError:
+                    _known(system, keepers, name)
+                    raise
+                switched = _switch(system, keepers)
+            with_state = {one for one, keeper in keepers.items() if "list" in keeper.verbs}
         answers = [*switched.items(), *released.items()]
         restarted = {one for one, answer in answers if answer.get("restart")}
         system.restart(restarted)
         # The others go on as they were; a builder that somebody disabled is no more ready now.
-        with_state = {one for one, handle in keepers.items() if "list" in _verbs(handle)}
         wait(system, seconds, only=with_state | restarted, presumed=True)
 
 
-def _switch(system: System, keepers: Mapping[str, Handle]) -> dict[str, dict[str, Any]]:
+def _switch(system: System, keepers: Mapping[str, Keeper]) -> dict[str, dict[str, Any]]:
     try:
         return _ask(system, keepers, "switch", doing="going back")
     except LifecycleError as error:
@@ -124,7 +118,9 @@ def _switch(system: System, keepers: Mapping[str, Handle]) -> dict[str, dict[str
 
 def _start(system: System, seconds: float) -> None:
     """Start what is stopped, for its state is within it."""
-    if _asleep(_keepers(system)):
+    with keepers_among(found(system.engine, system.name)) as keepers:
+        asleep = _asleep(keepers)
+    if asleep:
         try:
             system.start()
             wait(system, seconds)
@@ -136,7 +132,7 @@ def _start(system: System, seconds: float) -> None:
             ) from error
 
 
-def _save(system: System, keepers: Mapping[str, Handle], name: str) -> None:
+def _save(system: System, keepers: Mapping[str, Keeper], name: str) -> None:
     try:
         with _held(system, keepers, {}, everybody=False):
             _ask(system, keepers, "save", name, doing=f"keeping '{name}'")
@@ -150,7 +146,7 @@ def _save(system: System, keepers: Mapping[str, Handle], name: str) -> None:
 @contextmanager
 def _held(
     system: System,
-    keepers: Mapping[str, Handle],
+    keepers: Mapping[str, Keeper],
     released: dict[str, dict[str, Any]],
     *,
     everybody: bool,
@@ -160,14 +156,14 @@ def _held(
 
     Raises LifecycleError where writes went on before that, as they do when nobody is heard of.
     """
-    held: dict[str, Handle] = {}
-    holders = {name: one for name, one in sorted(keepers.items()) if "hold" in _verbs(one)}
+    held: dict[str, Keeper] = {}
+    holders = {name: one for name, one in sorted(keepers.items()) if "hold" in one.verbs}
     over = Event()
     try:
         # One by one: whoever is refused by one must let the others go, and nobody else's.
-        for name, handle in holders.items():
-            _ask(system, {name: handle}, "hold", doing="holding")
-            held[name] = handle
+        for name, keeper in holders.items():
+            _ask(system, {name: keeper}, "hold", doing="holding")
+            held[name] = keeper
         Thread(target=_renew, args=(held, over), daemon=True).start()
         yield
     finally:
@@ -182,47 +178,42 @@ def _held(
         )
 
 
-def _renew(held: Mapping[str, Handle], over: Event) -> None:
-    while not over.wait(_RENEW_SECONDS):
-        try:
-            for handle in held.values():
-                _answer(handle, "renew")
-        except NagoyaError:
-            return  # the release tells what came of it
+def _renew(held: Mapping[str, Keeper], over: Event) -> None:
+    """Beside what they are asked meanwhile, which may take long."""
+    with ExitStack() as stack:
+        beside = [stack.enter_context(Keeper(one.handle)) for one in held.values()]
+        while not over.wait(_RENEW_SECONDS):
+            try:
+                for keeper in beside:
+                    keeper.ask("renew")
+            except NagoyaError:
+                return  # the release tells what came of it
 
 
-def _keepers(system: System) -> dict[str, Handle]:
-    """The containers that have a part in it."""
-    return {
-        name: handle
-        for name, handle in found(system.engine, system.name).items()
-        if containers.label(handle, SNAPSHOT_LABEL)
-    }
-
-
-def _asleep(keepers: Mapping[str, Handle]) -> list[str]:
+def _asleep(keepers: Mapping[str, Keeper]) -> list[str]:
     """Those that do not run, each with its state."""
-    states = {name: containers.state(handle) for name, handle in sorted(keepers.items())}
+    states = {name: containers.state(one.handle) for name, one in sorted(keepers.items())}
     return [f"{name} ({state.status})" for name, state in states.items() if not state.running]
 
 
-def _awake(system: System) -> dict[str, Handle]:
+@contextmanager
+def _awake(system: System) -> Iterator[dict[str, Keeper]]:
     """All that have a part in it; LifecycleError unless all run, and there is one."""
-    keepers = _keepers(system)
-    asleep = _asleep(keepers)
-    if not keepers:
-        raise LifecycleError(
-            f"no container of '{system.name}' says how to keep its state",
-            "the images of this Nagoya say it: `toji remove`, `moromi build`, `toji init`",
-        )
-    if asleep:
-        raise LifecycleError(
-            f"not running: {', '.join(asleep)}", f"toji --system {system.name} start"
-        )
-    return keepers
+    with keepers_among(found(system.engine, system.name)) as keepers:
+        asleep = _asleep(keepers)
+        if not keepers:
+            raise LifecycleError(
+                f"no container of '{system.name}' says how to keep its state",
+                "the images of this Nagoya say it: `toji remove`, `moromi build`, `toji init`",
+            )
+        if asleep:
+            raise LifecycleError(
+                f"not running: {', '.join(asleep)}", f"toji --system {system.name} start"
+            )
+        yield keepers
 
 
-def _kept(system: System, keepers: Mapping[str, Handle]) -> dict[str, Snapshot]:
+def _kept(system: System, keepers: Mapping[str, Keeper]) -> dict[str, Snapshot]:
     """What is kept, whole: in every container that has a state at all."""
     lists = list(_ask(system, keepers, "list", doing="looking").values())
     return {
@@ -236,13 +227,13 @@ def _kept(system: System, keepers: Mapping[str, Handle]) -> dict[str, Snapshot]:
     }
 
 
-def _is_kept(keepers: Mapping[str, Handle], name: str) -> bool:
+def _is_kept(keepers: Mapping[str, Keeper], name: str) -> bool:
     """Whether it is in all; the first that lacks it is enough for a no."""
-    with_state = [one for _, one in sorted(keepers.items()) if "list" in _verbs(one)]
-    return bool(with_state) and all(name in _answer(one, "list") for one in with_state)
+    with_state = [one for _, one in sorted(keepers.items()) if "list" in one.verbs]
+    return bool(with_state) and all(name in one.ask("list") for one in with_state)
 
 
-def _known(system: System, keepers: Mapping[str, Handle], name: str) -> None:
+def _known(system: System, keepers: Mapping[str, Keeper], name: str) -> None:
     there = _kept(system, keepers)
     if name not in there:
         raise LifecycleError(
@@ -252,20 +243,20 @@ def _known(system: System, keepers: Mapping[str, Handle], name: str) -> None:
 
 
 def _ask(
-    system: System, keepers: Mapping[str, Handle], verb: str, *words: str, doing: str
+    system: System, keepers: Mapping[str, Keeper], verb: str, *words: str, doing: str
 ) -> dict[str, dict[str, Any]]:
     """Ask all that have a part in it at once; what each answers. Raises LifecycleError with all
     that went wrong."""
-    asked = {name: handle for name, handle in keepers.items() if verb in _verbs(handle)}
+    asked = {name: one for name, one in keepers.items() if verb in one.verbs}
     answers = {}
 
     def ask(name: str) -> None:
         system.board.update(name, "working", doing)
         try:
-            answers[name] = _answer(asked[name], verb, *words)
+            answers[name] = asked[name].ask(verb, *words)
         except NagoyaError:
             # A daemon that lost its session may have ended with its container.
-            if verb != "release" or containers.state(asked[name]).running:
+            if verb != "release" or asked[name].running():
                 raise
             answers[name] = {"restart": True}
 
@@ -276,19 +267,6 @@ def _ask(
         hints = (error.hint for error in failed.values() if isinstance(error, NagoyaError))
         raise LifecycleError(f"{doing} failed:\n{causes}", next(filter(None, hints), None))
     return answers
-
-
-def _verbs(handle: Handle) -> list[str]:
-    return (containers.label(handle, VERBS_LABEL) or "").split()
-
-
-def _answer(handle: Handle, *words: str) -> Any:
-    command = json.loads(containers.label(handle, SNAPSHOT_LABEL) or "[]")
-    status, said = containers.execute(handle, [*command, *words])
-    message, _, hint = said.strip().partition("\n  hint: ")
-    if status:
-        raise LifecycleError(message, hint or None)
-    return json.loads(said.splitlines()[-1])
 
 
 def _check(name: str) -> None:

@@ -51,7 +51,7 @@ def run(name: str, main: Callable[[], int]) -> int:
             print(f"  hint: {refusal.hint}", file=sys.stderr, flush=True)
         return 1
     except OSError as error:
-        say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        say(plainly(error))
         if isinstance(error, PermissionError) and os.geteuid() != 0:
             hint = "start it as root, without --user; it gives up its rights where it can"
             print(f"  hint: {hint}", file=sys.stderr, flush=True)
@@ -59,6 +59,11 @@ def run(name: str, main: Callable[[], int]) -> int:
     except Exception:
         traceback.print_exc()
         return 2
+
+
+def plainly(error: OSError) -> str:
+    """What the system refuses, and which file it was about."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 def health(question: Callable[[], str]) -> int:

@@ -1,8 +1,8 @@
 """An image's part in keeping a system's state, and in going back to it.
 
-The label `nagoya.snapshot` on an image is the command, as a JSON list, that toji calls in each of
-its containers with one verb at a time, in all of them before it calls the next; the label
-`nagoya.snapshot.verbs` lists those that the image has a part in:
+The label `nagoya.snapshot` on an image is the command, as a JSON list, that toji starts in each of
+its containers, and tells one verb at a time, a line each, in all of them before it goes on to the
+next; the label `nagoya.snapshot.verbs` lists those that the image has a part in:
 
     list            what is kept: {NAME: {"created": seconds since the epoch, "bytes": number}}
     hold            let no write to the state begin, and wait until those that have are done; fails
@@ -15,17 +15,23 @@ its containers with one verb at a time, in all of them before it calls the next;
                     of those alone that `hold`
     drop NAME       keep it no longer
 
-Each answers with JSON in its last line; `switch` and `release` may answer {"restart": true}, and
-have the container started anew, and `release` {"lost": true}, where writes went on before.
+To each it answers with a line of JSON: {"answer": {…}}, or {"refused": what is wrong, "hint": what
+to do, or null}. The answers to `switch` and `release` may be {"restart": true}, and have the
+container started anew, and to `release` {"lost": true}, where writes went on before.
+
+A verb in the command line is the only one then; its answer is printed as it is.
 """
 
 import fcntl
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 from . import entry
 
@@ -42,36 +48,67 @@ _AT_ANY_TIME = ("list", "hold", "renew")
 def run(
     image: str, verbs: Verbs, user: str | None = None, at_any_time: Collection[str] = _AT_ANY_TIME
 ) -> int:
-    """Do what the command line says, as `user` if one is given, and print the answer; the exit
-    status. A verb waits for the end of another one, since whoever called that may have given up,
-    but it goes on; except those that may be asked `at_any_time`, as they change no state."""
+    """Do what the command line says, or each line of the standard input, as `user` if one is given,
+    and print the answers; the exit status.
+
+    A verb waits for the end of another one, since whoever called that may have given up, but it
+    goes on; except those that may be asked `at_any_time`, as they change no state.
+    """
 
     def main() -> int:
-        with _alone(sys.argv[1:], at_any_time):
+        with _LOCK.open("w") as lock, _only_answers() as answers:
             if user is not None:
                 entry.become(user)
-            return _main(verbs, sys.argv[1:])
+
+            def carry_out(words: Sequence[str]) -> Kept | Note:
+                with _alone(lock, words, at_any_time):
+                    return _carry_out(verbs, words)
+
+            if sys.argv[1:]:
+                print(json.dumps(carry_out(sys.argv[1:])), file=answers)
+                return 0
+            for line in sys.stdin:
+                told = _told(partial(carry_out, line.split()))
+                print(json.dumps(told), file=answers, flush=True)
+            return 0
 
     return entry.run(image, main)
 
 
 @contextmanager
-def _alone(argv: Sequence[str], at_any_time: Collection[str]) -> Iterator[None]:
-    if not argv or argv[0] in at_any_time:
+def _only_answers() -> Iterator[IO[str]]:
+    """The standard output; whoever else writes there, a program that a verb runs, gets stderr."""
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
+        yield answers
+
+
+@contextmanager
+def _alone(lock: IO[str], words: Sequence[str], at_any_time: Collection[str]) -> Iterator[None]:
+    if not words or words[0] in at_any_time:
         yield
         return
-    with _LOCK.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
         yield
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
 
 
-def _main(verbs: Verbs, argv: Sequence[str]) -> int:
-    verb, *names = argv or [""]
+def _carry_out(verbs: Verbs, words: Sequence[str]) -> Kept | Note:
+    verb, *names = words or [""]
     if verb not in verbs or len(names) != (verb in _NAMED):
         usage = ", ".join(f"{one} NAME" if one in _NAMED else one for one in verbs)
-        raise entry.Refused(f"{' '.join(argv) or 'nothing'} is no call of this", hint=usage)
+        raise entry.Refused(f"{' '.join(words) or 'nothing'} is no call of this", hint=usage)
     if not all(_NAME.fullmatch(name) for name in names):
         raise entry.Refused(f"{names[0]!r} cannot name a snapshot")
-    answer = verbs[verb](*names)
-    print(json.dumps({} if answer is None else answer), flush=True)
-    return 0
+    return verbs[verb](*names) or {}
+
+
+def _told(question: Callable[[], Kept | Note]) -> dict[str, object]:
+    try:
+        return {"answer": question()}
+    except entry.Refused as refusal:
+        return {"refused": str(refusal), "hint": refusal.hint}
+    except OSError as error:
+        return {"refused": entry.plainly(error), "hint": None}

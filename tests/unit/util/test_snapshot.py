@@ -18,24 +18,48 @@ def prepare(name):
 sys.exit(snapshot.run("an-image", {
     "list": lambda: {"one": {"created": 1.5, "bytes": 7}},
     "save": lambda name: print(f"saving {name}"),
+    "drop": lambda name: open(f"/nonexistent/{name}"),
     "prepare": prepare,
     "switch": lambda: {"restart": True},
+    "renew": lambda: 1 / 0,
 }))
 """
 
 
-def asked(checkout: Path, *words: str) -> tuple[int, str, str]:
+def asked(checkout: Path, *words: str, lines: str = "") -> tuple[int, str, str]:
     ended = subprocess.run(
         [sys.executable, "-c", SCRIPT, *words],
-        cwd=checkout, capture_output=True, text=True, check=False,
+        cwd=checkout, input=lines, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return ended.returncode, ended.stdout, ended.stderr
 
 
-def test_the_last_line_is_the_answer(checkout: Path) -> None:
+def test_only_the_answer_is_on_stdout(checkout: Path) -> None:
     assert asked(checkout, "list") == (0, '{"one": {"created": 1.5, "bytes": 7}}\n', "")
     assert json.loads(asked(checkout, "switch")[1]) == {"restart": True}
-    assert asked(checkout, "save", "first")[1].splitlines() == ["saving first", "{}"]
+    assert asked(checkout, "save", "first") == (0, "{}\n", "saving first\n")
+
+
+def test_each_line_is_answered_with_one(checkout: Path) -> None:
+    status, answers, told = asked(checkout, lines="save a\nprepare b\ndrop c\nlist\n\nsave ../d\n")
+    assert (status, told) == (0, "saving a\n")
+    assert [json.loads(line) for line in answers.splitlines()] == [
+        {"answer": {}},
+        {"refused": "there is no snapshot b", "hint": "make one"},
+        {"refused": "/nonexistent/c: No such file or directory", "hint": None},
+        {"answer": {"one": {"created": 1.5, "bytes": 7}}},
+        {
+            "refused": "nothing is no call of this",
+            "hint": "list, save NAME, drop NAME, prepare NAME, switch, renew",
+        },
+        {"refused": "'../d' cannot name a snapshot", "hint": None},
+    ]
+
+
+def test_the_unforeseen_ends_it_and_is_told(checkout: Path) -> None:
+    status, answers, told = asked(checkout, lines="renew\nlist\n")
+    assert (status, answers) == (2, "")
+    assert "ZeroDivisionError" in told
 
 
 def test_a_refusal_says_why_and_what_to_do(checkout: Path) -> None:
@@ -46,8 +70,8 @@ def test_a_refusal_says_why_and_what_to_do(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "nothing is no call of this\n  hint: list, save NAME, prepare NAME, switch"),
-        (["drop", "first"], "drop first is no call of this"),
+        (["hold"], "hold is no call of this\n  hint: list, save NAME, drop NAME, prepare NAME, "),
+        (["release", "first"], "release first is no call of this"),
         (["save"], "save is no call of this"),
         (["list", "first"], "list first is no call of this"),
         (["save", "../etc"], "'../etc' cannot name a snapshot"),
