@@ -23,7 +23,6 @@ SYSTEM_LABEL = "nagoya.system"
 CONTAINER_LABEL = "nagoya.container"
 """The name under which a container is declared in moromi.yml."""
 _BESIDE_SECONDS = 60
-_HEALTH_SECONDS = 30
 HOST = "127.0.0.1"
 """Ports are published on this address alone."""
 
@@ -208,9 +207,6 @@ def create(engine: Engine, wanted: Specification) -> Handle:
                 environment=dict(wanted.environment),
                 ports=list(wanted.ports),
                 stop_timeout=wanted.stop_timeout,
-                # Who wants to know sooner asks by himself (readiness.py). With many systems side by
-                # side, what these questions cost adds up.
-                healthcheck={"interval": _HEALTH_SECONDS * 10**9},
                 networking_config=wanted.network
                 and {
                     "EndpointsConfig": {

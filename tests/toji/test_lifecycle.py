@@ -1,5 +1,6 @@
 """What toji makes, keeps, and takes away again."""
 
+import json
 import signal
 import socket
 from collections.abc import Callable
@@ -67,6 +68,19 @@ def test_names_on_the_network_and_modes_of_volumes(toji: Toji, client: docker.Do
     assert reader.exec_run("touch /data/another").exit_code != 0
     assert reader.exec_run("getent hosts writer").exit_code == 0
     assert reader.exec_run("hostname").output.strip() == b"reader"
+
+
+def test_one_without_a_network_reaches_nobody_and_is_ready(
+    toji: Toji, client: docker.DockerClient
+) -> None:
+    toji.declare(alone={"network_mode": "none"}, other={"volumes_from": ["alone"]})
+    toji("init")
+    toji("wait", "--timeout", "30")
+    container = client.containers.get(f"{toji.system}-alone")
+    assert container.exec_run("ls /sys/class/net").output.split() == [b"lo"]
+    shown = {one["name"]: one for one in json.loads(toji("status", "--json").stdout)["containers"]}
+    assert (shown["alone"]["address"], shown["alone"]["state"]) == (None, "running")
+    assert shown["other"]["address"]
 
 
 def test_stop_and_start_keep_the_data_and_the_ports(

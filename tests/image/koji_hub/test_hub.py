@@ -245,6 +245,21 @@ def test_stops_well(mortal_koji: Koji, number: str) -> None:
     assert "killing" not in log
 
 
+def test_a_graceful_restart_leaves_a_hub_that_works(mortal_koji: Koji) -> None:
+    hub = mortal_koji.hub_that_is_up()
+    for _ in range(2):
+        before = set(processes(hub)["apache2"][1:])
+        hub.container.kill("SIGUSR1")
+        wait_until(lambda before=before: not before & set(processes(hub)["apache2"]), 30)  # type: ignore[misc]
+        # All that Koji imports has been imported anew, in processes and with a Python that are new.
+        wait_ready(hub.container)
+        session = hub.login()
+        assert len(session.system.listMethods()) > 100
+        assert session.getLoggedInUser()["name"] == "kojiadmin"
+        assert "kojiadmin" in hub.browser("kojiadmin").get("/koji/login")[2]
+    assert "Traceback" not in hub.container.logs().decode()
+
+
 def test_ends_with_apaches_status(mortal_koji: Koji) -> None:
     hub = mortal_koji.hub_that_is_up()
     execute(hub.container, "sh", "-c", f"kill -KILL {processes(hub)['apache2'][0]}")

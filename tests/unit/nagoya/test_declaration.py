@@ -119,6 +119,21 @@ def container(**keys: str) -> dict[str, str]:
             {"containers": "{a: {image: hub, links: [b]}, b: {image: hub, volumes_from: [a]}}"},
             "containers: they need each other in a circle: a => b => a",
         ),
+        (
+            container(network_mode="none", ports="[80]"),
+            "containers.koji: has 'ports', and no network: 'network_mode: none'",
+        ),
+        (
+            container(network_mode="host"),
+            "containers.koji.network_mode: should be 'none', is 'host'",
+        ),
+        (
+            {
+                "containers": "{a: {image: hub, network_mode: none}, "
+                "b: {image: hub, volumes_from: [a], links: [a]}}"
+            },
+            "containers.b.links[0]: 'a' has no network to be reached by",
+        ),
         (container(ports="[0]"), "containers.koji.ports[0]: 0 is no port: from 1 to 65535"),
         (container(ports="[70000]"), "containers.koji.ports[0]: 70000 is no port: from 1 to 65535"),
         (
