@@ -50,7 +50,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import registration
 from OpenSSL import crypto
 
 from util import entry, files
@@ -279,6 +278,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     configuration = merged(kojid_options(settings), root / "etc/kojid/kojid.conf.d")
     files.write(root / CONFIGURATION, configuration, mode=0o600)
     files.write(root / BUILDER, json.dumps(builder(settings)))
+    import registration  # noqa: PLC0415 - Koji, which is not needed for what is passed through
+
     registration.main(["join"])
     # As a program of its own: what was needed of Koji's library and of cryptography would otherwise
     # stay in memory as long as the builder runs.

@@ -56,16 +56,14 @@ TOP = Path("mnt/koji")
 PRIVATE = Path("dev/shm/koji-hub")
 RUN = Path("run/koji-hub")
 PLUGIN_PATH = ("usr/local/lib/koji-hub-plugins", "usr/lib/koji-hub-plugins")
-PROCESSES = min(4, max(2, len(os.sched_getaffinity(0))))
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 WEB_URL = "https://koji/koji"
 
 # What Apache gets to finish the requests that it has begun, and a little; an engine kills after 10.
 APACHE_GRACE = 6.0
-_PARENT = "PYTHONPATH=/usr/lib/nagoya/parent"
-APACHE = Daemon(
-    "httpd", ("env", _PARENT, "apache2", "-f", "/etc/apache2/koji.conf", "-D", "FOREGROUND")
-)
+APACHE = ("apache2", "-f", "/etc/apache2/koji.conf", "-D", "FOREGROUND")
+# Where the Python in Apache finds what it loads before it forks.
+PARENT = "/usr/lib/nagoya/parent"
 KOJIRA = Daemon("kojira", (sys.executable, "/usr/lib/nagoya/kojira.py"), user=USER)
 
 
@@ -88,9 +86,10 @@ class Settings:
     sleeptime: int
 
     @classmethod
-    def read(cls, values: Mapping[str, str], root: Path) -> Self:
+    def read(cls, values: Mapping[str, str], root: Path, processors: int = 1) -> Self:
         """Read it. Raises Refused with every error in it."""
         environment = Environment(values)
+        processes = min(4, max(2, processors))
         web_url = environment.url("KOJI_WEB_URL", WEB_URL)
         # What the client called us by, unless we are told how the world calls us.
         origin = "https://%{SERVER_NAME}"
@@ -116,7 +115,7 @@ class Settings:
             web_secret=environment.secret("KOJI_WEB_SECRET"),
             log_level=level,
             plugins=plugins,
-            processes=environment.integer("KOJI_HUB_PROCESSES", PROCESSES, minimum=1, maximum=64),
+            processes=environment.integer("KOJI_HUB_PROCESSES", processes, minimum=1, maximum=64),
             maven=environment.flag("KOJI_ENABLE_MAVEN", False),
             notifications=environment.flag("KOJI_NOTIFICATIONS", False),
             sleeptime=environment.integer("KOJIRA_SLEEPTIME", 2, minimum=1),
@@ -275,13 +274,20 @@ def ask_database(address: str) -> int:
         connection.close()
 
 
+def apache(python_path: str) -> Daemon:
+    """Apache; its Python starts before httpd.conf could tell it of a locale. `python_path` is the
+    site's own."""
+    path = f"{PARENT}:{python_path}".rstrip(":")
+    return Daemon("httpd", ("env", "LC_ALL=C.UTF-8", f"PYTHONPATH={path}", *APACHE))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Prepare everything, and stay as the supervisor of Apache and kojira."""
     argv = sys.argv[1:] if argv is None else argv
     if entry.passes_through(argv, own=["nokojira"]):
         entry.exec_command(argv)
     root = Path("/")
-    settings = Settings.read(os.environ, root)
+    settings = Settings.read(os.environ, root, len(os.sched_getaffinity(0)))
     check_volumes(root)
     (root / RUN).mkdir(exist_ok=True)
     gate.make(root / RUN)
@@ -303,7 +309,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ["KOJI_HUB_PROCESSES"] = str(settings.processes)
     os.environ["KOJI_HTTPS_ORIGIN"] = settings.https_origin
     (root / RUN / "httpd.pid").unlink(missing_ok=True)
-    return supervise(APACHE, [] if "nokojira" in argv else [KOJIRA], lambda: APACHE_GRACE)
+    httpd = apache(os.environ.get("PYTHONPATH", ""))
+    return supervise(httpd, [] if "nokojira" in argv else [KOJIRA], lambda: APACHE_GRACE)
 
 
 if __name__ == "__main__":

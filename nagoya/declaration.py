@@ -160,7 +160,7 @@ def _said(error: Any) -> str:
             message = "is missing"
         case "value_error":
             message = str(error["ctx"]["error"])
-        case "literal_error" if path.rpartition(".")[0].endswith("callbacks"):
+        case "literal_error" if error["loc"][2:3] == ("callbacks",):
             message = f"there is no such event{_similar(found, EVENTS)}"
         case "invalid_key":
             message = f"the key {found!r} should be text; put it in quotes"

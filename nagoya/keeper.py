@@ -10,14 +10,16 @@ from threading import Lock
 from typing import Any, Self
 
 from nagoya.engine import containers
-from nagoya.engine.containers import Handle
+from nagoya.engine.containers import Handle, State
 from nagoya.engine.conversation import Conversation
-from nagoya.errors import EngineError, LifecycleError
+from nagoya.errors import LifecycleError, NagoyaError
 
 SNAPSHOT_LABEL = "nagoya.snapshot"
 """On an image: the command, as a JSON list, that its containers are asked by."""
 VERBS_LABEL = "nagoya.snapshot.verbs"
 """On the same image: the words that they are to be asked, with blanks between."""
+
+_CONTRACT = "util/snapshot.py of Nagoya tells what an image has to say, and to answer"
 
 
 class Keeper:
@@ -36,41 +38,40 @@ class Keeper:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, *words: str) -> Any:
+    def ask(self, *words: str) -> dict[str, Any]:
         """What it answers, once it has answered what it was asked before.
 
         Raises LifecycleError for a refusal, and EngineError where there is no answer.
         """
         with self._alone:
-            if self._conversation is None:
-                command = json.loads(containers.label(self.handle, SNAPSHOT_LABEL) or "[]")
-                self._conversation = Conversation(self.handle, command)
             try:
-                line = self._conversation.ask(" ".join(words))
-            except EngineError:
+                if self._conversation is None:
+                    self._conversation = Conversation(self.handle, self._command())
+                told = _told(words, self._conversation.ask(" ".join(words)))
+            except NagoyaError:
+                # What it says next, if anything, might be the answer to this.
                 self.close()
                 raise
-        try:
-            told = json.loads(line)
-            if "answer" in told:
-                return told["answer"]
-            refusal = LifecycleError(told["refused"], told["hint"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise LifecycleError(
-                f"what it answers to '{' '.join(words)}' is no answer: {line}",
-                "util/snapshot.py of Nagoya tells what an image has to answer",
-            ) from error
-        raise refusal
+        if "refused" in told:
+            raise LifecycleError(told["refused"], told.get("hint"))
+        return dict(told["answer"])
 
-    def running(self) -> bool:
-        """Whether its container runs now."""
-        return containers.state(self.handle).running
+    def state(self) -> State:
+        """What the engine says of its container now."""
+        return containers.state(self.handle)
 
     def close(self) -> None:
         """Ask no more for now."""
-        if self._conversation is not None:
-            self._conversation.close()
-            self._conversation = None
+        conversation, self._conversation = self._conversation, None
+        if conversation is not None:
+            conversation.close()
+
+    def _command(self) -> list[str]:
+        text = containers.label(self.handle, SNAPSHOT_LABEL) or ""
+        match _parsed(text):
+            case [str(), *_] as words:
+                return [str(word) for word in words]
+        raise LifecycleError(f"its label {SNAPSHOT_LABEL} is no command: {text}", _CONTRACT)
 
 
 @contextmanager
@@ -86,3 +87,17 @@ def keepers_among(present: Mapping[str, Handle]) -> Iterator[dict[str, Keeper]]:
     finally:
         for one in found.values():
             one.close()
+
+
+def _told(words: tuple[str, ...], line: str) -> dict[str, Any]:
+    match _parsed(line):
+        case ({"answer": dict()} | {"refused": str()}) as told:
+            return dict(told)
+    raise LifecycleError(f"what it answers to '{' '.join(words)}' is no answer: {line}", _CONTRACT)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

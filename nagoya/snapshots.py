@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any
 
-from nagoya.engine import containers
 from nagoya.errors import LifecycleError, NagoyaError, NotReady
 from nagoya.keeper import Keeper, keepers_among
 from nagoya.readiness import wait
@@ -45,10 +44,10 @@ def ready(system: System, seconds: float) -> None:
     try:
         with keepers_among(found(system.engine, system.name)) as keepers:
             # Nobody waits for another's work on the system but for the first time.
-            if not keepers or _is_kept(keepers, PRISTINE):
+            if not keepers or _is_kept(system, keepers, PRISTINE):
                 return
             with system.alone() as waited:
-                if not (waited and _is_kept(keepers, PRISTINE)):
+                if not (waited and _is_kept(system, keepers, PRISTINE)):
                     _save(system, keepers, PRISTINE)
     except LifecycleError as error:
         system.board.say(
@@ -192,7 +191,7 @@ def _renew(held: Mapping[str, Keeper], over: Event) -> None:
 
 def _asleep(keepers: Mapping[str, Keeper]) -> list[str]:
     """Those that do not run, each with its state."""
-    states = {name: containers.state(one.handle) for name, one in sorted(keepers.items())}
+    states = {name: one.state() for name, one in sorted(keepers.items())}
     return [f"{name} ({state.status})" for name, state in states.items() if not state.running]
 
 
@@ -227,10 +226,12 @@ def _kept(system: System, keepers: Mapping[str, Keeper]) -> dict[str, Snapshot]:
     }
 
 
-def _is_kept(keepers: Mapping[str, Keeper], name: str) -> bool:
+def _is_kept(system: System, keepers: Mapping[str, Keeper], name: str) -> bool:
     """Whether it is in all; the first that lacks it is enough for a no."""
-    with_state = [one for _, one in sorted(keepers.items()) if "list" in one.verbs]
-    return bool(with_state) and all(name in one.ask("list") for one in with_state)
+    with_state = [
+        {one: keeper} for one, keeper in sorted(keepers.items()) if "list" in keeper.verbs
+    ]
+    return bool(with_state) and all(name in _kept(system, one) for one in with_state)
 
 
 def _known(system: System, keepers: Mapping[str, Keeper], name: str) -> None:
@@ -256,7 +257,7 @@ def _ask(
             answers[name] = asked[name].ask(verb, *words)
         except NagoyaError:
             # A daemon that lost its session may have ended with its container.
-            if verb != "release" or asked[name].running():
+            if verb != "release" or asked[name].state().running:
                 raise
             answers[name] = {"restart": True}
 

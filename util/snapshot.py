@@ -1,8 +1,9 @@
 """An image's part in keeping a system's state, and in going back to it.
 
 The label `nagoya.snapshot` on an image is the command, as a JSON list, that toji starts in each of
-its containers, and tells one verb at a time, a line each, in all of them before it goes on to the
-next; the label `nagoya.snapshot.verbs` lists those that the image has a part in:
+its containers, and tells one verb at a time, a line each; a verb that changes something in all of
+them before it goes on to the next. The label `nagoya.snapshot.verbs` lists those that the image has
+a part in:
 
     list            what is kept: {NAME: {"created": seconds since the epoch, "bytes": number}}
     hold            let no write to the state begin, and wait until those that have are done; fails

@@ -8,14 +8,15 @@ same process, where psycopg2 cannot be loaded twice. Those, and Koji, are left t
 all of it after such a restart.
 """
 
-import os
-
-# Not for what the hub starts, nor for Apache's next Python.
-os.environ.pop("PYTHONPATH", None)
-
 import inspect  # noqa: F401
 import logging.handlers  # noqa: F401
 import optparse  # noqa: F401
+import os
 import xmlrpc.client  # noqa: F401
 
 import requests  # noqa: F401
+
+# Not for what the hub starts, nor for Apache's next Python. What follows is the site's.
+_, _, rest = os.environ.pop("PYTHONPATH", "").partition(":")
+if rest:
+    os.environ["PYTHONPATH"] = rest

@@ -194,6 +194,34 @@ def test_an_image_that_does_not_answer_as_it_should_is_told_of(
     assert run(pair, "second", "cat /data/state") == "born"
 
 
+def test_a_wait_ends_well_whatever_becomes_of_the_state(pair: Toji) -> None:
+    run(pair, "first", "echo list >/data/dies")
+    said = pair("wait").stderr
+    assert "the state could not be kept" in said
+    assert "first: speaking with sh in" in said
+    assert "it has ended: out of order" in said
+
+
+def test_a_container_that_is_paused_half_way_is_told(
+    pair: Toji, client: docker.DockerClient
+) -> None:
+    run(pair, "second", "echo prepare >/data/slow")
+    asked(pair)
+    container = client.containers.get(f"{pair.system}-second")
+    process = pair.start("reset")
+    wait_until(lambda: "prepare" in run(pair, "second", "cat /data/asked || true"), what="asked")
+    container.pause()
+    try:
+        _, error = process.communicate(timeout=60)
+    finally:
+        container.unpause()
+    assert process.returncode == 7
+    assert "second: " in error
+    assert "paused" in error
+    assert run(pair, "first", "tail -n 1 /data/asked").endswith(" release")
+    pair("reset")
+
+
 def test_nobody_waits_for_more_questions_afterwards(pair: Toji) -> None:
     pair("reset")
     waiting = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -cx /keeper"
