@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
+# How many tests run at once where an engine is used (tests/distribution.py).
+WORKERS := 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo down images test test-unit test-image test-system lint bench purge
@@ -28,7 +30,7 @@ test: ## run every test; an engine that is started for it is ended again
 
 _test: lint
 	@$(BIN)/moromi build
-	@$(PYTEST)
+	@$(PYTEST) -n $(WORKERS)
 
 test-unit: ## run the tests that need no engine
 	@tools/setup test
@@ -36,7 +38,7 @@ test-unit: ## run the tests that need no engine
 
 test-image test-system: test-%: ## run one of the tiers that need an engine
 	@tools/setup test
-	@tools/engine with bash -c '$(BIN)/moromi build && $(PYTEST) tests/$*'
+	@tools/engine with bash -c '$(BIN)/moromi build && $(PYTEST) -n $(WORKERS) tests/$*'
 
 lint: ## check the style and the types
 	@tools/setup test

@@ -1,8 +1,11 @@
 """Finding an engine that answers."""
 
 import os
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docker
 import docker.errors
@@ -30,6 +33,43 @@ class Engine:
         return self.address == f"unix://{PRIVATE_SOCKET}"
 
 
+class _Api(docker.APIClient):
+    """The SDK's calls, with a fault less: all is heard that a command in a container prints.
+
+    The SDK reads from the socket, beneath the buffer that the head of the answer was read into.
+    What came along with the head, as on a busy machine all that a short command has to say does, is
+    lost (https://github.com/docker/docker-py/issues/3332).
+    """
+
+    def _read_from_socket(
+        self, response: Any, stream: bool, tty: bool = True, demux: bool = False
+    ) -> Any:
+        buffered = response.raw._fp.fp
+        if stream or tty or demux or not hasattr(buffered, "raw"):  # nobody asks for these here
+            return super()._read_from_socket(response, stream, tty, demux)  # type: ignore[misc]
+        self._raise_for_status(response)  # type: ignore[attr-defined]
+        # A command may take as long as it likes.
+        self._disable_socket_timeout(buffered.raw)  # type: ignore[attr-defined]
+        try:
+            return b"".join(_frames(buffered))
+        finally:
+            response.close()
+
+
+def _frames(file: Any) -> Iterator[bytes]:
+    """What is in Docker's frames: a byte that tells the stream, three that mean nothing, four of
+    length, and so many of output."""
+    while len(head := file.read(8)) == 8:
+        yield file.read(struct.unpack(">xxxxL", head)[0])
+
+
+class _Client(docker.DockerClient):
+    """The SDK's client, by those calls."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.api = _Api(*arguments, **options)
+
+
 def connect() -> Engine:
     """The engine to use: DOCKER_HOST where it is set, else the usual socket, else our private one.
 
@@ -41,7 +81,7 @@ def connect() -> Engine:
     for address in [named] if named else usual:
         client = None
         try:
-            client = docker.DockerClient.from_env(
+            client = _Client.from_env(
                 environment={**os.environ, "DOCKER_HOST": address},
                 timeout=_TIMEOUT,
                 max_pool_size=32,

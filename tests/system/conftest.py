@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,18 +98,18 @@ class Koji:
         return session
 
 
-@pytest.fixture(scope="session")
-def start(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+@contextmanager
+def starter(
+    request: pytest.FixtureRequest, folders: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Koji]]:
-    """Start a system of its own, which is ready then, and is removed when the session ends.
+    """Give a function that starts a system, which is ready then, and is removed in the end.
 
     Where anything has failed by then, a report on it lies in artifacts/ under the system's name.
     """
     with ExitStack() as stack:
 
         def begin(name: str = "test", *, config: Path | None = None) -> Koji:
-            folder = tmp_path_factory.mktemp(name)
+            folder = folders.mktemp(name)
             made = stack.enter_context(running_koji(config, prefix=name, folder=folder))
             stack.callback(report, made)
             return Koji(made.name, made.home, config)
@@ -123,6 +123,15 @@ def start(
         yield begin
 
 
+@pytest.fixture(scope="module")
+def start(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Koji]]:
+    """Start a system of its own; it is removed after the module, and takes no time of others'."""
+    with starter(request, tmp_path_factory) as begin:
+        yield begin
+
+
 @pytest.fixture(scope="session")
 def running(running_koji: testing.Koji) -> Koji:
     """The Koji that most tests share; they leave it running, and mind that others use it too."""
@@ -130,11 +139,14 @@ def running(running_koji: testing.Koji) -> Koji:
 
 
 @pytest.fixture(scope="session")
-def seeded(start: Callable[..., Koji]) -> Koji:
+def seeded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Koji]:
     """A Koji that has proved that it builds: seeded with the demo, `hello` built in it."""
-    one = start("seeded")
-    one.toji("verify")
-    return one
+    with starter(request, tmp_path_factory) as begin:
+        one = begin("seeded")
+        one.toji("verify")
+        yield one
 
 
 def declaration_with(

@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
+import docker
 import koji
 import pytest
 import requests
 
 from nagoya import rpmfile
+from nagoya.engine import connect
 from nagoya.errors import LifecycleError
 from tests.image.tracked import wait_until
 from tests.system.building import child, sources, state, uploaded
@@ -107,8 +109,11 @@ def test_a_cancelled_build_leaves_no_process_and_no_mount(seeded: Koji, tmp_path
 
 def sleeping(one: Koji, name: str = "kojibuilder") -> bool:
     """Whether the package `slow` is at work in a builder."""
-    top = one.run("docker", "top", f"{one.system}-{name}", "-eo", "pid,args", check=False).stdout
-    return "sleep 600" in top or "sleep 15" in top
+    try:
+        top = connect().client.containers.get(f"{one.system}-{name}").top(ps_args="-eo pid,args")
+    except docker.errors.APIError:
+        return False
+    return any("sleep 600" in words or "sleep 15" in words for _, words in top["Processes"])
 
 
 def test_a_chain_waits_for_what_it_needs(seeded: Koji) -> None:

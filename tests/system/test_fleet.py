@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nagoya.verify import BUILD_TAG, BUILDROOT, wait_for_repository
 from tests.image.tracked import wait_until
 from tests.system.building import child, sources, state, uploaded
 from tests.system.conftest import Koji, declaration_with
@@ -13,10 +14,11 @@ from tests.system.test_builds import sleeping
 
 
 @pytest.fixture(scope="module")
-def fleet(start: Callable[..., Koji]) -> Koji:
+def fleet(start: Callable[..., Koji], checkout: Path) -> Koji:
     """A seeded Koji with three builders, in which the package `slow` takes 15 seconds."""
     one = start("fleet")
-    one.toji("verify")
+    one.toji("seed", str(checkout / "demo/seed.yml"))
+    wait_for_repository(one.session(), BUILD_TAG, BUILDROOT)
     one.toji("scale", "kojibuilder=3")
     one.toji("wait")
     one.session().editTag2("demo-build", extra={"rpm.macro.seconds": "15"})

@@ -111,7 +111,7 @@ def test_a_test_in_an_empty_folder_has_a_koji_of_its_own(person: Koji) -> None:
 
 def test_a_failure_leaves_a_report_and_on_demand_the_koji(person: Koji) -> None:
     (person.home / "test_tool.py").write_text("def test_it(running_koji): assert False\n")
-    told = in_folder(person, "python -m pytest --koji-keep --koji-prefix=kept", check=False)
+    told = in_folder(person, "python -m pytest --koji-keep --koji-prefix=left", check=False)
     assert "1 failed" in told
     (report,) = (line for line in told.splitlines() if line.startswith("report: "))
     with tarfile.open(report.removeprefix("report: ")) as archive:
@@ -119,7 +119,7 @@ def test_a_failure_leaves_a_report_and_on_demand_the_koji(person: Koji) -> None:
     assert {"koji.log", "kojibuilder.log", "hub.json", "moromi.yml"} <= names
     (kept,) = (
         one for one in json.loads(in_folder(person, "toji list --json"))
-        if one["system"].startswith("kept-")
+        if one["system"].startswith("left-")
     )  # fmt: skip
     assert kept["stale"]
     assert f"{kept['system']} is kept" in told

@@ -19,13 +19,16 @@ import yaml
 from nagoya.engine import connect
 from nagoya.schema import EVENTS
 
-IMAGE = "nagoya-test-tiny"
+# Whoever else tests on this engine removes an image of his own in the end.
+TOKEN = secrets.token_hex(3)
+IMAGE = f"nagoya-test-tiny-{TOKEN}"
 PROGRAM = Path(sys.executable).parent / "toji"
 
-DOCKERFILE = """
+DOCKERFILE = f"""
 FROM debian:bookworm-slim
+LABEL nagoya.test={TOKEN}
 VOLUME /data
-HEALTHCHECK --interval=1h CMD test -e /ready || { echo not yet; exit 1; }
+HEALTHCHECK --interval=1h CMD test -e /ready || {{ echo not yet; exit 1; }}
 LABEL nagoya.drain='["sh", "-c", "echo refuses after $0; exit 1"]'
 STOPSIGNAL SIGTERM
 CMD touch /ready; echo up; trap 'echo down; exit 0' TERM; while :; do sleep 0.1; done

@@ -10,7 +10,7 @@ import pytest
 
 from nagoya.schema import EVENTS
 from tests.image.tracked import wait_until
-from tests.toji.conftest import Toji
+from tests.toji.conftest import IMAGE, Toji
 
 ONCE = {"detach": False, "run_once": True, "command": ["true"]}
 
@@ -174,9 +174,9 @@ def test_what_bears_no_label_is_left_alone(
 
 def test_an_image_that_is_not_there_is_named(toji: Toji) -> None:
     toji.declare(server={})
-    text = (toji.folder / "moromi.yml").read_text().replace("nagoya-test-tiny", "no-such-image")
+    text = (toji.folder / "moromi.yml").read_text().replace(IMAGE, "no-such-image")
     (toji.folder / "moromi.yml").write_text(text)
-    (toji.folder / "nagoya-test-tiny").rename(toji.folder / "no-such-image")
+    (toji.folder / IMAGE).rename(toji.folder / "no-such-image")
     error = toji("init", status=7).stderr
     assert "no image called no-such-image" in error
     assert "moromi build no-such-image" in error

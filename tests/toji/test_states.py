@@ -12,9 +12,10 @@ import yaml
 
 from nagoya.engine import connect
 from tests.image.tracked import wait_until
-from tests.toji.conftest import Toji, own_system
+from tests.toji.conftest import IMAGE as TINY
+from tests.toji.conftest import TOKEN, Toji, own_system
 
-IMAGE = "nagoya-test-keeper"
+IMAGE = f"nagoya-test-keeper-{TOKEN}"
 # A state of one file. What is in /data/fails is refused, what is in /data/slow takes its time.
 SCRIPT = """\
 cd /data
@@ -49,7 +50,7 @@ while read -r verb name; do answer $verb $name; done
 """
 VERBS = "list hold renew save prepare switch release drop"
 KEEPER = f"""
-FROM nagoya-test-tiny
+FROM {TINY}
 COPY keeper /keeper
 LABEL nagoya.snapshot='["sh", "/keeper"]' nagoya.snapshot.verbs="{VERBS}"
 CMD echo born >/data/state; touch /ready; trap 'exit 0' TERM; while :; do sleep 0.1; done
@@ -74,7 +75,7 @@ def declare(toji: Toji, **containers: dict[str, Any]) -> None:
     toji.declare(**containers)
     path = toji.folder / "moromi.yml"
     raw = yaml.safe_load(path.read_text())
-    raw["images"][IMAGE] = {"folder": "nagoya-test-tiny"}
+    raw["images"][IMAGE] = {"folder": TINY}
     path.write_text(yaml.safe_dump(raw))
 
 

@@ -28,7 +28,15 @@ def alternative_names(found: x509.Certificate) -> x509.SubjectAlternativeName:
     return found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
 
 
-def test_makes_every_file_with_its_owner_and_mode(kojicreds: Container) -> None:
+@pytest.fixture(scope="module")
+def untouched(module_containers: Containers) -> Container:
+    """The same with nothing added, as builders add their certificates to `kojicreds`."""
+    container = module_containers.start(IMAGE)
+    assert outcome(container)[0] == 0
+    return container
+
+
+def test_makes_every_file_with_its_owner_and_mode(untouched: Container) -> None:
     expected = {
         "": 0o755,
         "certs": 0o755,
@@ -41,7 +49,7 @@ def test_makes_every_file_with_its_owner_and_mode(kojicreds: Container) -> None:
         **{f"{name}.pem": 0o600 for name in NAMES},
         **{f"{name}_browser_cert.p12": 0o600 for name in CLIENTS},
     }
-    tree = read_tree(kojicreds, FOLDER)
+    tree = read_tree(untouched, FOLDER)
     assert {name: member.mode & 0o7777 for name, (member, _) in tree.items()} == expected
     assert {(member.uid, member.gid) for member, _ in tree.values()} == {(0, 0)}
 
@@ -61,11 +69,11 @@ def test_started_again_it_changes_nothing(containers: Containers) -> None:
 
 
 def test_no_two_instances_share_a_key_or_a_serial(
-    kojicreds: Container, containers: Containers
+    untouched: Container, containers: Containers
 ) -> None:
     other = containers.start(IMAGE)
     assert outcome(other)[0] == 0
-    trees = [read_tree(one, FOLDER) for one in (kojicreds, other)]
+    trees = [read_tree(one, FOLDER) for one in (untouched, other)]
     for name, (member, content) in trees[0].items():
         if member.isfile() and name != ".complete":
             assert trees[1][name][1] != content

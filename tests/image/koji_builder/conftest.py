@@ -54,12 +54,12 @@ gcc -w -o /climber /climber.c
 """
 
 
-@pytest.fixture(scope="module")
-def host(module_containers: Containers) -> Container:
+@pytest.fixture(scope="session")
+def host(session_containers: Containers) -> Container:
     """A builder that runs nothing, with a repository of the demo's packages for the tag `t`."""
     # The engine's own question would be one process more than the tests expect.
     unasked = {"test": ["NONE"]}
-    container = module_containers.start(IMAGE, *HOST, healthcheck=unasked, **CAPABILITIES)
+    container = session_containers.start(IMAGE, *HOST, healthcheck=unasked, **CAPABILITIES)
     put(container, "/tmp/escape.spec", ESCAPE)
     groups = [
         ("build", "demo-buildroot"),

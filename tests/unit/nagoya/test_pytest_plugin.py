@@ -1,5 +1,6 @@
 """The plugin in runs of pytest of their own, with something simple in the place of a Koji."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,6 +49,8 @@ def run(tmp_path: Path) -> Run:
         ended = subprocess.run(
             [sys.executable, "-m", "pytest", "-s", *plugin, *arguments],
             cwd=tmp_path, capture_output=True, text=True, check=False,
+            # It is no worker of pytest-xdist's, though this may run in one.
+            env={key: value for key, value in os.environ.items() if "XDIST" not in key},
         )  # fmt: skip
         return ended.stdout + ended.stderr
 
