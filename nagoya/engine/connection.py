@@ -1,8 +1,6 @@
 """Finding an engine that answers."""
 
 import os
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import docker
 import docker.errors
 
+from nagoya.engine.frames import frames
 from nagoya.errors import EngineError
 
 USUAL_SOCKET = Path("/var/run/docker.sock")
@@ -51,16 +50,9 @@ class _Api(docker.APIClient):
         # A command may take as long as it likes.
         self._disable_socket_timeout(buffered.raw)  # type: ignore[attr-defined]
         try:
-            return b"".join(_frames(buffered))
+            return b"".join(output for _, output in frames(buffered.read))
         finally:
             response.close()
-
-
-def _frames(file: Any) -> Iterator[bytes]:
-    """What is in Docker's frames: a byte that tells the stream, three that mean nothing, four of
-    length, and so many of output."""
-    while len(head := file.read(8)) == 8:
-        yield file.read(struct.unpack(">xxxxL", head)[0])
 
 
 class _Client(docker.DockerClient):

@@ -5,7 +5,6 @@ started for many questions.
 """
 
 import socket
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,6 +13,7 @@ from docker.utils.socket import STDOUT
 
 from nagoya.engine import containers
 from nagoya.engine.containers import Handle
+from nagoya.engine.frames import frames
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 
@@ -64,12 +64,9 @@ class Conversation:
             one.close()
 
     def _lines(self) -> Iterator[str]:
-        """What it prints on stdout, a line each, out of Docker's frames: a byte that tells the
-        stream, three that mean nothing, four of length, and so many of output."""
+        """What it prints on stdout, line by line."""
         lines, complaints = b"", b""
-        while header := self._received(8):
-            stream, size = struct.unpack(">BxxxL", header)
-            text = self._received(size)
+        for stream, text in frames(self._received):
             if stream != STDOUT:
                 complaints += text
                 continue
