@@ -165,7 +165,7 @@ def test_what_bears_no_label_is_left_alone(
         strangers.reload()
         assert strangers.status == "created"
     finally:
-        strangers.remove()
+        strangers.remove(v=True)
     assert (
         "a network called host is there already"
         in toji("--system", "host", "init", status=4).stderr
