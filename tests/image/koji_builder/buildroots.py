@@ -71,16 +71,17 @@ class Buildroot:
         The parent that the engine gives a command ends at once, and mock ends with its parent if it
         was quicker than that.
         """
-        argv = ["sh", "-c", '"$@"; exit $?', "parent", "/usr/bin/mock", "-r", f"koji/{self.name}"]
-        status, output = self.container.exec_run([*argv, *words], user="kojibuilder")
+        status, output = self.container.exec_run(self._argv(words), user="kojibuilder")
         return int(status), output.decode()
 
     def mock_in_background(self, *words: str) -> int:
         """Start mock, and return the number of the process that it becomes."""
-        argv = ["/usr/bin/mock", "-r", f"koji/{self.name}", *words]
-        self.container.exec_run(argv, user="kojibuilder", detach=True)
-
+        self.container.exec_run(self._argv(words), user="kojibuilder", detach=True)
         return wait_until(lambda: min(self.processes(), default=0), 10, "mock runs")
+
+    def _argv(self, words: tuple[str, ...]) -> list[str]:
+        mock = ("/usr/bin/mock", "-r", f"koji/{self.name}")
+        return ["sh", "-c", '"$@"; exit $?', "parent", *mock, *words]
 
     def processes(self) -> dict[int, str]:
         """Those processes that are a mock of this buildroot's."""
