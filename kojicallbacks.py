@@ -1,7 +1,7 @@
 """What Koji adds to toji's events: credentials out to the host, a client profile, addresses.
 
 moromi.yml names these functions; toji calls each with the container that the event is about
-(`nagoya.member.Member`). For a system S they write, in the home folder of whoever made it:
+(`nagoya.system.container.Member`). For a system S they write, in the home folder of whoever made it:
 
     ~/.koji/config.d/nagoya-S.conf    the profile `nagoya-S` of the koji client
     ~/.koji/nagoya/S/                 kojiadmin's credentials, the CA's certificate, koji.json
@@ -13,9 +13,9 @@ import json
 import shutil
 from pathlib import Path
 
-from nagoya import files
+from nagoya.utils import files
 from nagoya.errors import LifecycleError
-from nagoya.member import Member
+from nagoya.system.container import Member
 
 PKI = "/etc/pki/koji"
 CA = "koji_ca_cert.crt"

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.table import Row, side_by_side
-from nagoya import declaration
+from nagoya.config import loader
 from nagoya.engine import connect
-from nagoya.hub import Access, finished
-from nagoya.progress import Board
-from nagoya.system import System
-from nagoya.verify import Sources, demo_sources, verify
+from nagoya.koji.hub import Access, finished
+from nagoya.utils.progress import Board
+from nagoya.system.system import System
+from nagoya.koji.verify import Sources, demo_sources, verify
 
 _BUILDS = 6
 _SECONDS = 600
@@ -56,7 +56,7 @@ def _system() -> Iterator[System]:
     home = os.environ["HOME"]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HOME"] = folder
-        declared = declaration.read(declaration.locate(None))
+        declared = loader.read(loader.locate(None))
         name = f"bench-{secrets.token_hex(3)}"
         system = System(connect(), declared, name, Board(quiet=True))
         try:

@@ -5,14 +5,15 @@ import time
 from collections.abc import Iterator
 
 from bench.table import Row
-from nagoya import declaration, images
+from nagoya.config import loader
+from nagoya.build import builder
 from nagoya.engine import connect
 
 
 def sizes() -> Iterator[Row]:
     """Each image's size, and that of all together, where what a parent holds counts once."""
-    declared = declaration.read(declaration.locate(None))
-    files = images.read_all(declared)
+    declared = loader.read(loader.locate(None))
+    files = builder.read_all(declared)
     client = connect().client.images
     size = {name: client.get(name).attrs["Size"] / 1e6 for name in files}
     base = client.get(declared.base.image).attrs["Size"] / 1e6

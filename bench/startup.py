@@ -14,7 +14,7 @@ import koji
 import requests
 
 from bench.table import Row, side_by_side
-from nagoya.member import free_port
+from nagoya.system.container import free_port
 
 _POLL = 0.05
 

@@ -14,14 +14,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from nagoya import declaration
-from nagoya.declaration import Declaration
+from nagoya.config import loader
+from nagoya.config.loader import Declaration
 from nagoya.engine import Engine, connect
 from nagoya.errors import INTERRUPTED, LifecycleError, reported
-from nagoya.hub import spoken
-from nagoya.progress import Board
-from nagoya.schedule import Interrupted
-from nagoya.system import System
+from nagoya.koji.hub import spoken
+from nagoya.utils.progress import Board
+from nagoya.utils.parallel import Interrupted
+from nagoya.system.system import System
 
 USAGE = 64
 """Exit status of a call that is wrong in itself, as in sysexits.h; 2 is a fault of ours."""
@@ -38,7 +38,7 @@ class Settings:
 
     @cached_property
     def declaration(self) -> Declaration:
-        return declaration.read(declaration.locate(self.config))
+        return loader.read(loader.locate(self.config))
 
     @cached_property
     def engine(self) -> Engine:

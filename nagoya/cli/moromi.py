@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import click
 
-from nagoya import __version__, images, sources
-from nagoya import base as base_image
+from nagoya import __version__
+from nagoya.build import builder
+from nagoya.build import sources
+from nagoya.build import base_image
 from nagoya.cli.common import (
     Settings,
     config_option,
@@ -21,9 +23,9 @@ from nagoya.cli.common import (
 )
 from nagoya.engine import images as engine_images
 from nagoya.errors import SourceError
-from nagoya.plan import in_order
-from nagoya.schedule import carry_out
-from nagoya.system import System
+from nagoya.utils.graph import in_order
+from nagoya.utils.parallel import carry_out
+from nagoya.system.system import System
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -84,9 +86,9 @@ def build(
     If one fails, those that stand on it are skipped, the others finished. Ends with status 6 then.
     """
     declared = settings.declaration
-    wishes = images.Wishes(arguments, no_cache)
+    wishes = builder.Wishes(arguments, no_cache)
     with settings.board() as board:
-        images.build(settings.engine, declared, names, board, wishes)
+        builder.build(settings.engine, declared, names, board, wishes)
 
 
 @system_option
@@ -106,7 +108,7 @@ def run(settings: Settings) -> None:
     missing = [name for name in wanted if not engine_images.exists(engine, name)]
     if missing:
         with settings.board() as board:
-            images.build(engine, declared, missing, board)
+            builder.build(engine, declared, missing, board)
     with settings.board() as board, resumable(settings.system):
         System(engine, declared, settings.system, board).init()
 
@@ -123,9 +125,9 @@ def plan(settings: Settings, as_json: bool) -> None:
       moromi plan --json
     """
     declared = settings.declaration
-    steps = images.steps(declared)
+    steps = builder.steps(declared)
     waves = {
-        "images": in_order(images.needed(steps)),
+        "images": in_order(builder.needed(steps)),
         "containers": in_order({name: one.needs for name, one in declared.containers.items()}),
     }
     gives = {name: step.gives for name, step in steps.items() if step.starts}

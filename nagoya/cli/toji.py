@@ -3,7 +3,10 @@
 import click
 
 from nagoya import __version__
-from nagoya.cli import filling, lifecycle, looking, states
+from nagoya.cli import toji_koji
+from nagoya.cli import toji_lifecycle
+from nagoya.cli import toji_inspect
+from nagoya.cli import toji_snapshot
 from nagoya.cli.common import config_option, quiet_option, run, system_option
 
 

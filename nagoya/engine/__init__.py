@@ -4,7 +4,7 @@
 package imports `docker`, and nothing but `EngineError` comes out of it.
 """
 
-from nagoya.engine.connection import Engine, connect
+from nagoya.engine.client import Engine, connect
 from nagoya.engine.translation import translated
 
 __all__ = ["Engine", "connect", "translated"]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import docker.errors
 from docker.models.containers import Container
 
-from nagoya.engine.connection import Engine
+from nagoya.engine.client import Engine
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 

@@ -9,9 +9,9 @@ from typing import IO, Any
 import docker.errors
 import urllib3.exceptions
 
-from nagoya.engine.connection import Engine
+from nagoya.engine.client import Engine
 from nagoya.engine.containers import Handle
-from nagoya.engine.context import Context
+from nagoya.build.context import Context
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import koji
 
-from nagoya import declaration
+from nagoya.config import loader
 from nagoya.engine import connect
-from nagoya.hub import finished
-from nagoya.progress import Board
-from nagoya.system import System
-from nagoya.verify import Sources, demo_sources
+from nagoya.koji.hub import finished
+from nagoya.utils.progress import Board
+from nagoya.system.system import System
+from nagoya.koji.verify import Sources, demo_sources
 from tests.system.conftest import Koji
 
 SECONDS = 240
@@ -20,7 +20,7 @@ SECONDS = 240
 
 def system_of(one: Koji) -> System:
     """The same system as the host's library sees it."""
-    declared = declaration.read(declaration.locate(one.config))
+    declared = loader.read(loader.locate(one.config))
     return System(connect(), declared, one.system, Board(quiet=True))
 
 

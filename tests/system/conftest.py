@@ -16,9 +16,9 @@ import koji
 import pytest
 import yaml
 
-from nagoya import testing
+from nagoya.testing import instance
 from nagoya.engine import connect, containers
-from nagoya.testing import running_koji
+from nagoya.testing.instance import running_koji
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 PROGRAMS = Path(sys.executable).parent
@@ -114,7 +114,7 @@ def starter(
             stack.callback(report, made)
             return Koji(made.name, made.home, config)
 
-        def report(made: testing.Koji) -> None:
+        def report(made: instance.Koji) -> None:
             # A test may have removed it already.
             if request.session.testsfailed and containers.of_system(connect(), made.name):
                 made.reports = ARTIFACTS
@@ -133,7 +133,7 @@ def start(
 
 
 @pytest.fixture(scope="session")
-def running(running_koji: testing.Koji) -> Koji:
+def running(running_koji: instance.Koji) -> Koji:
     """The Koji that most tests share; they leave it running, and mind that others use it too."""
     return Koji(running_koji.name, running_koji.home)
 

@@ -8,7 +8,7 @@ import koji
 import pytest
 import requests
 
-from nagoya import rpmfile
+from nagoya.koji import rpm
 from nagoya.engine import connect
 from nagoya.errors import LifecycleError
 from tests.image.tracked import wait_until
@@ -33,17 +33,17 @@ def test_the_rpm_is_where_koji_says_and_is_whole(seeded: Koji, tmp_path: Path) -
     url = f"{told}/packages/hello/1.0/1.demo/noarch/hello-1.0-1.demo.noarch.rpm"
     answer = requests.get(url, verify=seeded.description["ca"], timeout=30)
     path.write_bytes(answer.content)
-    rpm = rpmfile.read(path)
+    rpm = rpm.read(path)
     assert (rpm.nvr, rpm.arch, rpm.signed) == ("hello-1.0-1.demo", "noarch", False)
 
     damaged = bytearray(answer.content)
     damaged[-1] ^= 1
     path.write_bytes(damaged)
     with pytest.raises(LifecycleError, match="payload does not match"):
-        rpmfile.read(path)
+        rpm.read(path)
     path.write_bytes(answer.content[:200])
     with pytest.raises(LifecycleError, match="is no RPM"):
-        rpmfile.read(path)
+        rpm.read(path)
 
 
 def test_a_package_in_c_is_compiled(seeded: Koji, tmp_path: Path) -> None:

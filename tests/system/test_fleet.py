@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nagoya.verify import BUILD_TAG, BUILDROOT, wait_for_repository
+from nagoya.koji.verify import BUILD_TAG, BUILDROOT, wait_for_repository
 from tests.image.tracked import wait_until
 from tests.system.building import child, sources, state, uploaded
 from tests.system.conftest import Koji, declaration_with

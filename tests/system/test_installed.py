@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nagoya import __version__
-from nagoya.locking import cache_folder
+from nagoya.utils.lock import cache_folder
 from tests.system.conftest import Koji
 
 LEFT_OUT = (".git", ".venv", "src", "build", "artifacts", "tests", "__pycache__", "*.egg-info")
@@ -20,12 +20,13 @@ LEFT_OUT = (".git", ".venv", "src", "build", "artifacts", "tests", "__pycache__"
 DIGESTS = """
 import json
 from pathlib import Path
-from nagoya import declaration, images
-from nagoya.engine.context import Context
-declared = declaration.read(declaration.locate(None))
+from nagoya.config import loader
+from nagoya.build import builder
+from nagoya.build.context import Context
+declared = loader.read(loader.locate(None))
 print(json.dumps({
     name: Context(declared.context(name), file, declared.workspaces).digest()
-    for name, file in images.read_all(declared).items()
+    for name, file in builder.read_all(declared).items()
 }))
 """
 

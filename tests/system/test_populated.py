@@ -9,7 +9,9 @@ import koji
 import pytest
 import requests
 
-from nagoya import declaration, layers, rpmfile
+from nagoya.config import loader
+from nagoya.config import extends
+from nagoya.koji import rpm
 from tests.system.conftest import PROGRAMS, Koji
 
 DEMO = Path("nagoya-demo")
@@ -37,7 +39,7 @@ def test_it_holds_what_the_demo_holds(populated: Koji, checkout: Path, tmp_path:
     name = "hello-1.0-1.demo.noarch.rpm"
     answer = requests.get(f"{url}/{name}", verify=populated.description["ca"], timeout=30)
     (tmp_path / name).write_bytes(answer.content)
-    assert rpmfile.read(tmp_path / name).nvr == "hello-1.0-1.demo"
+    assert rpm.read(tmp_path / name).nvr == "hello-1.0-1.demo"
 
 
 def test_its_repository_is_current_and_nobody_makes_another(populated: Koji) -> None:
@@ -80,7 +82,7 @@ def test_its_credentials_are_its_own_and_nothing_else_is_trusted(
     assert populated.toji("exec", "kojidatabase", *psql).stdout == "0\n"
 
 
-@pytest.mark.parametrize("image", declaration.read(layers.shipped()).given, ids=str)
+@pytest.mark.parametrize("image", loader.read(extends.shipped()).given, ids=str)
 def test_no_image_holds_a_key_or_a_name_of_the_system_it_was_made_of(
     populated: Koji, image: str
 ) -> None:

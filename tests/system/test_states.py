@@ -13,7 +13,7 @@ import koji
 import pytest
 import requests
 
-from nagoya.testing import Koji as OwnKoji
+from nagoya.testing.instance import Koji as OwnKoji
 from tests.image.tracked import wait_until
 from tests.system.building import child, sources, state, uploaded
 from tests.system.conftest import PROGRAMS, Koji

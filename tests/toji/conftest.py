@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from nagoya.engine import connect
-from nagoya.schema import EVENTS
+from nagoya.config.model import EVENTS
 
 # Whoever else tests on this engine removes an image of his own in the end.
 TOKEN = secrets.token_hex(3)

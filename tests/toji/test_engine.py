@@ -8,7 +8,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from nagoya.engine import connect, connection, containers
+from nagoya.engine import connect, containers
+from nagoya.engine import client
 from nagoya.errors import EngineError
 
 
@@ -27,18 +28,18 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, socket: Path, tmp_path: Path) -> No
 
 
 def test_the_private_one_is_found_where_no_other_answers(socket: Path) -> None:
-    connection.PRIVATE_SOCKET.symlink_to(socket)
+    client.PRIVATE_SOCKET.symlink_to(socket)
     assert connect().private
 
 
 def test_the_usual_one_comes_first(socket: Path) -> None:
-    for place in (connection.USUAL_SOCKET, connection.PRIVATE_SOCKET):
+    for place in (client.USUAL_SOCKET, client.PRIVATE_SOCKET):
         place.symlink_to(socket)
-    assert connect().address == f"unix://{connection.USUAL_SOCKET}"
+    assert connect().address == f"unix://{client.USUAL_SOCKET}"
 
 
 def test_the_one_that_is_named_or_none(socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    connection.PRIVATE_SOCKET.symlink_to(socket)
+    client.PRIVATE_SOCKET.symlink_to(socket)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{socket}")
     assert connect().address == os.environ["DOCKER_HOST"]
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
@@ -50,7 +51,7 @@ def test_the_one_that_is_named_or_none(socket: Path, monkeypatch: pytest.MonkeyP
 def test_every_place_that_was_tried_is_named() -> None:
     with pytest.raises(EngineError) as caught:
         connect()
-    for place in (connection.USUAL_SOCKET, connection.PRIVATE_SOCKET):
+    for place in (client.USUAL_SOCKET, client.PRIVATE_SOCKET):
         assert f"unix://{place}: there is no such socket" in caught.value.message
     assert "tools/engine start" in str(caught.value.hint)
 

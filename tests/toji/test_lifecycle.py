@@ -8,7 +8,7 @@ from collections.abc import Callable
 import docker
 import pytest
 
-from nagoya.schema import EVENTS
+from nagoya.config.model import EVENTS
 from tests.image.tracked import wait_until
 from tests.toji.conftest import IMAGE, Toji
 

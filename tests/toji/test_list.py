@@ -18,15 +18,15 @@ from tests.toji.conftest import Toji
 MAKER = """
 import sys, time
 from pathlib import Path
-from nagoya import declaration
+from nagoya.config import loader
 from nagoya.engine import connect
-from nagoya.ownership import Owner
-from nagoya.progress import Board
-from nagoya.system import System
+from nagoya.system.owner import Owner
+from nagoya.utils.progress import Board
+from nagoya.system.system import System
 
 name, home = sys.argv[1:]
 owner = Owner.this_process(Path(home))
-System(connect(), declaration.read(Path("moromi.yml")), name, Board(quiet=True), owner).init()
+System(connect(), loader.read(Path("moromi.yml")), name, Board(quiet=True), owner).init()
 print("made", flush=True)
 time.sleep(100)
 """

@@ -1,0 +1,138 @@
+"""The build context: just the files that a Dockerfile copies, always packed in the same way.
+
+An unchanged rebuild has to notice within a moment that nothing changed, so all that is told apart
+here is what the engine's own cache tells apart: paths, contents, the executable bit.
+"""
+
+import hashlib
+import io
+import stat
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from docker.utils.build import PatternMatcher
+
+from nagoya.build.dockerfile import Copied, Dockerfile
+from nagoya.errors import DeclarationError
+
+FOLDER = "src"
+"""Where sources lie in a build context; git ignores it."""
+
+# 2020-01-01: zip archives and make(1) are uneasy about files from 1970.
+_MTIME = 1577836800
+_CHUNK = 1 << 20
+
+
+class Context:
+    """The files under `root` that one Dockerfile copies, less those that .dockerignore names.
+
+    `workspaces` tells of each source the folder in which it is src/NAME, where that is not `root`.
+    Raises DeclarationError where there is nothing of a name that is copied.
+    """
+
+    def __init__(
+        self, root: Path, dockerfile: Dockerfile, workspaces: Mapping[str, Path] | None = None
+    ) -> None:
+        self.root = root
+        self.workspaces = workspaces or {}
+        self.dockerfile = dockerfile.path.relative_to(root).as_posix()
+        ignored = _ignored(root)
+        found: set[str] = {self.dockerfile}
+        problems = []
+        for copied in dockerfile.copied:
+            paths = {
+                path
+                for folder in dict.fromkeys((root, *self.workspaces.values()))
+                for path in _under(folder, copied, ignored)
+                if folder == self._folder(path)
+            }
+            if not paths:
+                problems.append(f"line {copied.line}: nothing here is called {copied.path}")
+            found |= paths
+        if problems:
+            raise DeclarationError(
+                str(dockerfile.path),
+                problems,
+                "`moromi fetch` brings src/; is it in .dockerignore?",
+            )
+        self.paths = sorted(found)
+
+    def digest(self) -> str:
+        """A sha256 over every path, kind, executable bit and content."""
+        whole = hashlib.sha256()
+        for path in self.paths:
+            member = self._member(path)
+            content = self._file(path).read_bytes() if member.isreg() else b""
+            whole.update(repr((path, member.type, member.mode, member.linkname)).encode())
+            whole.update(hashlib.sha256(content).digest())
+        return whole.hexdigest()
+
+    def tar(self) -> Iterator[bytes]:
+        """The files as a tar stream, in chunks, for the engine's build call."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for path in self.paths:
+                member = self._member(path)
+                if member.isreg():
+                    with self._file(path).open("rb") as file:
+                        archive.addfile(member, file)
+                else:
+                    archive.addfile(member)
+                if buffer.tell() >= _CHUNK:
+                    yield buffer.getvalue()
+                    buffer.seek(0)
+                    buffer.truncate()
+        yield buffer.getvalue()
+
+    def _folder(self, path: str) -> Path:
+        first, _, rest = path.partition("/")
+        source = rest.partition("/")[0] if first == FOLDER else ""
+        return self.workspaces.get(source, self.root)
+
+    def _file(self, path: str) -> Path:
+        return self._folder(path) / path
+
+    def _member(self, path: str) -> tarfile.TarInfo:
+        info = self._file(path).lstat()
+        member = tarfile.TarInfo(path)
+        member.mtime = _MTIME
+        plain = stat.S_ISREG(info.st_mode) and not info.st_mode & stat.S_IXUSR
+        member.mode = 0o644 if plain else 0o755
+        if stat.S_ISLNK(info.st_mode):
+            member.type = tarfile.SYMTYPE
+            member.linkname = str(self._file(path).readlink())
+        elif stat.S_ISDIR(info.st_mode):
+            member.type = tarfile.DIRTYPE
+        else:
+            member.size = info.st_size
+        return member
+
+
+def _ignored(root: Path) -> PatternMatcher:
+    try:
+        lines = (root / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        lines = []
+    return PatternMatcher([line for line in lines if line.strip() and not line.startswith("#")])
+
+
+def _under(root: Path, copied: Copied, ignored: PatternMatcher) -> Iterator[str]:
+    """Every file, link and folder that one COPY takes."""
+    for start in [root] if copied.path == "." else root.glob(copied.path):
+        yield from _walk(root, start, ignored)
+
+
+def _walk(root: Path, start: Path, ignored: PatternMatcher) -> Iterator[str]:
+    relative = start.relative_to(root).as_posix()
+    left_out = relative != "." and ignored.matches(relative)  # type: ignore[arg-type]
+    if relative != "." and not left_out:
+        yield relative
+    # Something in a folder that is left out may be let in again, as by `!koji-*`.
+    open_ = not left_out or any(
+        pattern.exclusion and pattern.cleaned_pattern.startswith(relative)
+        for pattern in ignored.patterns
+    )
+    if open_ and start.is_dir() and not start.is_symlink():
+        for entry in start.iterdir():
+            yield from _walk(root, entry, ignored)

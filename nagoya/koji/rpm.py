@@ -1,0 +1,80 @@
+"""A binary RPM read without any RPM library: its name, and whether it is whole.
+
+The format is that of https://rpm-software-management.github.io/rpm/manual/format_v4.html: a lead,
+a signature header, a header, a compressed payload. Koji's client library reads the headers; it
+needs no `rpm` module for that.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nagoya.errors import LifecycleError
+from nagoya.koji.hub import library
+
+_NAME, _VERSION, _RELEASE, _ARCH, _SOURCERPM = 1000, 1001, 1002, 1022, 1044
+_PAYLOAD_DIGEST, _PAYLOAD_DIGEST_ALGORITHM = 5092, 5093
+_SHA256 = 8
+_SIG_SHA256 = 273
+_SIGNATURES = (267, 268, 1002, 1005)
+"""Tags of the signature header that hold one: DSA, RSA, and PGP and GPG of the older kind."""
+
+
+@dataclass(frozen=True)
+class Rpm:
+    """What a whole RPM says of itself. `signed` tells whether a key has signed it."""
+
+    name: str
+    version: str
+    release: str
+    arch: str
+    source_rpm: str
+    signed: bool
+
+    @property
+    def nvr(self) -> str:
+        """Name, version and release, as Koji writes a build."""
+        return f"{self.name}-{self.version}-{self.release}"
+
+
+def read(path: Path) -> Rpm:
+    """Read an RPM, and check its header and payload against the digests that it carries.
+
+    Raises LifecycleError where it is no RPM, is cut off, or does not match a digest.
+    """
+    koji = library()
+    try:
+        start, length = koji.find_rpm_sighdr(str(path))
+        signature = koji.RawHeader(koji.rip_rpm_sighdr(str(path)))
+        raw = koji.rip_rpm_hdr(str(path))
+        header = koji.RawHeader(raw)
+    except (koji.GenericError, OSError, ValueError, IndexError) as error:
+        raise LifecycleError(f"{path.name} is no RPM: {error}") from None
+    payload = path.read_bytes()[start + length + len(raw) :]
+    _same(path, "header", _text(signature.get(_SIG_SHA256)), hashlib.sha256(raw).hexdigest())
+    if header.get(_PAYLOAD_DIGEST_ALGORITHM) not in (_SHA256, [_SHA256]):
+        raise LifecycleError(f"{path.name} has no SHA-256 digest of its payload")
+    _same(path, "payload", _text(header.get(_PAYLOAD_DIGEST)), hashlib.sha256(payload).hexdigest())
+    return Rpm(
+        name=_text(header.get(_NAME)),
+        version=_text(header.get(_VERSION)),
+        release=_text(header.get(_RELEASE)),
+        arch=_text(header.get(_ARCH)),
+        source_rpm=_text(header.get(_SOURCERPM)),
+        signed=any(signature.get(tag) for tag in _SIGNATURES),
+    )
+
+
+def _same(path: Path, part: str, promised: str, found: str) -> None:
+    if promised != found:
+        raise LifecycleError(
+            f"{path.name} is damaged: its {part} does not match the digest it carries",
+            "download it again; if it stays so, the disk or the network of the hub is at fault",
+        )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        value = value[0] if value else ""
+    return value.decode() if isinstance(value, bytes) else str(value or "")

@@ -1,0 +1,63 @@
+"""What systems there are on an engine, whoever made them and from whatever moromi.yml."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from nagoya.engine import Engine, containers
+from nagoya.engine.containers import State
+from nagoya.system.owner import Owner
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A system as the engine shows it: its containers' states by name, when it was begun, by whom.
+
+    One that was cut off early may have a network and no container. `owner` is None for what an
+    older toji made.
+    """
+
+    name: str
+    states: Mapping[str, State]
+    created: datetime
+    owner: Owner | None
+
+    @property
+    def stale(self) -> bool:
+        """Whether the process that it was made for has ended without removing it."""
+        return self.owner is not None and self.owner.stale
+
+    @property
+    def state(self) -> str:
+        """In a word or two: running, stopped, or what is wrong with whom."""
+        if not any(state.running for state in self.states.values()):
+            return "stopped" if self.states else "empty"
+        odd = [
+            f"{name} {state.status}" + (f" ({state.exit_code})" if state.exit_code else "")
+            for name, state in self.states.items()
+            if not (state.running or state.completed)
+        ]
+        return f"running, but {', '.join(odd)}" if odd else "running"
+
+
+def entries(engine: Engine) -> list[Entry]:
+    """Every system on the engine, the oldest first."""
+    listed = containers.of_all_systems(engine)
+    networks = containers.networks(engine)
+    found = []
+    for name in listed.keys() | networks.keys():
+        handles, network = listed.get(name, []), networks.get(name, {})
+        states = [containers.state(handle, reload=False) for handle in handles]
+        labels = [containers.labels(handle) for handle in handles] + [network.get("Labels") or {}]
+        begun = [containers.created(handle) for handle in handles]
+        if network:
+            begun.append(containers.timestamp(network["Created"]))
+        found.append(
+            Entry(
+                name,
+                {state.name: state for state in sorted(states, key=lambda state: state.name)},
+                min(begun),
+                next((owner for owner in map(Owner.of, labels) if owner), None),
+            )
+        )
+    return sorted(found, key=lambda entry: entry.created)

@@ -1,0 +1,164 @@
+"""Showing work in progress on stderr: one line a name on a terminal, plain lines elsewhere."""
+
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, Self, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from nagoya.utils.parallel import Outcome
+
+State = Literal["waiting", "working", "done", "failed", "skipped"]
+
+_SIGNS: dict[State, tuple[str, str]] = {
+    "waiting": ("·", "dim"),
+    "done": ("✔", "green"),
+    "failed": ("✘", "red"),
+    "skipped": ("-", "yellow"),
+}
+
+
+@dataclass
+class _Row:
+    state: State = "waiting"
+    text: str = "waiting"
+    last_line: str = ""
+    begun: float | None = None
+    ended: float | None = None
+    spinner: Spinner = field(default_factory=lambda: Spinner("dots", style="cyan"))
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The work goes on, though nobody reads of it any more; rich would end the program."""
+        self.quiet = True
+
+
+class Board:
+    """What is being done, name by name; any thread may tell it.
+
+    On a terminal each name keeps one line: a sign, its state, seconds. Elsewhere every change is a
+    line of its own: seconds since the board was made, name, state. `quiet` shows nothing,
+    `verbose` also what the work itself prints, line by line.
+    """
+
+    def __init__(
+        self, *, quiet: bool = False, verbose: bool = False, stream: TextIO | None = None
+    ) -> None:
+        self._quiet = quiet
+        self._verbose = verbose
+        self._console = _Console(file=stream or sys.stderr, highlight=False)
+        self._rows: dict[str, _Row] = {}
+        self._lock = threading.Lock()
+        self._made = time.monotonic()
+        self._live: Live | None = None
+        if self._console.is_terminal and not self._console.is_dumb_terminal and not quiet:
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._table,
+                # What goes to a piped stdout is not ours to send to the terminal.
+                redirect_stdout=sys.stdout.isatty(),
+            )
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def expect(self, *names: str) -> None:
+        """Give names a line each, in this order, before anything is done for them."""
+        with self._lock:
+            for name in names:
+                self._rows.setdefault(name, _Row())
+
+    def update(self, name: str, state: State, detail: str = "") -> None:
+        """Tell what a name is at; `detail` is a few words, such as `Step 3/9 : RUN make`."""
+        now = time.monotonic()
+        text = _plain(detail) or state
+        if detail and state in ("failed", "skipped"):
+            text = f"{state}: {text}"
+        with self._lock:
+            row = self._rows.setdefault(name, _Row())
+            changed = (row.state, row.text) != (state, text)
+            if state == "working":
+                row.begun, row.ended = row.begun or now, None
+            elif state != "waiting":
+                row.ended = row.ended or now
+            row.state, row.text, row.last_line = state, text, ""
+        if changed and self._live is None:
+            self.say(self._named(name, text))
+
+    def line(self, name: str, text: str) -> None:
+        """Pass on a line that the work printed: shown in full if verbose, else as its last word."""
+        plain = _plain(text)
+        if self._verbose:
+            self.say(self._named(name, plain))
+        elif plain and name in self._rows:
+            self._rows[name].last_line = plain
+
+    def settle(self, outcome: Outcome) -> None:
+        """Tell how a name ended; made to be `carry_out(..., settled=board.settle)`."""
+        match outcome.state:
+            case "failed":
+                self.update(outcome.name, "failed", str(outcome.error))
+            case "skipped":
+                self.update(outcome.name, "skipped", f"{outcome.because} failed")
+            case _ if self._rows.get(outcome.name, _Row()).state != "done":
+                self.update(outcome.name, "done")
+
+    def say(self, text: str) -> None:
+        """A line that is about no name, left standing above the others."""
+        # Never with the lock held: a live display prints with its own lock held, and asks for ours.
+        if self._quiet:
+            return
+        if self._live is None:
+            text = f"[{time.monotonic() - self._made:5.1f} s] {text}"
+        self._console.print(Text(text.rstrip()), soft_wrap=True)
+
+    def _named(self, name: str, text: str) -> str:
+        with self._lock:
+            width = max((len(name) for name in self._rows), default=0)
+        return f"{name:{width}}  {text}"
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column(no_wrap=True, justify="right")
+        now = time.monotonic()
+        with self._lock:
+            for name, row in self._rows.items():
+                sign, style = _SIGNS.get(row.state, ("", "cyan"))
+                text = Text(row.text)
+                if row.last_line:
+                    text.append(f"  {row.last_line}", style="dim")
+                table.add_row(
+                    row.spinner if row.state == "working" else Text(sign, style),
+                    Text(name, style),
+                    text,
+                    Text(f"{(row.ended or now) - row.begun:.1f} s" if row.begun else "", "dim"),
+                )
+        return table
+
+
+def _plain(text: str) -> str:
+    """The first line, without colours or cursor movements, as programs in a build may print."""
+    first = text.strip().partition("\n")[0]
+    return Text.from_ansi(first.rpartition("\r")[2]).plain

@@ -1,0 +1,363 @@
+"""Sources: fetched, checked, kept, unpacked; and what is told when that cannot be."""
+
+import errno
+import hashlib
+import http.server
+import io
+import os
+import subprocess
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from nagoya.build import sources
+from nagoya.errors import SourceError
+from nagoya.utils.progress import Board
+from nagoya.config.model import Source
+
+
+def packed(files: dict[str, str], top: str = "koji-1.0/") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(top + name)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+ARCHIVE = packed({"setup.py": "first", "hub/hub.py": "hub"})
+DIGEST = hashlib.sha256(ARCHIVE).hexdigest()
+
+
+@dataclass
+class Server:
+    """A web server that gives `content` for any path, and counts how often it was asked."""
+
+    address: str = ""
+    content: bytes = ARCHIVE
+    status: int = 200
+    length: int | None = None
+    asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.asked.append(self.path)
+            self.send_response(state.status)
+            length = len(state.content) if state.length is None else state.length
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            self.wfile.write(state.content)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.address = f"http://127.0.0.1:{httpd.server_port}/koji.tar.gz"
+    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
+    thread.start()
+    yield state
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be a build context, beside a cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "project").mkdir()
+    return tmp_path / "project"
+
+
+def ensure(project: Path, source: Source) -> str:
+    """Fetch as src/koji; the words that the board ended with."""
+    told = io.StringIO()
+    sources.ensure(project, "koji", source, Board(stream=told))
+    return told.getvalue().splitlines()[-1].rpartition("  ")[2]
+
+
+def refused(project: Path, source: Source) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        sources.ensure(project, "koji", source, Board(quiet=True))
+    assert caught.value.hint
+    assert not list(project.parent.glob("cache/nagoya/sources/.*"))
+    return caught.value
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_an_archive_is_unpacked_without_its_top_folder(project: Path, server: Server) -> None:
+    source = Source(url=server.address, sha256=DIGEST)
+    assert ensure(project, source) == "fetched"
+    assert contents(project / "src/koji") == {"hub/hub.py": "hub", "setup.py": "first"}
+    assert names(project / "src") == [".koji.sha256", "koji"]
+    assert ensure(project, source) == "present"
+    assert len(server.asked) == 1
+
+
+def test_a_good_cached_file_needs_no_network(project: Path, server: Server) -> None:
+    ensure(project, Source(url=server.address, sha256=DIGEST))
+    elsewhere = project.parent / "elsewhere"
+    elsewhere.mkdir()
+    server.status = 500
+    assert ensure(elsewhere, Source(url=server.address, sha256=DIGEST)) == "from the cache"
+    assert contents(elsewhere / "src/koji") == contents(project / "src/koji")
+
+
+def test_a_bad_cached_file_is_fetched_again(project: Path, server: Server) -> None:
+    cached = project.parent / "cache/nagoya/sources" / DIGEST
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(ARCHIVE[:100])
+    assert ensure(project, Source(url=server.address, sha256=DIGEST)) == "fetched"
+    assert cached.read_bytes() == ARCHIVE
+
+
+def test_another_archive_takes_the_place_of_the_first(project: Path, server: Server) -> None:
+    ensure(project, Source(url=server.address, sha256=DIGEST))
+    server.content = packed({"only": "second"})
+    digest = hashlib.sha256(server.content).hexdigest()
+    ensure(project, Source(url=server.address, sha256=digest))
+    assert contents(project / "src/koji") == {"only": "second"}
+
+
+def test_a_folder_that_nobody_stamped_is_unpacked_anew(project: Path, server: Server) -> None:
+    (project / "src/koji").mkdir(parents=True)
+    (project / "src/koji/half").touch()
+    ensure(project, Source(url=server.address, sha256=DIGEST))
+    assert "half" not in contents(project / "src/koji")
+
+
+def test_a_wrong_checksum(project: Path, server: Server) -> None:
+    error = refused(project, Source(url=server.address, sha256="0" * 64))
+    assert f"sha256 declared  {'0' * 64}" in error.message
+    assert f"sha256 fetched   {DIGEST}" in error.message
+    assert not (project / "src/koji").exists()
+    assert error.exit_code == 5
+
+
+def test_a_truncated_file(project: Path, server: Server) -> None:
+    server.length = len(ARCHIVE) + 1000
+    error = refused(project, Source(url=server.address, sha256=DIGEST))
+    assert f"ended after {len(ARCHIVE)} of {len(ARCHIVE) + 1000} bytes" in error.message
+
+
+def test_an_address_that_is_wrong(project: Path, server: Server) -> None:
+    server.status = 404
+    assert (
+        "answers 404 Not Found"
+        in refused(project, Source(url=server.address, sha256=DIGEST)).message
+    )
+
+
+def test_nobody_answers(project: Path) -> None:
+    error = refused(project, Source(url="http://127.0.0.1:9/koji.tar.gz", sha256=DIGEST))
+    assert "Connection refused" in error.message
+    assert "is there a network?" in str(error.hint)
+
+
+def test_a_failure_leaves_what_was_there(project: Path, server: Server) -> None:
+    ensure(project, Source(url=server.address, sha256=DIGEST))
+    refused(project, Source(url=server.address, sha256="0" * 64))
+    assert contents(project / "src/koji")["setup.py"] == "first"
+    server.status = 500
+    assert ensure(project, Source(url=server.address, sha256=DIGEST)) == "present"
+
+
+def test_a_full_disk(project: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    monkeypatch.setattr(Path, "replace", full)
+    error = refused(project, Source(url=server.address, sha256=DIGEST))
+    assert "No space left on device" in error.message
+    assert "XDG_CACHE_HOME" in str(error.hint)
+
+
+def test_what_is_no_archive(project: Path, server: Server) -> None:
+    server.content = b"<html>Please log in</html>"
+    digest = hashlib.sha256(server.content).hexdigest()
+    assert (
+        "cannot be unpacked" in refused(project, Source(url=server.address, sha256=digest)).message
+    )
+
+
+def evil(**attributes: object) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo("koji/member")
+        for name, value in attributes.items():
+            setattr(member, name, value)
+        archive.addfile(member)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("with_filter", [True, False])
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"name": "../outside"},
+        {"name": "/outside"},
+        {"name": "koji/../../outside"},
+        {"type": tarfile.SYMTYPE, "linkname": "../../outside"},
+        {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"},
+        {"type": tarfile.LNKTYPE, "linkname": "../outside"},
+        {"type": tarfile.CHRTYPE},
+    ],
+)
+def test_nothing_is_unpacked_elsewhere(
+    project: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    attributes: dict[str, object],
+    with_filter: bool,
+) -> None:
+    if not with_filter:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    server.content = evil(**attributes)
+    digest = hashlib.sha256(server.content).hexdigest()
+    error = refused(project, Source(url=server.address, sha256=digest))
+    assert "outside of its folder" in error.message
+    assert not list(project.parent.rglob("outside"))
+
+
+def test_two_at_once(project: Path, server: Server) -> None:
+    source = Source(url=server.address, sha256=DIGEST)
+    elsewhere = project.parent / "elsewhere"
+    elsewhere.mkdir()
+    threads = [
+        threading.Thread(target=ensure, args=(folder, source))
+        for folder in (project, project, elsewhere, elsewhere)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(server.asked) == 1
+    assert contents(project / "src/koji") == contents(elsewhere / "src/koji")
+
+
+# pip itself is run here, with a folder in place of an index.
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that pip takes for all the packages there are, with multilib 1.3 in it."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "multilib-1.3-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("multilib/__init__.py", "")
+        wheel.writestr(
+            "multilib-1.3.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: multilib\nVersion: 1.3\n",
+        )
+        wheel.writestr("multilib-1.3.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr("multilib-1.3.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    return folder
+
+
+def test_pip_fetches_a_wheel(project: Path, wheels: Path) -> None:
+    digest = hashlib.sha256(next(wheels.iterdir()).read_bytes()).hexdigest()
+    assert ensure(project, Source(pypi="multilib==1.3", sha256=digest)) == "fetched"
+    assert names(project / "src/koji") == ["multilib", "multilib-1.3.dist-info"]
+
+
+def test_pip_finds_no_file_of_that_checksum(project: Path, wheels: Path) -> None:
+    error = refused(project, Source(pypi="multilib==1.3", sha256="0" * 64))
+    assert "no file of multilib==1.3 has the declared sha256" in error.message
+
+
+def test_pip_finds_no_such_release(project: Path, wheels: Path) -> None:
+    error = refused(project, Source(pypi="multilib==9", sha256="0" * 64))
+    assert "multilib==9 was not fetched" in error.message
+    assert "No matching distribution" in error.message
+
+
+# A source tree.
+
+
+@pytest.fixture
+def git_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Run git in a work tree `koji` beside the project."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    (tmp_path / "koji").mkdir()
+
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", "-C", tmp_path / "koji", *arguments], check=True)
+
+    git("init", "--quiet")
+    return git
+
+
+def test_a_work_tree_is_what_git_tracks_and_what_is_new(
+    project: Path, git_tree: Callable[..., None]
+) -> None:
+    koji = project.parent / "koji"
+    for name in ("tracked", "gone", "new", "ignored.pyc"):
+        (koji / name).write_text(name)
+    (koji / "hub").mkdir()
+    (koji / "hub" / "hub.py").write_text("hub")
+    (koji / "link").symlink_to("hub")
+    (koji / ".gitignore").write_text("*.pyc\n")
+    git_tree("add", "tracked", "gone", "hub", "link")
+    (koji / "gone").unlink()
+    source = Source(path="../koji")
+    assert ensure(project, source) == "5 files changed"
+    copy = project / "src/koji"
+    assert names(copy) == [".gitignore", "hub", "link", "new", "tracked"]
+    assert (copy / "link").is_symlink()
+
+
+def test_only_what_changed_is_copied(project: Path) -> None:
+    koji = project.parent / "koji"
+    (koji / "a").mkdir(parents=True)
+    for name in ("one", "two", "a/three"):
+        (koji / name).write_text(name)
+    (koji / "one").chmod(0o755)
+    source, copy = Source(path="../koji"), project / "src/koji"
+    assert ensure(project, source) == "3 files changed"
+    assert ensure(project, source) == "unchanged"
+    untouched = (copy / "one").stat().st_ino
+    (koji / "two").write_text("changed")
+    (koji / "a/three").unlink()
+    (koji / "a").rmdir()
+    (koji / "a").write_text("a file where a folder was")
+    assert ensure(project, source) == "3 files changed"
+    assert contents(copy) == contents(koji)
+    assert (copy / "one").stat().st_ino == untouched
+    assert (copy / "one").stat().st_mode & 0o111
+
+
+def test_a_path_and_an_archive_take_turns(project: Path, server: Server) -> None:
+    koji = project.parent / "koji"
+    koji.mkdir()
+    (koji / "mine").touch()
+    archive = Source(url=server.address, sha256=DIGEST)
+    ensure(project, archive)
+    ensure(project, Source(path="../koji"))
+    assert names(project / "src/koji") == ["mine"]
+    ensure(project, archive)
+    assert "setup.py" in contents(project / "src/koji")

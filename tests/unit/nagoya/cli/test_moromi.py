@@ -1,0 +1,145 @@
+"""moromi's command line as far as it needs no engine: what it prints, and how it ends."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nagoya.cli import moromi
+
+SOUND = """
+base: {image: "debian:bookworm-slim", suite: bookworm}
+images: {base: {}, hub: {}, data: {}}
+containers:
+  koji: {image: hub, links: [store]}
+  store: {image: data}
+"""
+FILES = {
+    "moromi.yml": SOUND,
+    "base/Dockerfile": "FROM debian:bookworm-slim\n",
+    "hub/Dockerfile": "FROM base\nARG LEVEL=1\n",
+    "data/Dockerfile": "FROM base\n",
+}
+
+
+@pytest.fixture
+def call(
+    tree: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run moromi in a folder of these files: exit status, stdout, stderr."""
+    monkeypatch.chdir(tree(FILES))
+    monkeypatch.setattr("nagoya.engine.client.PRIVATE_SOCKET", Path("/nonexistent/engine.sock"))
+
+    def run(*arguments: str, **files: str) -> tuple[int, str, str]:
+        tree({name.replace("__", "/").replace("_", "."): text for name, text in files.items()})
+        monkeypatch.setattr(sys, "argv", ["moromi", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            moromi.main()
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        status = ended.value.code
+        assert isinstance(status, int)
+        return status, captured.out, captured.err
+
+    return run
+
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+def test_help_teaches(call: Call) -> None:
+    status, out, _ = call("--help")
+    assert status == 0
+    assert "moromi build koji-hub" in out
+    for command in ("build", "run", "plan", "fetch", "base", "clean"):
+        status, out, _ = call(command, "--help")
+        assert status == 0
+        assert f"    moromi {command}" in out, f"no example in the help of {command}"
+
+
+def test_plan(call: Call) -> None:
+    status, out, err = call("plan")
+    assert (status, err) == (0, "")
+    assert out == (
+        "images\n  1  base\n  2  hub data\ncontainers\n  1  store\n  2  koji\n"
+    )  # fmt: skip
+
+
+def test_plan_for_programs(call: Call) -> None:
+    _, out, _ = call("plan", "--json")
+    assert json.loads(out) == {
+        "base": "debian:bookworm-slim",
+        "images": [["base"], ["hub", "data"]],
+        "containers": [["store"], ["koji"]],
+        "gives": {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (["plan", "-c", "none.yml"], 3, "moromi: none.yml:\n  no such file\n  hint: name another"),
+        (["-c", "none.yml", "build"], 3, "moromi: none.yml:\n  no such file"),
+        (["build"], 4, "moromi: no container engine answers"),
+        (["clean"], 4, "moromi: no container engine answers"),
+        (["base"], 4, "moromi: no container engine answers"),
+        (["run"], 4, "moromi: no container engine answers"),
+        (["fetch", "koji"], 5, "declares no source koji"),
+        (["biuld"], 64, "No such command 'biuld'"),
+        (["build", "--env", "LEVEL"], 64, "'LEVEL' is not of the form NAME=VALUE"),
+        (["build", "--env", "=2"], 64, "is not of the form NAME=VALUE"),
+        (["plan", "--colour"], 64, "No such option"),
+    ],
+)
+def test_each_failure_has_its_words_and_its_status(
+    call: Call, arguments: list[str], status: int, told: str
+) -> None:
+    ended, _, err = call(*arguments)
+    assert told in err
+    assert ended == status
+
+
+def test_all_dockerfiles_are_looked_at(call: Call) -> None:
+    status, _, err = call("plan", hub__Dockerfile="COPY a b\n", data__Dockerfile="FROM x y\n")
+    assert status == 3
+    assert "images.hub: line 1: COPY stands before the first FROM" in err
+    assert "images.data: line 1: FROM is not of the form" in err
+
+
+def test_a_circle_of_images_is_named(call: Call) -> None:
+    status, _, err = call("plan", base__Dockerfile="FROM hub\n")
+    assert status == 3
+    assert "images: they stand on each other in a circle: base => hub => base" in err
+
+
+def test_an_unexpected_error_is_told_as_a_fault_of_ours(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("nagoya.build.builder.steps", broken)
+    monkeypatch.setattr("traceback.print_exc", lambda: None)
+    status, _, err = call("plan")
+    assert status == 2
+    assert "please report it" in err
+
+
+def test_an_error_of_the_systems_is_no_fault_of_ours(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object) -> None:
+        raise PermissionError(13, "Permission denied", "/home/x")
+
+    monkeypatch.setattr("nagoya.build.builder.steps", refused)
+    assert call("plan") == (1, "", "moromi: /home/x: Permission denied\n")
+
+
+def test_ctrl_c(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nagoya.build.builder.steps", interrupted)
+    assert call("plan")[0] == 130

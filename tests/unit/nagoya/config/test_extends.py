@@ -1,0 +1,200 @@
+"""A moromi.yml that extends another: what wins, where paths lead, which file is blamed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nagoya.config import loader
+from nagoya.build.context import Context
+from nagoya.errors import DeclarationError
+from nagoya.build.builder import read_all
+from nagoya.utils.lock import cache_folder
+from nagoya.config.model import Image
+
+THEIRS = """
+sources: {koji: {path: ../koji}, other: {path: ../koji}}
+base: {image: "debian:bookworm-slim", suite: bookworm}
+images: {hub: {}, data: {folder: folders/data}}
+containers:
+  creds: {image: data, callbacks: {post_start: [their_callbacks_of_a_test.greet]}}
+  koji:
+    image: hub
+    ports: [80, 443]
+    volumes_from: ["creds:ro"]
+    environment: {ONE: one, TWO: two}
+  builder: {image: data, links: [koji]}
+"""
+FOLDERS = {
+    "theirs/moromi.yml": THEIRS,
+    "theirs/hub/Dockerfile": "FROM scratch\nCOPY hub src/koji /\n",
+    "theirs/folders/data/Dockerfile": "FROM scratch\n",
+    "theirs/their_callbacks_of_a_test.py": "def greet(member): ...\n",
+    "theirs/src/koji/theirs": "",
+    "koji/setup.py": "",
+}
+
+Tree = Callable[..., Path]
+Over = Callable[..., Path]
+
+
+@pytest.fixture
+def over(tree: Tree) -> Over:
+    """Write ours/moromi.yml over theirs, with other files beside it."""
+
+    def write(text: str, **beside: str) -> Path:
+        files = {f"ours/{name}": content for name, content in beside.items()}
+        ours = f"extends: ../theirs/moromi.yml\n{text}"
+        return tree({**FOLDERS, **files, "ours/moromi.yml": ours}) / "ours" / "moromi.yml"
+
+    return write
+
+
+def problems(path: Path) -> tuple[str, ...]:
+    with pytest.raises(DeclarationError) as caught:
+        loader.read(path)
+    return caught.value.problems
+
+
+def test_nothing_said_changes_nothing(over: Over) -> None:
+    path = over("")
+    ours, theirs = loader.read(path), loader.read(path.parents[1] / "theirs/moromi.yml")
+    assert ours.containers == theirs.containers
+    assert ours.images == theirs.images
+    assert ours.base == theirs.base
+    assert ours.path == path
+    assert ours.files == (path, theirs.path)
+
+
+def test_containers_are_merged_key_by_key(over: Over) -> None:
+    declared = loader.read(
+        over(
+            "containers: {more: {image: hub}, koji: {ports: [443], environment: {TWO: 2, SIX: 6}}}"
+        )
+    )
+    koji = declared.containers["koji"]
+    assert koji.image == "hub"
+    assert [port.container for port in koji.ports] == [443]
+    assert koji.environment == {"ONE": "one", "TWO": "2", "SIX": "6"}
+    assert list(declared.containers) == ["creds", "koji", "builder", "more"]
+
+
+def test_null_takes_away(over: Over) -> None:
+    declared = loader.read(
+        over("containers: {builder: null, koji: {environment: {ONE: null}, ports: null}}")
+    )
+    assert list(declared.containers) == ["creds", "koji"]
+    assert declared.containers["koji"].environment == {"TWO": "two"}
+    assert declared.containers["koji"].ports == ()
+
+
+def test_sources_and_images_are_replaced_whole(over: Over) -> None:
+    declared = loader.read(
+        over(
+            f"sources: {{koji: {{pypi: koji==1, sha256: {'a' * 64}}}}}\nimages: {{data: {{}}}}",
+            **{"data/Dockerfile": "FROM scratch\n"},
+        )
+    )
+    assert declared.sources["koji"].path is None
+    assert declared.images["data"] == Image()
+
+
+def test_paths_are_relative_to_the_file_that_names_them(over: Over) -> None:
+    path = over(
+        "sources: {mine: {path: plugins}}\nimages: {mine: {}}",
+        **{"mine/Dockerfile": "FROM hub\n", "plugins/a.py": ""},
+    )
+    ours, theirs = path.parent, path.parents[1] / "theirs"
+    declared = loader.read(path)
+    assert declared.dockerfile("mine") == ours / "mine/Dockerfile"
+    assert declared.dockerfile("data") == theirs / "folders/data/Dockerfile"
+    assert declared.context("hub") == theirs
+    assert declared.sources["mine"].path == str(ours / "plugins")
+    assert declared.sources["koji"].path == str(theirs / "../koji")
+    assert declared.workspaces == {"mine": ours, "koji": theirs, "other": theirs}
+    assert read_all(declared)["mine"].parents == ("hub",)
+
+
+def test_a_source_lies_beside_the_file_that_declares_it(over: Over) -> None:
+    path = over(
+        "sources: {koji: {path: a}}", **{"a/b": "", "src/koji/ours": "", "src/koji/d/b": ""}
+    )
+    declared = loader.read(path)
+    context = Context(declared.context("hub"), read_all(declared)["hub"], declared.workspaces)
+    assert context.paths == [
+        "hub", "hub/Dockerfile", "src/koji", "src/koji/d", "src/koji/d/b", "src/koji/ours",
+    ]  # fmt: skip
+
+
+def test_callbacks_are_found_beside_either(over: Over) -> None:
+    declared = loader.read(
+        over(
+            "containers: {koji: {callbacks: {post_stop: [our_callbacks_of_a_test.bid]}}}",
+            **{"our_callbacks_of_a_test.py": "def bid(member): ...\n"},
+        )
+    )
+    assert set(declared.callbacks) == {
+        "our_callbacks_of_a_test.bid", "their_callbacks_of_a_test.greet",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("containers: {koji: {lnks: [x]}}", "containers.koji.lnks: unknown key"),
+        ("containers: {koji: {links: [x]}}", "containers.koji.links[0]: unknown container 'x'"),
+        ("containers: {more: {}}", "containers.more.image: is missing"),
+        ("containers: ", "containers: should be a mapping of keys, is empty"),
+        ("containers: {more: }", "containers.more: should be a mapping of keys, is empty"),
+        ("images: {mine: {}}", "images.mine: the folder mine/ has no Dockerfile"),
+        ("sources: {koji: {path: away}}", "sources.koji.path: no such folder: away"),
+        ("surplus: 1", "surplus: unknown key"),
+    ],
+)
+def test_what_is_wrong_in_ours_is_told_plainly(over: Over, text: str, told: str) -> None:
+    (problem,) = problems(over(text))
+    assert problem.startswith(told)
+
+
+def test_what_is_wrong_in_theirs_is_told_with_its_file(over: Over) -> None:
+    path = over("containers: {koji: null, builder: {image: none}}")
+    theirs = path.parents[1] / "theirs/moromi.yml"
+    assert set(problems(path)) == {
+        f"{theirs}: containers.builder.links[0]: unknown container 'koji'",
+        "containers.builder.image: unknown image 'none'",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("away.yml", "extends: no such file: away.yml"),
+        ("[a, b]", "extends: should be 'nagoya' or the path of a file, is ['a', 'b']"),
+        ("", "extends: should be 'nagoya' or the path of a file, is None"),
+    ],
+)
+def test_a_wrong_extends(tree: Tree, value: str, told: str) -> None:
+    assert problems(tree({"moromi.yml": f"extends: {value}\n"}) / "moromi.yml") == (told,)
+
+
+def test_a_circle_is_named(tree: Tree) -> None:
+    folder = tree({"a.yml": "extends: b.yml\n", "b.yml": "extends: a.yml\n"})
+    a, b = folder / "a.yml", folder / "b.yml"
+    assert problems(a) == (f"extends: the files extend each other in a circle: {a} => {b} => {a}",)
+
+
+def test_ours_is_extended_by_name(tree: Tree, checkout: Path) -> None:
+    path = tree({"moromi.yml": "extends: nagoya\ncontainers: {kojibuilder: null}\n"}) / "moromi.yml"
+    declared = loader.read(path)
+    assert declared.files[1] == checkout / "moromi.yml"
+    assert "kojibuilder" not in declared.containers
+
+
+def test_nothing_is_written_to_an_installed_package(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tree(FOLDERS) / "theirs" / "moromi.yml"
+    monkeypatch.setattr("nagoya.config.loader.INSTALLED", path.parent)
+    declared = loader.read(path)
+    assert declared.workspaces["koji"].is_relative_to(cache_folder())
+    assert declared.context("hub") == path.parent

@@ -1,0 +1,318 @@
+"""moromi.yml: what is read, and in which words what is wrong is told."""
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nagoya.config import loader
+from nagoya.config.loader import Declaration
+from nagoya.errors import DeclarationError
+from nagoya.config.model import Port, VolumesFrom
+
+SOUND = {
+    "base": '{image: "debian:bookworm-slim", suite: bookworm}',
+    "images": "{hub: {}, data: {}}",
+    "containers": "{koji: {image: hub}}",
+}
+
+Read = Callable[..., Declaration]
+
+
+@pytest.fixture
+def read(tree: Callable[..., Path]) -> Read:
+    """Read a moromi.yml of these sections, the sound ones standing in for those not given."""
+
+    def parse(text: str | None = None, **sections: str) -> Declaration:
+        if text is None:
+            given = {**SOUND, **sections}
+            text = "\n".join(f"{name}: {value}" for name, value in given.items())
+        folders = {"hub/Dockerfile": "FROM scratch", "data/Dockerfile": "FROM scratch"}
+        return loader.read(tree({**folders, "moromi.yml": text}) / "moromi.yml")
+
+    return parse
+
+
+def problems(read: Read, *args: str, **sections: str) -> tuple[str, ...]:
+    with pytest.raises(DeclarationError) as caught:
+        read(*args, **sections)
+    return caught.value.problems
+
+
+def test_the_projects_own_is_sound(checkout: Path) -> None:
+    declared = loader.read(checkout / "moromi.yml")
+    assert declared.containers["koji"].needs == ("kojicreds", "kojitop", "kojidatabase")
+    assert declared.workspaces["koji"] == declared.context("koji-hub") == checkout
+    assert declared.dockerfile("koji-hub") == checkout / "koji-hub" / "Dockerfile"
+
+
+def test_values_come_typed(read: Read) -> None:
+    declared = read(
+        containers="""
+  koji:
+    image: hub
+    ports: [443, "8080:80"]
+    volumes_from: [creds:ro, top]
+    environment: {LEVEL: 3, RATIO: 0.5}
+  creds: {image: data}
+  top: {image: data}"""
+    )
+    koji = declared.containers["koji"]
+    assert koji.ports == (Port(container=443), Port(container=80, host=8080))
+    assert koji.volumes_from == (
+        VolumesFrom(container="creds", mode="ro"),
+        VolumesFrom(container="top", mode="rw"),
+    )
+    assert koji.environment == {"LEVEL": "3", "RATIO": "0.5"}
+
+
+def container(**keys: str) -> dict[str, str]:
+    inside = ", ".join(f"{key}: {value}" for key, value in {"image": "hub", **keys}.items())
+    return {"containers": f"{{koji: {{{inside}}}}}"}
+
+
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        ({"1": "2"}, "[1]: the key 1 should be text; put it in quotes"),
+        ({"contaners": "{}"}, "contaners: unknown key; did you mean 'containers'?"),
+        ({"containers": "3"}, "containers: should be a mapping of keys, is 3"),
+        ({"containers": ""}, "containers: should be a mapping of keys, is empty"),
+        ({"containers": "{koji: }"}, "containers.koji: should be a mapping of keys, is empty"),
+        ({"containers": "{koji: {}}"}, "containers.koji.image: is missing"),
+        (
+            {"containers": "{Koji: {image: hub}}"},
+            "containers.Koji: 'Koji' is not a host name in lower case, such as koji",
+        ),
+        (
+            {"containers": "{1: {image: hub}}"},
+            "containers[1]: should be text, is 1; put it in quotes",
+        ),
+        ({"images": "{HUB: {}}"}, "images.HUB: 'HUB' is not a name for an image, such as koji-hub"),
+        (
+            {"images": "{hub: {folder: away}}"},
+            "images.hub: the folder away/ has no Dockerfile",
+        ),
+        (
+            container(image="hubb"),
+            "containers.koji.image: unknown image 'hubb'; did you mean 'hub'?",
+        ),
+        (container(lnks="[x]"), "containers.koji.lnks: unknown key; did you mean 'links'?"),
+        (container(links="x"), "containers.koji.links: should be a list, is 'x'"),
+        (container(links="[x]"), "containers.koji.links[0]: unknown container 'x'"),
+        (
+            container(links="[kojii]"),
+            "containers.koji.links[0]: unknown container 'kojii'; did you mean 'koji'?",
+        ),
+        (
+            container(volumes_from="[x]"),
+            "containers.koji.volumes_from[0]: unknown container 'x'",
+        ),
+        (
+            container(volumes_from='["x:rx"]'),
+            "containers.koji.volumes_from[0]: 'x:rx' is not CONTAINER, CONTAINER:ro or "
+            "CONTAINER:rw",
+        ),
+        (container(links="[koji]"), "containers: they need each other in a circle: koji => koji"),
+        (
+            {"containers": "{a: {image: hub, links: [b]}, b: {image: hub, volumes_from: [a]}}"},
+            "containers: they need each other in a circle: a => b => a",
+        ),
+        (
+            container(network_mode="none", ports="[80]"),
+            "containers.koji: has 'ports', and no network: 'network_mode: none'",
+        ),
+        (
+            container(network_mode="host"),
+            "containers.koji.network_mode: should be 'none', is 'host'",
+        ),
+        (
+            {
+                "containers": "{a: {image: hub, network_mode: none}, "
+                "b: {image: hub, volumes_from: [a], links: [a]}}"
+            },
+            "containers.b.links[0]: 'a' has no network to be reached by",
+        ),
+        (container(ports="[0]"), "containers.koji.ports[0]: 0 is no port: from 1 to 65535"),
+        (container(ports="[70000]"), "containers.koji.ports[0]: 70000 is no port: from 1 to 65535"),
+        (
+            container(ports="[true]"),
+            "containers.koji.ports[0]: True is no port; write 443 (a free host port) or '8443:443'",
+        ),
+        (
+            container(ports='["1:2", "1:3"]'),
+            "containers.koji.ports[1]: containers.koji.ports[0] has the host port 1 already",
+        ),
+        (
+            {"containers": "{a: {image: hub, ports: ['1:2']}, b: {image: hub, ports: ['1:2']}}"},
+            "containers.b.ports[0]: containers.a.ports[0] has the host port 1 already",
+        ),
+        (
+            container(ports='[443, "8443:443"]'),
+            "containers.koji.ports[1]: port 443 is published twice",
+        ),
+        (
+            container(detach="perhaps"),
+            "containers.koji.detach: should be true or false, is 'perhaps'",
+        ),
+        (
+            container(run_once="true"),
+            "containers.koji: 'run_once: true' needs 'detach: false': toji waits for its end",
+        ),
+        (
+            container(stop_timeout="0"),
+            "containers.koji.stop_timeout: should be greater than or equal to 1, is 0",
+        ),
+        (
+            container(command="[sleep, 3]"),
+            "containers.koji.command[1]: should be text, is 3; put it in quotes",
+        ),
+        (
+            container(environment="{A: true}"),
+            "containers.koji.environment.A: should be text, is True; put it in quotes",
+        ),
+        (
+            container(environment="{A: 2020-01-01}"),
+            "containers.koji.environment.A: should be text, is 2020-01-01; put it in quotes",
+        ),
+        (
+            container(environment='{A: "{port:80}"}', ports="[443]"),
+            "containers.koji: '{port:80}' in environment.A needs 80 in 'ports'",
+        ),
+        (
+            container(environment='{A: "{port:}"}', ports="[443]"),
+            "containers.koji: '{port:}' in environment.A needs N in 'ports'",
+        ),
+        (
+            container(environment='{"A=B": c}'),
+            "containers.koji.environment.A=B: 'A=B' is not a name for a variable",
+        ),
+        (
+            container(callbacks="{post_strt: [os.getcwd]}"),
+            "containers.koji.callbacks.post_strt: there is no such event; "
+            "did you mean 'post_start'?",
+        ),
+        (
+            container(callbacks="{post_start: [x]}"),
+            "containers.koji.callbacks.post_start[0]: 'x' is not of the form MODULE.FUNCTION",
+        ),
+        (
+            container(callbacks="{post_start: [no_such.thing]}"),
+            "containers.koji.callbacks.post_start[0]: No module named 'no_such'",
+        ),
+        (
+            container(callbacks="{post_start: [os.no_such]}"),
+            "containers.koji.callbacks.post_start[0]: module 'os' has no attribute 'no_such'",
+        ),
+        (
+            container(callbacks="{post_start: [os.sep]}"),
+            "containers.koji.callbacks.post_start[0]: os.sep is a str, not a function",
+        ),
+        ({"base": "{image: debian}"}, "base.suite: is missing"),
+        (
+            {"base": "{image: debian, suite: bookworm}"},
+            "base.image: 'debian' is not of the form NAME:TAG, such as debian:bookworm-slim",
+        ),
+        ({"sources": "{a: {}}"}, "sources.a: needs exactly one of 'pypi', 'url' and 'path'"),
+        (
+            {"sources": "{a: {pypi: koji==1, path: x}}"},
+            "sources.a: needs exactly one of 'pypi', 'url' and 'path'",
+        ),
+        ({"sources": "{a: {pypi: koji==1}}"}, "sources.a: needs 'sha256', the archive's checksum"),
+        (
+            {"sources": "{a: {pypi: koji}}"},
+            "sources.a.pypi: 'koji' is not of the form NAME==VERSION",
+        ),
+        (
+            {"sources": "{a: {url: 'file:x'}}"},
+            "sources.a.url: 'file:x' is not an http or https URL",
+        ),
+        ({"sources": "{a: {path: none}}"}, "sources.a.path: no such folder: none"),
+        (
+            {"sources": "{a: {path: hub, sha256: %s}}" % ("a" * 64)},
+            "sources.a: 'sha256' goes with 'pypi' or 'url', a 'path' may change",
+        ),
+        (
+            {"sources": "{a: {pypi: koji==1, sha256: abc}}"},
+            "sources.a.sha256: 'abc' is not a sha256, which has 64 digits of 0-9 and a-f",
+        ),
+    ],
+)
+def test_bad_input_is_told(read: Read, sections: dict[str, str], told: str) -> None:
+    assert told in problems(read, **sections)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "the file is empty"),
+        ("# nothing\n", "the file is empty"),
+        ("- a\n", "is a list, not a mapping of keys"),
+        ("a: [\n", "line 2, column 1: expected the node content, but found '<stream end>'"),
+        ("a: 1\na: 2\n", "line 2, column 1: the key 'a' stands here twice"),
+        ("a: 22:22\n", "line 1, column 4: put quotes around 22:22; it reads as a number"),
+        ("[" * 3000, "is nested too deeply"),
+        (
+            "a: !!python/name:os.system\n",
+            "line 1, column 4: could not determine a constructor for the tag "
+            "'tag:yaml.org,2002:python/name:os.system'",
+        ),
+    ],
+)
+def test_what_is_no_such_file_is_told(read: Read, text: str, told: str) -> None:
+    assert problems(read, text) == (told,)
+
+
+def test_every_problem_is_told_at_once(read: Read) -> None:
+    text = textwrap.dedent("""
+        base: {image: "debian:bookworm-slim", suite: bookworm}
+        images: {hub: {}, gone: {}}
+        containers:
+          one: {image: hub, ports: [none], links: [four]}
+          two: {image: hub, links: [one, three]}
+        sources: {koji: {path: nowhere}}
+        surplus: 1
+    """)
+    assert set(problems(read, text)) == {
+        "surplus: unknown key",
+        "images.gone: the folder gone/ has no Dockerfile",
+        "containers.one.ports[0]: 'none' is no port; write 443 (a free host port) or '8443:443'",
+        "containers.one.links[0]: unknown container 'four'",
+        "containers.two.links[1]: unknown container 'three'",
+        "sources.koji.path: no such folder: nowhere",
+    }
+
+
+def test_variables_may_tell_the_port_that_is_published(read: Read) -> None:
+    urls = '{A: "https://here:{port:443}/{x} {port:443}", B: "{}"}'
+    declared = read(**container(environment=urls, ports="[443]")).containers["koji"]
+    assert declared.variables({443: 50443}) == {"A": "https://here:50443/{x} 50443", "B": "{}"}
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError, match="no such file") as caught:
+        loader.read(tmp_path / "moromi.yml")
+    assert caught.value.hint
+    assert caught.value.exit_code == 3
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "moromi.yml").write_bytes(b"\xff\xfe")
+    with pytest.raises(DeclarationError, match="cannot be read"):
+        loader.read(tmp_path / "moromi.yml")
+
+
+def test_callbacks_are_found_beside_the_file(tree: Callable[..., Path], read: Read) -> None:
+    tree({"own_callbacks_of_a_test.py": "def greet(member):\n    return None\n"})
+    declared = read(**container(callbacks="{post_start: [own_callbacks_of_a_test.greet]}"))
+    assert declared.callbacks["own_callbacks_of_a_test.greet"].__name__ == "greet"
+
+
+def test_the_file_of_this_folder_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = tmp_path / "other.yml"
+    assert loader.locate(named) == named
+    assert loader.locate(None).is_absolute()
+    (tmp_path / "moromi.yml").touch()
+    assert loader.locate(None) == Path("moromi.yml")

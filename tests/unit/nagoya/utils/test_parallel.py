@@ -1,0 +1,120 @@
+"""Doing things in parallel: order, failure, and the end by Ctrl-C."""
+
+import _thread
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from nagoya.errors import NagoyaError
+from nagoya.utils.graph import Cycle
+from nagoya.utils.parallel import Interrupted, Outcome, carry_out
+
+NEEDS = {"a": [], "b": ["a"], "c": ["a"], "d": ["b"], "e": ["c", "elsewhere"]}
+
+
+def failing(*names: str) -> Callable[[str], None]:
+    def do(name: str) -> None:
+        if name in names:
+            raise NagoyaError(f"{name} broke")
+
+    return do
+
+
+def test_everything_is_done_after_its_needs() -> None:
+    done: list[str] = []
+    outcomes = carry_out(NEEDS, done.append, workers=3)
+    assert list(outcomes) == list(NEEDS)
+    assert all(outcome.state == "done" for outcome in outcomes.values())
+    for name, needs in NEEDS.items():
+        assert all(done.index(other) < done.index(name) for other in needs if other in done)
+
+
+def test_what_needs_nothing_of_each_other_runs_at_once() -> None:
+    both = threading.Barrier(2, timeout=10)
+    carry_out({"a": [], "b": []}, lambda name: both.wait() and None, workers=2)
+
+
+def test_no_more_than_so_many_at_once() -> None:
+    running, most = [0], [0]
+    lock = threading.Lock()
+
+    def do(name: str) -> None:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.01)
+        with lock:
+            running[0] -= 1
+
+    carry_out({str(number): [] for number in range(12)}, do, workers=3)
+    assert most[0] == 3
+
+
+def test_children_of_a_failure_are_skipped_and_the_rest_is_finished() -> None:
+    heard: list[Outcome] = []
+    outcomes = carry_out({**NEEDS, "f": ["d"]}, failing("b"), workers=2, settled=heard.append)
+    assert {name: outcome.state for name, outcome in outcomes.items()} == {
+        "a": "done", "b": "failed", "c": "done", "d": "skipped", "e": "done", "f": "skipped",
+    }  # fmt: skip
+    assert str(outcomes["b"].error) == "b broke"
+    assert outcomes["d"].because == outcomes["f"].because == "b"
+    assert sorted(outcome.name for outcome in heard) == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_a_fault_of_ours_is_raised_once_the_rest_is_finished() -> None:
+    done: list[str] = []
+
+    def do(name: str) -> None:
+        if name == "b":
+            raise ZeroDivisionError
+        done.append(name)
+
+    with pytest.raises(ZeroDivisionError):
+        carry_out(NEEDS, do, workers=1)
+    assert done == ["a", "c", "e"]
+
+
+def test_a_thread_that_wants_to_exit_is_not_waited_for_for_ever() -> None:
+    def do(name: str) -> None:
+        raise SystemExit(1)
+
+    with pytest.raises(SystemExit):
+        carry_out({"a": []}, do, workers=1)
+
+
+def test_a_circle_is_refused_before_anything_is_done() -> None:
+    with pytest.raises(Cycle):
+        carry_out({"a": [], "b": ["c"], "c": ["b"]}, pytest.fail, workers=1)
+
+
+def test_ctrl_c_stops_what_listens_and_begins_nothing_more() -> None:
+    stop = threading.Event()
+    done: list[str] = []
+
+    def do(name: str) -> None:
+        done.append(name)
+        if name == "a":
+            _thread.interrupt_main()
+        assert stop.wait(10)
+
+    with pytest.raises(Interrupted) as caught:
+        carry_out({"a": [], "b": [], "c": []}, do, workers=2, stop=stop)
+    assert "c" not in done
+    assert caught.value.running == []
+    assert isinstance(caught.value, KeyboardInterrupt)
+
+
+def test_ctrl_c_tells_what_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nagoya.utils.parallel._GRACE", 0.1)
+    release = threading.Event()
+
+    def do(name: str) -> None:
+        _thread.interrupt_main()
+        release.wait(10)
+
+    with pytest.raises(Interrupted) as caught:
+        carry_out({"deaf": [], "later": ["deaf"]}, do, workers=2)
+    release.set()
+    assert caught.value.running == ["deaf"]

@@ -1,0 +1,108 @@
+"""The board: plain lines where there is no terminal, one line a name where there is."""
+
+import io
+import re
+import threading
+
+import pytest
+
+from nagoya.errors import NagoyaError
+from nagoya.utils.progress import Board
+from nagoya.utils.parallel import Outcome
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def lines(stream: io.StringIO) -> list[str]:
+    return [re.sub(r"^\[ +\d+\.\d s\] ", "", line) for line in stream.getvalue().splitlines()]
+
+
+def use(board: Board) -> None:
+    with board:
+        board.expect("koji-base", "hub", "data")
+        board.update("koji-base", "working", "Step 1/9 : FROM debian")
+        board.line("koji-base", "\x1b[32mHit:1\x1b[0m [archive]\r")
+        board.update("koji-base", "working", "Step 1/9 : FROM debian")
+        board.settle(Outcome("koji-base", "done"))
+        board.update("hub", "working", "Step 1/2")
+        board.settle(Outcome("hub", "failed", error=NagoyaError("it broke\nand how")))
+        board.settle(Outcome("data", "skipped", because="hub"))
+        board.say("that was all")
+
+
+def test_plain_lines() -> None:
+    stream = io.StringIO()
+    use(Board(stream=stream))
+    assert re.match(r"\[  0\.\d s\] koji-base  Step 1/9", stream.getvalue())
+    assert lines(stream) == [
+        "koji-base  Step 1/9 : FROM debian",
+        "koji-base  done",
+        "hub        Step 1/2",
+        "hub        failed: it broke",
+        "data       skipped: hub failed",
+        "that was all",
+    ]
+
+
+def test_verbose_passes_on_what_the_work_prints() -> None:
+    stream = io.StringIO()
+    use(Board(stream=stream, verbose=True))
+    assert lines(stream)[1] == "koji-base  Hit:1 [archive]"
+
+
+def test_quiet_says_nothing() -> None:
+    for stream in (io.StringIO(), Terminal()):
+        use(Board(stream=stream, quiet=True, verbose=True))
+        assert stream.getvalue() == ""
+
+
+def test_long_lines_are_not_broken() -> None:
+    stream = io.StringIO()
+    with Board(stream=stream) as board:
+        board.update("hub", "working", "x" * 500)
+    assert lines(stream) == ["hub  " + "x" * 500]
+
+
+def test_a_terminal_ends_with_one_line_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream = Terminal()
+    use(Board(stream=stream))
+    seen = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", stream.getvalue())
+    last = [line.rstrip() for line in seen.splitlines()[-3:]]
+    assert re.fullmatch(
+        r"✔ koji-base Step 1/9 : FROM debian +0\.\d s|✔ koji-base done +0\.\d s", last[0]
+    )
+    assert re.fullmatch(r"✘ hub       failed: it broke +0\.\d s", last[1])
+    assert last[2] == "- data      skipped: hub failed"
+    assert "that was all" in seen
+
+
+def test_many_threads_may_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A live display asks for the rows with its own lock held; nobody may wait for another."""
+    monkeypatch.setenv("TERM", "xterm")
+    board = Board(stream=Terminal(), verbose=True)
+
+    def tell(name: str) -> None:
+        for number in range(100):
+            board.update(name, "working", str(number))
+            board.line(name, "x")
+
+    with board:
+        threads = [threading.Thread(target=tell, args=(str(n),), daemon=True) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+def test_a_reader_who_went_away_stops_nothing() -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    use(Board(stream=Broken()))
