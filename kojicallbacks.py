@@ -1,7 +1,7 @@
 """What Koji adds to toji's events: credentials out to the host, a client profile, addresses.
 
 moromi.yml names these functions; toji calls each with the container that the event is about
-(`nagoya.system.container.Member`). For a system S they write, in the home folder of whoever made it:
+(`nagoya.system.container.SystemContainer`). For a system S they write, in its owner's home folder:
 
     ~/.koji/config.d/nagoya-S.conf    the profile `nagoya-S` of the koji client
     ~/.koji/nagoya/S/                 kojiadmin's credentials, the CA's certificate, koji.json
@@ -13,9 +13,9 @@ import json
 import shutil
 from pathlib import Path
 
-from nagoya.utils import files
 from nagoya.errors import LifecycleError
-from nagoya.system.container import Member
+from nagoya.system.container import SystemContainer
+from nagoya.utils import files
 
 PKI = "/etc/pki/koji"
 CA = "koji_ca_cert.crt"
@@ -27,7 +27,7 @@ BROWSER_PASSWORD = "koji"
 _OURS = "# Written by toji for the system '{}'; `toji remove` takes it away again."
 
 
-def credentials_folder(member: Member) -> Path:
+def credentials_folder(member: SystemContainer) -> Path:
     """Where a system's credentials lie on the host."""
     return member.home / ".koji" / "nagoya" / member.system
 
@@ -37,12 +37,12 @@ def profile_name(system: str) -> str:
     return f"nagoya-{system}"
 
 
-def profile_file(member: Member) -> Path:
+def profile_file(member: SystemContainer) -> Path:
     """The file that holds the profile, and nothing else."""
     return member.home / ".koji" / "config.d" / f"{profile_name(member.system)}.conf"
 
 
-def extract_credentials(member: Member) -> None:
+def extract_credentials(member: SystemContainer) -> None:
     """Copy what a client needs out of the credentials volume, readable by its owner alone."""
     folder = credentials_folder(member)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -50,24 +50,24 @@ def extract_credentials(member: Member) -> None:
         files.write(folder / name, member.read_file(f"{PKI}/{name}"))
 
 
-def cleanup_credentials(member: Member) -> None:
+def cleanup_credentials(member: SystemContainer) -> None:
     """Remove what `extract_credentials` and `update_config_profile` put on the host."""
     shutil.rmtree(credentials_folder(member), ignore_errors=True)
 
 
-def show_network(member: Member) -> None:
+def show_network(member: SystemContainer) -> None:
     """Tell the address that a container has on the system's own network."""
-    member.say(f"{member.name} is {member.state().address} on the network {member.system}")
+    member.log(f"{member.name} is {member.state().address} on the network {member.system}")
 
 
-def show_kojiweb_url(member: Member) -> None:
+def show_kojiweb_url(member: SystemContainer) -> None:
     """Tell where a browser finds kojiweb, and what to log in with."""
     browser = credentials_folder(member) / f"{USER}_browser_cert.p12"
-    member.say(f"kojiweb: {urls(member)['web']}")
-    member.say(f"  to log in there: {browser} (password: {BROWSER_PASSWORD})")
+    member.log(f"kojiweb: {urls(member)['web']}")
+    member.log(f"  to log in there: {browser} (password: {BROWSER_PASSWORD})")
 
 
-def update_config_profile(member: Member) -> None:
+def update_config_profile(member: SystemContainer) -> None:
     """Write the koji client's profile, and beside the credentials all of it as JSON.
 
     Raises LifecycleError where a file of that name is not ours.
@@ -103,17 +103,17 @@ def update_config_profile(member: Member) -> None:
         "browser_password": BROWSER_PASSWORD,
     }
     files.write(folder / "koji.json", json.dumps(description, indent=2).encode() + b"\n")
-    member.say(f"koji client: koji -p {name} hello")
+    member.log(f"koji client: koji -p {name} hello")
 
 
-def remove_config_profile(member: Member) -> None:
+def remove_config_profile(member: SystemContainer) -> None:
     """Remove the profile that `update_config_profile` wrote; another's stays."""
     path = profile_file(member)
     if _is_ours(path, member.system):
         path.unlink()
 
 
-def urls(member: Member) -> dict[str, str]:
+def urls(member: SystemContainer) -> dict[str, str]:
     """Where the host reaches the hub (`hub`), kojiweb (`web`) and Koji's files (`files`)."""
     port = member.state().ports.get(443)
     if port is None:

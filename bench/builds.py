@@ -13,10 +13,10 @@ from typing import Any
 from bench.table import Row, side_by_side
 from nagoya.config import loader
 from nagoya.engine import connect
-from nagoya.koji.hub import Access, finished
-from nagoya.utils.progress import Board
+from nagoya.koji.hub import HubConnection, wait_for_task
+from nagoya.koji.verify import Sources, demo_sources, verify_builds
 from nagoya.system.system import System
-from nagoya.koji.verify import Sources, demo_sources, verify
+from nagoya.utils.progress import Progress
 
 _BUILDS = 6
 _SECONDS = 600
@@ -26,8 +26,8 @@ def rows(rounds: int) -> Iterator[Row]:
     """A build beside mock alone, one builder beside three, ten builders, and their memory."""
     with _system() as system:
         yield Row("memory of an idle builder", _memory(system, "kojibuilder"), "MB", aim="< 80 MB")
-        verify(system)
-        session = Access.to(system.name, system.owner.home).session()
+        verify_builds(system)
+        session = HubConnection.to(system.name, system.owner.home).session()
         sources = demo_sources(system, "hello")
         _mock_config(system)
         (build, peak), (mock,) = side_by_side(
@@ -58,7 +58,7 @@ def _system() -> Iterator[System]:
         os.environ["HOME"] = folder
         declared = loader.read(loader.locate(None))
         name = f"bench-{secrets.token_hex(3)}"
-        system = System(connect(), declared, name, Board(quiet=True))
+        system = System(connect(), declared, name, Progress(quiet=True))
         try:
             system.init()
             time.sleep(10)  # a builder is idle once it has looked for work a few times
@@ -86,7 +86,7 @@ def _one_build(system: System, session: Any, sources: Sources) -> tuple[float, f
     while session.getTaskInfo(task)["state"] < 2:
         peak = max(peak, _memory(system, "kojibuilder"))
     took = time.monotonic() - begun
-    assert finished(session, task, 0)["state"] == 2
+    assert wait_for_task(session, task, 0)["state"] == 2
     return took, peak
 
 
@@ -103,13 +103,13 @@ def _builds(session: Any, sources: Sources) -> float:
     begun = time.monotonic()
     tasks = [session.build(sources.git, "demo", {"scratch": True}) for _ in range(_BUILDS)]
     for task in tasks:
-        assert finished(session, task, _SECONDS)["state"] == 2
+        assert wait_for_task(session, task, _SECONDS)["state"] == 2
     return time.monotonic() - begun
 
 
 def _mock_config(system: System) -> None:
     """Give the builder the configuration that kojid would write, as koji's client knows it."""
-    profile = Access.to(system.name, system.owner.home).profile
+    profile = HubConnection.to(system.name, system.owner.home).profile
     config = subprocess.run(
         ["koji", "-p", profile, "mock-config", "--tag=demo-build", "--arch=x86_64",
          "--topurl=https://koji/kojifiles", "bench"],

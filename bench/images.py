@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator
 
 from bench.table import Row
-from nagoya.config import loader
 from nagoya.build import builder
+from nagoya.config import loader
 from nagoya.engine import connect
 
 

@@ -1,20 +1,17 @@
 """The host side of Nagoya: moromi builds the images, toji runs the system made of them.
 
-The rooms, from the ground up; an import never points upward:
+Packages from the top down. A module imports from its own package and from those below it;
+tests/unit/test_architecture.py checks that.
 
-    errors, command          what may go wrong; how a program is run
-    plan                     pure: what is built and started, after what
-    schema, declaration      moromi.yml, read into frozen values
-    dockerfile               what a Dockerfile stands on, and what it copies
-    engine                   the one place that speaks to Docker
-    progress, schedule       showing work; doing a plan's steps in parallel
-    sources, base            what images are made from
-    system, readiness        what toji does with a system
-    snapshots                its states, kept and gone back to
-    hub, seed, users, verify what is done with the Koji in it
-    live, images             what moromi does: images from Dockerfiles, and from live systems
-    testing, pytest_plugin   a Koji of one's own, for tests
-    cli                      the two command lines
+    cli       the command lines `moromi` and `toji`
+    testing   a throwaway Koji for tests, with pytest or without
+    build     how images are made: from Dockerfiles, and from running systems
+    koji      what knows Koji: client, profile, users, seed, verify, report
+    system    how a system runs: containers, readiness, snapshots
+    config    moromi.yml, read into frozen values
+    engine    the one boundary to the container engine
+    utils     commands, files, locks, graphs, threads, progress
+    errors    every error that a user can meet, with its exit status
 """
 
 __version__ = "0.1.0"

@@ -5,11 +5,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from nagoya.utils.command import installed, run_aloud
+from nagoya.config.model import Base
 from nagoya.engine import Engine, images
 from nagoya.errors import CommandError, EngineError, SourceError
-from nagoya.utils.progress import Board
-from nagoya.config.model import Base
+from nagoya.utils.command import installed, run_streaming
+from nagoya.utils.progress import Progress
 
 # As the registry's slim images are: no manual, no translation, no documentation but the licences.
 _LEFT_OUT = ("man", "doc", "info", "locale", "groff", "lintian", "linda")
@@ -18,31 +18,31 @@ _HOOKS = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
 _INSTALL = ("apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap")
 
 
-def ensure(engine: Engine, base: Base, board: Board, *, install: bool = False) -> None:
-    """See to it that the engine has the base image; the board has it under its name.
+def ensure(engine: Engine, base: Base, progress: Progress, *, install: bool = False) -> None:
+    """See to it that the engine has the base image; the progress has it under its name.
 
     mmdebstrap is installed where it is missing if `install` allows that. Raises SourceError if
     there is no way to have the image.
     """
 
     def heard(line: str) -> None:
-        board.line(base.image, line)
+        progress.output(base.image, line)
 
     if images.exists(engine, base.image):
-        board.update(base.image, "done", "present")
+        progress.update(base.image, "done", "present")
         return
-    board.update(base.image, "working", "asking the registry")
+    progress.update(base.image, "working", "asking the registry")
     try:
         images.pull(engine, base.image, heard)
     except EngineError as error:
         heard(error.message)
     else:
-        board.update(base.image, "done", "pulled")
+        progress.update(base.image, "done", "pulled")
         return
-    board.update(base.image, "working", "no registry gives it; making it with mmdebstrap")
+    progress.update(base.image, "working", "no registry gives it; making it with mmdebstrap")
     _have_mmdebstrap(base, heard, install)
     _make(engine, base, heard)
-    board.update(base.image, "done", "made with mmdebstrap")
+    progress.update(base.image, "done", "made with mmdebstrap")
 
 
 def _have_mmdebstrap(base: Base, heard: Callable[[str], None], install: bool) -> None:
@@ -62,8 +62,8 @@ def _have_mmdebstrap(base: Base, heard: Callable[[str], None], install: bool) ->
         )
     quietly = {"DEBIAN_FRONTEND": "noninteractive"}
     try:
-        run_aloud(["apt-get", "update"], heard, environment=quietly)
-        run_aloud(_INSTALL, heard, environment=quietly)
+        run_streaming(["apt-get", "update"], heard, environment=quietly)
+        run_streaming(_INSTALL, heard, environment=quietly)
     except CommandError as error:
         raise SourceError(f"mmdebstrap could not be installed: {error.message}") from None
 
@@ -75,7 +75,7 @@ def _make(engine: Engine, base: Base, heard: Callable[[str], None]) -> None:
     hooks = [f"--hook-dir={_HOOKS}"] if Path(_HOOKS).is_dir() else []
     with tempfile.TemporaryFile() as tar:
         try:
-            run_aloud(
+            run_streaming(
                 [
                     "mmdebstrap",
                     "--variant=minbase",

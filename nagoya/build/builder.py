@@ -14,20 +14,18 @@ from textwrap import shorten
 from threading import Event
 
 from nagoya import __version__
-from nagoya.build import base_image
-from nagoya.build import dockerfile
-from nagoya.build import sources
-from nagoya.config.loader import Declaration
+from nagoya.build import base_image, dockerfile, sources
+from nagoya.build.context import FOLDER, Context
 from nagoya.build.dockerfile import Dockerfile
+from nagoya.build.from_system import SystemImageBuild
+from nagoya.config.loader import Declaration
+from nagoya.config.model import Source
 from nagoya.engine import Engine
 from nagoya.engine import images as engine_images
-from nagoya.build.context import FOLDER, Context
 from nagoya.errors import BuildError, DeclarationError, EngineError, NagoyaError
-from nagoya.build.from_system import LiveBuild
-from nagoya.utils.graph import Cycle, Needs, in_order, with_needed
-from nagoya.utils.progress import Board
-from nagoya.utils.parallel import Interrupted, Outcome, carry_out
-from nagoya.config.model import Source
+from nagoya.utils.graph import Cycle, Needs, waves, with_dependencies
+from nagoya.utils.parallel import Interrupted, Result, run_graph
+from nagoya.utils.progress import Progress
 
 _PARALLEL = 4
 _LAST_LINES = 20
@@ -38,7 +36,7 @@ _PROXIES = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all
 
 
 @dataclass(frozen=True)
-class Wishes:
+class BuildOptions:
     """What may be asked of a build: build arguments, and to do every step again."""
 
     arguments: Mapping[str, str] = field(default_factory=dict)
@@ -92,12 +90,12 @@ def steps(declaration: Declaration, arguments: Mapping[str, str] | None = None) 
                 open_.append(step.starts)
     needs = needed(found)
     try:
-        in_order(needs)
+        waves(needs)
     except Cycle as cycle:
         problems.append(f"images: they stand on each other in a circle: {cycle}")
     if problems:
         raise DeclarationError(str(declaration.path), problems)
-    wanted = with_needed(declaration.images, needs)
+    wanted = with_dependencies(declaration.images, needs)
     return {name: step for name, step in found.items() if name in wanted}
 
 
@@ -115,7 +113,7 @@ def _step(declaration: Declaration, name: str, arguments: Mapping[str, str] | No
     if live is None:
         file = dockerfile.read(declaration.dockerfile(name), arguments)
         return Step(declaration, file.parents, (name,), file=file)
-    starts = declaration.started_for(name)
+    starts = declaration.system_config_for(name)
     used = [one.image for one in starts.containers.values()]
     used += [live.root.image] if live.root else []
     return Step(declaration, tuple(dict.fromkeys(used)), live.gives, starts=starts)
@@ -125,8 +123,8 @@ def build(
     engine: Engine,
     declaration: Declaration,
     names: Collection[str],
-    board: Board,
-    wishes: Wishes | None = None,
+    progress: Progress,
+    options: BuildOptions | None = None,
 ) -> None:
     """Build images and what they stand on: sources, the base image, parent images.
 
@@ -134,8 +132,8 @@ def build(
     Images that do not depend on a failed one are still built. Raises BuildError that tells of each
     that failed, with the last lines of its build.
     """
-    wishes = wishes or Wishes()
-    _Build(engine, declaration, frozenset(names), board, wishes).run()
+    options = options or BuildOptions()
+    _Build(engine, declaration, frozenset(names), progress, options).run()
 
 
 class _Build:
@@ -144,8 +142,8 @@ class _Build:
         engine: Engine,
         declaration: Declaration,
         names: frozenset[str],
-        board: Board,
-        wishes: Wishes,
+        progress: Progress,
+        options: BuildOptions,
     ) -> None:
         declared = [*declaration.images, *declaration.given]
         unknown = sorted(names - set(declared))
@@ -156,9 +154,9 @@ class _Build:
             )
         self.engine = engine
         self.declaration = declaration
-        self.board = board
-        self.wishes = wishes
-        self.steps = steps(declaration, wishes.arguments)
+        self.progress = progress
+        self.options = options
+        self.steps = steps(declaration, options.arguments)
         self.files = {name: step.file for name, step in self.steps.items() if step.file}
         self.wanted = frozenset(declaration.given.get(name, name) for name in names) or frozenset(
             name for name in declaration.images if name in self.files
@@ -169,15 +167,15 @@ class _Build:
         }
         self.stop = Event()
         self.lives = {name: self._live(name, one) for name, one in self.steps.items() if one.starts}
-        _check_arguments(self.files, wishes.arguments)
+        _check_arguments(self.files, options.arguments)
 
     def run(self) -> None:
-        steps = with_needed(self.wanted, self._needs())
+        steps = with_dependencies(self.wanted, self._needs())
         # What is needed first is shown first.
-        self.board.expect(*(name for wave in in_order(steps) for name in wave))
+        self.progress.add(*(name for wave in waves(steps) for name in wave))
         try:
-            outcomes = carry_out(
-                steps, self._do, workers=_PARALLEL, stop=self.stop, settled=self.board.settle
+            outcomes = run_graph(
+                steps, self._do, workers=_PARALLEL, stop=self.stop, on_done=self.progress.finish
             )
         except Interrupted as interrupted:
             done = {n for n, outcome in interrupted.outcomes.items() if outcome.state == "done"}
@@ -185,7 +183,7 @@ class _Build:
                 live.abandon()
             left = [name for name in steps if name in self.steps and name not in done]
             if left:
-                self.board.say(f"not built, and still what they were: {', '.join(left)}")
+                self.progress.log(f"not built, and still what they were: {', '.join(left)}")
             raise
         if any(outcome.state != "done" for outcome in outcomes.values()):
             raise _summary(list(outcomes.values()))
@@ -202,8 +200,8 @@ class _Build:
     def _fetch(self, image: str, source: str) -> str:
         """What the fetching of an image's source is called, which is one thing for each place."""
         declared = self.steps[image].declaration
-        place = declared.workspaces[source]
-        ours = self.declaration.workspaces.get(source, place) == place
+        place = declared.source_dirs[source]
+        ours = self.declaration.source_dirs.get(source, place) == place
         name = f"{FOLDER}/{source}" if ours else f"{place}/{FOLDER}/{source}"
         self.fetches.setdefault(name, (declared, source))
         return name
@@ -232,42 +230,44 @@ class _Build:
                 raise BuildError(f"the build context cannot be read: {error}") from error
         elif name in self.fetches:
             declared, source = self.fetches[name]
-            place = declared.workspaces[source]
-            sources.ensure(place, source, declared.sources[source], self.board)
+            place = declared.source_dirs[source]
+            sources.ensure(place, source, declared.sources[source], self.progress)
         elif name in self.bases:
-            base_image.ensure(self.engine, self.bases[name], self.board)
+            base_image.ensure(self.engine, self.bases[name], self.progress)
         else:
             self._foreign(name)
 
     def _foreign(self, name: str) -> None:
         if not engine_images.exists(self.engine, name):
-            self.board.update(name, "working", "asking the registry")
-            engine_images.pull(self.engine, name, lambda line: self.board.line(name, line))
-        self.board.update(name, "done", "present")
+            self.progress.update(name, "working", "asking the registry")
+            engine_images.pull(self.engine, name, lambda line: self.progress.output(name, line))
+        self.progress.update(name, "done", "present")
 
-    def _live(self, name: str, step: Step) -> LiveBuild:
+    def _live(self, name: str, step: Step) -> SystemImageBuild:
         live = step.declaration.images[name].system
         assert live
         assert step.starts
         folder = step.declaration.context(name)
-        return LiveBuild(self.engine, name, live, folder, step.starts, self.board, self.stop)
+        return SystemImageBuild(
+            self.engine, name, live, folder, step.starts, self.progress, self.stop
+        )
 
     def _build_live(self, name: str) -> None:
         live = self.lives[name]
         inputs = live.inputs()
         given = live.live.gives
-        anew = self.wishes.no_cache and name in self.wanted
+        anew = self.options.no_cache and name in self.wanted
         # Found by their names alone: those of two builds would not fit together.
-        if not anew and engine_images.made_together(self.engine, given, inputs):
-            self.board.update(name, "done", "unchanged")
+        if not anew and engine_images.built_together(self.engine, given, inputs):
+            self.progress.update(name, "done", "unchanged")
             return
         live.run(inputs)
-        self.board.update(name, "done", f"made {', '.join(given)}")
+        self.progress.update(name, "done", f"made {', '.join(given)}")
 
     def _build(self, name: str) -> None:
         file, declared = self.files[name], self.steps[name].declaration
-        context = Context(declared.context(name), file, declared.workspaces)
-        given = self.wishes.arguments
+        context = Context(declared.context(name), file, declared.source_dirs)
+        given = self.options.arguments
         arguments = {key: value for key, value in given.items() if key in file.arguments}
         # What a proxy lets through is the same as without it: no input, to Docker neither.
         proxies = {key: value for key, value in given.items() if key.lower() in _PROXIES}
@@ -278,29 +278,30 @@ class _Build:
             engine_images.TITLE_LABEL: name,
             engine_images.VERSION_LABEL: version,
         }
-        parents = [engine_images.identity(self.engine, parent) for parent in file.parents]
+        parents = [engine_images.image_id(self.engine, parent) for parent in file.parents]
         inputs = _digest(context.digest(), parents, labels, arguments)
-        no_cache = self.wishes.no_cache and name in self.wanted
+        no_cache = self.options.no_cache and name in self.wanted
         if not no_cache:
-            made = engine_images.made_from(self.engine, name, inputs)
+            made = engine_images.find_by_inputs(self.engine, name, inputs)
             if made is not None:
-                if made != engine_images.identity(self.engine, name):
+                if made != engine_images.image_id(self.engine, name):
                     engine_images.tag(self.engine, made, name)
-                self.board.update(name, "done", "unchanged")
+                self.progress.update(name, "done", "unchanged")
                 return
         labels[engine_images.INPUTS_LABEL] = inputs
         labels[engine_images.CREATED_LABEL] = datetime.now(UTC).isoformat(timespec="seconds")
         lines = engine_images.build(
             self.engine,
             name,
-            context,
+            context.tar(),
+            context.dockerfile,
             labels=labels,
             arguments=proxies | arguments,
             no_cache=no_cache,
         )
         with closing(lines):
             self._watch(name, lines)
-        self.board.update(name, "done", "built")
+        self.progress.update(name, "done", "built")
 
     def _watch(self, name: str, lines: Iterable[str]) -> None:
         last: deque[str] = deque(maxlen=_LAST_LINES)
@@ -308,9 +309,11 @@ class _Build:
             for line in lines:
                 last.append(line)
                 if line.startswith("Step "):
-                    self.board.update(name, "working", shorten(line, _STEP_WIDTH, placeholder=" …"))
+                    self.progress.update(
+                        name, "working", shorten(line, _STEP_WIDTH, placeholder=" …")
+                    )
                 else:
-                    self.board.line(name, line)
+                    self.progress.output(name, line)
                 if self.stop.is_set():
                     raise BuildError("interrupted")
         except EngineError as error:
@@ -347,7 +350,7 @@ def _digest(*inputs: object) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def _summary(outcomes: Sequence[Outcome]) -> BuildError:
+def _summary(outcomes: Sequence[Result]) -> BuildError:
     """All that was not built: why, with each build's last lines, and what was skipped for it."""
     told, hints = [], []
     for outcome in outcomes:
@@ -355,7 +358,7 @@ def _summary(outcomes: Sequence[Outcome]) -> BuildError:
             told.append(f"  {outcome.name}: {outcome.error.message}")
             hints.append(outcome.error.hint)
     skipped = [
-        f"  {outcome.name}: skipped, for {outcome.because} failed"
+        f"  {outcome.name}: skipped, for {outcome.blocked_by} failed"
         for outcome in outcomes
         if outcome.state == "skipped"
     ]

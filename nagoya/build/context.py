@@ -13,7 +13,7 @@ from pathlib import Path
 
 from docker.utils.build import PatternMatcher
 
-from nagoya.build.dockerfile import Copied, Dockerfile
+from nagoya.build.dockerfile import CopySource, Dockerfile
 from nagoya.errors import DeclarationError
 
 FOLDER = "src"
@@ -27,15 +27,15 @@ _CHUNK = 1 << 20
 class Context:
     """The files under `root` that one Dockerfile copies, less those that .dockerignore names.
 
-    `workspaces` tells of each source the folder in which it is src/NAME, where that is not `root`.
+    `source_dirs` tells of each source the folder in which it is src/NAME, where that is not `root`.
     Raises DeclarationError where there is nothing of a name that is copied.
     """
 
     def __init__(
-        self, root: Path, dockerfile: Dockerfile, workspaces: Mapping[str, Path] | None = None
+        self, root: Path, dockerfile: Dockerfile, source_dirs: Mapping[str, Path] | None = None
     ) -> None:
         self.root = root
-        self.workspaces = workspaces or {}
+        self.source_dirs = source_dirs or {}
         self.dockerfile = dockerfile.path.relative_to(root).as_posix()
         ignored = _ignored(root)
         found: set[str] = {self.dockerfile}
@@ -43,7 +43,7 @@ class Context:
         for copied in dockerfile.copied:
             paths = {
                 path
-                for folder in dict.fromkeys((root, *self.workspaces.values()))
+                for folder in dict.fromkeys((root, *self.source_dirs.values()))
                 for path in _under(folder, copied, ignored)
                 if folder == self._folder(path)
             }
@@ -88,7 +88,7 @@ class Context:
     def _folder(self, path: str) -> Path:
         first, _, rest = path.partition("/")
         source = rest.partition("/")[0] if first == FOLDER else ""
-        return self.workspaces.get(source, self.root)
+        return self.source_dirs.get(source, self.root)
 
     def _file(self, path: str) -> Path:
         return self._folder(path) / path
@@ -117,7 +117,7 @@ def _ignored(root: Path) -> PatternMatcher:
     return PatternMatcher([line for line in lines if line.strip() and not line.startswith("#")])
 
 
-def _under(root: Path, copied: Copied, ignored: PatternMatcher) -> Iterator[str]:
+def _under(root: Path, copied: CopySource, ignored: PatternMatcher) -> Iterator[str]:
     """Every file, link and folder that one COPY takes."""
     for start in [root] if copied.path == "." else root.glob(copied.path):
         yield from _walk(root, start, ignored)

@@ -19,7 +19,7 @@ _REMOTE = re.compile(r"(https?|ftp|git)://|git@")
 
 
 @dataclass(frozen=True)
-class Copied:
+class CopySource:
     """A path of the context that COPY or ADD names, wildcards and all; the root is `.`."""
 
     path: str
@@ -36,7 +36,7 @@ class Dockerfile:
 
     path: Path
     parents: tuple[str, ...]
-    copied: tuple[Copied, ...]
+    copied: tuple[CopySource, ...]
     arguments: frozenset[str]
 
 
@@ -49,7 +49,7 @@ class _Reading:
     values: dict[str, str] = field(default_factory=dict)
     stages: list[str] = field(default_factory=list)
     parents: dict[str, None] = field(default_factory=dict)
-    copied: list[Copied] = field(default_factory=list)
+    copied: list[CopySource] = field(default_factory=list)
     arguments: set[str] = field(default_factory=set)
 
 
@@ -190,7 +190,7 @@ def _copy(
         path = posixpath.normpath(source.lstrip("/") or ".")
         if path.startswith(".."):
             raise ValueError(f"{source} is outside of the build context")
-        reading.copied.append(Copied(path, line))
+        reading.copied.append(CopySource(path, line))
 
 
 def _expanded(text: str, values: Mapping[str, str], *, known: bool = True) -> str:

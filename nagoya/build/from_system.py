@@ -19,23 +19,23 @@ from pathlib import Path
 from typing import IO
 
 from nagoya import __version__
-from nagoya.system import readiness
-from nagoya.koji import seed
 from nagoya.config.loader import Declaration
+from nagoya.config.model import Live, Root
 from nagoya.engine import Engine, archive, containers, volumes
 from nagoya.engine import images as engine_images
 from nagoya.engine.archive import Layer, Remade
 from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, Handle, Specification
 from nagoya.errors import BuildError, LifecycleError, NagoyaError, NotReady
-from nagoya.koji.hub import spoken
+from nagoya.koji import seed
+from nagoya.koji.hub import hub_errors
+from nagoya.system import readiness
 from nagoya.system.owner import Owner
-from nagoya.utils.progress import Board, State
-from nagoya.config.model import Live, Root
 from nagoya.system.system import System
+from nagoya.utils.progress import Progress, State
 
 PRIVATE_LABEL = "nagoya.private"
 """On an image: the paths in its volumes that hold what no image should, as a JSON list."""
-CARRIED_LABEL = "nagoya.private.carried"
+EMBEDDED_LABEL = "nagoya.private.carried"
 """On an image that holds such a thing all the same: those paths, as a JSON list."""
 FILES = "/srv/moromi"
 """Where a root container has its files, and where its program runs."""
@@ -47,7 +47,7 @@ _LAST_LINES = 20
 
 
 @dataclass
-class LiveBuild:
+class SystemImageBuild:
     """The making of one declared entry's images; `starts` is the declaration of its system.
 
     `folder` is where the paths of the entry lead from.
@@ -58,7 +58,7 @@ class LiveBuild:
     live: Live
     folder: Path
     starts: Declaration
-    board: Board
+    progress: Progress
     stop: threading.Event
     _system: System | None = field(default=None, init=False)
     _over: threading.Event = field(default_factory=threading.Event, init=False)
@@ -66,7 +66,7 @@ class LiveBuild:
     def inputs(self) -> str:
         """The digest of all that the images are made from."""
         started = {
-            name: (engine_images.identity(self.engine, one.image), one.model_dump(mode="json"))
+            name: (engine_images.image_id(self.engine, one.image), one.model_dump(mode="json"))
             for name, one in self.starts.containers.items()
         }
         root = self.live.root
@@ -74,7 +74,7 @@ class LiveBuild:
             __version__,
             self.live.model_dump(mode="json"),
             started,
-            root and engine_images.identity(self.engine, root.image),
+            root and engine_images.image_id(self.engine, root.image),
             hashlib.sha256(self._files(root)).hexdigest() if root else None,
             _digests(self.folder / self.live.seed) if self.live.seed else None,
         ]
@@ -90,7 +90,7 @@ class LiveBuild:
                     self.engine,
                     self.starts.with_free_ports(),
                     f"build-{short}-{secrets.token_hex(3)}",
-                    _Told(self.board, self.name),
+                    PrefixedProgress(self.progress, self.name),
                     Owner.this_process(Path(home)),
                 )
                 try:
@@ -117,7 +117,7 @@ class LiveBuild:
                     f"persist.{name}: {used} has no volume, so nothing would be in {image}",
                     "commit saves what is outside of volumes",
                 )
-            carried = (config.get("Labels") or {}).get(CARRIED_LABEL)
+            carried = (config.get("Labels") or {}).get(EMBEDDED_LABEL)
             if carried and not self.live.secrets:
                 raise BuildError(
                     f"persist.{name}: {used} itself holds what is secret ({carried}), which "
@@ -131,8 +131,8 @@ class LiveBuild:
         with self._phase("waiting until it is ready"):
             readiness.wait(system, _READY_SECONDS)
         if self.live.seed:
-            with self._phase(f"seeding it with {self.live.seed}"), spoken():
-                seed.apply(system, seed.read(self.folder / self.live.seed))
+            with self._phase(f"seeding it with {self.live.seed}"), hub_errors():
+                seed.apply_seed(system, seed.read_seed(self.folder / self.live.seed))
         if self.live.root:
             with self._phase(f"running {' '.join(self.live.root.entrypoint)}"):
                 self._run_root(system, self.live.root)
@@ -144,7 +144,7 @@ class LiveBuild:
         """One phase, told; an error in it says so."""
         if self.stop.is_set():
             raise BuildError("interrupted")
-        self.board.update(self.name, "working", what)
+        self.progress.update(self.name, "working", what)
         try:
             yield
         except (LifecycleError, NotReady) as error:
@@ -187,7 +187,7 @@ class LiveBuild:
         def listen() -> None:
             for line in containers.log(handle, follow=True):
                 last.append(line)
-                self.board.line(self.name, line)
+                self.progress.output(self.name, line)
 
         listener = threading.Thread(target=listen, daemon=True)
         listener.start()
@@ -285,13 +285,13 @@ class LiveBuild:
         secret = json.loads(containers.label(handle, PRIVATE_LABEL) or "[]")
         choice = _choice(paths, secret, keep=self.live.secrets)
         if choice.carried:
-            self.board.say(
+            self.progress.log(
                 f"{image} CARRIES SECRETS: {', '.join(choice.carried)} of {name}. Whoever has the "
                 "image has them too, and all systems made of it share them. "
                 "`secrets: false` leaves them out."
             )
         elif secret and not self.live.secrets:
-            self.board.say(
+            self.progress.log(
                 f"{image} is without {', '.join(secret)}, which is secret: "
                 "every system that is made of it makes its own"
             )
@@ -316,7 +316,7 @@ class LiveBuild:
         try:
             system.remove()
         except NagoyaError as error:
-            self.board.say(f"{error}\n  `toji remove --stale` removes it once this has ended")
+            self.progress.log(f"{error}\n  `toji remove --stale` removes it once this has ended")
 
 
 @dataclass(frozen=True)
@@ -329,7 +329,7 @@ class _Choice:
 
     @property
     def labels(self) -> dict[str, str]:
-        return {CARRIED_LABEL: json.dumps(self.carried)} if self.carried else {}
+        return {EMBEDDED_LABEL: json.dumps(self.carried)} if self.carried else {}
 
 
 def _choice(paths: Sequence[str], secret: Sequence[str], *, keep: bool) -> _Choice:
@@ -346,25 +346,25 @@ def _choice(paths: Sequence[str], secret: Sequence[str], *, keep: bool) -> _Choi
 
 def _digests(path: Path) -> list[str]:
     """What a seed's content is: its own, and that of the files of this machine that it imports."""
-    imports = [one for one in seed.read(path).ours if isinstance(one, seed.Import)]
+    imports = [one for one in seed.read_seed(path).ours if isinstance(one, seed.Import)]
     patterns = [rpm for one in imports if one.container is None for rpm in one.rpms]
     files = [path, *(file for rpm in patterns for file in sorted(path.parent.glob(rpm)))]
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 
-class _Told(Board):
-    """A temporary system's board: all that is told there is a line of one name on another board."""
+class PrefixedProgress(Progress):
+    """The progress of a temporary system, shown as output of one name of another."""
 
-    def __init__(self, board: Board, name: str) -> None:
+    def __init__(self, progress: Progress, name: str) -> None:
         super().__init__(quiet=True)
-        self._told = board
+        self._told = progress
         self._as = name
 
     def update(self, name: str, state: State, detail: str = "") -> None:
-        self._told.line(self._as, f"{name}: {detail or state}")
+        self._told.output(self._as, f"{name}: {detail or state}")
 
-    def line(self, name: str, text: str) -> None:
-        self._told.line(self._as, f"{name}: {text}")
+    def output(self, name: str, text: str) -> None:
+        self._told.output(self._as, f"{name}: {text}")
 
-    def say(self, text: str) -> None:
-        self._told.line(self._as, text)
+    def log(self, text: str) -> None:
+        self._told.output(self._as, text)

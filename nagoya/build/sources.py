@@ -20,22 +20,22 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nagoya.utils.command import run, run_aloud
 from nagoya.build.context import FOLDER
-from nagoya.errors import CommandError, SourceError
-from nagoya.utils.lock import cache_folder, locked
-from nagoya.utils.progress import Board
 from nagoya.config.model import Source
+from nagoya.errors import CommandError, SourceError
+from nagoya.utils.command import run, run_streaming
+from nagoya.utils.lock import cache_folder, locked
+from nagoya.utils.progress import Progress
 
 _CHUNK = 1 << 18
 _SILENCE_SECONDS = 30
 _OFFLINE = "is there a network? A file that was fetched before is used without any"
 
 
-def ensure(directory: Path, name: str, source: Source, board: Board) -> None:
+def ensure(directory: Path, name: str, source: Source, progress: Progress) -> None:
     """See to it that src/NAME/ in the build context `directory` is what is declared.
 
-    The board has it as src/NAME. Raises SourceError, and leaves a src/NAME/ that was there as it
+    The progress has it as src/NAME. Raises SourceError, and leaves a src/NAME/ that was there as it
     was.
     """
     target = directory / FOLDER / name
@@ -43,7 +43,7 @@ def ensure(directory: Path, name: str, source: Source, board: Board) -> None:
     whose = hashlib.sha256(str(target).encode()).hexdigest()[:16]
 
     def heard(line: str) -> None:
-        board.line(row, line)
+        progress.output(row, line)
 
     with (
         _disk_errors(name),
@@ -59,12 +59,12 @@ def ensure(directory: Path, name: str, source: Source, board: Board) -> None:
             done = "present"
         else:
             assert source.sha256
-            board.update(row, "working", "fetching")
+            progress.update(row, "working", "fetching")
             archive, done = _cached(name, source, heard)
             stamp.unlink(missing_ok=True)
             _unpack(archive, target)
             stamp.write_text(source.sha256)
-    board.update(row, "done", done)
+    progress.update(row, "done", done)
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def _from_pypi(name: str, source: Source, folder: Path, heard: Callable[[str], N
     download = folder / "download"
     heard("asking pip")
     try:
-        run_aloud(
+        run_streaming(
             [
                 *(sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"),
                 *("--no-cache-dir", "--progress-bar", "off", "--disable-pip-version-check"),

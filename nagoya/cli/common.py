@@ -18,10 +18,10 @@ from nagoya.config import loader
 from nagoya.config.loader import Declaration
 from nagoya.engine import Engine, connect
 from nagoya.errors import INTERRUPTED, LifecycleError, reported
-from nagoya.koji.hub import spoken
-from nagoya.utils.progress import Board
-from nagoya.utils.parallel import Interrupted
+from nagoya.koji.hub import hub_errors
 from nagoya.system.system import System
+from nagoya.utils.parallel import Interrupted
+from nagoya.utils.progress import Progress
 
 USAGE = 64
 """Exit status of a call that is wrong in itself, as in sysexits.h; 2 is a fault of ours."""
@@ -44,8 +44,8 @@ class Settings:
     def engine(self) -> Engine:
         return connect()
 
-    def board(self) -> Board:
-        return Board(quiet=self.quiet, verbose=self.verbose)
+    def progress(self) -> Progress:
+        return Progress(quiet=self.quiet, verbose=self.verbose)
 
 
 def shared(name: str, *flags: str, **attributes: Any) -> Callable[[Any], Any]:
@@ -88,8 +88,8 @@ def command(function: Callable[..., None]) -> click.Command:
 
 def on_system(settings: Settings, verb: Callable[[System], None]) -> None:
     """Do something with the system that the options name, and show the progress."""
-    with settings.board() as board, resumable(settings.system), spoken():
-        verb(System(settings.engine, settings.declaration, settings.system, board))
+    with settings.progress() as progress, resumable(settings.system), hub_errors():
+        verb(System(settings.engine, settings.declaration, settings.system, progress))
 
 
 def age(since: datetime) -> str:

@@ -6,9 +6,7 @@ from collections.abc import Callable
 import click
 
 from nagoya import __version__
-from nagoya.build import builder
-from nagoya.build import sources
-from nagoya.build import base_image
+from nagoya.build import base_image, builder, sources
 from nagoya.cli.common import (
     Settings,
     config_option,
@@ -23,9 +21,9 @@ from nagoya.cli.common import (
 )
 from nagoya.engine import images as engine_images
 from nagoya.errors import SourceError
-from nagoya.utils.graph import in_order
-from nagoya.utils.parallel import carry_out
 from nagoya.system.system import System
+from nagoya.utils.graph import waves
+from nagoya.utils.parallel import run_graph
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -86,9 +84,9 @@ def build(
     If one fails, those that stand on it are skipped, the others finished. Ends with status 6 then.
     """
     declared = settings.declaration
-    wishes = builder.Wishes(arguments, no_cache)
-    with settings.board() as board:
-        builder.build(settings.engine, declared, names, board, wishes)
+    options = builder.BuildOptions(arguments, no_cache)
+    with settings.progress() as progress:
+        builder.build(settings.engine, declared, names, progress, options)
 
 
 @system_option
@@ -107,10 +105,10 @@ def run(settings: Settings) -> None:
     wanted += [one.image for one in declared.containers.values() if one.image in declared.given]
     missing = [name for name in wanted if not engine_images.exists(engine, name)]
     if missing:
-        with settings.board() as board:
-            builder.build(engine, declared, missing, board)
-    with settings.board() as board, resumable(settings.system):
-        System(engine, declared, settings.system, board).init()
+        with settings.progress() as progress:
+            builder.build(engine, declared, missing, progress)
+    with settings.progress() as progress, resumable(settings.system):
+        System(engine, declared, settings.system, progress).init()
 
 
 @json_option
@@ -126,15 +124,15 @@ def plan(settings: Settings, as_json: bool) -> None:
     """
     declared = settings.declaration
     steps = builder.steps(declared)
-    waves = {
-        "images": in_order(builder.needed(steps)),
-        "containers": in_order({name: one.needs for name, one in declared.containers.items()}),
+    order = {
+        "images": waves(builder.needed(steps)),
+        "containers": waves({name: one.needs for name, one in declared.containers.items()}),
     }
     gives = {name: step.gives for name, step in steps.items() if step.starts}
     if as_json:
-        print(json.dumps({"base": declared.base.image, **waves, "gives": gives}, indent=2))
+        print(json.dumps({"base": declared.base.image, **order, "gives": gives}, indent=2))
         return
-    for what, lines in waves.items():
+    for what, lines in order.items():
         print(what)
         for number, names in enumerate(lines, 1):
             print(f"  {number}  {' '.join(names)}")
@@ -162,13 +160,13 @@ def fetch(settings: Settings, names: tuple[str, ...]) -> None:
             f"{declared.path} declares no source {', '.join(unknown)}",
             f"it declares {', '.join(declared.sources)}",
         )
-    with settings.board() as board:
+    with settings.progress() as progress:
 
         def bring(name: str) -> None:
-            sources.ensure(declared.workspaces[name], name, declared.sources[name], board)
+            sources.ensure(declared.source_dirs[name], name, declared.sources[name], progress)
 
         chosen = dict.fromkeys(names or declared.sources, ())
-        outcomes = carry_out(chosen, bring, workers=2)
+        outcomes = run_graph(chosen, bring, workers=2)
     for outcome in outcomes.values():
         if outcome.error:
             raise outcome.error
@@ -187,8 +185,8 @@ def base(settings: Settings, install: bool) -> None:
       moromi base --install
     """
     declared = settings.declaration.base
-    with settings.board() as board:
-        base_image.ensure(settings.engine, declared, board, install=install)
+    with settings.progress() as progress:
+        base_image.ensure(settings.engine, declared, progress, install=install)
 
 
 @_command

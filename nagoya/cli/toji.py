@@ -3,10 +3,7 @@
 import click
 
 from nagoya import __version__
-from nagoya.cli import toji_koji
-from nagoya.cli import toji_lifecycle
-from nagoya.cli import toji_inspect
-from nagoya.cli import toji_snapshot
+from nagoya.cli import toji_inspect, toji_koji, toji_lifecycle, toji_snapshot
 from nagoya.cli.common import config_option, quiet_option, run, system_option
 
 
@@ -31,10 +28,10 @@ def cli() -> None:
     """
 
 
-for _room in (lifecycle, states, filling, looking):
-    for _one in vars(_room).values():
-        if isinstance(_one, click.Command):
-            cli.add_command(_one)
+for _module in (toji_lifecycle, toji_snapshot, toji_koji, toji_inspect):
+    for _command in vars(_module).values():
+        if isinstance(_command, click.Command):
+            cli.add_command(_command)
 
 
 def main() -> None:

@@ -14,8 +14,6 @@ from typing import Literal
 import click
 from rich.table import Table
 
-from nagoya.system import listing
-from nagoya.koji import report
 from nagoya.cli.common import (
     Settings,
     age,
@@ -28,8 +26,10 @@ from nagoya.cli.common import (
 )
 from nagoya.engine import containers
 from nagoya.errors import LifecycleError
-from nagoya.koji.hub import Access, family, spoken, task_logs
-from nagoya.system.system import System, found
+from nagoya.koji.hub import HubConnection, hub_errors, task_logs, task_tree
+from nagoya.koji.report import write_report
+from nagoya.system import listing
+from nagoya.system.system import System, require_system
 
 
 @json_option
@@ -84,7 +84,7 @@ def status(settings: Settings, as_json: bool) -> None:
       toji status
       toji status --json
     """
-    present = found(settings.engine, settings.system)
+    present = require_system(settings.engine, settings.system)
     states = [containers.state(handle, reload=False) for handle in present.values()]
     place = {name: index for index, name in enumerate(settings.declaration.containers)}
     states.sort(key=lambda state: (place.get(state.declared, len(place)), state.name))
@@ -133,10 +133,10 @@ def logs(
       toji logs --task 12
     """
     if task is not None:
-        with spoken():
+        with hub_errors():
             _task_logs(settings, task, tail)
         return
-    present = found(settings.engine, settings.system)
+    present = require_system(settings.engine, settings.system)
     chosen = {name: _one(settings, name) for name in names} or present
     width = max(map(len, chosen)) if len(chosen) > 1 else 0
     for name, line in _lines(chosen, follow, "all" if tail is None else tail):
@@ -175,10 +175,10 @@ def _lines(
 
 
 def _task_logs(settings: Settings, task: int, tail: int | None) -> None:
-    with settings.board() as board:
-        system = System(settings.engine, settings.declaration, settings.system, board)
-    session = Access.to(system.name, system.owner.home).session()
-    for one in family(session, task):
+    with settings.progress() as progress:
+        system = System(settings.engine, settings.declaration, settings.system, progress)
+    session = HubConnection.to(system.name, system.owner.home).session()
+    for one in task_tree(session, task):
         for name, content in task_logs(session, one["id"]):
             print(f"==> task {one['id']} {one['method']} {one['arch']}: {name} <==")
             lines = content.decode(errors="replace").splitlines()
@@ -198,7 +198,7 @@ def report(settings: Settings, path: Path | None) -> None:
       toji report failure.tar.gz
     """
     path = path or Path(f"nagoya-report-{settings.system}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
-    on_system(settings, lambda system: report.write(system, path))
+    on_system(settings, lambda system: write_report(system, path))
     print(path)
 
 
@@ -235,7 +235,7 @@ def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
 
 
 def _one(settings: Settings, name: str) -> containers.Handle:
-    present = found(settings.engine, settings.system)
+    present = require_system(settings.engine, settings.system)
     if name not in present:
         raise LifecycleError(
             f"the system '{settings.system}' has no container '{name}'",

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from nagoya.koji import seed
-from nagoya.koji import users
-from nagoya.koji import verify
 from nagoya.cli.common import Settings, command, on_system
-from nagoya.koji.hub import Access
+from nagoya.koji import users
+from nagoya.koji.hub import HubConnection
+from nagoya.koji.seed import apply_seed, read_seed
+from nagoya.koji.verify import Built, verify_builds
 from nagoya.system.system import System
 
 
@@ -22,8 +22,8 @@ def seed(settings: Settings, file: Path) -> None:
     \b
       toji seed demo/seed.yml
     """
-    wanted = seed.read(file)
-    on_system(settings, lambda system: seed.apply(system, wanted))
+    wanted = read_seed(file)
+    on_system(settings, lambda system: apply_seed(system, wanted))
 
 
 @command
@@ -35,8 +35,8 @@ def verify(settings: Settings) -> None:
     \b
       toji verify
     """
-    built: list[verify.Built] = []
-    on_system(settings, lambda system: built.extend(verify.verify(system)))
+    built: list[Built] = []
+    on_system(settings, lambda system: built.extend(verify_builds(system)))
     for one in built:
         print(f"{one.rpm.nvr}.{one.rpm.arch}  built by task {one.task}: {one.url}")
 
@@ -55,8 +55,8 @@ def user(settings: Settings, names: tuple[str, ...]) -> None:
     def verb(system: System) -> None:
         for name in names:
             certificate = users.add(system, name)
-            system.board.say(
-                f"koji -p {Access.to(system.name, system.owner.home).profile} "
+            system.progress.log(
+                f"koji -p {HubConnection.to(system.name, system.owner.home).profile} "
                 f"--cert={certificate} hello"
             )
 

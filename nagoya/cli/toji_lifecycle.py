@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import click
 
-from nagoya.system import listing
-from nagoya.system import snapshots
 from nagoya.cli.common import Settings, command, on_system, timeout_option
+from nagoya.system import listing, snapshots
 from nagoya.system.system import System
 
 
@@ -105,4 +104,4 @@ def wait(settings: Settings, timeout: float) -> None:
       toji wait
       toji wait --timeout 600
     """
-    on_system(settings, lambda system: snapshots.ready(system, timeout))
+    on_system(settings, lambda system: snapshots.wait_and_snapshot(system, timeout))

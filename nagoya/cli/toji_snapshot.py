@@ -5,7 +5,6 @@ import json
 import click
 from rich.table import Table
 
-from nagoya.system import snapshots
 from nagoya.cli.common import (
     Settings,
     age,
@@ -15,6 +14,7 @@ from nagoya.cli.common import (
     print_table,
     timeout_option,
 )
+from nagoya.system import snapshots
 
 
 @click.argument("name")

@@ -1,0 +1,1 @@
+"""What is declared: moromi.yml, read into frozen values."""

@@ -20,7 +20,7 @@ from nagoya.utils.graph import Cycle
 FILE = "moromi.yml"
 OURS = {"nagoya": FILE, "nagoya-demo": f"demo/{FILE}"}
 """What Nagoya's own files are named by: the blank Koji, and one that holds the demo."""
-INSTALLED = Path(__file__).resolve().parent / "context"
+INSTALLED = Path(__file__).resolve().parents[1] / "context"
 """Where an installed package holds the image set; a checkout has it at its top."""
 
 _JOINED = re.compile(r"sources$|images$|containers(\.|$)")
@@ -28,7 +28,7 @@ _JOINED = re.compile(r"sources$|images$|containers(\.|$)")
 
 
 @dataclass(frozen=True)
-class Layers:
+class MergedConfig:
     """The files, joined: what they say, as YAML gives it, and which of them says what.
 
     `files` begins with the one that was asked for; each extends the next. `said_by` has the path of
@@ -66,14 +66,14 @@ def named(value: str, folder: Path) -> Path:
     return shipped(value) if value in OURS else folder / value
 
 
-def read(path: Path) -> Layers:
+def read(path: Path) -> MergedConfig:
     """Read a moromi.yml and all that it extends. Raises DeclarationError where one is no YAML."""
     parsed = list(_chain(path))
     said_by: dict[str, Path] = {}
     raw = parsed[-1][1]
     for file, over in reversed(parsed[:-1]):
         raw = _merged(raw, over, "", file, said_by)
-    return Layers(raw, tuple(file for file, _ in parsed), said_by)
+    return MergedConfig(raw, tuple(file for file, _ in parsed), said_by)
 
 
 def _chain(path: Path | None) -> Iterator[tuple[Path, dict[Any, Any]]]:

@@ -18,22 +18,35 @@ from pydantic import ValidationError
 
 from nagoya import __version__
 from nagoya.config import extends
+from nagoya.config.extends import INSTALLED, MergedConfig
+from nagoya.config.model import (
+    EVENTS,
+    Base,
+    Container,
+    File,
+    Image,
+    Live,
+    Port,
+    Root,
+    Source,
+    StrictModel,
+)
 from nagoya.errors import DeclarationError
-from nagoya.config.extends import INSTALLED, Layers
+from nagoya.utils.graph import Cycle, waves
 from nagoya.utils.lock import cache_folder
-from nagoya.utils.graph import Cycle, in_order
-from nagoya.config.model import EVENTS, Base, Container, File, Frozen, Image, Live, Port, Root, Source
 
 
 class Declaration:
     """A validated moromi.yml, joined with those that it extends.
 
     `path` is the file that was asked for, the first of `files`. `callbacks` holds what every
-    callback's dotted name stands for, `workspaces` the folder in which each source is src/NAME,
+    callback's dotted name stands for, `source_dirs` the folder in which each source is src/NAME,
     `given` which of `images` each image comes of that is made from a live system.
     """
 
-    def __init__(self, file: File, joined: Layers, callbacks: Mapping[str, Callable[..., None]]):
+    def __init__(
+        self, file: File, joined: MergedConfig, callbacks: Mapping[str, Callable[..., None]]
+    ):
         self.files = joined.files
         self.path = joined.files[0]
         self.base = file.base
@@ -53,13 +66,13 @@ class Declaration:
             if one.system
         }
         self.sources = {}
-        self.workspaces = {}
+        self.source_dirs = {}
         for name, source in file.sources.items():
             folder = joined.folder("sources", name)
             self.sources[name] = source.beside(folder)
             # In an installed package nobody should write.
             in_package = folder == INSTALLED
-            self.workspaces[name] = cache_folder() / __version__ if in_package else folder
+            self.source_dirs[name] = cache_folder() / __version__ if in_package else folder
 
     def context(self, image: str) -> Path:
         """An image's build context, but for src/: the folder of the file that names the image."""
@@ -69,7 +82,7 @@ class Declaration:
         """Where an image's Dockerfile is."""
         return self.context(image) / (self.images[image].folder or image) / "Dockerfile"
 
-    def started_for(self, image: str) -> "Declaration":
+    def system_config_for(self, image: str) -> "Declaration":
         """The declaration whose containers are started to make images. Raises DeclarationError."""
         path = self._started[image]
         if path == self.path:
@@ -102,7 +115,7 @@ def locate(path: Path | None) -> Path:
     return here if here.exists() else extends.shipped()
 
 
-def _started(joined: Layers, image: str, live: Live) -> Path:
+def _started(joined: MergedConfig, image: str, live: Live) -> Path:
     """The file whose containers a live system has."""
     file = joined.file("images", image)
     return extends.named(live.containers, file.parent).resolve() if live.containers else file
@@ -185,7 +198,7 @@ _WANTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
 }
-_SECTIONS: dict[str, type[Frozen]] = {
+_SECTIONS: dict[str, type[StrictModel]] = {
     "sources": Source,
     "images": Image,
     "containers": Container,
@@ -194,7 +207,7 @@ _SECTIONS: dict[str, type[Frozen]] = {
 
 def _keys(loc: tuple[Any, ...]) -> Iterable[str]:
     """The keys that may stand where an unknown one was found."""
-    owner: type[Frozen] = File
+    owner: type[StrictModel] = File
     match loc:
         case ("images", _, "system", "root", _):
             owner = Root
@@ -210,7 +223,7 @@ def _similar(word: Any, words: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def _references(file: File, joined: Layers) -> Iterator[str]:
+def _references(file: File, joined: MergedConfig) -> Iterator[str]:
     """What names something that is not there; `raw` has the names of what is wrong in itself."""
     raw = joined.raw
     for name, image in file.images.items():
@@ -235,7 +248,7 @@ def _references(file: File, joined: Layers) -> Iterator[str]:
             if port.host is not None and published.setdefault(port.host, where) != where:
                 yield f"{where}: {published[port.host]} has the host port {port.host} already"
     try:
-        in_order({name: container.needs for name, container in file.containers.items()})
+        waves({name: container.needs for name, container in file.containers.items()})
     except Cycle as cycle:
         yield f"containers: they need each other in a circle: {cycle}"
 
@@ -273,7 +286,7 @@ def _given_twice(raw: dict[Any, Any]) -> Iterator[str]:
                 yield f"{where}: {seen[image]} is the image '{image}' already"
 
 
-def _unmakable(joined: Layers, name: str, live: Live) -> Iterator[str]:
+def _unmakable(joined: MergedConfig, name: str, live: Live) -> Iterator[str]:
     """What a live system names that is not there."""
     folder = joined.folder("images", name)
     path = _started(joined, name, live)
@@ -320,7 +333,7 @@ def _dangling(container: Container, raw: dict[Any, Any]) -> Iterator[str]:
             yield f"ports[{index}]: port {port} is published twice"
 
 
-def _resolved(file: File, joined: Layers) -> tuple[dict[str, Callable[..., None]], list[str]]:
+def _resolved(file: File, joined: MergedConfig) -> tuple[dict[str, Callable[..., None]], list[str]]:
     """Import every callback that is named; the files' own folders are looked in first."""
     found: dict[str, Callable[..., None]] = {}
     problems = []

@@ -39,13 +39,13 @@ CallbackName = Annotated[
 ]
 
 
-class Frozen(BaseModel):
+class StrictModel(BaseModel):
     """A value that never changes, and holds no key that is not declared here."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(Frozen):
+class Source(StrictModel):
     """Where one source comes from: PyPI, a URL, or a path on this machine (exactly one).
 
     `sha256` is that of the archive; a `path` has none, for a work tree changes.
@@ -73,7 +73,7 @@ class Source(Frozen):
         return self.model_copy(update={"path": str(folder / self.path)})
 
 
-class Base(Frozen):
+class Base(StrictModel):
     """The image that ours stand on, and the Debian suite it is made from where none answers."""
 
     image: Annotated[
@@ -82,14 +82,14 @@ class Base(Frozen):
     suite: Annotated[str, _form(r"[a-z]+", "a Debian release, such as bookworm")]
 
 
-class Port(Frozen):
+class Port(StrictModel):
     """A port of a container published on 127.0.0.1; `host` None means a free one."""
 
     container: int
     host: int | None = None
 
 
-class VolumesFrom(Frozen):
+class VolumesFrom(StrictModel):
     """The volumes of another container, read-write or read-only."""
 
     container: str
@@ -127,7 +127,7 @@ def _texts(value: Any) -> Any:
 _PUBLISHED = re.compile(r"\{port:(\w*)\}")
 
 
-class Container(Frozen):
+class Container(StrictModel):
     """A container of the system, as declared.
 
     In its environment `{port:443}` stands for the port of this machine that its 443 is published
@@ -188,7 +188,7 @@ class Container(Frozen):
         return self
 
 
-class Root(Frozen):
+class Root(StrictModel):
     """A container more in a live system, run to its end once that is ready, with files of its own.
 
     `files` is a folder beside the declaration; `timeout` is in seconds.
@@ -204,7 +204,7 @@ class Root(Frozen):
     timeout: Annotated[int, Field(ge=1)] = 1800
 
 
-class Live(Frozen):
+class Live(StrictModel):
     """A system that is started for its containers to become images, and what is done in it.
 
     `containers` names the file whose containers are started, the declaring one unless told.
@@ -231,7 +231,7 @@ class Live(Frozen):
         return self
 
 
-class Image(Frozen):
+class Image(StrictModel):
     """An image: its folder holds the Dockerfile, and is named as the image unless told.
 
     Or else what makes images of a live system, and is none itself.
@@ -247,7 +247,7 @@ class Image(Frozen):
         return self
 
 
-class File(Frozen):
+class File(StrictModel):
     """The whole of moromi.yml, but for `extends`, which is followed before (see layers.py)."""
 
     sources: dict[str, Source] = Field(default_factory=dict)

@@ -80,7 +80,7 @@ class Specification:
     working_dir: str | None = None
 
 
-def of_system(engine: Engine, system: str) -> dict[str, Handle]:
+def list_containers(engine: Engine, system: str) -> dict[str, Handle]:
     """The containers of a system by host name, whatever their state."""
     with translated(f"listing the containers of {system}"):
         listed = engine.client.containers.list(
@@ -89,7 +89,7 @@ def of_system(engine: Engine, system: str) -> dict[str, Handle]:
     return {container.attrs["Config"]["Hostname"]: container for container in listed}
 
 
-def of_all_systems(engine: Engine) -> dict[str, list[Handle]]:
+def list_all_containers(engine: Engine) -> dict[str, list[Handle]]:
     """Every system's containers, by the system's name."""
     with translated("listing the systems"):
         listed = engine.client.containers.list(
@@ -255,7 +255,7 @@ def remove(container: Handle) -> None:
                 raise
 
 
-def ended(container: Handle, seconds: float) -> int:
+def wait_exit(container: Handle, seconds: float) -> int:
     """Wait for a container's end; its exit status. Raises EngineError after `seconds`."""
     with translated(f"waiting for the end of {container.name}"):
         return int(container.wait(timeout=seconds)["StatusCode"])
@@ -324,7 +324,7 @@ def execute(
     return ended.exit_code or 0, ended.output.decode(errors="replace")
 
 
-def run_beside(
+def run_helper(
     container: Handle, name: str, command: Sequence[str], labels: Mapping[str, str]
 ) -> tuple[int, str]:
     """Run a container of another one's image, with its volumes and no network, to its end.
@@ -345,7 +345,7 @@ def run_beside(
         )
         try:
             beside.start()
-            return ended(beside, _BESIDE_SECONDS), bytes(beside.logs()).decode(errors="replace")
+            return wait_exit(beside, _BESIDE_SECONDS), bytes(beside.logs()).decode(errors="replace")
         finally:
             remove(beside)
 

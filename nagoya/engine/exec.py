@@ -21,7 +21,7 @@ _LOOK_SECONDS = 10
 """After so long without a word, a look whether the container still runs."""
 
 
-class Conversation:
+class ExecSession:
     """A program that is started in a container, and runs until this is closed or it ends by itself.
 
     Raises EngineError if it cannot be started.

@@ -3,7 +3,7 @@
 import queue
 import re
 import threading
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from typing import IO, Any
 
 import docker.errors
@@ -11,7 +11,6 @@ import urllib3.exceptions
 
 from nagoya.engine.client import Engine
 from nagoya.engine.containers import Handle
-from nagoya.build.context import Context
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 
@@ -36,7 +35,7 @@ _PULL_SECONDS = 120.0
 _CHUNK = 1 << 20
 
 
-def identity(engine: Engine, name: str) -> str | None:
+def image_id(engine: Engine, name: str) -> str | None:
     """The id of the image of that name, or None where there is none."""
     with translated(f"looking for the image {name}"):
         try:
@@ -54,10 +53,10 @@ def inspect(engine: Engine, image: str) -> dict[str, Any]:
 
 def exists(engine: Engine, name: str) -> bool:
     """Whether the engine has an image of that name."""
-    return identity(engine, name) is not None
+    return image_id(engine, name) is not None
 
 
-def made_from(engine: Engine, name: str, inputs: str) -> str | None:
+def find_by_inputs(engine: Engine, name: str, inputs: str) -> str | None:
     """The id of the image that moromi built as `name` from these inputs, tagged or not."""
     labels = [f"{IMAGE_LABEL}={name}", f"{INPUTS_LABEL}={inputs}"]
     with translated(f"looking for an image {name}"):
@@ -69,7 +68,7 @@ def made_from(engine: Engine, name: str, inputs: str) -> str | None:
     return None
 
 
-def made_together(engine: Engine, names: Collection[str], inputs: str) -> bool:
+def built_together(engine: Engine, names: Collection[str], inputs: str) -> bool:
     """Whether these names are those of images that moromi made at one time, from these inputs."""
     created = set()
     for name in names:
@@ -169,7 +168,8 @@ def import_tar(engine: Engine, tar: IO[bytes], name: str, changes: Sequence[str]
 def build(
     engine: Engine,
     name: str,
-    context: Context,
+    context: Iterable[bytes],
+    dockerfile: str,
     *,
     labels: Mapping[str, str],
     arguments: Mapping[str, str],
@@ -184,9 +184,9 @@ def build(
     with translated(f"building {name}"):
         try:
             for event in engine.client.api.build(
-                fileobj=context.tar(),  # type: ignore[arg-type]  # requests sends any iterable
+                fileobj=context,  # type: ignore[arg-type]  # requests sends any iterable
                 custom_context=True,
-                dockerfile=context.dockerfile,
+                dockerfile=dockerfile,
                 tag=name,
                 labels=dict(labels),
                 buildargs=dict(arguments),

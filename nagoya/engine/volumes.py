@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import docker.errors
 
-from nagoya.engine.containers import SYSTEM_LABEL, Handle, ended, remove
+from nagoya.engine.containers import SYSTEM_LABEL, Handle, remove, wait_exit
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 
@@ -84,7 +84,7 @@ def _run(beside: Handle, container: Handle) -> None:
     said = ""
     try:
         beside.start()
-        if ended(beside, _SECONDS):
+        if wait_exit(beside, _SECONDS):
             said = bytes(beside.logs()).decode(errors="replace").strip() or "tar failed"
     except docker.errors.APIError as error:
         if "executable file not found" not in str(error.explanation):

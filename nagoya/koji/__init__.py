@@ -1,0 +1,1 @@
+"""What knows Koji: its client, profile, users, policies, builds and RPMs."""

@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 from nagoya.errors import LifecycleError
-from nagoya.koji.hub import Access
+from nagoya.koji.hub import HubConnection
 
 
-def apply(access: Access, documents: Sequence[dict[str, Any]]) -> int:
+def apply(access: HubConnection, documents: Sequence[dict[str, Any]]) -> int:
     """Make a hub as the documents say; how many changes that took.
 
     Raises LifecycleError with its words where it cannot.

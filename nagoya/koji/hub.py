@@ -21,7 +21,7 @@ _PAUSE = 0.5
 
 
 @dataclass(frozen=True)
-class Access:
+class HubConnection:
     """Where a system's hub is, and with which files to go there; see kojicallbacks.py."""
 
     system: str
@@ -31,7 +31,7 @@ class Access:
     certificate: Path
 
     @classmethod
-    def to(cls, system: str, home: Path) -> "Access":
+    def to(cls, system: str, home: Path) -> "HubConnection":
         """Read what toji wrote for a system, below its owner's home. Raises LifecycleError if it
         wrote nothing."""
         path = home / ".koji" / "nagoya" / system / "koji.json"
@@ -48,7 +48,7 @@ class Access:
 
     def session(self) -> Any:
         """A `koji.ClientSession` that is logged in as kojiadmin."""
-        koji = library()
+        koji = koji_module()
         session = koji.ClientSession(
             self.urls["hub"], opts={"serverca": str(self.ca), "max_retries": 3, "retry_interval": 1}
         )
@@ -72,7 +72,7 @@ class Access:
         return content
 
 
-def library() -> Any:
+def koji_module() -> Any:
     """Koji's client library, which the extra `client` installs."""
     try:
         import koji  # noqa: PLC0415 - see above
@@ -84,7 +84,7 @@ def library() -> Any:
 
 
 @contextmanager
-def spoken() -> Iterator[None]:
+def hub_errors() -> Iterator[None]:
     """Turn what the hub refuses inside, or a connection that breaks, into a LifecycleError."""
     try:
         yield
@@ -97,14 +97,14 @@ def spoken() -> Iterator[None]:
         raise
 
 
-def finished(
+def wait_for_task(
     session: Any, task: int, seconds: float, tell: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
     """A task's record once it has ended; `tell` hears meanwhile what is at work for it.
 
     Raises NotReady at the deadline.
     """
-    koji = library()
+    koji = koji_module()
     over = {koji.TASK_STATES[state] for state in ("CLOSED", "CANCELED", "FAILED")}
     deadline = time.monotonic() + seconds
     while True:
@@ -117,12 +117,14 @@ def finished(
                 f"after {seconds:.0f} s",
                 "do its builders run? `toji status` and `toji logs` tell",
             )
-        at_work = [one for one in family(session, task) if one["state"] == koji.TASK_STATES["OPEN"]]
+        at_work = [
+            one for one in task_tree(session, task) if one["state"] == koji.TASK_STATES["OPEN"]
+        ]
         tell(", ".join(f"{one['method']} (task {one['id']})" for one in at_work[-1:]) or "queued")
         time.sleep(_PAUSE)
 
 
-def family(session: Any, task: int) -> Iterator[dict[str, Any]]:
+def task_tree(session: Any, task: int) -> Iterator[dict[str, Any]]:
     """A task and all that descend from it, each after its parent."""
     yield session.getTaskInfo(task, strict=True)
     descendants: dict[str, list[dict[str, Any]]] = session.getTaskDescendents(task)

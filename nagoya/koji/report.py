@@ -12,8 +12,8 @@ from typing import Any
 from nagoya import __version__
 from nagoya.engine import containers
 from nagoya.errors import NagoyaError
-from nagoya.koji.hub import Access, library, task_logs
-from nagoya.system.system import System, found
+from nagoya.koji.hub import HubConnection, koji_module, task_logs
+from nagoya.system.system import System, require_system
 
 _TASKS = 40
 _SECRET_NAME = re.compile(r"SECRET|PASS|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
@@ -23,7 +23,7 @@ _PRIVATE_KEY = re.compile(
 _COOKIE = re.compile(rb"((?:session-id|session-key|callnum)=)[^&\s\"]+")
 
 
-def write(system: System, path: Path) -> None:
+def write_report(system: System, path: Path) -> None:
     """Write the archive, a gzipped tar; what cannot be had is named in it, with the reason."""
     folder = path.name.split(".")[0]
     with tarfile.open(path, "w:gz") as archive:
@@ -50,7 +50,7 @@ def without_secrets(inspected: dict[str, Any]) -> dict[str, Any]:
 
 
 def _everything(system: System) -> Iterator[tuple[str, bytes]]:
-    present = found(system.engine, system.name)
+    present = require_system(system.engine, system.name)
     yield (
         "versions.json",
         _json(
@@ -60,10 +60,10 @@ def _everything(system: System) -> Iterator[tuple[str, bytes]]:
     for number, path in enumerate(system.declaration.files):
         yield f"moromi{f'-{number}' if number else ''}.yml", path.read_bytes()
     for name, handle in present.items():
-        system.board.update(name, "working", "collecting")
+        system.progress.update(name, "working", "collecting")
         yield f"containers/{name}.json", _json(without_secrets(handle.attrs))
         yield f"containers/{name}.log", "\n".join(containers.log(handle)).encode()
-        system.board.update(name, "done", "collected")
+        system.progress.update(name, "done", "collected")
     try:
         yield from _hub(system)
     except Exception as error:  # a report of a broken system is what a report is for
@@ -71,8 +71,8 @@ def _everything(system: System) -> Iterator[tuple[str, bytes]]:
 
 
 def _hub(system: System) -> Iterator[tuple[str, bytes]]:
-    session = Access.to(system.name, system.owner.home).session()
-    koji = library()
+    session = HubConnection.to(system.name, system.owner.home).session()
+    koji = koji_module()
     tasks = session.listTasks(opts={"decode": True}, queryOpts={"order": "-id", "limit": _TASKS})
     yield (
         "hub.json",
@@ -85,13 +85,13 @@ def _hub(system: System) -> Iterator[tuple[str, bytes]]:
         ),
     )
     for task in tasks:
-        system.board.update(f"task {task['id']}", "working", "collecting")
+        system.progress.update(f"task {task['id']}", "working", "collecting")
         try:
             for name, content in task_logs(session, task["id"]):
                 yield f"tasks/{task['id']}-{task['method']}/{name}", content
         except (koji.GenericError, NagoyaError) as error:
             yield f"tasks/{task['id']}-{task['method']}/missing.txt", f"{error}\n".encode()
-        system.board.update(f"task {task['id']}", "done", "collected")
+        system.progress.update(f"task {task['id']}", "done", "collected")
 
 
 def _json(value: Any) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nagoya.errors import LifecycleError
-from nagoya.koji.hub import library
+from nagoya.koji.hub import koji_module
 
 _NAME, _VERSION, _RELEASE, _ARCH, _SOURCERPM = 1000, 1001, 1002, 1022, 1044
 _PAYLOAD_DIGEST, _PAYLOAD_DIGEST_ALGORITHM = 5092, 5093
@@ -43,7 +43,7 @@ def read(path: Path) -> Rpm:
 
     Raises LifecycleError where it is no RPM, is cut off, or does not match a digest.
     """
-    koji = library()
+    koji = koji_module()
     try:
         start, length = koji.find_rpm_sighdr(str(path))
         signature = koji.RawHeader(koji.rip_rpm_sighdr(str(path)))

@@ -1,7 +1,7 @@
 """What a blank Koji is filled with: a file of YAML documents, applied as often as one likes.
 
 koji-habitude knows tags, targets, groups, packages, channels, permissions and external
-repositories, and gets its documents as they are (see nagoya/koji/habitude.py). Three types are ours:
+repositories, and gets its documents as they are (nagoya/koji/habitude.py). Three types are ours:
 `user` (koji-habitude's own asks in a way that Koji learned after 1.30), `policy`, which is the
 hub's configuration and nothing that its API could change, and `import`, for builds that were made
 elsewhere.
@@ -19,13 +19,12 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nagoya.koji import habitude
-from nagoya.koji import rpm
 from nagoya.engine import containers
 from nagoya.errors import DeclarationError, LifecycleError
-from nagoya.koji.hub import Access, library
+from nagoya.koji import habitude, rpm
+from nagoya.koji.hub import HubConnection, koji_module
 from nagoya.system.readiness import wait
-from nagoya.system.system import System, found
+from nagoya.system.system import System, require_system
 
 HUB = "koji"
 POLICY_FILE = "/etc/koji-hub/hub.conf.d/50-seed.conf"
@@ -79,7 +78,7 @@ class Seed:
     habitude: tuple[dict[str, Any], ...]
 
 
-def read(path: Path) -> Seed:
+def read_seed(path: Path) -> Seed:
     """Read a seed file. Raises DeclarationError with every problem in our documents."""
     try:
         documents = [one for one in yaml.safe_load_all(path.read_text()) if one is not None]
@@ -105,30 +104,30 @@ def read(path: Path) -> Seed:
     return Seed(path, tuple(ours), tuple(habitude))
 
 
-def apply(system: System, seed: Seed) -> None:
+def apply_seed(system: System, seed: Seed) -> None:
     """Make the hub as the seed says; what is so already stays."""
-    board = system.board
+    progress = system.progress
     policies = [one for one in seed.ours if isinstance(one, Policy)]
     if policies:
-        board.update("policies", "working")
+        progress.update("policies", "working")
         changed = _write_policies(system, policies)
-        board.update("policies", "done", "written, hub restarted" if changed else "unchanged")
-    access = Access.to(system.name, system.owner.home)
+        progress.update("policies", "done", "written, hub restarted" if changed else "unchanged")
+    access = HubConnection.to(system.name, system.owner.home)
     session = access.session()
     # Packages may name them as owners; what they may do may be declared by koji-habitude.
     users = [one for one in seed.ours if isinstance(one, User)]
     added = [user.name for user in users if _add_user(session, user)]
     if seed.habitude:
-        board.update("koji-habitude", "working")
+        progress.update("koji-habitude", "working")
         changes = habitude.apply(access, seed.habitude)
-        board.update("koji-habitude", "done", f"{changes} changes" if changes else "unchanged")
+        progress.update("koji-habitude", "done", f"{changes} changes" if changes else "unchanged")
     granted = [user.name for user in users if _grant(session, user)]
     if users:
         names = ", ".join(dict.fromkeys(added + granted))
-        board.update("users", "done", names or "unchanged")
+        progress.update("users", "done", names or "unchanged")
     for wanted in (one for one in seed.ours if isinstance(one, Import)):
-        board.update(f"import to {wanted.tag}", "working")
-        board.update(f"import to {wanted.tag}", "done", _import(system, session, seed, wanted))
+        progress.update(f"import to {wanted.tag}", "working")
+        progress.update(f"import to {wanted.tag}", "done", _import(system, session, seed, wanted))
 
 
 def _write_policies(system: System, policies: list[Policy]) -> bool:
@@ -137,7 +136,7 @@ def _write_policies(system: System, policies: list[Policy]) -> bool:
         lines.append(f"{policy.name} =")
         lines += [f"    {rule}" for rule in policy.rules]
     content = "\n".join([*lines, ""]).encode()
-    hub = found(system.engine, system.name)[HUB]
+    hub = require_system(system.engine, system.name)[HUB]
     folder, _, name = POLICY_FILE.rpartition("/")
     status, there = containers.execute(hub, ["cat", POLICY_FILE])
     if status == 0 and there.encode() == content:
@@ -169,16 +168,21 @@ def _grant(session: Any, user: User) -> bool:
 
 
 def _import(system: System, session: Any, seed: Seed, wanted: Import) -> str:
-    koji = library()
+    koji = koji_module()
     if set(wanted.builds) <= _tagged(session, wanted.tag):
         return "unchanged"
     for path in _rpms(system, seed, wanted):
-        rpm = rpm.read(path)
-        build = koji.parse_NVRA(rpm.source_rpm)
+        header = rpm.read(path)
+        build = koji.parse_NVRA(header.source_rpm)
         nvr = f"{build['name']}-{build['version']}-{build['release']}"
         if session.getBuild(nvr) is None:
             session.createEmptyBuild(build["name"], build["version"], build["release"], None)
-        known = {"name": rpm.name, "version": rpm.version, "release": rpm.release, "arch": rpm.arch}
+        known = {
+            "name": header.name,
+            "version": header.version,
+            "release": header.release,
+            "arch": header.arch,
+        }
         if session.getRPM(known) is None:
             folder = f"nagoya-import/{secrets.token_hex(8)}"
             session.uploadWrapper(str(path), folder)
@@ -203,7 +207,7 @@ def _rpms(system: System, seed: Seed, wanted: Import) -> Iterator[Path]:
                 raise LifecycleError(f"{seed.path}: no such file: {pattern}")
             yield from there
         return
-    handle = found(system.engine, system.name).get(wanted.container)
+    handle = require_system(system.engine, system.name).get(wanted.container)
     if handle is None:
         raise LifecycleError(f"{seed.path}: the system has no container '{wanted.container}'")
     with tempfile.TemporaryDirectory() as folder:

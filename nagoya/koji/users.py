@@ -8,12 +8,12 @@ import json
 import secrets
 from pathlib import Path
 
-from nagoya.utils import files
 from nagoya.engine import containers
 from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL
 from nagoya.errors import LifecycleError
-from nagoya.koji.hub import Access
-from nagoya.system.system import System, found
+from nagoya.koji.hub import HubConnection
+from nagoya.system.system import System, require_system
+from nagoya.utils import files
 
 CERTIFY_LABEL = "nagoya.certify"
 """On an image: its arguments, as a JSON list, that come before the names of users who are to have a
@@ -28,7 +28,7 @@ def add(system: System, name: str) -> Path:
     What is there already stays: the account with its permissions, the certificate. Raises
     LifecycleError where the name cannot be a user's.
     """
-    access = Access.to(system.name, system.owner.home)
+    access = HubConnection.to(system.name, system.owner.home)
     certificate = access.certificate.parent / f"{name}.pem"
     if not certificate.exists():
         _certify(system, name, certificate.parent)
@@ -39,7 +39,7 @@ def add(system: System, name: str) -> Path:
 
 
 def _certify(system: System, name: str, folder: Path) -> None:
-    present = found(system.engine, system.name).values()
+    present = require_system(system.engine, system.name).values()
     keeper = next((one for one in present if containers.label(one, CERTIFY_LABEL)), None)
     if keeper is None:
         raise LifecycleError(
@@ -47,7 +47,7 @@ def _certify(system: System, name: str, folder: Path) -> None:
             "its credentials come from an image older than this; `toji remove`, `moromi build`",
         )
     command = json.loads(containers.label(keeper, CERTIFY_LABEL) or "[]")
-    status, said = containers.run_beside(
+    status, said = containers.run_helper(
         keeper,
         f"{system.name}-certify-{secrets.token_hex(4)}",
         [*command, name],

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nagoya.koji import rpm
-from nagoya.koji import seed
+from nagoya.config.extends import shipped
 from nagoya.engine import containers
 from nagoya.errors import LifecycleError, NotReady
-from nagoya.koji.hub import Access, family, finished, library
-from nagoya.config.extends import shipped
-from nagoya.utils.progress import Board
-from nagoya.system.snapshots import ready
-from nagoya.system.system import System, found
+from nagoya.koji import rpm, seed
+from nagoya.koji.hub import HubConnection, koji_module, task_tree, wait_for_task
+from nagoya.system.snapshots import wait_and_snapshot
+from nagoya.system.system import System, require_system
+from nagoya.utils.progress import Progress
 
 TARGET, BUILD_TAG = "demo", "demo-build"
 BUILDROOT = "demo-buildroot-12-1"
@@ -40,17 +39,17 @@ class Built:
     url: str
 
 
-def verify(system: System) -> list[Built]:
+def verify_builds(system: System) -> list[Built]:
     """Prove a system; each step is told with the time it took. Raises NagoyaError at the first
     that does not hold."""
-    step = _steps(system.board)
+    step = _steps(system.progress)
     with step("ready"):
-        ready(system, _READY_SECONDS)
-    access = Access.to(system.name, system.owner.home)
+        wait_and_snapshot(system, _READY_SECONDS)
+    access = HubConnection.to(system.name, system.owner.home)
     with step("log in"):
         session = access.session()
     with step("seed"):
-        seed.apply(system, seed.read(shipped().parent / "demo" / "seed.yml"))
+        seed.apply_seed(system, seed.read_seed(shipped().parent / "demo" / "seed.yml"))
     with step("sources"):
         sources = demo_sources(system, PACKAGE)
     with step("repository"):
@@ -76,7 +75,7 @@ class Sources:
 
 def demo_sources(system: System, package: str) -> Sources:
     """A demo package's sources out of the builder's image; the hub is made to serve them by git."""
-    there = found(system.engine, system.name)
+    there = require_system(system.engine, system.name)
     # By a label of the Dockerfile's, which an image has whoever built it or stands on it.
     folders = [(containers.label(one, DEMO_LABEL), one) for one in there.values()]
     folder, builder = next(((label, one) for label, one in folders if label), (None, None))
@@ -96,7 +95,7 @@ def demo_sources(system: System, package: str) -> Sources:
 
 def wait_for_repository(session: Any, tag: str, build: str) -> None:
     """Wait until a tag has a repository that holds a build; kojira makes it by itself."""
-    koji = library()
+    koji = koji_module()
     deadline = time.monotonic() + _REPO_SECONDS
     wanted = koji.parse_NVR(build)
     while time.monotonic() < deadline:
@@ -110,19 +109,19 @@ def wait_for_repository(session: Any, tag: str, build: str) -> None:
     )
 
 
-def _steps(board: Board) -> Callable[[str], Any]:
+def _steps(progress: Progress) -> Callable[[str], Any]:
     """What tells of each step as it goes on, and in the end the seconds that it took."""
 
     @contextmanager
     def step(name: str) -> Iterator[Callable[[str], None]]:
         begun = time.monotonic()
-        board.update(name, "working")
+        progress.update(name, "working")
         try:
-            yield lambda detail: board.update(name, "working", detail)
+            yield lambda detail: progress.update(name, "working", detail)
         except BaseException:
-            board.update(name, "failed")
+            progress.update(name, "failed")
             raise
-        board.update(name, "done", f"{time.monotonic() - begun:.1f} s")
+        progress.update(name, "done", f"{time.monotonic() - begun:.1f} s")
 
     return step
 
@@ -136,21 +135,21 @@ def _upload(session: Any, sources: Sources, folder: Path) -> str:
 
 
 def _built(
-    access: Access, session: Any, source: str, folder: Path, tell: Callable[[str], None]
+    access: HubConnection, session: Any, source: str, folder: Path, tell: Callable[[str], None]
 ) -> Built:
     """Build it, as a scratch build where it was built before, and check the RPM."""
-    koji = library()
+    koji = koji_module()
     complete = koji.BUILD_STATES["COMPLETE"]
     package = session.getPackageID(PACKAGE)
     scratch = bool(package and session.listBuilds(packageID=package, state=complete))
     task = session.build(source, TARGET, {"scratch": scratch})
-    ended = finished(session, task, _BUILD_SECONDS, tell)
+    ended = wait_for_task(session, task, _BUILD_SECONDS, tell)
     if ended["state"] != koji.TASK_STATES["CLOSED"]:
         raise LifecycleError(
             f"the build of {source} (task {task}) is {koji.TASK_STATES[ended['state']]}",
             f"toji logs --task {task}",
         )
-    (arch,) = (one["id"] for one in family(session, task) if one["method"] == "buildArch")
+    (arch,) = (one["id"] for one in task_tree(session, task) if one["method"] == "buildArch")
     (name,) = (
         name
         for name in session.listTaskOutput(arch)
@@ -165,7 +164,7 @@ def _built(
         path.write_bytes(
             access.download(f"{served.build(build)}/{served.rpm(koji.parse_NVRA(name))}")
         )
-    rpm = rpm.read(path)
-    if (f"{rpm.nvr}.{rpm.arch}.rpm", rpm.name, rpm.signed) != (name, PACKAGE, False):
-        raise LifecycleError(f"{name} says of itself that it is {rpm}")
-    return Built(task, rpm, f"{access.urls['web']}/taskinfo?taskID={task}")
+    header = rpm.read(path)
+    if (f"{header.nvr}.{header.arch}.rpm", header.name, header.signed) != (name, PACKAGE, False):
+        raise LifecycleError(f"{name} says of itself that it is {header}")
+    return Built(task, header, f"{access.urls['web']}/taskinfo?taskID={task}")

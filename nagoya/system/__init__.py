@@ -1,0 +1,1 @@
+"""How a system runs: its containers, their state, what is done with them."""

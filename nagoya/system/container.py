@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nagoya.config.loader import Declaration
+from nagoya.config.model import Container, Event
 from nagoya.engine import Engine, containers
 from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, Handle, State
 from nagoya.errors import EngineError, LifecycleError
 from nagoya.system.owner import Owner
-from nagoya.utils.progress import Board
-from nagoya.config.model import Container, Event
+from nagoya.utils.progress import Progress
 
 DRAIN_LABEL = "nagoya.drain"
 """On an image: a command, as a JSON list, that ends once the container has no more work to do."""
-TIDY_LABEL = "nagoya.tidy"
+PRE_COMMIT_LABEL = "nagoya.tidy"
 """On an image: a command, as a JSON list, that takes away what no image made of it should have."""
 
 _RUN_ONCE_SECONDS = 120
@@ -25,7 +25,7 @@ _PORT_TAKEN = re.compile(r"port is already allocated|address already in use", re
 
 
 @dataclass(frozen=True)
-class Member:
+class SystemContainer:
     """A container of a system, whether or not it exists; callbacks get one.
 
     `name` is its host name; `declared` is the name it bears in moromi.yml, which several share
@@ -35,7 +35,7 @@ class Member:
 
     engine: Engine
     declaration: Declaration
-    board: Board
+    progress: Progress
     system: str
     owner: Owner
     name: str
@@ -69,9 +69,9 @@ class Member:
         """A file out of it, running or not."""
         return containers.read_file(self.handle(), path)
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Tell the user something, without spoiling the progress that is shown."""
-        self.board.say(text)
+        self.progress.log(text)
 
     def init(self, present: bool = False) -> None:
         """Make it unless it is `present`, and start it.
@@ -141,12 +141,12 @@ class Member:
         self._working(f"draining, {seconds:.0f} s at most")
         status, output = containers.execute(handle, [*json.loads(command), f"{seconds:.0f}"])
         if status:
-            self.say(f"{self.name}: {output.strip()}; what it works on goes back to the hub")
+            self.log(f"{self.name}: {output.strip()}; what it works on goes back to the hub")
 
     def tidy(self) -> None:
         """Have it take away what no image that is made of it should have, if its image says how."""
         handle = self.handle()
-        command = containers.label(handle, TIDY_LABEL)
+        command = containers.label(handle, PRE_COMMIT_LABEL)
         if command is None or not containers.state(handle, reload=False).running:
             return
         self._working("tidying up")
@@ -155,10 +155,10 @@ class Member:
             raise LifecycleError(f"cannot tidy up: {output.strip()}")
 
     def _working(self, detail: str) -> None:
-        self.board.update(self.name, "working", detail)
+        self.progress.update(self.name, "working", detail)
 
     def _done(self, detail: str) -> None:
-        self.board.update(self.name, "done", detail)
+        self.progress.update(self.name, "done", detail)
 
     def _fire(self, event: Event) -> None:
         settings = self.settings
@@ -214,7 +214,7 @@ class Member:
 
 
 def _ended_well(handle: Handle) -> None:
-    status = containers.ended(handle, _RUN_ONCE_SECONDS)
+    status = containers.wait_exit(handle, _RUN_ONCE_SECONDS)
     if status:
         said = "".join(f"\n    {line}" for line in containers.last_lines(handle))
         raise LifecycleError(f"ended with status {status}{said}")

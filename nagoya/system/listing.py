@@ -10,7 +10,7 @@ from nagoya.system.owner import Owner
 
 
 @dataclass(frozen=True)
-class Entry:
+class SystemInfo:
     """A system as the engine shows it: its containers' states by name, when it was begun, by whom.
 
     One that was cut off early may have a network and no container. `owner` is None for what an
@@ -40,9 +40,9 @@ class Entry:
         return f"running, but {', '.join(odd)}" if odd else "running"
 
 
-def entries(engine: Engine) -> list[Entry]:
+def entries(engine: Engine) -> list[SystemInfo]:
     """Every system on the engine, the oldest first."""
-    listed = containers.of_all_systems(engine)
+    listed = containers.list_all_containers(engine)
     networks = containers.networks(engine)
     found = []
     for name in listed.keys() | networks.keys():
@@ -53,7 +53,7 @@ def entries(engine: Engine) -> list[Entry]:
         if network:
             begun.append(containers.timestamp(network["Created"]))
         found.append(
-            Entry(
+            SystemInfo(
                 name,
                 {state.name: state for state in sorted(states, key=lambda state: state.name)},
                 min(begun),

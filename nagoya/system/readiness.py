@@ -12,8 +12,8 @@ from nagoya.config.loader import Declaration
 from nagoya.engine import containers
 from nagoya.engine.containers import Handle, State
 from nagoya.errors import NotReady
-from nagoya.utils.parallel import carry_out
-from nagoya.system.system import System, found
+from nagoya.system.system import System, require_system
+from nagoya.utils.parallel import run_graph
 
 _PATIENCE = 2.0
 """Seconds that an answer may take which is no; then what it says is shown."""
@@ -67,7 +67,7 @@ def wait(
     soon as a container has ended badly: with the state and the last answer of each that is not
     ready, and its last log lines unless it only waits for another.
     """
-    present = found(system.engine, system.name)
+    present = require_system(system.engine, system.name)
     open_ = {name: handle for name, handle in present.items() if only is None or name in only}
     needs = system.needs(open_)
     deadline = time.monotonic() + seconds
@@ -98,14 +98,14 @@ def wait(
 
 
 def _asked(asked: dict[str, Handle], system: System, patience: float) -> dict[str, Answer]:
-    """What each answers, all asked at once; the board shows it."""
+    """What each answers, all asked at once; the progress shows it."""
     answers = {}
 
     def one(name: str) -> None:
         answer = answers[name] = ask(asked[name], system.declaration, patience)
-        system.board.update(name, "done" if answer.ready else "working", answer.text)
+        system.progress.update(name, "done" if answer.ready else "working", answer.text)
 
-    outcomes = carry_out(dict.fromkeys(asked, ()), one, workers=_PARALLEL)
+    outcomes = run_graph(dict.fromkeys(asked, ()), one, workers=_PARALLEL)
     for outcome in outcomes.values():
         if outcome.error:
             raise outcome.error

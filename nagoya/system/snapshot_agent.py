@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from nagoya.engine import containers
 from nagoya.engine.containers import Handle, State
-from nagoya.engine.exec import Conversation
+from nagoya.engine.exec import ExecSession
 from nagoya.errors import LifecycleError, NagoyaError
 
 SNAPSHOT_LABEL = "nagoya.snapshot"
@@ -22,7 +22,7 @@ VERBS_LABEL = "nagoya.snapshot.verbs"
 _CONTRACT = "util/snapshot.py of Nagoya tells what an image has to say, and to answer"
 
 
-class Keeper:
+class SnapshotAgent:
     """One of them; the program that answers is started with the first question, and ended with
     `close`."""
 
@@ -30,7 +30,7 @@ class Keeper:
         self.handle = handle
         self.verbs = (containers.label(handle, VERBS_LABEL) or "").split()
         self._alone = Lock()
-        self._conversation: Conversation | None = None
+        self._conversation: ExecSession | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +46,7 @@ class Keeper:
         with self._alone:
             try:
                 if self._conversation is None:
-                    self._conversation = Conversation(self.handle, self._command())
+                    self._conversation = ExecSession(self.handle, self._command())
                 told = _told(words, self._conversation.ask(" ".join(words)))
             except NagoyaError:
                 # What it says next, if anything, might be the answer to this.
@@ -75,10 +75,10 @@ class Keeper:
 
 
 @contextmanager
-def keepers_among(present: Mapping[str, Handle]) -> Iterator[dict[str, Keeper]]:
+def snapshot_agents(present: Mapping[str, Handle]) -> Iterator[dict[str, SnapshotAgent]]:
     """Those of the containers that have a part in it."""
     found = {
-        name: Keeper(handle)
+        name: SnapshotAgent(handle)
         for name, handle in present.items()
         if containers.label(handle, SNAPSHOT_LABEL)
     }

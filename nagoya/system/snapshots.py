@@ -13,10 +13,10 @@ from threading import Event, Thread
 from typing import Any
 
 from nagoya.errors import LifecycleError, NagoyaError, NotReady
-from nagoya.system.snapshot_agent import Keeper, keepers_among
 from nagoya.system.readiness import wait
-from nagoya.utils.parallel import carry_out
-from nagoya.system.system import System, check_name, found
+from nagoya.system.snapshot_agent import SnapshotAgent, snapshot_agents
+from nagoya.system.system import System, check_name, require_system
+from nagoya.utils.parallel import run_graph
 
 PRISTINE = "pristine"
 """What the state after the first wait is kept as."""
@@ -35,14 +35,14 @@ class Snapshot:
     bytes: int
 
 
-def ready(system: System, seconds: float) -> None:
+def wait_and_snapshot(system: System, seconds: float) -> None:
     """Wait until a system is ready, as `readiness.wait` does; the first time, keep its state.
 
     Where that cannot be it is said, and the next call tries again, with the state as it is then.
     """
     wait(system, seconds)
     try:
-        with keepers_among(found(system.engine, system.name)) as keepers:
+        with snapshot_agents(require_system(system.engine, system.name)) as keepers:
             # Nobody waits for another's work on the system but for the first time.
             if not keepers or _is_kept(system, keepers, PRISTINE):
                 return
@@ -50,7 +50,7 @@ def ready(system: System, seconds: float) -> None:
                 if not (waited and _is_kept(system, keepers, PRISTINE)):
                     _save(system, keepers, PRISTINE)
     except LifecycleError as error:
-        system.board.say(
+        system.progress.log(
             f"the state could not be kept, and `toji reset` will find nothing to go back to: "
             f"{error.message}\n  the next `toji wait` tries again, with the state as it is then"
         )
@@ -106,7 +106,7 @@ def reset(system: System, name: str, seconds: float = 180) -> None:
         wait(system, seconds, only=with_state | restarted, presumed=True)
 
 
-def _switch(system: System, keepers: Mapping[str, Keeper]) -> dict[str, dict[str, Any]]:
+def _switch(system: System, keepers: Mapping[str, SnapshotAgent]) -> dict[str, dict[str, Any]]:
     try:
         return _ask(system, keepers, "switch", doing="going back")
     except LifecycleError as error:
@@ -117,7 +117,7 @@ def _switch(system: System, keepers: Mapping[str, Keeper]) -> dict[str, dict[str
 
 def _start(system: System, seconds: float) -> None:
     """Start what is stopped, for its state is within it."""
-    with keepers_among(found(system.engine, system.name)) as keepers:
+    with snapshot_agents(require_system(system.engine, system.name)) as keepers:
         asleep = _asleep(keepers)
     if asleep:
         try:
@@ -131,7 +131,7 @@ def _start(system: System, seconds: float) -> None:
             ) from error
 
 
-def _save(system: System, keepers: Mapping[str, Keeper], name: str) -> None:
+def _save(system: System, keepers: Mapping[str, SnapshotAgent], name: str) -> None:
     try:
         with _held(system, keepers, {}, everybody=False):
             _ask(system, keepers, "save", name, doing=f"keeping '{name}'")
@@ -139,13 +139,13 @@ def _save(system: System, keepers: Mapping[str, Keeper], name: str) -> None:
         _ask(system, keepers, "drop", name, doing="giving up")
         raise
     for one in keepers:
-        system.board.update(one, "done", f"kept '{name}'")
+        system.progress.update(one, "done", f"kept '{name}'")
 
 
 @contextmanager
 def _held(
     system: System,
-    keepers: Mapping[str, Keeper],
+    keepers: Mapping[str, SnapshotAgent],
     released: dict[str, dict[str, Any]],
     *,
     everybody: bool,
@@ -155,7 +155,7 @@ def _held(
 
     Raises LifecycleError where writes went on before that, as they do when nobody is heard of.
     """
-    held: dict[str, Keeper] = {}
+    held: dict[str, SnapshotAgent] = {}
     holders = {name: one for name, one in sorted(keepers.items()) if "hold" in one.verbs}
     over = Event()
     try:
@@ -177,10 +177,10 @@ def _held(
         )
 
 
-def _renew(held: Mapping[str, Keeper], over: Event) -> None:
+def _renew(held: Mapping[str, SnapshotAgent], over: Event) -> None:
     """Beside what they are asked meanwhile, which may take long."""
     with ExitStack() as stack:
-        beside = [stack.enter_context(Keeper(one.handle)) for one in held.values()]
+        beside = [stack.enter_context(SnapshotAgent(one.handle)) for one in held.values()]
         while not over.wait(_RENEW_SECONDS):
             try:
                 for keeper in beside:
@@ -189,16 +189,16 @@ def _renew(held: Mapping[str, Keeper], over: Event) -> None:
                 return  # the release tells what came of it
 
 
-def _asleep(keepers: Mapping[str, Keeper]) -> list[str]:
+def _asleep(keepers: Mapping[str, SnapshotAgent]) -> list[str]:
     """Those that do not run, each with its state."""
     states = {name: one.state() for name, one in sorted(keepers.items())}
     return [f"{name} ({state.status})" for name, state in states.items() if not state.running]
 
 
 @contextmanager
-def _awake(system: System) -> Iterator[dict[str, Keeper]]:
+def _awake(system: System) -> Iterator[dict[str, SnapshotAgent]]:
     """All that have a part in it; LifecycleError unless all run, and there is one."""
-    with keepers_among(found(system.engine, system.name)) as keepers:
+    with snapshot_agents(require_system(system.engine, system.name)) as keepers:
         asleep = _asleep(keepers)
         if not keepers:
             raise LifecycleError(
@@ -212,7 +212,7 @@ def _awake(system: System) -> Iterator[dict[str, Keeper]]:
         yield keepers
 
 
-def _kept(system: System, keepers: Mapping[str, Keeper]) -> dict[str, Snapshot]:
+def _kept(system: System, keepers: Mapping[str, SnapshotAgent]) -> dict[str, Snapshot]:
     """What is kept, whole: in every container that has a state at all."""
     lists = list(_ask(system, keepers, "list", doing="looking").values())
     return {
@@ -226,7 +226,7 @@ def _kept(system: System, keepers: Mapping[str, Keeper]) -> dict[str, Snapshot]:
     }
 
 
-def _is_kept(system: System, keepers: Mapping[str, Keeper], name: str) -> bool:
+def _is_kept(system: System, keepers: Mapping[str, SnapshotAgent], name: str) -> bool:
     """Whether it is in all; the first that lacks it is enough for a no."""
     with_state = [
         {one: keeper} for one, keeper in sorted(keepers.items()) if "list" in keeper.verbs
@@ -234,7 +234,7 @@ def _is_kept(system: System, keepers: Mapping[str, Keeper], name: str) -> bool:
     return bool(with_state) and all(name in _kept(system, one) for one in with_state)
 
 
-def _known(system: System, keepers: Mapping[str, Keeper], name: str) -> None:
+def _known(system: System, keepers: Mapping[str, SnapshotAgent], name: str) -> None:
     there = _kept(system, keepers)
     if name not in there:
         raise LifecycleError(
@@ -244,7 +244,7 @@ def _known(system: System, keepers: Mapping[str, Keeper], name: str) -> None:
 
 
 def _ask(
-    system: System, keepers: Mapping[str, Keeper], verb: str, *words: str, doing: str
+    system: System, keepers: Mapping[str, SnapshotAgent], verb: str, *words: str, doing: str
 ) -> dict[str, dict[str, Any]]:
     """Ask all that have a part in it at once; what each answers. Raises LifecycleError with all
     that went wrong."""
@@ -252,7 +252,7 @@ def _ask(
     answers = {}
 
     def ask(name: str) -> None:
-        system.board.update(name, "working", doing)
+        system.progress.update(name, "working", doing)
         try:
             answers[name] = asked[name].ask(verb, *words)
         except NagoyaError:
@@ -261,7 +261,7 @@ def _ask(
                 raise
             answers[name] = {"restart": True}
 
-    outcomes = carry_out(dict.fromkeys(asked, ()), ask, workers=_PARALLEL)
+    outcomes = run_graph(dict.fromkeys(asked, ()), ask, workers=_PARALLEL)
     failed = {name: one.error for name, one in outcomes.items() if one.error}
     if failed:
         causes = "\n".join(f"  {name}: {error}" for name, error in failed.items())

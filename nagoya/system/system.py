@@ -18,12 +18,12 @@ from nagoya.config.loader import Declaration
 from nagoya.engine import Engine, containers, images
 from nagoya.engine.containers import Handle
 from nagoya.errors import LifecycleError
-from nagoya.utils.lock import locked
-from nagoya.system.container import Member
+from nagoya.system.container import SystemContainer
 from nagoya.system.owner import Owner
-from nagoya.utils.graph import Needs, reversed_needs
-from nagoya.utils.progress import Board
-from nagoya.utils.parallel import carry_out
+from nagoya.utils.graph import Needs, reverse
+from nagoya.utils.lock import locked
+from nagoya.utils.parallel import run_graph
+from nagoya.utils.progress import Progress
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _PARALLEL = 8
@@ -52,7 +52,7 @@ class System:
         engine: Engine,
         declaration: Declaration,
         name: str,
-        board: Board,
+        progress: Progress,
         owner: Owner | None = None,
     ) -> None:
         check_name(name)
@@ -60,7 +60,7 @@ class System:
         self.engine = engine
         self.declaration = declaration
         self.name = name
-        self.board = board
+        self.progress = progress
         self._holder: int | None = None
 
     @contextmanager
@@ -71,7 +71,7 @@ class System:
 
         def waiting() -> None:
             waited.set()
-            self.board.say(f"another toji is at work on '{self.name}'; waiting for it")
+            self.progress.log(f"another toji is at work on '{self.name}'; waiting for it")
 
         if self._holder == get_ident():
             yield False
@@ -88,7 +88,7 @@ class System:
         """Whom it belongs to: its maker, whoever is at work on it now."""
         if self._given_owner is not None:
             return self._given_owner
-        present = containers.of_system(self.engine, self.name).values()
+        present = containers.list_containers(self.engine, self.name).values()
         owners = (Owner.of(containers.labels(handle)) for handle in present)
         return next((owner for owner in owners if owner), Owner.user())
 
@@ -97,14 +97,16 @@ class System:
         """Make and start what is declared and not there; what runs is left alone."""
         self._check_images()
         containers.ensure_network(self.engine, self.name, self.owner.labels)
-        present = containers.of_system(self.engine, self.name)
+        present = containers.list_containers(self.engine, self.name)
         members = self._declared() | self._members(present)
         self._each(members, lambda one: one.init(one.name in present), "made and started")
 
     @_one_at_a_time
     def start(self) -> None:
         """Start what was made; a run_once container that has done its work stays as it is."""
-        self._each(self._members(found(self.engine, self.name)), Member.start, "started")
+        self._each(
+            self._members(require_system(self.engine, self.name)), SystemContainer.start, "started"
+        )
 
     @_one_at_a_time
     def stop(self, *, tidy: bool = False) -> None:
@@ -113,28 +115,28 @@ class System:
         With `tidy` each is made ready before for an image to be made of it.
         """
 
-        def stop(member: Member) -> None:
+        def stop(member: SystemContainer) -> None:
             if tidy:
                 member.tidy()
             member.stop()
 
-        members = self._members(found(self.engine, self.name))
+        members = self._members(require_system(self.engine, self.name))
         self._each(members, stop, "stopped", backwards=True)
 
     @_one_at_a_time
     def restart(self, names: Collection[str]) -> None:
         """Stop some containers, and start them again."""
-        present = self._members(found(self.engine, self.name))
+        present = self._members(require_system(self.engine, self.name))
         members = {name: one for name, one in present.items() if name in names}
-        self._each(members, Member.stop, "stopped", backwards=True)
-        self._each(members, Member.start, "started")
+        self._each(members, SystemContainer.stop, "stopped", backwards=True)
+        self._each(members, SystemContainer.start, "started")
 
     @_one_at_a_time
     def remove(self) -> None:
         """Remove whatever bears the system's label: containers, their volumes, the network."""
-        present = containers.of_system(self.engine, self.name)
+        present = containers.list_containers(self.engine, self.name)
         members = self._declared() | self._members(present)
-        self._each(members, Member.remove, "removed", backwards=True)
+        self._each(members, SystemContainer.remove, "removed", backwards=True)
         containers.remove_networks(self.engine, self.name)
 
     @_one_at_a_time
@@ -155,7 +157,7 @@ class System:
                 f"'{name}' cannot be more than one: {', '.join(users)} would not find the others",
                 "scale what nothing else needs, such as a builder",
             )
-        present = self._members(found(self.engine, self.name))
+        present = self._members(require_system(self.engine, self.name))
         wanted = [self._member(one, name) for one in _instances(name, count)]
         names = {member.name for member in wanted}
         surplus = [
@@ -164,7 +166,7 @@ class System:
             if member.declared == name and member.name not in names
         ]
 
-        def take_away(member: Member) -> None:
+        def take_away(member: SystemContainer) -> None:
             member.drain(drain_seconds)
             member.stop()
             member.remove()
@@ -178,18 +180,18 @@ class System:
 
     def needs(self, names: Iterable[str]) -> Needs:
         """What needs what among containers by their host names."""
-        members = self._members(containers.of_system(self.engine, self.name))
+        members = self._members(containers.list_containers(self.engine, self.name))
         return self._needs({name: member for name, member in members.items() if name in set(names)})
 
-    def _member(self, name: str, declared: str) -> Member:
-        return Member(
-            self.engine, self.declaration, self.board, self.name, self.owner, name, declared
+    def _member(self, name: str, declared: str) -> SystemContainer:
+        return SystemContainer(
+            self.engine, self.declaration, self.progress, self.name, self.owner, name, declared
         )
 
-    def _declared(self) -> dict[str, Member]:
+    def _declared(self) -> dict[str, SystemContainer]:
         return {name: self._member(name, name) for name in self.declaration.containers}
 
-    def _members(self, present: dict[str, Handle]) -> dict[str, Member]:
+    def _members(self, present: dict[str, Handle]) -> dict[str, SystemContainer]:
         """Those that are on the engine, in the order of moromi.yml and then of their names."""
         place = {name: index for index, name in enumerate(self.declaration.containers)}
         members = [
@@ -200,7 +202,7 @@ class System:
         return {member.name: member for member in members}
 
     @staticmethod
-    def _needs(members: dict[str, Member]) -> Needs:
+    def _needs(members: dict[str, SystemContainer]) -> Needs:
         return {
             name: member.settings.needs if member.settings else ()
             for name, member in members.items()
@@ -208,19 +210,19 @@ class System:
 
     def _each(
         self,
-        members: dict[str, Member],
-        work: Callable[[Member], object],
+        members: dict[str, SystemContainer],
+        work: Callable[[SystemContainer], object],
         done: str,
         *,
         backwards: bool = False,
     ) -> None:
         """Do one thing with every member, each after those it needs, or before them."""
         needs = self._needs(members)
-        outcomes = carry_out(
-            reversed_needs(needs) if backwards else needs,
+        outcomes = run_graph(
+            reverse(needs) if backwards else needs,
             lambda name: work(members[name]),
             workers=_PARALLEL,
-            settled=self.board.settle,
+            on_done=self.progress.finish,
         )
         failed = {name: outcome.error for name, outcome in outcomes.items() if outcome.error}
         if failed:
@@ -253,10 +255,10 @@ def check_name(name: str, what: str = "a system") -> None:
         )
 
 
-def found(engine: Engine, name: str) -> dict[str, Handle]:
+def require_system(engine: Engine, name: str) -> dict[str, Handle]:
     """The containers of a system by host name; LifecycleError where there is none."""
     check_name(name)
-    present = containers.of_system(engine, name)
+    present = containers.list_containers(engine, name)
     if not present:
         raise LifecycleError(
             f"there is no system called '{name}' on this engine", f"toji --system {name} init"

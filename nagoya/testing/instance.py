@@ -3,7 +3,7 @@
     with running_koji() as koji:
         koji.session().createTag("mine")
 
-With pytest, the fixtures of nagoya/testing/pytest_plugin.py give the same. docs/testing.md tells the rest.
+With pytest, the fixtures of nagoya/testing/pytest_plugin.py do the same. See docs/testing.md.
 """
 
 import secrets
@@ -18,20 +18,19 @@ from typing import Any
 
 import yaml
 
-from nagoya.config import loader
-from nagoya.koji import report
-from nagoya.system import snapshots
-from nagoya.koji import users
 from nagoya.build import builder
+from nagoya.config import loader
 from nagoya.config.loader import Declaration
 from nagoya.engine import Engine, connect
 from nagoya.engine import images as engine_images
 from nagoya.errors import LifecycleError
-from nagoya.koji.hub import Access, library
-from nagoya.utils.lock import locked
+from nagoya.koji import report, users
+from nagoya.koji.hub import HubConnection, koji_module
+from nagoya.system import snapshots
 from nagoya.system.owner import Owner
-from nagoya.utils.progress import Board
 from nagoya.system.system import System
+from nagoya.utils.lock import locked
+from nagoya.utils.progress import Progress
 
 ADMIN = "kojiadmin"
 
@@ -45,7 +44,7 @@ class Koji:
     """
 
     system: System
-    access: Access
+    access: HubConnection
     home: Path
     reports: Path
     kept: bool = field(default=False, init=False)
@@ -100,7 +99,7 @@ class Koji:
     def session(self, user: str | None = ADMIN) -> Any:
         """A new `koji.ClientSession`, logged in as that user, or as nobody where it is None."""
         if user is None:
-            return library().ClientSession(
+            return koji_module().ClientSession(
                 self.url, opts={"serverca": str(self.ca), "max_retries": 3, "retry_interval": 1}
             )
         return replace(self.access, certificate=self.certificate(user)).session()
@@ -123,7 +122,7 @@ class Koji:
         """Write all that helps to understand a failure into one archive; see `toji report`."""
         self.reports.mkdir(parents=True, exist_ok=True)
         path = self.reports / f"{name}.tar.gz"
-        report.write(self.system, path)
+        report.write_report(self.system, path)
         return path
 
     def keep(self) -> str:
@@ -158,7 +157,7 @@ def running_koji(
     for reports; a temporary one unless given. Raises NagoyaError where it does not come up, with a
     note of where the report on that is if it came so far as to have a hub.
     """
-    engine, board = connect(), Board(quiet=True)
+    engine, progress = connect(), Progress(quiet=True)
     declared = loader.read(loader.locate(config))
     _have_images(engine, declared, images or {}, tell)
     own = folder or Path(tempfile.mkdtemp(prefix="nagoya-"))
@@ -167,12 +166,12 @@ def running_koji(
     if images:
         declared = _with_images(declared, images, own)
     name = f"{prefix}-{secrets.token_hex(4)}"
-    system = System(engine, declared, name, board, Owner.this_process(home))
+    system = System(engine, declared, name, progress, Owner.this_process(home))
     koji: Koji | None = None
     try:
         system.init()
-        koji = Koji(system, Access.to(name, home), home, own / "reports")
-        snapshots.ready(system, seconds)
+        koji = Koji(system, HubConnection.to(name, home), home, own / "reports")
+        snapshots.wait_and_snapshot(system, seconds)
         yield koji
     except Exception as error:
         if koji is not None:
@@ -215,7 +214,7 @@ def _have_images(
             wanted = missing()
             if wanted:
                 tell(f"building {', '.join(wanted)}, once; that takes minutes")
-                builder.build(engine, declared, wanted, Board(quiet=True))
+                builder.build(engine, declared, wanted, Progress(quiet=True))
 
 
 def _with_images(declared: Declaration, others: Mapping[str, str], folder: Path) -> Declaration:

@@ -1,0 +1,1 @@
+"""What any program needs: commands, files, locks, graphs, threads, progress."""

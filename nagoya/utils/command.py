@@ -55,7 +55,7 @@ def run(
     return ended.stdout
 
 
-def run_aloud(
+def run_streaming(
     arguments: Sequence[str | Path],
     heard: Callable[[str], None],
     *,

@@ -13,7 +13,7 @@ class Cycle(ValueError):
         super().__init__(" => ".join(names))
 
 
-def in_order(needs: Needs) -> list[list[str]]:
+def waves(needs: Needs) -> list[list[str]]:
     """Names in waves: each wave needs only those before it, and may be done in parallel.
 
     `needs` says what each name needs; a needed name that is no key itself is taken to be there
@@ -35,7 +35,7 @@ def in_order(needs: Needs) -> list[list[str]]:
     return waves
 
 
-def with_needed(names: Iterable[str], needs: Needs) -> dict[str, Collection[str]]:
+def with_dependencies(names: Iterable[str], needs: Needs) -> dict[str, Collection[str]]:
     """The part of `needs` that `names` stand on, themselves included, in its own order."""
     wanted: set[str] = set()
     open_ = list(names)
@@ -47,7 +47,7 @@ def with_needed(names: Iterable[str], needs: Needs) -> dict[str, Collection[str]
     return {name: others for name, others in needs.items() if name in wanted}
 
 
-def reversed_needs(needs: Needs) -> dict[str, list[str]]:
+def reverse(needs: Needs) -> dict[str, list[str]]:
     """Who has to go first when things are taken down: every name after those that need it."""
     return {
         name: [other for other, others in needs.items() if name in others]

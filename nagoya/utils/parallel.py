@@ -9,49 +9,49 @@ from graphlib import TopologicalSorter
 from typing import Literal
 
 from nagoya.errors import NagoyaError
-from nagoya.utils.graph import Needs, in_order
+from nagoya.utils.graph import Needs, waves
 
 _GRACE = 3.0
 """Seconds that running work gets to notice a Ctrl-C before it is abandoned."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How one name ended. `because` is the name whose failure made this one be skipped."""
+class Result:
+    """How one name ended. `blocked_by` is the name whose failure made this one be skipped."""
 
     name: str
     state: Literal["done", "failed", "skipped"]
     seconds: float = 0.0
     error: BaseException | None = None
-    because: str | None = None
+    blocked_by: str | None = None
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C came; `running` names what had begun and had not ended, in order of beginning."""
 
-    def __init__(self, outcomes: dict[str, Outcome], running: list[str]) -> None:
+    def __init__(self, outcomes: dict[str, Result], running: list[str]) -> None:
         super().__init__("interrupted")
         self.outcomes = outcomes
         self.running = running
 
 
-def carry_out(
+def run_graph(
     needs: Needs,
     do: Callable[[str], object],
     *,
     workers: int,
     stop: threading.Event | None = None,
-    settled: Callable[[Outcome], None] = lambda outcome: None,
-) -> dict[str, Outcome]:
+    on_done: Callable[[Result], None] = lambda outcome: None,
+) -> dict[str, Result]:
     """Call `do(name)` for every name of `needs`, at most `workers` at once, each after its needs.
 
-    A name whose need failed is skipped; whatever does not depend on it is still done. `settled`
+    A name whose need failed is skipped; whatever does not depend on it is still done. `on_done`
     hears of each as it ends, in the caller's thread. On Ctrl-C nothing more begins, `stop` is set
     for `do` to look at, and Interrupted is raised once all has ended or after three seconds;
     threads are daemons, so what ignores `stop` dies with the process. An error that is no
     NagoyaError is a fault of ours: it is raised once the rest is finished. Raises plan.Cycle.
     """
-    in_order(needs)  # for its Cycle, which names the circle the way it is read
+    waves(needs)  # for its Cycle, which names the circle the way it is read
     sorter = TopologicalSorter(
         {name: [other for other in others if other in needs] for name, others in needs.items()}
     )
@@ -60,17 +60,17 @@ def carry_out(
     ready: list[str] = []
     running: dict[str, float] = {}
     ended: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, Result] = {}
 
-    def settle(outcome: Outcome) -> None:
+    def settle(outcome: Result) -> None:
         outcomes[outcome.name] = outcome
-        settled(outcome)
+        on_done(outcome)
         sorter.done(outcome.name)
 
     def collect(seconds: float | None = None) -> None:
         name, error = ended.get(timeout=seconds)
         took = time.monotonic() - running.pop(name)
-        settle(Outcome(name, "failed" if error else "done", took, error))
+        settle(Result(name, "failed" if error else "done", took, error))
 
     try:
         while sorter.is_active():
@@ -79,7 +79,7 @@ def carry_out(
                 name = ready.pop(0)
                 culprit = _culprit(name, needs, outcomes)
                 if culprit is not None:
-                    settle(Outcome(name, "skipped", because=culprit))
+                    settle(Result(name, "skipped", blocked_by=culprit))
                     continue
                 running[name] = time.monotonic()
                 threading.Thread(
@@ -106,14 +106,14 @@ def carry_out(
     return {name: outcomes[name] for name in needs}
 
 
-def _culprit(name: str, needs: Needs, outcomes: dict[str, Outcome]) -> str | None:
+def _culprit(name: str, needs: Needs, outcomes: dict[str, Result]) -> str | None:
     """The failed name for whose sake this one cannot be done, be it a need or a need's need."""
     for other in needs[name]:
         match outcomes.get(other):
-            case Outcome(state="failed"):
+            case Result(state="failed"):
                 return other
-            case Outcome(state="skipped", because=because):
-                return because
+            case Result(state="skipped", blocked_by=blocked_by):
+                return blocked_by
     return None
 
 

@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from nagoya.utils.parallel import Outcome
+from nagoya.utils.parallel import Result
 
 State = Literal["waiting", "working", "done", "failed", "skipped"]
 
@@ -41,11 +41,11 @@ class _Console(Console):
         self.quiet = True
 
 
-class Board:
+class Progress:
     """What is being done, name by name; any thread may tell it.
 
     On a terminal each name keeps one line: a sign, its state, seconds. Elsewhere every change is a
-    line of its own: seconds since the board was made, name, state. `quiet` shows nothing,
+    line of its own: seconds since the progress was made, name, state. `quiet` shows nothing,
     `verbose` also what the work itself prints, line by line.
     """
 
@@ -81,7 +81,7 @@ class Board:
         if self._live is not None:
             self._live.stop()
 
-    def expect(self, *names: str) -> None:
+    def add(self, *names: str) -> None:
         """Give names a line each, in this order, before anything is done for them."""
         with self._lock:
             for name in names:
@@ -102,27 +102,27 @@ class Board:
                 row.ended = row.ended or now
             row.state, row.text, row.last_line = state, text, ""
         if changed and self._live is None:
-            self.say(self._named(name, text))
+            self.log(self._named(name, text))
 
-    def line(self, name: str, text: str) -> None:
+    def output(self, name: str, text: str) -> None:
         """Pass on a line that the work printed: shown in full if verbose, else as its last word."""
         plain = _plain(text)
         if self._verbose:
-            self.say(self._named(name, plain))
+            self.log(self._named(name, plain))
         elif plain and name in self._rows:
             self._rows[name].last_line = plain
 
-    def settle(self, outcome: Outcome) -> None:
-        """Tell how a name ended; made to be `carry_out(..., settled=board.settle)`."""
+    def finish(self, outcome: Result) -> None:
+        """Tell how a name ended; made to be `run_graph(..., on_done=progress.finish)`."""
         match outcome.state:
             case "failed":
                 self.update(outcome.name, "failed", str(outcome.error))
             case "skipped":
-                self.update(outcome.name, "skipped", f"{outcome.because} failed")
+                self.update(outcome.name, "skipped", f"{outcome.blocked_by} failed")
             case _ if self._rows.get(outcome.name, _Row()).state != "done":
                 self.update(outcome.name, "done")
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line that is about no name, left standing above the others."""
         # Never with the lock held: a live display prints with its own lock held, and asks for ours.
         if self._quiet:

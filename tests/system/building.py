@@ -8,10 +8,10 @@ import koji
 
 from nagoya.config import loader
 from nagoya.engine import connect
-from nagoya.koji.hub import finished
-from nagoya.utils.progress import Board
-from nagoya.system.system import System
+from nagoya.koji.hub import wait_for_task
 from nagoya.koji.verify import Sources, demo_sources
+from nagoya.system.system import System
+from nagoya.utils.progress import Progress
 from tests.system.conftest import Koji
 
 SECONDS = 240
@@ -21,7 +21,7 @@ SECONDS = 240
 def system_of(one: Koji) -> System:
     """The same system as the host's library sees it."""
     declared = loader.read(loader.locate(one.config))
-    return System(connect(), declared, one.system, Board(quiet=True))
+    return System(connect(), declared, one.system, Progress(quiet=True))
 
 
 def sources(one: Koji, package: str) -> Sources:
@@ -40,7 +40,7 @@ def uploaded(session: koji.ClientSession, package: Sources, folder: Path) -> str
 
 def state(session: koji.ClientSession, task: int, seconds: float = SECONDS) -> str:
     """How a task ended: CLOSED, FAILED or CANCELED."""
-    return str(koji.TASK_STATES[finished(session, task, seconds)["state"]])
+    return str(koji.TASK_STATES[wait_for_task(session, task, seconds)["state"]])
 
 
 def child(session: koji.ClientSession, task: int, method: str) -> dict[str, Any] | None:

@@ -16,8 +16,8 @@ import koji
 import pytest
 import yaml
 
-from nagoya.testing import instance
 from nagoya.engine import connect, containers
+from nagoya.testing import instance
 from nagoya.testing.instance import running_koji
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
@@ -116,7 +116,7 @@ def starter(
 
         def report(made: instance.Koji) -> None:
             # A test may have removed it already.
-            if request.session.testsfailed and containers.of_system(connect(), made.name):
+            if request.session.testsfailed and containers.list_containers(connect(), made.name):
                 made.reports = ARTIFACTS
                 made.report(made.name)
 

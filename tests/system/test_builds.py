@@ -8,9 +8,9 @@ import koji
 import pytest
 import requests
 
-from nagoya.koji import rpm
 from nagoya.engine import connect
 from nagoya.errors import LifecycleError
+from nagoya.koji import rpm
 from tests.image.tracked import wait_until
 from tests.system.building import child, sources, state, uploaded
 from tests.system.conftest import Koji
@@ -33,8 +33,8 @@ def test_the_rpm_is_where_koji_says_and_is_whole(seeded: Koji, tmp_path: Path) -
     url = f"{told}/packages/hello/1.0/1.demo/noarch/hello-1.0-1.demo.noarch.rpm"
     answer = requests.get(url, verify=seeded.description["ca"], timeout=30)
     path.write_bytes(answer.content)
-    rpm = rpm.read(path)
-    assert (rpm.nvr, rpm.arch, rpm.signed) == ("hello-1.0-1.demo", "noarch", False)
+    header = rpm.read(path)
+    assert (header.nvr, header.arch, header.signed) == ("hello-1.0-1.demo", "noarch", False)
 
     damaged = bytearray(answer.content)
     damaged[-1] ^= 1

@@ -9,8 +9,7 @@ import koji
 import pytest
 import requests
 
-from nagoya.config import loader
-from nagoya.config import extends
+from nagoya.config import extends, loader
 from nagoya.koji import rpm
 from tests.system.conftest import PROGRAMS, Koji
 

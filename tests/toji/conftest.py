@@ -16,8 +16,8 @@ import docker
 import pytest
 import yaml
 
-from nagoya.engine import connect
 from nagoya.config.model import EVENTS
+from nagoya.engine import connect
 
 # Whoever else tests on this engine removes an image of his own in the end.
 TOKEN = secrets.token_hex(3)

@@ -8,8 +8,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from nagoya.engine import connect, containers
-from nagoya.engine import client
+from nagoya.engine import client, connect, containers
 from nagoya.errors import EngineError
 
 
@@ -23,8 +22,8 @@ def socket() -> Path:
 def nowhere(monkeypatch: pytest.MonkeyPatch, socket: Path, tmp_path: Path) -> None:
     """No engine at any of the places, until a test puts one there."""
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.setattr(connection, "USUAL_SOCKET", tmp_path / "usual.sock")
-    monkeypatch.setattr(connection, "PRIVATE_SOCKET", tmp_path / "private.sock")
+    monkeypatch.setattr(client, "USUAL_SOCKET", tmp_path / "usual.sock")
+    monkeypatch.setattr(client, "PRIVATE_SOCKET", tmp_path / "private.sock")
 
 
 def test_the_private_one_is_found_where_no_other_answers(socket: Path) -> None:

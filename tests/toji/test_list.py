@@ -21,12 +21,12 @@ from pathlib import Path
 from nagoya.config import loader
 from nagoya.engine import connect
 from nagoya.system.owner import Owner
-from nagoya.utils.progress import Board
+from nagoya.utils.progress import Progress
 from nagoya.system.system import System
 
 name, home = sys.argv[1:]
 owner = Owner.this_process(Path(home))
-System(connect(), loader.read(Path("moromi.yml")), name, Board(quiet=True), owner).init()
+System(connect(), loader.read(Path("moromi.yml")), name, Progress(quiet=True), owner).init()
 print("made", flush=True)
 time.sleep(100)
 """
@@ -121,7 +121,7 @@ def test_a_container_beside_the_others_is_removed_with_them(
     script = (
         "import sys; from nagoya.engine import connect, containers;"
         "one = containers.get(connect(), sys.argv[1] + '-server');"
-        "containers.run_beside(one, sys.argv[1] + '-beside', ['sleep', '50'],"
+        "containers.run_helper(one, sys.argv[1] + '-beside', ['sleep', '50'],"
         " {'nagoya.system': sys.argv[1], 'nagoya.container': ''})"
     )
     reader = subprocess.Popen(

@@ -8,10 +8,10 @@ from typing import IO, Any, cast
 import pytest
 
 from nagoya.build import base_image
+from nagoya.config.model import Base
 from nagoya.engine import Engine, images
 from nagoya.errors import EngineError, SourceError
-from nagoya.utils.progress import Board
-from nagoya.config.model import Base
+from nagoya.utils.progress import Progress
 
 DECLARED = Base(image="debian:bookworm-slim", suite="bookworm")
 ENGINE = cast(Engine, None)
@@ -65,7 +65,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
 
 def ensure(**options: Any) -> str:
     told = io.StringIO()
-    base_image.ensure(ENGINE, DECLARED, Board(stream=told, verbose=True), **options)
+    base_image.ensure(ENGINE, DECLARED, Progress(stream=told, verbose=True), **options)
     return told.getvalue()
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nagoya.build.dockerfile import Copied, Dockerfile, read
+from nagoya.build.dockerfile import CopySource, Dockerfile, read
 from nagoya.errors import DeclarationError
 
 
@@ -62,7 +62,7 @@ def test_what_is_copied(path: Path, text: str, copied: list[str]) -> None:
 
 def test_lines_are_told(path: Path) -> None:
     file = parsed(path, "FROM a\n\nRUN b \\\n && c\nCOPY d /d\n")
-    assert file.copied == (Copied("d", 5),)
+    assert file.copied == (CopySource("d", 5),)
 
 
 def test_build_arguments(path: Path) -> None:

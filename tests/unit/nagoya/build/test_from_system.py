@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from nagoya.config import loader
 from nagoya.build import builder
-from nagoya.config import extends
+from nagoya.build.from_system import _choice
+from nagoya.config import extends, loader
 from nagoya.engine import volumes
 from nagoya.engine.archive import Layer, Remade, rewrite
 from nagoya.errors import DeclarationError, EngineError
-from nagoya.build.from_system import _choice
-from nagoya.utils.graph import in_order
+from nagoya.utils.graph import waves
 
 SOUND = """
 base: {image: "debian:bookworm-slim", suite: bookworm}
@@ -46,9 +45,7 @@ def read(tree: Callable[..., Path]) -> Read:
 
     def read(entry: str, **beside: str) -> loader.Declaration:
         files = {f"{name}.yml": text for name, text in beside.items()}
-        return loader.read(
-            tree({**FILES, **files, "moromi.yml": SOUND % entry}) / "moromi.yml"
-        )
+        return loader.read(tree({**FILES, **files, "moromi.yml": SOUND % entry}) / "moromi.yml")
 
     return read
 
@@ -57,7 +54,7 @@ def test_what_it_needs_and_gives(read: Read) -> None:
     declared = read(LIVE % (COMMIT + ", persist: {store: store-demo}"))
     assert declared.given == {"hub-demo": "demo", "store-demo": "demo"}
     steps = builder.steps(declared)
-    assert in_order(builder.needed(steps)) == [["base"], ["hub"], ["demo"]]
+    assert waves(builder.needed(steps)) == [["base"], ["hub"], ["demo"]]
     assert steps["demo"].gives == ("hub-demo", "store-demo")
     assert list(builder.read_all(declared)) == ["base", "hub"]
 
@@ -65,7 +62,7 @@ def test_what_it_needs_and_gives(read: Read) -> None:
 def test_what_stands_on_a_given_image_comes_after_it(read: Read, tree: Callable[..., Path]) -> None:
     tree({"mine/Dockerfile": "FROM hub-demo\n"})
     declared = read(LIVE % COMMIT + "\n  mine: {}")
-    order = in_order(builder.needed(builder.steps(declared)))
+    order = waves(builder.needed(builder.steps(declared)))
     assert order == [["base"], ["hub"], ["demo"], ["mine"]]
 
 
@@ -82,7 +79,7 @@ def test_who_extends_the_file_may_use_what_it_gives(read: Read) -> None:
     path = read(LIVE % COMMIT, extending=extending).path.parent / "extending.yml"
     declared = loader.read(path)
     assert declared.containers["koji"].image == "hub-demo"
-    assert declared.started_for("demo").containers["koji"].image == "hub"
+    assert declared.system_config_for("demo").containers["koji"].image == "hub"
     assert builder.steps(declared)["demo"].needs == ("base", "hub")
 
 
@@ -135,11 +132,11 @@ def test_a_fixed_port_is_nobody_elses_business(read: Read) -> None:
         ),
         (
             LIVE % "commit: {koji: hub}",
-            "images.demo.system.commit.koji: builder.hub is the image 'hub' already",
+            "images.demo.system.commit.koji: images.hub is the image 'hub' already",
         ),
         (
             LIVE % "commit: {koji: same}, persist: {koji: same}",
-            "images.demo.system.persist.koji: builder.demo.system.commit.koji is the image 'same' "
+            "images.demo.system.persist.koji: images.demo.system.commit.koji is the image 'same' "
             "already",
         ),
         (
@@ -202,7 +199,7 @@ def test_ours_are_named(checkout: Path, tmp_path: Path, monkeypatch: pytest.Monk
     given = {one.image for one in declared.containers.values()}
     assert given == set(declared.given)
     blank = loader.read(loader.locate(None))
-    assert declared.started_for("demo").containers == blank.containers
+    assert declared.system_config_for("demo").containers == blank.containers
     for name, one in declared.containers.items():
         assert one.model_copy(update={"image": ""}) == blank.containers[name].model_copy(
             update={"image": ""}
@@ -294,7 +291,11 @@ def test_an_archive_is_told_otherwise() -> None:
     first, second = json.loads(read["manifest.json"])
     assert (first["RepoTags"], second["RepoTags"]) == (["first:latest"], ["second:latest"])
     assert [read[path] for path in first["Layers"]] == [b"sha256:1", b"sha256:2"]
-    assert [read[path] for path in second["Layers"]] == [b"sha256:1", b"sha256:3", b"contents"]
+    assert [read[path] for path in second["Layers"]] == [
+        b"sha256:1",
+        b"sha256:3",
+        b"contents",
+    ]
     described = json.loads(read[first["Config"]])
     assert described["config"] == config
     assert "127.0.0.1" not in json.dumps(described)

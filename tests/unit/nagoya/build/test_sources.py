@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from nagoya.build import sources
-from nagoya.errors import SourceError
-from nagoya.utils.progress import Board
 from nagoya.config.model import Source
+from nagoya.errors import SourceError
+from nagoya.utils.progress import Progress
 
 
 def packed(files: dict[str, str], top: str = "koji-1.0/") -> bytes:
@@ -81,15 +81,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ensure(project: Path, source: Source) -> str:
-    """Fetch as src/koji; the words that the board ended with."""
+    """Fetch as src/koji; the words that the progress ended with."""
     told = io.StringIO()
-    sources.ensure(project, "koji", source, Board(stream=told))
+    sources.ensure(project, "koji", source, Progress(stream=told))
     return told.getvalue().splitlines()[-1].rpartition("  ")[2]
 
 
 def refused(project: Path, source: Source) -> SourceError:
     with pytest.raises(SourceError) as caught:
-        sources.ensure(project, "koji", source, Board(quiet=True))
+        sources.ensure(project, "koji", source, Progress(quiet=True))
     assert caught.value.hint
     assert not list(project.parent.glob("cache/nagoya/sources/.*"))
     return caught.value

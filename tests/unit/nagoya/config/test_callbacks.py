@@ -27,7 +27,7 @@ def member(home: Path) -> Any:
         home=home,
         name="koji",
         said=said,
-        say=said.append,
+        log=said.append,
         state=lambda: SimpleNamespace(ports={443: 40443}, address="172.18.0.4"),
         read_file=lambda path: f"content of {path}".encode(),
     )

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from nagoya.config import loader
-from nagoya.build.context import Context
-from nagoya.errors import DeclarationError
 from nagoya.build.builder import read_all
-from nagoya.utils.lock import cache_folder
+from nagoya.build.context import Context
+from nagoya.config import loader
 from nagoya.config.model import Image
+from nagoya.errors import DeclarationError
+from nagoya.utils.lock import cache_folder
 
 THEIRS = """
 sources: {koji: {path: ../koji}, other: {path: ../koji}}
@@ -111,7 +111,7 @@ def test_paths_are_relative_to_the_file_that_names_them(over: Over) -> None:
     assert declared.context("hub") == theirs
     assert declared.sources["mine"].path == str(ours / "plugins")
     assert declared.sources["koji"].path == str(theirs / "../koji")
-    assert declared.workspaces == {"mine": ours, "koji": theirs, "other": theirs}
+    assert declared.source_dirs == {"mine": ours, "koji": theirs, "other": theirs}
     assert read_all(declared)["mine"].parents == ("hub",)
 
 
@@ -120,7 +120,7 @@ def test_a_source_lies_beside_the_file_that_declares_it(over: Over) -> None:
         "sources: {koji: {path: a}}", **{"a/b": "", "src/koji/ours": "", "src/koji/d/b": ""}
     )
     declared = loader.read(path)
-    context = Context(declared.context("hub"), read_all(declared)["hub"], declared.workspaces)
+    context = Context(declared.context("hub"), read_all(declared)["hub"], declared.source_dirs)
     assert context.paths == [
         "hub", "hub/Dockerfile", "src/koji", "src/koji/d", "src/koji/d/b", "src/koji/ours",
     ]  # fmt: skip
@@ -196,5 +196,5 @@ def test_nothing_is_written_to_an_installed_package(
     path = tree(FOLDERS) / "theirs" / "moromi.yml"
     monkeypatch.setattr("nagoya.config.loader.INSTALLED", path.parent)
     declared = loader.read(path)
-    assert declared.workspaces["koji"].is_relative_to(cache_folder())
+    assert declared.source_dirs["koji"].is_relative_to(cache_folder())
     assert declared.context("hub") == path.parent

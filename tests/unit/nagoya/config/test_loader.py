@@ -8,8 +8,8 @@ import pytest
 
 from nagoya.config import loader
 from nagoya.config.loader import Declaration
-from nagoya.errors import DeclarationError
 from nagoya.config.model import Port, VolumesFrom
+from nagoya.errors import DeclarationError
 
 SOUND = {
     "base": '{image: "debian:bookworm-slim", suite: bookworm}',
@@ -43,7 +43,7 @@ def problems(read: Read, *args: str, **sections: str) -> tuple[str, ...]:
 def test_the_projects_own_is_sound(checkout: Path) -> None:
     declared = loader.read(checkout / "moromi.yml")
     assert declared.containers["koji"].needs == ("kojicreds", "kojitop", "kojidatabase")
-    assert declared.workspaces["koji"] == declared.context("koji-hub") == checkout
+    assert declared.source_dirs["koji"] == declared.context("koji-hub") == checkout
     assert declared.dockerfile("koji-hub") == checkout / "koji-hub" / "Dockerfile"
 
 

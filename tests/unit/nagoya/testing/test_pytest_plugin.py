@@ -64,7 +64,7 @@ def test_nothing_is_imported():
     heavy = {"docker", "koji", "pydantic", "rich", "yaml", "requests"}
     assert not heavy & set(sys.modules)
     assert [name for name in sys.modules if name.startswith("nagoya")] == [
-        "nagoya", "nagoya.testing.pytest_plugin"
+        "nagoya", "nagoya.testing", "nagoya.testing.pytest_plugin"
     ]
 """
     assert "1 passed" in run(text, conftest="")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nagoya.utils.command import installed, run, run_aloud
 from nagoya.errors import CommandError
+from nagoya.utils.command import installed, run, run_streaming
 
 
 def python(text: str) -> list[str]:
@@ -55,7 +55,7 @@ def test_too_long() -> None:
 
 def test_lines_are_heard_as_they_come() -> None:
     heard: list[str] = []
-    run_aloud(python("import sys; print('one'); print('two', file=sys.stderr)"), heard.append)
+    run_streaming(python("import sys; print('one'); print('two', file=sys.stderr)"), heard.append)
     assert sorted(heard) == ["one", "two"]
 
 
@@ -63,7 +63,7 @@ def test_output_may_go_elsewhere() -> None:
     heard: list[str] = []
     with tempfile.TemporaryFile() as file:
         text = "import sys; print('data'); print('progress', file=sys.stderr)"
-        run_aloud(python(text), heard.append, output=file)
+        run_streaming(python(text), heard.append, output=file)
         file.seek(0)
         assert file.read() == b"data\n"
     assert heard == ["progress"]
@@ -71,6 +71,6 @@ def test_output_may_go_elsewhere() -> None:
 
 def test_failures_of_what_is_heard() -> None:
     with pytest.raises(CommandError, match=r"exit status 3: .*\n    the end"):
-        run_aloud(python("print('the end'); raise SystemExit(3)"), lambda line: None)
+        run_streaming(python("print('the end'); raise SystemExit(3)"), lambda line: None)
     with pytest.raises(CommandError, match="is not installed"):
-        run_aloud(["no-such-program"], lambda line: None)
+        run_streaming(["no-such-program"], lambda line: None)

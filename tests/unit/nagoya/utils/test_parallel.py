@@ -9,7 +9,7 @@ import pytest
 
 from nagoya.errors import NagoyaError
 from nagoya.utils.graph import Cycle
-from nagoya.utils.parallel import Interrupted, Outcome, carry_out
+from nagoya.utils.parallel import Interrupted, Result, run_graph
 
 NEEDS = {"a": [], "b": ["a"], "c": ["a"], "d": ["b"], "e": ["c", "elsewhere"]}
 
@@ -24,7 +24,7 @@ def failing(*names: str) -> Callable[[str], None]:
 
 def test_everything_is_done_after_its_needs() -> None:
     done: list[str] = []
-    outcomes = carry_out(NEEDS, done.append, workers=3)
+    outcomes = run_graph(NEEDS, done.append, workers=3)
     assert list(outcomes) == list(NEEDS)
     assert all(outcome.state == "done" for outcome in outcomes.values())
     for name, needs in NEEDS.items():
@@ -33,7 +33,7 @@ def test_everything_is_done_after_its_needs() -> None:
 
 def test_what_needs_nothing_of_each_other_runs_at_once() -> None:
     both = threading.Barrier(2, timeout=10)
-    carry_out({"a": [], "b": []}, lambda name: both.wait() and None, workers=2)
+    run_graph({"a": [], "b": []}, lambda name: both.wait() and None, workers=2)
 
 
 def test_no_more_than_so_many_at_once() -> None:
@@ -48,18 +48,18 @@ def test_no_more_than_so_many_at_once() -> None:
         with lock:
             running[0] -= 1
 
-    carry_out({str(number): [] for number in range(12)}, do, workers=3)
+    run_graph({str(number): [] for number in range(12)}, do, workers=3)
     assert most[0] == 3
 
 
 def test_children_of_a_failure_are_skipped_and_the_rest_is_finished() -> None:
-    heard: list[Outcome] = []
-    outcomes = carry_out({**NEEDS, "f": ["d"]}, failing("b"), workers=2, settled=heard.append)
+    heard: list[Result] = []
+    outcomes = run_graph({**NEEDS, "f": ["d"]}, failing("b"), workers=2, on_done=heard.append)
     assert {name: outcome.state for name, outcome in outcomes.items()} == {
         "a": "done", "b": "failed", "c": "done", "d": "skipped", "e": "done", "f": "skipped",
     }  # fmt: skip
     assert str(outcomes["b"].error) == "b broke"
-    assert outcomes["d"].because == outcomes["f"].because == "b"
+    assert outcomes["d"].blocked_by == outcomes["f"].blocked_by == "b"
     assert sorted(outcome.name for outcome in heard) == ["a", "b", "c", "d", "e", "f"]
 
 
@@ -72,7 +72,7 @@ def test_a_fault_of_ours_is_raised_once_the_rest_is_finished() -> None:
         done.append(name)
 
     with pytest.raises(ZeroDivisionError):
-        carry_out(NEEDS, do, workers=1)
+        run_graph(NEEDS, do, workers=1)
     assert done == ["a", "c", "e"]
 
 
@@ -81,12 +81,12 @@ def test_a_thread_that_wants_to_exit_is_not_waited_for_for_ever() -> None:
         raise SystemExit(1)
 
     with pytest.raises(SystemExit):
-        carry_out({"a": []}, do, workers=1)
+        run_graph({"a": []}, do, workers=1)
 
 
 def test_a_circle_is_refused_before_anything_is_done() -> None:
     with pytest.raises(Cycle):
-        carry_out({"a": [], "b": ["c"], "c": ["b"]}, pytest.fail, workers=1)
+        run_graph({"a": [], "b": ["c"], "c": ["b"]}, pytest.fail, workers=1)
 
 
 def test_ctrl_c_stops_what_listens_and_begins_nothing_more() -> None:
@@ -100,7 +100,7 @@ def test_ctrl_c_stops_what_listens_and_begins_nothing_more() -> None:
         assert stop.wait(10)
 
     with pytest.raises(Interrupted) as caught:
-        carry_out({"a": [], "b": [], "c": []}, do, workers=2, stop=stop)
+        run_graph({"a": [], "b": [], "c": []}, do, workers=2, stop=stop)
     assert "c" not in done
     assert caught.value.running == []
     assert isinstance(caught.value, KeyboardInterrupt)
@@ -115,6 +115,6 @@ def test_ctrl_c_tells_what_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> N
         release.wait(10)
 
     with pytest.raises(Interrupted) as caught:
-        carry_out({"deaf": [], "later": ["deaf"]}, do, workers=2)
+        run_graph({"deaf": [], "later": ["deaf"]}, do, workers=2)
     release.set()
     assert caught.value.running == ["deaf"]

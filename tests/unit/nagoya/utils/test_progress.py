@@ -1,4 +1,4 @@
-"""The board: plain lines where there is no terminal, one line a name where there is."""
+"""The progress: plain lines where there is no terminal, one line a name where there is."""
 
 import io
 import re
@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from nagoya.errors import NagoyaError
-from nagoya.utils.progress import Board
-from nagoya.utils.parallel import Outcome
+from nagoya.utils.parallel import Result
+from nagoya.utils.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -20,22 +20,22 @@ def lines(stream: io.StringIO) -> list[str]:
     return [re.sub(r"^\[ +\d+\.\d s\] ", "", line) for line in stream.getvalue().splitlines()]
 
 
-def use(board: Board) -> None:
-    with board:
-        board.expect("koji-base", "hub", "data")
-        board.update("koji-base", "working", "Step 1/9 : FROM debian")
-        board.line("koji-base", "\x1b[32mHit:1\x1b[0m [archive]\r")
-        board.update("koji-base", "working", "Step 1/9 : FROM debian")
-        board.settle(Outcome("koji-base", "done"))
-        board.update("hub", "working", "Step 1/2")
-        board.settle(Outcome("hub", "failed", error=NagoyaError("it broke\nand how")))
-        board.settle(Outcome("data", "skipped", because="hub"))
-        board.say("that was all")
+def use(progress: Progress) -> None:
+    with progress:
+        progress.add("koji-base", "hub", "data")
+        progress.update("koji-base", "working", "Step 1/9 : FROM debian")
+        progress.output("koji-base", "\x1b[32mHit:1\x1b[0m [archive]\r")
+        progress.update("koji-base", "working", "Step 1/9 : FROM debian")
+        progress.finish(Result("koji-base", "done"))
+        progress.update("hub", "working", "Step 1/2")
+        progress.finish(Result("hub", "failed", error=NagoyaError("it broke\nand how")))
+        progress.finish(Result("data", "skipped", blocked_by="hub"))
+        progress.log("that was all")
 
 
 def test_plain_lines() -> None:
     stream = io.StringIO()
-    use(Board(stream=stream))
+    use(Progress(stream=stream))
     assert re.match(r"\[  0\.\d s\] koji-base  Step 1/9", stream.getvalue())
     assert lines(stream) == [
         "koji-base  Step 1/9 : FROM debian",
@@ -49,20 +49,20 @@ def test_plain_lines() -> None:
 
 def test_verbose_passes_on_what_the_work_prints() -> None:
     stream = io.StringIO()
-    use(Board(stream=stream, verbose=True))
+    use(Progress(stream=stream, verbose=True))
     assert lines(stream)[1] == "koji-base  Hit:1 [archive]"
 
 
 def test_quiet_says_nothing() -> None:
     for stream in (io.StringIO(), Terminal()):
-        use(Board(stream=stream, quiet=True, verbose=True))
+        use(Progress(stream=stream, quiet=True, verbose=True))
         assert stream.getvalue() == ""
 
 
 def test_long_lines_are_not_broken() -> None:
     stream = io.StringIO()
-    with Board(stream=stream) as board:
-        board.update("hub", "working", "x" * 500)
+    with Progress(stream=stream) as progress:
+        progress.update("hub", "working", "x" * 500)
     assert lines(stream) == ["hub  " + "x" * 500]
 
 
@@ -70,7 +70,7 @@ def test_a_terminal_ends_with_one_line_a_name(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = Terminal()
-    use(Board(stream=stream))
+    use(Progress(stream=stream))
     seen = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", stream.getvalue())
     last = [line.rstrip() for line in seen.splitlines()[-3:]]
     assert re.fullmatch(
@@ -84,14 +84,14 @@ def test_a_terminal_ends_with_one_line_a_name(monkeypatch: pytest.MonkeyPatch) -
 def test_many_threads_may_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     """A live display asks for the rows with its own lock held; nobody may wait for another."""
     monkeypatch.setenv("TERM", "xterm")
-    board = Board(stream=Terminal(), verbose=True)
+    progress = Progress(stream=Terminal(), verbose=True)
 
     def tell(name: str) -> None:
         for number in range(100):
-            board.update(name, "working", str(number))
-            board.line(name, "x")
+            progress.update(name, "working", str(number))
+            progress.output(name, "x")
 
-    with board:
+    with progress:
         threads = [threading.Thread(target=tell, args=(str(n),), daemon=True) for n in range(4)]
         for thread in threads:
             thread.start()
@@ -105,4 +105,4 @@ def test_a_reader_who_went_away_stops_nothing() -> None:
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    use(Board(stream=Broken()))
+    use(Progress(stream=Broken()))
