@@ -113,7 +113,7 @@ def _step(declaration: Declaration, name: str, arguments: Mapping[str, str] | No
     live = declaration.images[name].system
     if live is None:
         file = dockerfile.read(declaration.dockerfile(name), arguments)
-        return Step(declaration, file.parents, (name,), file=file)
+        return Step(declaration, tuple(file.parents), (name,), file=file)
     starts = loader.read_system(declaration, name)
     used = [one.image for one in starts.containers.values()]
     used += [live.root.image] if live.root else []

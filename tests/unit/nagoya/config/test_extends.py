@@ -114,7 +114,7 @@ def test_paths_are_relative_to_the_file_that_names_them(over: Over) -> None:
     assert declared.sources["mine"].path == str(ours / "plugins")
     assert declared.sources["koji"].path == str(theirs / "../koji")
     assert declared.source_dirs == {"mine": ours, "koji": theirs, "other": theirs}
-    assert read_all(declared)["mine"].parents == ("hub",)
+    assert read_all(declared)["mine"].parents == ["hub"]
 
 
 def test_a_source_lies_beside_the_file_that_declares_it(over: Over) -> None:
