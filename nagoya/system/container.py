@@ -11,6 +11,7 @@ from nagoya.config.model import Container, Event
 from nagoya.engine import Engine, containers
 from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, Handle, State
 from nagoya.errors import EngineError, LifecycleError
+from nagoya.system.observed import record
 from nagoya.system.owner import Owner
 from nagoya.utils.progress import Progress
 
@@ -180,6 +181,7 @@ class SystemContainer:
             labels={
                 SYSTEM_LABEL: self.system,
                 CONTAINER_LABEL: self.declared,
+                **record(self.declaration, self.declared),
                 **self.owner.labels,
             },
             command=settings.command,
