@@ -30,7 +30,7 @@ class State:
 
     `name` is its host name, `declared` the name that it bears in moromi.yml. `status` is Docker's
     word (created, running, paused, restarting, exited, dead); `ports` maps a port of the container
-    to the host's.
+    to the host's, `volumes` the path of a mounted volume to its name. `labels` include the image's.
     """
 
     name: str
@@ -45,6 +45,8 @@ class State:
     image_id: str
     address: str | None
     ports: Mapping[int, int]
+    volumes: Mapping[str, str]
+    labels: Mapping[str, str]
 
     @property
     def running(self) -> bool:
@@ -78,12 +80,22 @@ class Specification:
 
 
 def list_containers(engine: Engine, system: str) -> dict[str, Handle]:
-    """The containers of a system by host name, whatever their state."""
+    """The containers of a system by host name, whatever their state.
+
+    Where one is about to take another one's place, the present one is returned.
+    """
+    # Such a container bears a longer name than the one whose host name it has.
+    listed = sorted(list_system(engine, system), key=lambda one: -len(one.name))
+    return {container.docker.attrs["Config"]["Hostname"]: container for container in listed}
+
+
+def list_system(engine: Engine, system: str) -> list[Handle]:
+    """Every container that bears a system's label, whatever its state."""
     with translated(f"listing the containers of {system}"):
         listed = engine.client.containers.list(
             all=True, ignore_removed=True, filters={"label": f"{SYSTEM_LABEL}={system}"}
         )
-    return {one.attrs["Config"]["Hostname"]: Handle(engine, one) for one in listed}
+    return [Handle(engine, container) for container in listed]
 
 
 def list_all_containers(engine: Engine) -> dict[str, list[Handle]]:
@@ -148,6 +160,12 @@ def state(container: Handle, *, reload: bool = True) -> State:
             for port, binding in bindings.items()
             if binding
         },
+        volumes={
+            mount["Destination"]: mount["Name"]
+            for mount in attributes["Mounts"]
+            if mount["Type"] == "volume"
+        },
+        labels=attributes["Config"]["Labels"] or {},
     )
 
 

@@ -11,12 +11,13 @@ from nagoya.config.model import Container, Event
 from nagoya.engine import Engine, Handle, containers
 from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, State
 from nagoya.errors import EngineError, LifecycleError
+from nagoya.system.observed import record
 from nagoya.system.owner import Owner
 from nagoya.utils.progress import Progress
 
 DRAIN_LABEL = "nagoya.drain"
 """On an image: a command, as a JSON list, that ends once the container has no more work to do."""
-PRE_COMMIT_LABEL = "nagoya.tidy"
+PRE_COMMIT_LABEL = "nagoya.pre-commit"
 """On an image: a command, as a JSON list, that takes away what no image made of it should have."""
 
 _RUN_ONCE_SECONDS = 120
@@ -187,6 +188,7 @@ class SystemContainer:
             labels={
                 SYSTEM_LABEL: self.system,
                 CONTAINER_LABEL: self.declared,
+                **record(self.declaration, self.declared),
                 **self.owner.labels,
             },
             command=settings.command,

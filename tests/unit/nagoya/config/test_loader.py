@@ -80,7 +80,7 @@ def container(**keys: str) -> dict[str, str]:
         ({"containers": "3"}, "containers: should be a mapping of keys, is 3"),
         ({"containers": ""}, "containers: should be a mapping of keys, is empty"),
         ({"containers": "{koji: }"}, "containers.koji: should be a mapping of keys, is empty"),
-        ({"containers": "{koji: {}}"}, "containers.koji.image: is missing"),
+        ({"containers": "{koji: {}}"}, "containers.koji: needs 'image'"),
         (
             {"containers": "{Koji: {image: hub}}"},
             "containers.Koji: 'Koji' is not a host name in lower case, such as koji",
@@ -153,16 +153,34 @@ def container(**keys: str) -> dict[str, str]:
             "containers.koji.ports[1]: port 443 is published twice",
         ),
         (
+            container(ports='["0.0.0.0:18444:443"]'),
+            "containers.koji.ports[0]: '0.0.0.0:18444:443' names an address; ports are published "
+            "on 127.0.0.1 only: write 443 (a free host port) or '8443:443'",
+        ),
+        (
+            container(volumes="[/etc/pki/koji]"),
+            "containers.koji.volumes[0]: '/etc/pki/koji' is not NAME:/PATH, such as "
+            "kojicreds:/etc/pki/koji",
+        ),
+        (
+            container(volumes='["one:/data", "two:/data/"]'),
+            "containers.koji: 'volumes' mounts two volumes at /data",
+        ),
+        (
+            container(timeout="5"),
+            "containers.koji: 'timeout' needs 'detach: false': toji waits for its end",
+        ),
+        (
             container(detach="perhaps"),
             "containers.koji.detach: should be true or false, is 'perhaps'",
         ),
         (
             container(run_once="true"),
-            "containers.koji: 'run_once: true' needs 'detach: false': toji waits for its end",
+            "containers.koji: 'run_once' needs 'detach: false': toji waits for its end",
         ),
         (
             container(stop_timeout="0"),
-            "containers.koji.stop_timeout: should be greater than or equal to 1, is 0",
+            "containers.koji.stop_timeout: should be at least 1, is 0",
         ),
         (
             container(command="[sleep, 3]"),
@@ -190,8 +208,7 @@ def container(**keys: str) -> dict[str, str]:
         ),
         (
             container(callbacks="{post_strt: [os.getcwd]}"),
-            "containers.koji.callbacks.post_strt: there is no such event; "
-            "did you mean 'post_start'?",
+            "containers.koji.callbacks.post_strt: unknown key; did you mean 'post_start'?",
         ),
         (
             container(callbacks="{post_start: [x]}"),
@@ -209,7 +226,7 @@ def container(**keys: str) -> dict[str, str]:
             container(callbacks="{post_start: [os.sep]}"),
             "containers.koji.callbacks.post_start[0]: os.sep is a str, not a function",
         ),
-        ({"base": "{image: debian}"}, "base.suite: is missing"),
+        ({"base": "{image: debian}"}, "base: needs 'suite'"),
         (
             {"base": "{image: debian, suite: bookworm}"},
             "base.image: 'debian' is not of the form NAME:TAG, such as debian:bookworm-slim",
