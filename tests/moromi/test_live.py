@@ -163,7 +163,7 @@ def test_secrets_are_left_out(live: Live) -> None:
     assert "keys" not in there
     assert "file" in there
     labels = live.moromi.attributes("store-live")["Config"]["Labels"]
-    assert "nagoya.private.carried" not in labels
+    assert "nagoya.private.embedded" not in labels
 
     # What a parent carries, no child is without.
     live.change(lambda raw: live.entry.update(secrets=True))
