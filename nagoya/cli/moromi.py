@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
 
 import click
@@ -94,12 +95,12 @@ def build(
     If an image fails, its dependents are skipped and the rest are still built; the exit status
     is 6.
     """
-    options = BuildOptions(arguments, no_cache)
+    declared, options = settings.declaration, BuildOptions(arguments, no_cache)
     if dry_run:
-        _print_plan(builder.plan(settings.engine, settings.declaration, names, options))
+        _print_plan(builder.plan(settings.engine, declared, names, options))
         return
     with settings.progress() as progress:
-        builder.build(settings.engine, settings.declaration, names, progress, options)
+        builder.build(settings.engine, declared, names, progress, options)
 
 
 @system_option
@@ -238,11 +239,19 @@ def clean(settings: Settings, dry_run: bool, yes: bool) -> None:
     if not unused:
         print("nothing to remove")
         return
-    if dry_run or not (yes or click.confirm(f"Remove {len(unused)} images?")):
+    if dry_run:
+        return
+    if not (yes or sys.stdin.isatty()):
+        raise UsageError("nobody can be asked, so nothing was removed", "add --yes")
+    if not (yes or click.confirm(f"Remove {_count(len(unused))}?")):
         return
     freed = [engine_images.remove_untagged(settings.engine, image.id) for image in unused]
     removed = [size for size in freed if size is not None]
-    print(f"{len(removed)} images removed, {sum(removed) / 1e6:.1f} MB freed")
+    print(f"{_count(len(removed))} removed, {sum(removed) / 1e6:.1f} MB freed")
+
+
+def _count(images: int) -> str:
+    return "1 image" if images == 1 else f"{images} images"
 
 
 def main() -> None:
