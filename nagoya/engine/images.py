@@ -12,6 +12,7 @@ from typing import IO, Any
 import docker.errors
 import urllib3.exceptions
 
+from nagoya.engine import containers
 from nagoya.engine.client import Engine, Handle
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
@@ -241,13 +242,12 @@ def untagged(engine: Engine, checkouts: Collection[str]) -> list[UntaggedImage]:
             labels = image["Labels"]
             if labels[CHECKOUT_LABEL] not in checkouts or not _made_by_moromi(engine, image["Id"]):
                 continue
-            users = engine.client.api.containers(all=True, filters={"ancestor": image["Id"]})
             images.append(
                 UntaggedImage(
                     image["Id"],
                     labels.get(IMAGE_LABEL, ""),
                     datetime.fromtimestamp(int(image["Created"]), UTC),
-                    tuple(user["Names"][0].lstrip("/") for user in users),
+                    tuple(containers.users_of(engine, image["Id"])),
                 )
             )
     return images

@@ -78,14 +78,16 @@ def test_clean_keeps_what_a_container_is_made_of(moromi: Moromi) -> None:
     moromi.declare(one=f"FROM {BASE}\nRUN echo {moromi.prefix} >/x\n")
     moromi("build")
     first = moromi.identity("one")
-    container = moromi.client.containers.create(first)
+    container = moromi.client.containers.create(first, labels={"nagoya.system": "any"})
     try:
         moromi.declare(one=f"FROM {BASE}\n")
         moromi("build")
         out, _ = moromi("clean", "--yes")
         label = f"X-one {str(first).removeprefix('sha256:')[:12]}"
         name = container.name
-        assert re.search(f"^keep    {label}, .* old: {name} is made from it$", out, re.MULTILINE)
+        assert re.search(
+            f"^keep    {label}, .* old: {name} .system 'any'. is made from it$", out, re.MULTILINE
+        )
         assert exists(moromi, first)
     finally:
         container.remove()
