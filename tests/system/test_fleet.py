@@ -121,7 +121,7 @@ def with_plugins(
     def plugins(raw: dict[str, Any]) -> None:
         raw["containers"]["koji"]["environment"] = {"KOJI_HUB_PLUGINS": "runroot_hub"}
         raw["containers"]["kojibuilder"]["environment"]["KOJI_BUILDER_PLUGINS"] = (
-            "prompt shared_machine runroot"
+            "fast_poll ignore_load runroot"
         )
 
     config = declaration_with(checkout, tmp_path_factory.mktemp("plugins"), plugins)

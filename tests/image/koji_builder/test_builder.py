@@ -4,6 +4,8 @@ import re
 import ssl
 import threading
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,14 +204,18 @@ def test_a_name_that_a_user_has_is_refused(mortal_koji: Koji) -> None:
     assert session.getHost("somebody") is None
 
 
-def test_an_unknown_channel_is_refused_with_what_to_do(mortal_koji: Koji) -> None:
+def test_channels_that_the_hub_lacks_are_added(mortal_koji: Koji) -> None:
+    """By three builders at once."""
     hub = mortal_koji.hub_that_is_up()
-    environment = {"KOJI_BUILDER_CHANNELS": "default nowhere"}
-    status, log = outcome(mortal_koji.start_builder("lost", environment=environment))
-    assert status == 1
-    assert "the hub has no channel nowhere" in log
-    assert "koji add-channel" in log
-    assert hub.session().getHost("lost") is None
+    names = [f"channel-{n}" for n in range(3)]
+    environment = {"KOJI_BUILDER_CHANNELS": "default runroot-of-a-test"}
+    with ThreadPoolExecutor() as pool:
+        start = partial(mortal_koji.start_builder, environment=environment)
+        for container in list(pool.map(start, names)):
+            wait_ready(container)
+    session = hub.session()
+    for name in names:
+        assert channels(session, name) == ["default", "runroot-of-a-test"]
 
 
 def test_tells_every_error_in_its_environment(containers: Containers) -> None:
@@ -239,9 +245,9 @@ def test_says_that_it_needs_the_credentials(containers: Containers, mortal_koji:
 def test_says_what_it_needs_to_build_in(containers: Containers) -> None:
     status, log = containers.finish(IMAGE)
     assert status == 1
-    assert "koji-builder: no RPM can be built in this container: " in log
+    assert "koji-builder: this container cannot build RPMs: " in log
     assert "--cap-add SYS_ADMIN" in log
-    assert log.splitlines()[-1].endswith("KOJI_BUILDER_MOCK=none")
+    assert "KOJI_BUILDER_MOCK=none" in log.splitlines()[-1]
 
 
 def test_without_mock_it_needs_no_privilege_and_makes_repositories(mortal_koji: Koji) -> None:
@@ -256,14 +262,14 @@ def test_without_mock_it_needs_no_privilege_and_makes_repositories(mortal_koji: 
     assert wait_for_task(session, session.newRepo("modest")) == "CLOSED"
 
 
-@pytest.mark.parametrize("plugins", ["", "save_failed_tree, prompt", "save_failed_tree"])
+@pytest.mark.parametrize("plugins", ["", "save_failed_tree, fast_poll", "save_failed_tree"])
 def test_has_the_plugins_that_the_environment_names(mortal_koji: Koji, plugins: str) -> None:
     mortal_koji.hub_that_is_up()
     environment = {"KOJI_BUILDER_PLUGINS": plugins}
     container = mortal_koji.start_builder("plugged", environment=environment)
     wait_ready(container)
     loaded = re.findall(r"Loading plugin: (\w+)", container.logs().decode())
-    assert loaded == (plugins.split(", ") if plugins else ["prompt", "shared_machine"])
+    assert loaded == (plugins.split(", ") if plugins else ["fast_poll", "ignore_load"])
 
 
 def test_gives_up_waiting_for_the_hub_with_a_clear_last_word(mortal_koji: Koji) -> None:
@@ -395,11 +401,3 @@ def test_hands_back_its_task_when_it_is_stopped(mortal_koji: Koji) -> None:
     assert "koji-builder: kojid ended" in log
     info = session.getTaskInfo(task)
     assert (info["state"], info["host_id"]) == (koji.TASK_STATES["FREE"], None), log
-
-
-def test_is_small_at_rest(builder: Container) -> None:
-    """By what `docker stats` shows: without what the kernel would give up at once."""
-    memory = builder.stats(stream=False)["memory_stats"]
-    detail = memory["stats"]
-    cache = detail.get("total_inactive_file", detail.get("inactive_file", 0))
-    assert memory["usage"] - cache < 80e6

@@ -56,7 +56,7 @@ def test_a_link_in_the_place_of_a_mount_is_refused(make: Maker, place: str) -> N
     if place == "dev/pts":  # it is hidden under a fresh /dev
         assert status == 0
     else:
-        assert (status, "the chroot is not as it should be" in output) == (20, True)
+        assert (status, "the chroot is damaged" in output) == (20, True)
 
 
 def test_a_link_does_not_lead_dnf_to_write_outside(make: Maker) -> None:

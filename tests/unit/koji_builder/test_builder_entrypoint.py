@@ -103,22 +103,22 @@ def test_every_error_in_the_environment_is_told_at_once(script: ModuleType) -> N
 
 @pytest.mark.parametrize("capacity", ["1", "-2"])
 def test_a_capacity_that_kojis_database_would_refuse(script: ModuleType, capacity: str) -> None:
-    with pytest.raises(Fatal, match="KOJI_BUILDER_CAPACITY: Koji's database wants more than 1"):
+    with pytest.raises(Fatal, match="KOJI_BUILDER_CAPACITY: Koji's database requires more than 1"):
         script.Settings.read({"KOJI_BUILDER_CAPACITY": capacity}, "kojibuilder")
 
 
 @pytest.mark.parametrize("name", ["kojihub", "kojidatabase", "kojiadmin", "kojira", "kojiweb"])
 def test_refuses_to_overwrite_a_certificate_of_kojis_own(script: ModuleType, name: str) -> None:
-    with pytest.raises(Fatal, match="is a user of Koji's own"):
+    with pytest.raises(Fatal, match="is one of Koji's own users"):
         script.Settings.read({}, name)
 
 
 def test_makes_its_certificate_once(script: ModuleType, root: Path) -> None:
     folder = root / "etc/pki/koji"
-    script.own_certificate(folder, "b1")
+    script.ensure_certificate(folder, "b1")
     certificates.check(folder, "b1")
     made = (folder / "b1.pem").read_bytes()
-    script.own_certificate(folder, "b1")
+    script.ensure_certificate(folder, "b1")
     assert (folder / "b1.pem").read_bytes() == made
 
 
@@ -128,14 +128,14 @@ def test_makes_another_where_the_first_is_no_good(
     folder = root / "etc/pki/koji"
     Authority.load(folder).issue("b1", client=True)
     (folder / "certs/b1.crt").write_text((tmp_path / "other/koji_ca_cert.crt").read_text())
-    script.own_certificate(folder, "b1")
+    script.ensure_certificate(folder, "b1")
     certificates.check(folder, "b1")
 
 
 def test_refuses_credentials_without_their_marker(script: ModuleType, root: Path) -> None:
     (root / "etc/pki/koji/.complete").unlink()
     with pytest.raises(Fatal) as refusal:
-        script.own_certificate(root / "etc/pki/koji", "b1")
+        script.ensure_certificate(root / "etc/pki/koji", "b1")
     assert "--volumes-from kojicreds:rw" in str(refusal.value.hint)
 
 
@@ -168,7 +168,7 @@ def test_mock_that_cannot_work_is_refused(
     script: ModuleType, tmp_path: Path, link: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script, "MOCK", mock_that(tmp_path, "echo not allowed >&2; exit 1"))
-    with pytest.raises(Fatal, match="no RPM can be built in this container: not allowed") as no:
+    with pytest.raises(Fatal, match="this container cannot build RPMs: not allowed") as no:
         script.choose_mock(tmp_path, "")
     assert "KOJI_BUILDER_MOCK=none" in str(no.value.hint)
 
@@ -187,7 +187,7 @@ def test_mock_is_the_sites_own_or_none(
 
 
 def test_plugins_are_those_that_are_named(script: ModuleType) -> None:
-    assert options(script)["plugins"] == "prompt shared_machine"
+    assert options(script)["plugins"] == "fast_poll ignore_load"
     assert options(script, KOJI_BUILDER_PLUGINS="one, two")["plugins"] == "one two"
 
 
