@@ -1,4 +1,4 @@
-"""Ready: the hub has heard from this host lately, has it enabled, and can give it tasks."""
+"""Ready means: the hub has heard from this host lately, has it enabled, and can assign it tasks."""
 
 import sys
 import time

@@ -24,7 +24,7 @@ def make_folders(root: Path, gid: int) -> None:
     """
     for folder in SITE_FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
-    # Root alone may write to /var/lib/mock: others could replace a buildroot by a link.
+    # Root alone may write to /var/lib/mock: anyone else could replace a buildroot by a link.
     for folder in ("etc/mock/koji", "etc/rpm", "var/lib/mock"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     cache = root / "var/cache/mock"

@@ -47,8 +47,8 @@ def acting_as(account: Account) -> Iterator[None]:
 def prepare(settings: Settings, account: Account) -> tuple[Path, int]:
     """Create a buildroot's directories; return its path and its descriptor, which is locked.
 
-    basedir and NAME belong to root, so that nobody can replace NAME/root by a link. The result and
-    scratch directories belong to the unprivileged user. Raises MockError if somebody else could
+    basedir and NAME belong to root, so that no build can replace NAME/root by a link. result/ and
+    scratch/ belong to the unprivileged user. Raises MockError if other users could
     write where root must, or if the buildroot is in use.
     """
     buildroot = settings.basedir / settings.root

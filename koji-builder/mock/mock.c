@@ -25,7 +25,7 @@
 #define OUR_DRIVER "/usr/lib/nagoya/mock"
 #define NO_ROOT 2 /* upstream's status for "run without setuid wrapper" */
 
-/* Signals that the caller blocked or ignored. An ignored SIGCHLD would break waiting, for one. */
+/* Undo what the caller blocked or ignored. With SIGCHLD ignored, for example, waitpid(2) fails. */
 static void reset_signals(void)
 {
     sigset_t none;
@@ -36,8 +36,8 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* A limit on the size of files would truncate what dnf and rpm write. Without CAP_SYS_RESOURCE the
- * hard limit stays: it is the container's, unless the caller has lowered that too. */
+/* Lift a limit on the size of files, which would truncate what dnf and rpm write. Without
+ * CAP_SYS_RESOURCE the hard limit remains, which is the container's unless the caller lowered it. */
 static void reset_limits(void)
 {
     struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
@@ -48,8 +48,8 @@ static void reset_limits(void)
     }
 }
 
-/* The caller's descriptors above stderr would reach root's shell in the chroot. They are not closed
- * by close_range(2), which kernels before 5.9 lack. */
+/* Keep the caller's descriptors above stderr from root's shell in the chroot. close_range(2) would be
+ * shorter, but needs Linux 5.11. */
 static int close_descriptors(void)
 {
     DIR *directory = opendir("/proc/self/fd");
@@ -90,7 +90,7 @@ int main(int argc, char **argv)
     uid_t uid = getuid();
     struct stat link;
 
-    if (argc < 1) /* possible before Linux 5.18; argv[0] is then its end */
+    if (argc < 1) /* possible before Linux 5.18: argv[0] is NULL, and the environment follows */
         return NO_ROOT;
     if (uid == 0) { /* Both drivers need a user to drop their privileges to. */
         struct passwd *builder = getpwnam("kojibuilder");
@@ -112,7 +112,7 @@ int main(int argc, char **argv)
         return NO_ROOT;
     }
 
-    /* Only where there is no other driver is it ours: never because the other cannot be run. */
+    /* Ours runs only if there is no other driver, and never because the other one is broken. */
     if (lstat(OTHER_DRIVER, &link) == 0) {
         if (!is_roots(&link))
             return NO_ROOT;

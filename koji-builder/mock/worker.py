@@ -53,7 +53,7 @@ def supervise(work: Callable[[], int]) -> int:
 def _work(work: Callable[[], int], alive: int, mask: Collection[int]) -> None:
     """In the child: be the worker. Never returns.
 
-    `alive` is a pipe whose other end the first process holds: closed, there is nobody to work for.
+    `alive` is a pipe whose other end the first process holds open while it lives.
     A stop signal ends the worker at once, and the kernel ends everything else.
     """
     status = 1

@@ -1,4 +1,4 @@
-"""koji-builder with a hub: how it becomes a builder, how it leaves, and how it comes back."""
+"""koji-builder with a hub: how it registers, stops and returns."""
 
 import re
 import ssl
@@ -42,7 +42,7 @@ def channels(session: Any, name: str) -> list[str]:
 
 
 def wait_for_task(session: Any, task: int, seconds: float = 60) -> str:
-    """The state that a task ends in."""
+    """Wait for a task to end, and return its state."""
     ends = {koji.TASK_STATES[name] for name in ("CLOSED", "CANCELED", "FAILED")}
 
     def ended() -> dict[str, Any] | None:
@@ -55,7 +55,7 @@ def wait_for_task(session: Any, task: int, seconds: float = 60) -> str:
 
 
 def checks_in(hub: Hub, name: str) -> bool:
-    """Whether the hub hears from a host within a few seconds."""
+    """Whether a host checks in within a few seconds."""
     session = hub.session()
     host = session.getHost(name)["id"]
     before = session.getLastHostUpdate(host, ts=True)
@@ -65,7 +65,7 @@ def checks_in(hub: Hub, name: str) -> bool:
         return False
 
 
-# Becoming one
+# Registration
 
 
 def test_is_a_host_as_the_hub_sees_it(hub: Hub, builder: Container) -> None:
@@ -110,7 +110,7 @@ def test_makes_a_repository_that_can_be_downloaded(hub: Hub, builder: Container)
     ],
 )
 def test_every_program_in_it_trusts_the_hub(builder: Container, command: list[str]) -> None:
-    """By the system's own store. git finds no repository there, but it gets as far as asking."""
+    """Through the system's trust store. git finds no repository there, but asks for one."""
     status, output = execute(builder, *command, "https://koji/kojifiles/")
     assert status == 0 or "repository 'https://koji/kojifiles/' not found" in output, output
 
@@ -128,7 +128,7 @@ def test_kojid_has_all_that_its_tasks_call(builder: Container) -> None:
         "getent group mock",
     ):
         assert execute(builder, *program.split())[0] == 0, program
-    # What differs from Debian's own.
+    # Unlike Debian's own.
     assert execute(builder, "rpm", "--eval", "%_dbpath")[1] == "/var/lib/rpm\n"
 
 
@@ -137,13 +137,13 @@ def test_is_what_the_environment_says_and_later_starts_correct_it(
 ) -> None:
     hub = mortal_koji.hub_that_is_up()
     session = hub.login()
-    said = {
+    environment = {
         "KOJI_BUILDER_NAME": "b.example.com",
         "KOJI_BUILDER_ARCHES": "i686 x86_64",
         "KOJI_BUILDER_CHANNELS": "maven",
         "KOJI_BUILDER_CAPACITY": "7.5",
     }
-    container = mortal_koji.start_builder("other", environment=said)
+    container = mortal_koji.start_builder("other", environment=environment)
     wait_ready(container)
     host = session.getHost("b.example.com")
     assert (host["arches"], host["capacity"]) == ("i686 x86_64", 7.5)
@@ -270,6 +270,11 @@ def test_has_the_plugins_that_the_environment_names(mortal_koji: Koji, plugins: 
     wait_ready(container)
     loaded = re.findall(r"Loading plugin: (\w+)", container.logs().decode())
     assert loaded == (plugins.split(", ") if plugins else ["fast_poll", "ignore_load"])
+    # Ours log that they found what they change in this kojid.
+    log = container.logs().decode()
+    assert ("koji.fast_poll" in log) == ("fast_poll" in loaded)
+    assert ("koji.ignore_load" in log) == ("ignore_load" in loaded)
+    assert not re.search(r"\[WARNING\].* koji\.(fast_poll|ignore_load)", log)
 
 
 def test_gives_up_waiting_for_the_hub_with_a_clear_last_word(mortal_koji: Koji) -> None:
@@ -300,7 +305,7 @@ def test_does_not_talk_to_a_hub_of_another_authority(
 def test_a_site_adds_to_its_configuration(mortal_koji: Koji) -> None:
     mortal_koji.hub_that_is_up()
     text = "[kojid]\nvendor = Our own\nplugins = save_failed_tree\nsleeptime = 2\n"
-    # Here written by the container itself, since the engine may be elsewhere.
+    # Written by the container itself, since the engine may run on another machine.
     container = mortal_koji.start_builder(
         "site",
         "sh",
@@ -316,7 +321,7 @@ def test_a_site_adds_to_its_configuration(mortal_koji: Koji) -> None:
     assert b"Loading plugin: save_failed_tree" in container.logs()
 
 
-# Leaving, and coming back
+# Stopping and returning
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
@@ -324,7 +329,7 @@ def test_disables_itself_when_it_is_stopped(mortal_koji: Koji, number: str) -> N
     hub = mortal_koji.hub_that_is_up()
     container = mortal_koji.start_builder("leaving", stop_signal=number)
     wait_ready(container)
-    # 137, were it to come to the engine's kill.
+    # The status would be 137 if the engine had to kill it.
     container.stop()
     status, log = outcome(container)
     assert status == 0, log
@@ -339,13 +344,13 @@ def test_does_not_hang_when_the_hub_is_away(mortal_koji: Koji) -> None:
     hub = mortal_koji.hub_that_is_up()
     container = mortal_koji.start_builder("orphan")
     wait_ready(container)
-    # It answers nobody, but the connections stand.
+    # It does not answer, but connections stay open.
     hub.container.pause()
     try:
         container.stop()
     finally:
         hub.container.unpause()
-    # kojid's end, and so not the engine's of both.
+    # It ended before the engine would have killed it.
     assert b"koji-builder: kojid ended" in container.logs()
     container.start()
     wait_ready(container)
@@ -357,7 +362,7 @@ def test_comes_back_after_it_was_killed(mortal_koji: Koji) -> None:
     wait_ready(container)
     container.kill("SIGKILL")
     assert outcome(container)[0] == 137
-    # The hub does not know yet, and its record must not pass for the health of what comes.
+    # The hub has not noticed; the restarted builder must not count as healthy because of that.
     assert hub.session().getHost("phoenix")["enabled"]
     container.start()
     wait_ready(container)
@@ -386,7 +391,7 @@ def test_survives_a_hub_that_is_started_again(mortal_koji: Koji) -> None:
 
 
 def test_hands_back_its_task_when_it_is_stopped(mortal_koji: Koji) -> None:
-    """A task that waits, here for a repository that nobody makes."""
+    """The task waits for a repository that is never made."""
     hub = mortal_koji.hub_that_is_up()
     session = hub.login()
     session.createTag("never", arches="x86_64")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.image.koji_builder.buildroots import DEMO, SRPMS, Buildroot, Maker, spec
 
-# What kojid calls, and in the order in which it does.
+# kojid's calls, in their order.
 
 
 def test_init_installs_the_group_and_leaves_what_kojid_reads(make: Maker) -> None:
@@ -18,7 +18,7 @@ def test_init_installs_the_group_and_leaves_what_kojid_reads(make: Maker) -> Non
     )
     assert "demo-buildroot-12-1" in buildroot.log("installed_pkgs")
     assert "Start: chroot init" in buildroot.log("state")
-    # kojid logs the kernel's version; one word is a line for the shell.
+    # kojid logs the kernel's version. A single word is a shell command line.
     status, output = buildroot.mock("--chroot", "uname -r; exit 7")
     assert (status, buildroot.root("uname -r") in output) == (7, True)
 
@@ -38,7 +38,7 @@ def test_rebuild_of_a_source_rpm(make: Maker, name: str, arch: str) -> None:
     )
     assert status == 0, output + buildroot.log("build")
     assert buildroot.results() == {f"{name}-1.0-1.demo.{arch}.rpm", f"{name}-1.0-1.demo.src.rpm"}
-    # The compiler was installed because hello-c asks for it, and for no other reason.
+    # The compiler is installed only because hello-c requires it.
     assert ("demo-gcc" in buildroot.packages()) == (name == "hello-c")
     for suffix in (arch, "src"):
         rpm = f"{buildroot.path}/result/{name}-1.0-1.demo.{suffix}.rpm"
@@ -115,7 +115,7 @@ def test_packages_are_installed_and_a_command_runs_as_runroot_does(make: Maker) 
     buildroot = make(use_host_resolv=True).initialise()
     assert buildroot.mock("--install", "gcc")[0] == 0
     assert buildroot.packages() == "demo-buildroot demo-gcc"
-    # What runroot binds into the chroot beforehand is there.
+    # runroot mounts into the chroot beforehand.
     buildroot.root(
         f"mkdir {buildroot.path}/root/bound; mount --bind {DEMO} {buildroot.path}/root/bound"
     )
@@ -131,7 +131,7 @@ def test_packages_are_installed_and_a_command_runs_as_runroot_does(make: Maker) 
     assert said in output
 
 
-# Who answers, if anybody can.
+# Calls that are refused, and other drivers.
 
 
 def test_a_call_that_nobody_could_answer_is_refused(make: Maker) -> None:
@@ -146,7 +146,7 @@ def test_a_call_that_nobody_could_answer_is_refused(make: Maker) -> None:
 
 @pytest.fixture
 def other_driver(make: Maker) -> Iterator[Buildroot]:
-    """A buildroot of a builder whose mock is a shell script of root's at /opt/mock."""
+    """A buildroot of a builder whose mock is a shell script at /opt/mock."""
     buildroot = make()
     script = "#!/bin/sh\\necho $0 $(id -u) $SUDO_UID $@"
     buildroot.root(
@@ -165,7 +165,7 @@ def test_other_drivers_take_the_place_of_ours(other_driver: Buildroot) -> None:
 @pytest.mark.parametrize(
     ("change", "back", "message"),
     [
-        # As on a volume that is not mounted.
+        # As if on a volume that is not mounted.
         ("mv /opt/mock /opt/gone", "mv /opt/gone /opt/mock", "No such file or directory"),
         ("chown kojibuilder /opt/mock", "chown root /opt/mock", "must belong to root"),
         ("chmod o+w /opt/mock", "chmod o-w /opt/mock", "must belong to root"),
@@ -185,7 +185,7 @@ def test_a_driver_that_cannot_be_trusted_is_not_replaced_by_ours(
     )  # fmt: skip
 
 
-# What a caller leaves to it: SIGTERM blocked, SIGCHLD ignored, small files, a descriptor.
+# A caller that changes all that an exec inherits.
 CALLER = """
 import os, resource, signal
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

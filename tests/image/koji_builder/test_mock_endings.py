@@ -1,4 +1,4 @@
-"""How mock ends: the status that kojid reads, time limits, signals, and what is left behind."""
+"""How mock ends: exit statuses, time limits, signals, and that nothing is left behind."""
 
 import shlex
 
@@ -47,7 +47,7 @@ def test_a_build_that_takes_too_long_is_ended(make: Maker) -> None:
 @pytest.mark.parametrize("signal", ["INT", "TERM", "KILL"])
 @pytest.mark.parametrize("whom", ["first", "all"])
 def test_cancelled_it_leaves_no_process_and_no_mount(make: Maker, signal: str, whom: str) -> None:
-    """kojid signals every descendant, the deepest first. `make` looks at what is left."""
+    """kojid signals every descendant, deepest first. The fixture `make` checks what is left."""
     buildroot = make().initialise()
     number = buildroot.mock_in_background("--no-clean", "--rebuild", f"{SRPMS}/slow-1.0-1.src.rpm")
     running: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""The demo's scripts, and that its seed, packages and buildroot speak of the same things."""
+"""The demo's scripts, and that its seed, packages and buildroot agree."""
 
 import json
 from collections.abc import Callable

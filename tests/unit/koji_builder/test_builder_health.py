@@ -1,4 +1,4 @@
-"""koji-builder's health: what it makes of the hub's record."""
+"""koji-builder's health, as judged by the hub's record."""
 
 from collections.abc import Callable
 from types import ModuleType

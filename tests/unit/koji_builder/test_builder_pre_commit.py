@@ -32,7 +32,7 @@ def test_folders_are_emptied_and_stay(script: ModuleType, tmp_path: Path) -> Non
 def test_mounts_beneath_the_folders_are_taken_off_whatever_their_names(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The innermost first."""
+    """Innermost first."""
     root = tmp_path / "var/lib/mock"
     points = ["/", "/var/lib/mock", f"{root}/a", f"{root}/a/with blank", f"{root}/a/Übung"]
     mounts = [script.work.mount_points()[0].__class__(path, ("rw",)) for path in points]

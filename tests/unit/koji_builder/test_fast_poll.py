@@ -1,4 +1,4 @@
-"""koji-builder's plugin fast_poll, with a clock that nobody waits for, and with real processes."""
+"""koji-builder's plugin fast_poll, with a simulated clock, and with real processes."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 
 
 class Clock:
-    """Stands in for the module `time`, and for what the kernel says of children.
+    """Replaces the module `time`, and what the kernel knows of children.
 
     `child` is "none", "runs" or "ended".
     """
@@ -56,7 +56,7 @@ def fast_poll(load_script: Callable[[str], ModuleType]) -> ModuleType:
 def begin(
     fast_poll: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, bool], tuple[Any, Clock]]:
-    """A PollTime of kojid's main process or of a task's, and the clock below it."""
+    """A PollTime of kojid's main process or of a task, and its clock."""
 
     def begin(child: str, main: bool) -> tuple[Any, Clock]:
         clock = Clock(child)
@@ -78,7 +78,7 @@ Begin = Callable[[str, bool], tuple[Any, Clock]]
     [
         ("none", True, 60),
         ("none", False, 60),
-        # An idle builder is not busy, and one at work looks for what its tasks wait for.
+        # Only a builder with tasks polls more often.
         ("runs", True, 0.25),
         ("runs", False, 60),
         ("ended", True, 0),

@@ -16,12 +16,12 @@ CHANNELS = ["default", "createrepo", "maven"]
 
 
 class Hub:
-    """As much of a session as registration uses. It notes every call that changes something."""
+    """The part of a session that registration uses. It records calls that change something."""
 
     def __init__(self, host: dict[str, Any] | None = None, member: tuple[str, ...] = ()) -> None:
         self.host = host
         self.member = member
-        # The numbers of the host's tasks at each question; the last list stays.
+        # The host's tasks at each call; the last list is repeated.
         self.tasks = [[11, 12]]
         self.done: list[tuple[Any, ...]] = []
         self.channels = list(CHANNELS)
@@ -83,7 +83,7 @@ def test_a_new_host_is_what_the_environment_says(registration: ModuleType) -> No
     assert hub.done == [
         ("addHost", "b1", ["i686"]),
         ("addHostToChannel", "b1", "maven"),
-        # The hub puts every new host into it.
+        # The hub adds every new host to it.
         ("removeHostFromChannel", "b1", "default"),
         ("editHost", "b1", ("capacity", 3.0)),
     ]
@@ -140,7 +140,7 @@ def test_drains_no_longer_than_it_may(registration: ModuleType) -> None:
     with pytest.raises(Fatal, match="after 0 s: it is working on 11, 12") as refusal:
         registration.drain(hub, "b1", 0)
     assert "frees its tasks" in str(refusal.value.hint)
-    # They are still its own.
+    # They are not freed.
     assert hub.done == [("disableHost", "b1")]
 
 

@@ -28,7 +28,7 @@ sys.exit(supervisor.main(supervisor.Daemon("kojid", ("sh", "-c", sys.argv[3])), 
 
 @pytest.fixture
 def start(tmp_path: Path, checkout: Path) -> Start:
-    """Start a supervisor; "answers" or "silent" is what the hub does, `text` what kojid does."""
+    """Start a supervisor. `hub` is "answers" or "silent", `text` the script that replaces kojid."""
 
     def start(hub: str, text: str) -> subprocess.Popen[bytes]:
         script = str(checkout / "koji-builder/supervisor.py")

@@ -1,4 +1,4 @@
-"""What goes into a chroot and comes out of it, on a temporary root and as the tester."""
+"""Copying into a chroot and out of it, on a temporary root and as the user who runs the tests."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What kojid writes on mock's command line, and what it could never mean."""
+"""The command lines that kojid writes, and some that are refused."""
 
 import shlex
 from collections.abc import Callable

@@ -20,7 +20,7 @@ LINE = "93 74 254:0 /y {} rw,nodev shared:5 - ext4 /dev/vda rw\n"
         ("/mnt/with\\040blank\\011tab\\012newline", "/mnt/with blank\ttab\nnewline"),
         ("/mnt/\\134040", "/mnt/\\040"),
         ("/mnt/Übung\\040日本", "/mnt/Übung 日本"),
-        # Other programs take all of these for the end of a line.
+        # Python splits lines at all of these.
         ("/mnt/a\rb\vc\fd\x1ce\x85f\u2028g", "/mnt/a\rb\vc\fd\x1ce\x85f\u2028g"),
         ("/mnt/\\x41\\n", "/mnt/\\x41\\n"),
     ],
@@ -32,7 +32,7 @@ def test_reads_paths_of_any_kind(driver: Driver, written: str, path: str) -> Non
 
 
 def test_reads_its_own_mount_points_in_any_locale(checkout: Path) -> None:
-    """A path need not be UTF-8, and the locale need not be a UTF-8 one."""
+    """Neither the paths nor the locale have to be UTF-8."""
     script = "import mountinfo; print(mountinfo.mount_points()[0])"
     folder = checkout / "koji-builder/mock"
     for locale in ("C", "C.UTF-8"):

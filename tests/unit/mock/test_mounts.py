@@ -1,4 +1,4 @@
-"""The plan of a chroot's mounts, and how a place in it is reached without following a link."""
+"""The plan of a chroot's mounts, and opening paths in it without following links."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A configuration as koji.genMockConfig writes it, read as data and checked."""
+"""A configuration as koji.genMockConfig writes it, read and validated."""
 
 import os
 from collections.abc import Callable

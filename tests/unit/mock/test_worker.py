@@ -1,4 +1,4 @@
-"""The first process of a call and its worker, with the namespaces replaced by nothing."""
+"""The first process of a call and its worker, without namespaces."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ print(worker.supervise(lambda: time.sleep(600)) == 128 + signal.{number})
 
 
 def test_further_signals_change_nothing(checkout: Path) -> None:
-    """The first process reports the first one; the worker is gone, and nothing is printed."""
+    """The worker is gone, and nothing is printed."""
     script = """\
 def work():
     os.write(writer, str(os.getpid()).encode())
@@ -51,7 +51,7 @@ def kill_after_another(pid, number):
         kill(first, signal.SIGINT)
     kill(pid, number)
 os.kill = kill_after_another
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # what comes after supervise is not its concern
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # for those that arrive after supervise
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print(worker.supervise(work) > 128)
