@@ -59,7 +59,11 @@ def host(session_containers: Containers) -> Container:
     """A builder without kojid, with a repository of the demo's packages for the tag `t`."""
     # The engine's health check would be one process more than the tests expect.
     disabled = {"test": ["NONE"]}
-    container = session_containers.start(IMAGE, *HOST, healthcheck=disabled, **CAPABILITIES)
+    # mock remounts every mount point, whatever its name.
+    tmpfs = {"/mnt/Übung mit Leerzeichen": "size=1m"}
+    container = session_containers.start(
+        IMAGE, *HOST, healthcheck=disabled, tmpfs=tmpfs, **CAPABILITIES
+    )
     put(container, "/tmp/escape.spec", ESCAPE)
     groups = [
         ("build", "demo-buildroot"),
