@@ -55,7 +55,7 @@ from OpenSSL import crypto
 
 from util import entry, files
 from util.certificates import Authority, check, is_name
-from util.configuration import merged
+from util.configuration import RECONNECT, merged
 from util.environment import Environment
 
 CREDENTIALS = Path("etc/pki/koji")
@@ -236,10 +236,7 @@ def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
             # its sleeptime of 15 s. Here they would be spent waiting for a builder that was killed,
             # which the hub considers alive for five minutes.
             "task_avail_delay": str(5 * settings.sleeptime),
-            # Reconnect within seconds after the hub was restarted.
-            "retry_interval": "2",
-            "offline_retry_interval": "2",
-            "max_retries": "300",
+            **RECONNECT,
         }
     }
 
