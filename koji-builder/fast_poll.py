@@ -85,7 +85,7 @@ def install(kojid: ModuleType, tasks: ModuleType) -> None:
         if getattr(module, "time", None) is time:
             module.time = clock  # type: ignore[attr-defined]
         else:
-            missing.append(f"the module time in {name}")
+            missing.append(f"{name}.time")
     # In kojid up to 1.30, in koji.tasks since.
     waitrepo = getattr(kojid, "WaitrepoTask", None) or getattr(tasks, "WaitrepoTask", None)
     if hasattr(waitrepo, "PAUSE"):
@@ -94,7 +94,7 @@ def install(kojid: ModuleType, tasks: ModuleType) -> None:
         missing.append("WaitrepoTask.PAUSE")
     logger = logging.getLogger("koji.fast_poll")
     if missing:
-        logger.warning("this kojid is slower than it could be: no %s", ", no ".join(missing))
+        logger.warning("some sleeps of kojid stay long: %s not found", ", ".join(missing))
     else:
         logger.info("shortened the sleeps of kojid, of tasks that wait, and of waitrepo")
 

@@ -143,7 +143,7 @@ def test_a_kojid_that_waits_otherwise_is_warned_about(
     fast_poll.install(**found)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "no the module time in koji.tasks, no WaitrepoTask.PAUSE" in record.getMessage()
+    assert "koji.tasks.time, WaitrepoTask.PAUSE not found" in record.getMessage()
 
 
 WAITING = """\
