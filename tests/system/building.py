@@ -8,7 +8,8 @@ import koji
 
 from nagoya.config import loader
 from nagoya.engine import connect
-from nagoya.koji.hub import wait_for_task
+from nagoya.koji.hub import HubConnection
+from nagoya.koji.tasks import wait_for_task
 from nagoya.koji.verify import Sources, demo_sources
 from nagoya.system.system import System
 from nagoya.utils.progress import Progress
@@ -22,6 +23,11 @@ def system_of(one: Koji) -> System:
     """The same system as the host's library sees it."""
     declared = loader.read(loader.locate(one.config))
     return System(connect(), declared, one.system, Progress(quiet=True))
+
+
+def hub_of(one: Koji) -> HubConnection:
+    """The same hub as the host's library reaches it."""
+    return HubConnection.of(system_of(one))
 
 
 def sources(one: Koji, package: str) -> Sources:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from nagoya.koji.verify import BUILD_TAG, BUILDROOT, wait_for_repository
+from nagoya.koji.builds import wait_for_repo
+from nagoya.koji.verify import BUILD_TAG, BUILDROOT
 from tests.image.tracked import wait_until
-from tests.system.building import child, sources, state, uploaded
+from tests.system.building import child, hub_of, sources, state, uploaded
 from tests.system.conftest import Koji, declaration_with
 from tests.system.test_builds import sleeping
 
@@ -18,7 +19,7 @@ def fleet(start: Callable[..., Koji], checkout: Path) -> Koji:
     """A seeded Koji with three builders, in which the package `slow` takes 15 seconds."""
     one = start("fleet")
     one.toji("seed", str(checkout / "demo/seed.yml"))
-    wait_for_repository(one.session(), BUILD_TAG, BUILDROOT)
+    wait_for_repo(hub_of(one), BUILD_TAG, [BUILDROOT])
     one.toji("scale", "kojibuilder=3")
     one.toji("wait")
     one.session().editTag2("demo-build", extra={"rpm.macro.seconds": "15"})
