@@ -60,7 +60,7 @@ def apply_policies(system: System, hub: str, policies: Mapping[int, Policy], sou
     handle = require_system(system.engine, system.name)[hub]
     content = render(policies.values())
     with system.alone():
-        status, former = containers.execute(handle, ["cat", POLICY_FILE])
+        status, former = containers.execute(handle, ["cat", POLICY_FILE], seconds=_CHECK_SECONDS)
         if status:
             former = render([])
         if former == content:
@@ -87,9 +87,7 @@ def _check(handle: Handle, policies: Mapping[int, Policy], source: str) -> None:
     problems = []
     for number, policy in policies.items():
         status, output = containers.execute(
-            handle,
-            ["sh", "-c", 'printf %s "$POLICIES" | exec "$@"', "sh", *json.loads(command)],
-            {"POLICIES": render([policy])},
+            handle, json.loads(command), seconds=_CHECK_SECONDS, input=render([policy]).encode()
         )
         if status:
             lines = output.strip().splitlines() or [f"the check ended with status {status}"]

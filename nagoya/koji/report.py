@@ -123,7 +123,7 @@ def _split(entries: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _variables(system: System, present: Iterable[containers.Handle]) -> Iterator[tuple[str, str]]:
     """All variables of the containers that are there, and of those that are declared."""
     for handle in present:
-        yield from _split(handle.attrs["Config"].get("Env") or [])
+        yield from _split(handle.docker.attrs["Config"].get("Env") or [])
     for declared in system.declaration.containers.values():
         yield from declared.environment.items()
 
@@ -150,7 +150,7 @@ def _declaration(path: Path) -> bytes:
 
 
 def _settings(handle: containers.Handle) -> bytes:
-    return _json(without_secrets(handle.attrs))
+    return _json(without_secrets(handle.docker.attrs))
 
 
 def _log(handle: containers.Handle) -> bytes:

@@ -108,7 +108,7 @@ def demo_sources(system: System, package: str) -> Sources:
 def _serve(hub: containers.Handle, builder: containers.Handle, folder: str) -> None:
     """Copy the git repositories to the hub unless it has them."""
     command = ["sh", "-c", f"test -d {_SERVED}/git && echo yes || mkdir -p {_SERVED}"]
-    status, output = containers.execute(hub, command)
+    status, output = containers.execute(hub, command, seconds=_COPY_SECONDS)
     if status:
         raise LifecycleError(f"the hub cannot make {_SERVED}: {output.strip()}")
     if not output.strip():

@@ -106,7 +106,8 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     handles = {
         name: SimpleNamespace(
-            name=name, attrs={"Config": {"Env": ["KOJI_WEB_SECRET=t0p-secret"]}, "Args": [name]}
+            name=name,
+            docker=SimpleNamespace(attrs={"Config": {"Env": ["KOJI_WEB_SECRET=t0p-secret"]}}),
         )
         for name in ("koji", "kojidatabase")
     }
