@@ -60,9 +60,9 @@ def import_rpms(
             on_progress(f"{number}/{len(new)} {path.name}")
             uploaded = builds.upload(session, path)
             session.importRPM(uploaded.rpartition("/")[0], path.name)
-    untagged = [nvr for nvr in nvrs if nvr not in _tagged(session, wanted.tag)]
+    tagged = _tagged(session, wanted.tag)
     with session.multicall(strict=True) as calls:
-        for nvr in untagged:
+        for nvr in (nvr for nvr in nvrs if nvr not in tagged):
             calls.tagBuildBypass(wanted.tag, nvr)
     return True
 

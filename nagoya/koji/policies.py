@@ -13,8 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from nagoya.config.model import StrictModel
-from nagoya.engine import containers
-from nagoya.engine.containers import Handle
+from nagoya.engine import Handle, containers
 from nagoya.errors import LifecycleError, NagoyaError
 from nagoya.system.readiness import wait
 from nagoya.system.system import System, require_system

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from nagoya import __version__
-from nagoya.engine import containers
+from nagoya.engine import Handle, containers
 from nagoya.errors import LifecycleError
 from nagoya.koji.hub import HubConnection, koji_module
 from nagoya.system.system import System, require_system
@@ -120,7 +120,7 @@ def _split(entries: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield name, value
 
 
-def _variables(system: System, present: Iterable[containers.Handle]) -> Iterator[tuple[str, str]]:
+def _variables(system: System, present: Iterable[Handle]) -> Iterator[tuple[str, str]]:
     """All variables of the containers that are there, and of those that are declared."""
     for handle in present:
         yield from _split(handle.docker.attrs["Config"].get("Env") or [])
@@ -128,7 +128,7 @@ def _variables(system: System, present: Iterable[containers.Handle]) -> Iterator
         yield from declared.environment.items()
 
 
-def _add_system(report: _Report, system: System, present: Mapping[str, containers.Handle]) -> None:
+def _add_system(report: _Report, system: System, present: Mapping[str, Handle]) -> None:
     report.add("versions.json", _versions, system)
     for number, declaration in enumerate(system.declaration.files):
         name = f"moromi{f'-{number}' if number else ''}.yml"
@@ -149,11 +149,11 @@ def _declaration(path: Path) -> bytes:
     return without_secret_settings(path.read_text()).encode()
 
 
-def _settings(handle: containers.Handle) -> bytes:
+def _settings(handle: Handle) -> bytes:
     return _json(without_secrets(handle.docker.attrs))
 
 
-def _log(handle: containers.Handle) -> bytes:
+def _log(handle: Handle) -> bytes:
     return "\n".join(containers.log(handle)).encode()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nagoya.config.extends import shipped
-from nagoya.engine import containers
+from nagoya.engine import Handle, containers
 from nagoya.errors import LifecycleError
 from nagoya.koji import rpm
 from nagoya.koji.builds import build, wait_for_repo
@@ -105,7 +105,7 @@ def demo_sources(system: System, package: str) -> Sources:
     )
 
 
-def _serve(hub: containers.Handle, builder: containers.Handle, folder: str) -> None:
+def _serve(hub: Handle, builder: Handle, folder: str) -> None:
     """Copy the git repositories to the hub unless it has them."""
     command = ["sh", "-c", f"test -d {_SERVED}/git && echo yes || mkdir -p {_SERVED}"]
     status, output = containers.execute(hub, command, seconds=_COPY_SECONDS)
