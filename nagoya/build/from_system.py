@@ -243,7 +243,7 @@ class SystemImageBuild:
             for name, image in self.live.persist.items():
                 with self._phase(f"persisting {name}"):
                     handle = containers.get(self.engine, f"{system.name}-{name}")
-                    sources.append(handle.docker.attrs["Image"])
+                    sources.append(containers.state(handle, reload=False).image_id)
                     choice = self._choice(handle, name, image)
                     packed = stack.enter_context(tempfile.TemporaryFile())
                     layer = self._layer(system, handle, choice, packed)
@@ -269,7 +269,8 @@ class SystemImageBuild:
     ) -> Remade:
         """An image of the layers of `source`, which begins as the image that a container was made
         of: a commit's own settings are the container's, with the names and ports of its system."""
-        config = engine_images.inspect(self.engine, handle.docker.attrs["Image"])["Config"]
+        made_of = containers.state(handle, reload=False).image_id
+        config = engine_images.inspect(self.engine, made_of)["Config"]
         own = {engine_images.IMAGE_LABEL: image, engine_images.TITLE_LABEL: image, **labels}
         return Remade(
             image,

@@ -90,7 +90,7 @@ def _check(handle: Handle, policies: Mapping[int, Policy], source: str) -> None:
         )
         if status:
             lines = output.strip().splitlines() or [f"the check ended with status {status}"]
-            problems += [f"  document {number} (policy {policy.name}): {line}" for line in lines]
+            problems += [f"  document {number}: {line}" for line in lines]
     if problems:
         raise LifecycleError(
             "\n".join([f"{source}: the hub refuses its policies:", *problems]),

@@ -123,7 +123,7 @@ def _split(entries: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _variables(system: System, present: Iterable[Handle]) -> Iterator[tuple[str, str]]:
     """All variables of the containers that are there, and of those that are declared."""
     for handle in present:
-        yield from _split(handle.docker.attrs["Config"].get("Env") or [])
+        yield from _split(containers.inspect(handle)["Config"].get("Env") or [])
     for declared in system.declaration.containers.values():
         yield from declared.environment.items()
 
@@ -141,8 +141,7 @@ def _add_system(report: _Report, system: System, present: Mapping[str, Handle]) 
 
 
 def _versions(system: System) -> bytes:
-    engine = system.engine.client.version()
-    return _json({"nagoya": __version__, "engine": engine, "system": system.name})
+    return _json({"nagoya": __version__, "engine": system.engine.version(), "system": system.name})
 
 
 def _declaration(path: Path) -> bytes:
@@ -150,7 +149,7 @@ def _declaration(path: Path) -> bytes:
 
 
 def _settings(handle: Handle) -> bytes:
-    return _json(without_secrets(handle.docker.attrs))
+    return _json(without_secrets(containers.inspect(handle)))
 
 
 def _log(handle: Handle) -> bytes:

@@ -38,7 +38,7 @@ class Hub:
         if command[0] == "cat":
             return 0, self.file
         text = options["input"].decode()
-        return (1, "rule 1: unknown test 'bad'\n") if "bad" in text else (0, "")
+        return (1, "policy 'tag', rule 1: unknown test 'bad'\n") if "bad" in text else (0, "")
 
     def write(self, handle: Any, content: str) -> None:
         assert self.locked
@@ -84,7 +84,7 @@ def test_a_policy_that_the_hubs_parser_refuses_is_never_written(
         apply_policies(hub.system, "thehub", wanted, "seed.yml")
     assert raised.value.message.splitlines() == [
         "seed.yml: the hub refuses its policies:",
-        "  document 4 (policy tag): rule 1: unknown test 'bad'",
+        "  document 4: policy 'tag', rule 1: unknown test 'bad'",
     ]
     assert (hub.file, hub.events) == (FORMER, [])
 

@@ -106,17 +106,17 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     handles = {
         name: SimpleNamespace(
-            name=name,
-            docker=SimpleNamespace(attrs={"Config": {"Env": ["KOJI_WEB_SECRET=t0p-secret"]}}),
+            name=name, inspected={"Config": {"Env": ["KOJI_WEB_SECRET=t0p-secret"]}}
         )
         for name in ("koji", "kojidatabase")
     }
     for module in (report, profile):
         monkeypatch.setattr(module, "require_system", lambda engine, name: handles)
     monkeypatch.setattr(report.containers, "log", log)
+    monkeypatch.setattr(report.containers, "inspect", lambda handle: handle.inspected)
     return SimpleNamespace(
         name="some",
-        engine=SimpleNamespace(client=SimpleNamespace(version=version)),
+        engine=SimpleNamespace(version=version),
         owner=SimpleNamespace(home=tmp_path),
         declaration=SimpleNamespace(files=[tmp_path / "moromi.yml"], containers={}),
         progress=SimpleNamespace(update=lambda *arguments: None),
