@@ -57,6 +57,10 @@ def apply_policies(system: System, hub: str, policies: Mapping[int, Policy], sou
     start with them: then it has the former policies again.
     """
     handle = require_system(system.engine, system.name)[hub]
+    if not containers.state(handle).running:
+        raise LifecycleError(
+            f"the hub of '{system.name}' is not running", f"toji --system {system.name} start"
+        )
     content = render(policies.values())
     with system.alone():
         status, former = containers.execute(handle, ["cat", POLICY_FILE], seconds=_CHECK_SECONDS)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from nagoya.config.model import StrictModel
 from nagoya.config.validation import describe_errors
-from nagoya.errors import DeclarationError, did_you_mean
+from nagoya.errors import DeclarationError, NagoyaError, did_you_mean
 from nagoya.koji import habitude, users
 from nagoya.koji.hub import HubConnection
 from nagoya.koji.imports import Import, import_rpms
@@ -43,7 +43,7 @@ def read_seed(path: Path) -> Seed:
     try:
         documents = list(yaml.safe_load_all(path.read_text()))
     except FileNotFoundError:
-        raise DeclarationError(str(path), ["no such file"]) from None
+        raise NagoyaError(f"{path}: no such file", exit_code=DeclarationError.exit_code) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DeclarationError(str(path), [f"cannot be read: {error}"]) from None
     seed, problems = Seed(path), []

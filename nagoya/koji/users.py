@@ -14,7 +14,7 @@ from typing import Any, Literal
 from nagoya.config.model import StrictModel
 from nagoya.engine import containers
 from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL
-from nagoya.errors import LifecycleError
+from nagoya.errors import LifecycleError, did_you_mean
 from nagoya.koji.credentials import PKI
 from nagoya.koji.hub import HubConnection
 from nagoya.system.system import System, require_system
@@ -81,11 +81,21 @@ def create(session: Any, name: str) -> bool:
 
 
 def grant(session: Any, name: str, permissions: Collection[str]) -> bool:
-    """Grant the permissions that a user lacks; False if there are none."""
-    missing = set(permissions) - set(session.getUserPerms(name)) if permissions else set()
+    """Grant the permissions that a user lacks; False if there are none. Raises LifecycleError for
+    one that the hub does not have."""
+    wanted = set(permissions)
+    missing = wanted and wanted - set(session.getUserPerms(name))
+    if not missing:
+        return False
+    known = {permission["name"] for permission in session.getAllPerms()}
+    for permission in sorted(missing - known):
+        raise LifecycleError(
+            f"the hub has no permission '{permission}'{did_you_mean(permission, known)}",
+            "`koji list-permissions` lists them; a seed's `permission` document adds one",
+        )
     for permission in sorted(missing):
         session.grantPermission(name, permission)
-    return bool(missing)
+    return True
 
 
 def _certify(system: System, name: str, folder: Path) -> None:

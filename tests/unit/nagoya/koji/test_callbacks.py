@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import koji
 import pytest
 
 import kojicallbacks
@@ -87,6 +88,13 @@ def test_the_profile_is_one_that_koji_reads(home: Path, container: Any) -> None:
         "retry_interval": "2",
     }
     assert profile.sections() == ["nagoya-some"]
+
+
+def test_kojis_client_reads_the_profile(home: Path, container: Any) -> None:
+    kojicallbacks.update_config_profile(container)
+    options = koji.read_config("nagoya-some")
+    assert options["topurl"] == "http://127.0.0.1:40080/kojifiles"
+    assert (options["max_retries"], options["retry_interval"]) == (5, 2)
 
 
 def test_a_hub_without_port_80_serves_downloads_by_https(container: Any) -> None:

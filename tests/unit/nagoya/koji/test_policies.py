@@ -19,7 +19,12 @@ class Hub:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, label: str | None = '["check"]') -> None:
         self.file, self.events, self.locked, self.breaks_on = FORMER, [], False, "breaks"  # type: ignore[var-annotated]
-        stand_in = SimpleNamespace(label=lambda handle, name: label, execute=self.execute)
+        self.running = True
+        stand_in = SimpleNamespace(
+            label=lambda handle, name: label,
+            execute=self.execute,
+            state=lambda handle: SimpleNamespace(running=self.running),
+        )
         monkeypatch.setattr(policies, "containers", stand_in)
         monkeypatch.setattr(policies, "require_system", lambda engine, name: {"thehub": self})
         monkeypatch.setattr(policies, "_write", self.write)
@@ -100,3 +105,12 @@ def test_a_hub_that_does_not_come_up_gets_its_former_policies(
     assert hub.file == FORMER
     assert hub.events == ["write", "restart"] * 2
     assert apply_policies(hub.system, "thehub", {1: policy("all :: deny")}, "seed.yml")
+
+
+def test_a_hub_that_is_stopped_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = Hub(monkeypatch)
+    hub.running = False
+    with pytest.raises(LifecycleError, match="is not running") as raised:
+        apply_policies(hub.system, "thehub", {1: policy("all :: deny")}, "seed.yml")
+    assert raised.value.hint == "toji --system some start"
+    assert hub.events == []

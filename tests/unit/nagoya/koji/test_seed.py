@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from koji_habitude.models import CORE_TYPES
 
-from nagoya.errors import DeclarationError
+from nagoya.errors import DeclarationError, NagoyaError
 from nagoya.koji import habitude, seed
 from nagoya.koji.policies import Policy, render
 from nagoya.koji.users import User
@@ -95,8 +95,9 @@ def test_the_examples_of_the_documentation_can_be_read(checkout: Path, tmp_path:
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DeclarationError, match="no such file"):
+    with pytest.raises(NagoyaError, match=r"missing\.yml: no such file") as raised:
         seed.read_seed(tmp_path / "missing.yml")
+    assert raised.value.exit_code == DeclarationError.exit_code
 
 
 def test_policies_become_a_file_of_the_hubs_configuration() -> None:
