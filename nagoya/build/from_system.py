@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import IO
 
 from nagoya import __version__
-from nagoya.config.loader import Declaration
-from nagoya.config.model import Live, Root
+from nagoya.config.declaration import Declaration
+from nagoya.config.model import Provisioner, SystemImages
 from nagoya.engine import Engine, Handle, archive, containers, volumes
 from nagoya.engine import images as engine_images
 from nagoya.engine.archive import Layer, Remade
@@ -55,7 +55,7 @@ class SystemImageBuild:
 
     engine: Engine
     name: str
-    live: Live
+    live: SystemImages
     folder: Path
     starts: Declaration
     progress: Progress
@@ -153,7 +153,7 @@ class SystemImageBuild:
         except NagoyaError as error:
             raise BuildError(f"{what}: {error.message}", error.hint) from error
 
-    def _run_root(self, system: System, root: Root) -> None:
+    def _run_root(self, system: System, root: Provisioner) -> None:
         handle = containers.create(
             self.engine,
             Specification(
@@ -213,7 +213,7 @@ class SystemImageBuild:
                 return f"not at its end after {seconds:.0f} s"
             time.sleep(_PAUSE)
 
-    def _files(self, root: Root) -> bytes:
+    def _files(self, root: Provisioner) -> bytes:
         """The root's files as an archive that is the same wherever they lie."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as made:
