@@ -86,44 +86,30 @@ def secret_values(variables: Iterable[tuple[str, str]]) -> set[str]:
     return {value for name, value in variables if value and _SECRET_NAME.search(name)}
 
 
-def without_secrets(inspected: Mapping[str, Any]) -> dict[str, Any]:
-    """A container as the engine describes it, without the values of secret variables."""
-    config = dict(inspected.get("Config") or {})
-    config["Env"] = [
-        f"{name}={_HIDDEN if _SECRET_NAME.search(name) else value}"
-        for name, value in _split(config.get("Env") or [])
-    ]
-    return {**inspected, "Config": config}
-
-
-def without_secret_settings(text: str) -> str:
-    """A moromi.yml without its comments and without the values of secret variables."""
-    return yaml.safe_dump(_without_secret_settings(yaml.safe_load(text)), sort_keys=False)
-
-
-def _without_secret_settings(value: Any, *, environment: bool = False) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: _HIDDEN
-            if environment and _SECRET_NAME.search(str(key))
-            else _without_secret_settings(item, environment=key == "environment")
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_without_secret_settings(item) for item in value]
+def without_secrets(value: Any) -> Any:
+    """Settings, as YAML or JSON has them, without the values of secret variables: neither in
+    `NAME: value` nor in `NAME=value`."""
+    match value:
+        case dict():
+            return {
+                key: _HIDDEN
+                if isinstance(item, str) and _SECRET_NAME.search(str(key))
+                else without_secrets(item)
+                for key, item in value.items()
+            }
+        case list():
+            return [without_secrets(item) for item in value]
+        case str() if _SECRET_NAME.search(value.partition("=")[0]) and "=" in value:
+            return f"{value.partition('=')[0]}={_HIDDEN}"
     return value
-
-
-def _split(entries: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for entry in entries:
-        name, _, value = entry.partition("=")
-        yield name, value
 
 
 def _variables(system: System, present: Iterable[Handle]) -> Iterator[tuple[str, str]]:
     """All variables of the containers that are there, and of those that are declared."""
     for handle in present:
-        yield from _split(containers.inspect(handle)["Config"].get("Env") or [])
+        for entry in containers.inspect(handle)["Config"].get("Env") or []:
+            name, _, value = entry.partition("=")
+            yield name, value
     for declared in system.declaration.containers.values():
         yield from declared.environment.items()
 
@@ -145,7 +131,9 @@ def _versions(system: System) -> bytes:
 
 
 def _declaration(path: Path) -> bytes:
-    return without_secret_settings(path.read_text()).encode()
+    """A moromi.yml as it is read, for a comment may tell a secret too."""
+    settings = without_secrets(yaml.safe_load(path.read_text()))
+    return yaml.safe_dump(settings, sort_keys=False).encode()
 
 
 def _settings(handle: Handle) -> bytes:

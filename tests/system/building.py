@@ -1,6 +1,5 @@
 """Builds of the demo's packages, submitted and waited for as a client would."""
 
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import koji
 
 from nagoya.config import loader
 from nagoya.engine import connect
+from nagoya.koji.builds import upload
 from nagoya.koji.hub import HubConnection
 from nagoya.koji.tasks import wait_for_task
 from nagoya.koji.verify import Sources, demo_sources
@@ -37,11 +37,7 @@ def sources(one: Koji, package: str) -> Sources:
 
 def uploaded(session: koji.ClientSession, package: Sources, folder: Path) -> str:
     """Upload a source RPM; what a build task takes as its source."""
-    path = folder / package.srpm_name
-    path.write_bytes(package.srpm)
-    place = f"test/{secrets.token_hex(8)}"
-    session.uploadWrapper(str(path), place)
-    return f"{place}/{package.srpm_name}"
+    return upload(session, package.write(folder))
 
 
 def state(session: koji.ClientSession, task: int, seconds: float = SECONDS) -> str:

@@ -95,6 +95,9 @@ def test_a_builder_that_is_scaled_away_ends_its_work_first(
     made = child(session, task, "buildArch")
     assert made["host_id"] == session.getHost(name)["id"]
     assert not session.getHost(name)["enabled"]
+    fleet.toji("scale", "kojibuilder=3")
+    fleet.toji("wait")
+    assert session.getHost(name)["enabled"]
 
 
 def test_builders_have_the_capabilities_that_are_declared_and_no_more(fleet: Koji) -> None:
