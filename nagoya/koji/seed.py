@@ -48,7 +48,7 @@ def read_seed(path: Path) -> Seed:
         raise DeclarationError(str(path), [f"cannot be read: {error}"]) from None
     seed, problems = Seed(path), []
     known = {*_MODELS, *habitude.TYPES, *_templates(documents)}
-    # An empty document, as a `---` at the file's end makes one, is none to count.
+    # Empty documents, such as after a `---` at the end, do not count.
     for number, document in enumerate((each for each in documents if each is not None), 1):
         kind = document.get("type") if isinstance(document, dict) else None
         if not isinstance(kind, str):

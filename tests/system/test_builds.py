@@ -221,14 +221,20 @@ type: policy
 name: package_list
 rules: ["has_prem admin :: allow", "all :: deny"]
 """)
-    started = seeded.status()["koji"]
+
+    def started() -> str:
+        command = ("docker", "inspect", "--format", "{{.State.StartedAt}}")
+        return seeded.run(*command, f"{seeded.system}-koji").stdout
+
+    before = started()
     run = seeded.toji("seed", str(path), check=False)
     assert run.status == 7
     assert "document 2: policy 'package_list', rule 1: unknown test 'has_prem'" in run.stderr
-    assert (seeded.status()["koji"], session.getUser("never-made")) == (started, None)
+    assert (started(), session.getUser("never-made")) == (before, None)
     seeded.toji("wait")
     path.write_text(path.read_text().replace("has_prem", "has_perm"))
     assert "hub restarted" in seeded.toji("seed", str(path)).stderr
+    assert started() != before
     assert session.getUser("never-made")
 
 

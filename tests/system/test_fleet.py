@@ -120,13 +120,20 @@ def test_builders_have_the_capabilities_that_are_declared_and_no_more(fleet: Koj
 def with_plugins(
     start: Callable[..., Koji], checkout: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Koji]:
-    """A seeded Koji with the plugin runroot on both sides."""
+    """A Koji that has built, with the plugin runroot on both sides; its hub is not called koji."""
 
     def plugins(raw: dict[str, Any]) -> None:
-        raw["containers"]["koji"]["environment"] = {"KOJI_HUB_PLUGINS": "runroot_hub"}
-        raw["containers"]["kojibuilder"]["environment"]["KOJI_BUILDER_PLUGINS"] = (
-            "prompt shared_machine runroot"
-        )
+        containers = raw["containers"]
+        containers["thehub"] = containers.pop("koji")
+        containers["thehub"]["environment"] = {"KOJI_HUB_PLUGINS": "runroot_hub"}
+        containers["kojicreds"]["environment"] = {"KOJI_HUB_NAMES": "thehub"}
+        containers["kojibuilder"]["links"] = ["thehub"]
+        containers["kojibuilder"]["environment"] = {
+            "KOJI_HUB_URL": "https://thehub/kojihub",
+            "KOJI_FILES_URL": "https://thehub/kojifiles",
+            "KOJI_BUILDER_ALLOWED_SCMS": "thehub:/kojifiles/demo/git/*:no:make,sources",
+            "KOJI_BUILDER_PLUGINS": "prompt shared_machine runroot",
+        }
 
     config = declaration_with(checkout, tmp_path_factory.mktemp("plugins"), plugins)
     one = start("plugins", config=config)
