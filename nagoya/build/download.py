@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 from unearth import Link, PackageFinder, Source
@@ -51,6 +52,7 @@ def from_index(release: str, sha256: str, path: Path, on_line: Callable[[str], N
         )
     answers: list[str] = []
     candidates: list[Link] = []
+    others: list[str] = []
     with _client(settings, [place["url"] for place in places]) as client:
         for place in places:
             on_line(f"looking in {Link(place['url']).redacted}")
@@ -64,15 +66,14 @@ def from_index(release: str, sha256: str, path: Path, on_line: Callable[[str], N
                 found = file_sha256(path)
             if found == sha256:
                 return
-            answers.append(f"{link.filename} has sha256 {found}")
-    lines = "".join(f"\n  {answer}" for answer in dict.fromkeys(answers))
-    if candidates:
+            others.append(f"{link.filename} has sha256 {found}")
+    if others:
         raise SourceError(
-            f"no file of {release} has the declared sha256 {sha256}{lines}",
+            "\n  ".join([f"no file of {release} has the declared sha256 {sha256}", *others]),
             "if you trust one of these files, write its sha256 into moromi.yml",
         )
     raise SourceError(
-        f"{release} was not found{lines}",
+        "\n  ".join([f"{release} was not found", *dict.fromkeys(answers)]),
         "check the release in moromi.yml, the network, and pip's settings: `pip config list`",
     )
 
@@ -129,10 +130,22 @@ def _client(settings: Mapping[str, str], index_urls: Iterable[str] = ()) -> PyPI
             f"the certificates that pip is configured with cannot be read: {error}",
             "see `pip config list`, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE",
         ) from None
+    trusted = settings.get("trusted-host", "").split()
+    proxy = settings.get("proxy")
+    proxies = dict.fromkeys(("http", "https"), proxy) if proxy else getproxies()
     return PyPIClient(
-        trusted_hosts=settings.get("trusted-host", "").split(),
+        trusted_hosts=trusted,
+        # unearth itself would reach these hosts without the proxy.
+        mounts={
+            f"{scheme}://{host}": httpx2.HTTPTransport(
+                verify=ssl._create_unverified_context(), proxy=url
+            )
+            for host in trusted
+            for scheme, url in proxies.items()
+            if proxy or not proxy_bypass(host)
+        },
         verify=context,
-        proxy=settings.get("proxy"),
+        proxy=proxy,
         auth=MultiDomainBasicAuth(prompting=False, index_urls=index_urls),
         follow_redirects=True,
         timeout=_TIMEOUT,
