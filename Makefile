@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 # Programs of .venv are found in a shell that activated nothing, Docker's in one without root's PATH.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
+# The host side is checked for each; the images run Debian's Python, the oldest of them.
+PYTHONS := 3.11 3.12 3.13
 # How many tests run at once where an engine is used (tests/distribution.py).
 WORKERS := 2
 
@@ -47,7 +49,8 @@ test-long: ## run `make demo` and `make test` in a clone on the Debian, 12 or 13
 lint: ## check the style and the types
 	@tools/setup test
 	@ruff check --quiet . && ruff format --check --quiet .
-	@mypy --no-error-summary nagoya kojicallbacks.py util bench demo
+	@set -e; for version in $(PYTHONS); do mypy --no-error-summary --python-version $$version \
+	    nagoya kojicallbacks.py util bench demo; done
 	@# Each by itself, since all have a module `entrypoint`.
 	@set -e; for image in $(filter-out koji-base,$(wildcard koji-*)); do mypy --no-error-summary $$image; done
 

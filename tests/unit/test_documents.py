@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def test_every_link_leads_somewhere(checkout: Path) -> None:
-    documents = [checkout / "README.md", *(checkout / "docs").glob("*.md")]
+    documents = [*checkout.glob("*.md"), *(checkout / "docs").glob("*.md")]
     broken = {
         (document.name, target)
         for document in documents

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,7 +29,10 @@ case ${{0##*/}} in python) [ "$1" != - ] || exec {sys.executable} - ;; esac
 LINT = [
     "ruff check --quiet .",
     "ruff format --check --quiet .",
-    "mypy --no-error-summary nagoya kojicallbacks.py util bench demo",
+    *(
+        f"mypy --no-error-summary --python-version {version} nagoya kojicallbacks.py"
+        for version in ("3.11", "3.12", "3.13")
+    ),
 ]
 CALLS = {
     "help": [],
@@ -92,6 +96,13 @@ def newcomer(tmp_path: Path, checkout: Path) -> Path:
 def test_these_are_all_targets(checkout: Path) -> None:
     (targets,) = re.findall(r"^\.PHONY: (.*)$", (checkout / "Makefile").read_text(), re.MULTILINE)
     assert sorted(CALLS) == sorted(targets.split())
+
+
+def test_the_pythons_that_are_checked_are_those_declared(checkout: Path) -> None:
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
+    declared = re.findall(r"Python :: (3\.\d+)", " ".join(project["classifiers"]))
+    assert f"PYTHONS := {' '.join(declared)}\n" in (checkout / "Makefile").read_text()
+    assert project["requires-python"] == f">={declared[0]}"
 
 
 @pytest.mark.parametrize("target", CALLS)
