@@ -1,7 +1,6 @@
 """One container of a system: made, started, stopped, removed, with the events of each."""
 
 import json
-import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container, Event
 from nagoya.engine import Engine, Handle, containers
 from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, State
-from nagoya.errors import EngineError, LifecycleError
+from nagoya.errors import LifecycleError, PortTaken
 from nagoya.system.observed import record
 from nagoya.system.owner import Owner
 from nagoya.utils.progress import Progress
@@ -25,7 +24,6 @@ _PRE_COMMIT_SECONDS = 660
 _DRAIN_GRACE_SECONDS = 30
 """What a drain may take longer than it was told; its command has to keep the time itself."""
 _PORT_TRIES = 5
-_PORT_TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -210,9 +208,8 @@ class SystemContainer:
             try:
                 containers.start(handle)
                 return handle
-            except EngineError as error:
-                taken = _PORT_TAKEN.search(error.message)
-                if not (taken and chosen) or containers.state(handle).ever_started:
+            except PortTaken:
+                if not chosen or containers.state(handle).ever_started:
                     raise
             containers.remove(handle)
             handle = self.create()
