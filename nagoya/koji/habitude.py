@@ -33,7 +33,7 @@ def apply(hub: HubConnection, documents: Sequence[dict[str, Any]]) -> int:
         from koji_habitude.workflow import ApplyWorkflow, WorkflowPhantomsError  # noqa: PLC0415
     except ImportError:
         raise LifecycleError(
-            "koji-habitude is not installed", "pip install 'nagoya[client]'"
+            "koji-habitude is not installed", "pip install koji-habitude==0.9.0"
         ) from None
 
     class Loader(YAMLLoader):  # type: ignore[misc]

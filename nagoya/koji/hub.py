@@ -79,7 +79,8 @@ def koji_module() -> Any:
         import koji  # noqa: PLC0415 - see above
     except ImportError:
         raise LifecycleError(
-            "Koji's client library is not installed", "pip install 'nagoya[client]'"
+            "Koji's client library is not installed",
+            "pip install koji==1.36.1 (on Debian it needs gcc, python3-dev and libkrb5-dev)",
         ) from None
     return koji
 
