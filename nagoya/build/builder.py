@@ -257,7 +257,7 @@ class _Build:
     def _build_live(self, name: str) -> None:
         live = self.lives[name]
         inputs = live.inputs()
-        given = live.live.outputs
+        given = live.wanted.outputs
         anew = self.options.no_cache and name in self.wanted
         # Found by their names alone: those of two builds would not fit together.
         if not anew and engine_images.built_together(self.engine, given, inputs):
