@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 INTERRUPTED = 130
+USAGE = 64
+"""As in sysexits.h; 2 is UNEXPECTED."""
 UNEXPECTED = 2
 
 
@@ -30,6 +32,12 @@ class NagoyaError(Exception):
         self.hint = hint
         if exit_code is not None:
             self.exit_code = exit_code
+
+
+class UsageError(NagoyaError):
+    """A call that is wrong in itself, such as the name of an image that is not declared."""
+
+    exit_code = USAGE
 
 
 class DeclarationError(NagoyaError):

@@ -180,7 +180,7 @@ class SystemImageBuild:
                     labels = _labels(image, inputs, created)
                     committed[image] = engine_images.commit(handle, labels)
                     stack.callback(engine_images.remove_unnamed, self.engine, committed[image])
-            packed: dict[str, tuple[str, IO[bytes]]] = {}
+            packed: dict[str, tuple[str, str, IO[bytes]]] = {}
             for name, image in self.wanted.persist.items():
                 with self._phase(f"persisting {name}"):
                     handle = containers.get(self.engine, f"{system.name}-{name}")
@@ -188,12 +188,13 @@ class SystemImageBuild:
                     volumes: IO[bytes] = stack.enter_context(tempfile.TemporaryFile())
                     _pack(handle, selection, volumes)
                     made_from = containers.state(handle, reload=False).image_id
-                    packed[image] = (selection.dockerfile(made_from), volumes)
+                    packed[image] = (made_from, selection.dockerfile(made_from), volumes)
             with self._phase("naming the images"):
-                for image, (dockerfile, volumes) in packed.items():
+                for image, (parent, dockerfile, volumes) in packed.items():
                     labels = _labels(image, inputs, created)
                     context = build_context(dockerfile, volumes)
-                    for line in engine_images.build_child(self.engine, image, context, labels):
+                    lines = engine_images.build_child(self.engine, image, parent, context, labels)
+                    for line in lines:
                         self.progress.output(self.name, line)
                 for image, made in committed.items():
                     engine_images.tag(self.engine, made, image)
