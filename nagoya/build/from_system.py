@@ -245,7 +245,7 @@ def _pack(handle: Handle, selection: VolumeSelection, output: IO[bytes]) -> None
 
 def _seed_digests(path: Path) -> list[str]:
     """The digests of a seed and of the local files that it imports."""
-    imports = [one for one in seed.read_seed(path).ours if isinstance(one, seed.Import)]
+    imports = seed.read_seed(path).imports
     patterns = [rpm for one in imports if one.container is None for rpm in one.rpms]
     files = [path, *(file for rpm in patterns for file in sorted(path.parent.glob(rpm)))]
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]

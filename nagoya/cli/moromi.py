@@ -148,9 +148,9 @@ def plan(settings: Settings, names: tuple[str, ...], as_json: bool, drawing: str
         return
     operations = builder.plan(settings.engine, declared, names)
     order = waves({name: container.needs for name, container in declared.containers.items()})
+    produces = {name: image.outputs for name, image in declared.images.items() if image.system}
     if as_json:
         images = [dataclasses.asdict(operation) for operation in operations.values()]
-        produces = {n: image.outputs for n, image in declared.images.items() if image.system}
         described = {"version": 1, "images": images, "containers": order, "produces": produces}
         print(json.dumps(described, indent=2))
         return
@@ -159,6 +159,8 @@ def plan(settings: Settings, names: tuple[str, ...], as_json: bool, drawing: str
     print("containers")
     for number, line in enumerate(order, 1):
         print(f"  {number}  {' '.join(line)}")
+    for name, outputs in produces.items():
+        print(f"{name} produces {', '.join(outputs)}")
 
 
 def _print_plan(operations: dict[str, Operation], indent: str = "") -> None:
