@@ -89,7 +89,7 @@ class System:
         if self._given_owner is not None:
             return self._given_owner
         present = containers.list_containers(self.engine, self.name).values()
-        owners = (Owner.of(containers.labels(handle)) for handle in present)
+        owners = (Owner.from_labels(containers.labels(handle)) for handle in present)
         return next((owner for owner in owners if owner), Owner.user())
 
     @_one_at_a_time
