@@ -101,7 +101,7 @@ class Settings:
 
     @classmethod
     def read(cls, values: Mapping[str, str], hostname: str) -> Self:
-        """Read it. Raises Refused with every error in it."""
+        """Read it. Raises Fatal with every error in it."""
         environment = Environment(values)
         name = environment.text("KOJI_BUILDER_NAME", hostname)
         if not is_name(name):
@@ -152,7 +152,7 @@ class Settings:
 def own_certificate(folder: Path, name: str) -> None:
     """See to it that `name` has a certificate in `folder`: one that is in force, once."""
     if not (folder / files.MARKER).exists():
-        raise entry.Refused(
+        raise entry.Fatal(
             f"there are no credentials at {folder}",
             hint="run koji-credentials-volume first, and then this image with "
             "`--volumes-from kojicreds:rw`",
@@ -161,16 +161,16 @@ def own_certificate(folder: Path, name: str) -> None:
         try:
             check(folder, name)
             return
-        except entry.Refused as refusal:
-            entry.say(f"{refusal}; making another")
+        except entry.Fatal as refusal:
+            entry.log(f"{refusal}; making another")
     try:
         Authority.load(folder).issue(name, client=True)
     except OSError as error:
-        raise entry.Refused(
+        raise entry.Fatal(
             f"cannot write a certificate to {folder}: {error.strerror}",
             hint="mount it to be written to: `--volumes-from kojicreds:rw`",
         ) from error
-    entry.say(f"made the certificate of {name}")
+    entry.log(f"made the certificate of {name}")
 
 
 def trust(root: Path, authority: Path) -> None:
@@ -204,7 +204,7 @@ def _hashed(root: Path, pem: str) -> Path:
 
 
 def choose_mock(root: Path, mock: str) -> None:
-    """Let kojid's mock be ours, or the site's. Raises Refused if it cannot work in here."""
+    """Let kojid's mock be ours, or the site's. Raises Fatal if it cannot work in here."""
     link = root / OTHER_MOCK
     link.unlink(missing_ok=True)
     if mock == NO_MOCK:
@@ -214,7 +214,7 @@ def choose_mock(root: Path, mock: str) -> None:
         return
     checked = subprocess.run([MOCK, "--check-host"], check=False, capture_output=True, text=True)
     if checked.returncode:
-        raise entry.Refused(
+        raise entry.Fatal(
             f"no RPM can be built in this container: {checked.stderr.strip()}",
             hint="or, for a builder that makes repositories alone: KOJI_BUILDER_MOCK=none",
         )

@@ -32,7 +32,7 @@ def ask(what: str, seconds: float) -> bool:
     try:
         return subprocess.run(command, check=False, timeout=seconds).returncode == 0
     except subprocess.TimeoutExpired:
-        entry.say(f"the hub did not answer within {seconds:g} s")
+        entry.log(f"the hub did not answer within {seconds:g} s")
         return False
 
 

@@ -21,13 +21,13 @@ CREDENTIALS = Path("/etc/pki/koji")
 
 
 def login(url: str) -> koji.ClientSession:
-    """A session of kojiadmin's. Raises Refused if the hub will have none of it."""
+    """A session of kojiadmin's. Raises Fatal if the hub will have none of it."""
     options = {"timeout": 30, "max_retries": 3, "retry_interval": 1}
     session = koji.ClientSession(url, options)
     try:
         session.ssl_login(f"{CREDENTIALS}/kojiadmin.pem", None, f"{CREDENTIALS}/koji_ca_cert.crt")
     except koji.AuthError as error:
-        raise entry.Refused(
+        raise entry.Fatal(
             f"the hub at {url} lets kojiadmin not in: {error}",
             hint="the hub and this builder need the same credentials, and kojiadmin his account",
         ) from error
@@ -44,7 +44,7 @@ def join(session: koji.ClientSession, builder: dict[str, Any]) -> str:
     wanted = builder["channels"]
     unknown = set(wanted or ()) - {channel["name"] for channel in session.listChannels()}
     if unknown:
-        raise entry.Refused(
+        raise entry.Fatal(
             f"the hub has no channel {', '.join(sorted(unknown))} (KOJI_BUILDER_CHANNELS)",
             hint="add it first: `koji add-channel NAME`",
         )
@@ -73,7 +73,7 @@ def join(session: koji.ClientSession, builder: dict[str, Any]) -> str:
 def drain(session: koji.ClientSession, name: str, seconds: float) -> str:
     """Take this host out of the rota and wait until it has ended its tasks.
 
-    Raises Refused if it has not within `seconds`; then it is up to `leave`.
+    Raises Fatal if it has not within `seconds`; then it is up to `leave`.
     """
     session.disableHost(name)
     wait_until(
@@ -137,13 +137,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         match what:
             case "join":
-                entry.say(join(session, builder))
+                entry.log(join(session, builder))
             case "drain":
-                entry.say(drain(session, builder["name"], float(arguments[0])))
+                entry.log(drain(session, builder["name"], float(arguments[0])))
             case "leave":
-                entry.say(leave(session, builder["name"]))
+                entry.log(leave(session, builder["name"]))
     except koji.GenericError as error:
-        raise entry.Refused(f"the hub refused to {what} {builder['name']}: {error}") from error
+        raise entry.Fatal(f"the hub refused to {what} {builder['name']}: {error}") from error
     finally:
         session.logout()
     return 0

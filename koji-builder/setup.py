@@ -35,7 +35,7 @@ def make_folders(root: Path, gid: int) -> None:
     cache.chmod(0o2775)
 
 
-def mend_interpreter(program: Path) -> None:
+def fix_shebang(program: Path) -> None:
     """Koji's programs name a Python that Debian does not have; and kojid starts itself again by its
     own name."""
     text = program.read_text()
@@ -50,7 +50,7 @@ def main() -> int:
     make_folders(root, account.pw_gid)
     files.write(root / "etc/rpm/macros.koji", MACROS)
     for program in PROGRAMS:
-        mend_interpreter(root / program)
+        fix_shebang(root / program)
     return 0
 
 

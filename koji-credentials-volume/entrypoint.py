@@ -70,7 +70,7 @@ def make_credentials(root: Path, hub: Names, database: Names) -> None:
 
 
 def check_credentials(root: Path) -> None:
-    """Raise Refused if a certificate does not fit its key or its authority, or has expired."""
+    """Raise Fatal if a certificate does not fit its key or its authority, or has expired."""
     for name in ISSUED:
         certificates.check(root / CREDENTIALS, name)
 
@@ -80,10 +80,10 @@ def prepare(root: Path, hub: Names, database: Names) -> None:
     folder = root / CREDENTIALS
     folder.mkdir(parents=True, exist_ok=True)
     if files.done(folder):
-        entry.say(f"{folder} has its certificates already")
+        entry.log(f"{folder} has its certificates already")
     else:
         make_credentials(root, hub, database)
-        entry.say(f"made the certificates in {folder}; the hub is {', '.join(hub.dns)}")
+        entry.log(f"made the certificates in {folder}; the hub is {', '.join(hub.dns)}")
     check_credentials(root)
 
 
@@ -91,15 +91,15 @@ def issue_for_users(root: Path, names: Sequence[str]) -> None:
     """Issue a certificate for each who has none, by the authority below `root`."""
     folder = root / CREDENTIALS
     if not names:
-        raise entry.Refused("`user` needs the names of users", hint="user alice bob")
+        raise entry.Fatal("`user` needs the names of users", hint="user alice bob")
     if not files.done(folder):
-        raise entry.Refused(
+        raise entry.Fatal(
             f"there is no authority in {folder}",
             hint="`--volumes-from kojicreds`, after that has run",
         )
     for name in names:
         if name in SERVERS:
-            raise entry.Refused(f"{name} is a server of the system's, and no user")
+            raise entry.Fatal(f"{name} is a server of the system's, and no user")
         if not (folder / f"certs/{name}.crt").exists():
             certificates.Authority.load(folder).issue(name, client=True)
         certificates.check(folder, name)

@@ -32,10 +32,10 @@ SOCKETS = Path("run/postgresql")
 
 
 def copy_credentials(root: Path, user: str) -> None:
-    """Give `user` the database's key and certificates. Raises Refused if there are none."""
+    """Give `user` the database's key and certificates. Raises Fatal if there are none."""
     credentials = root / CREDENTIALS
     if not (credentials / files.MARKER).exists():
-        raise entry.Refused(
+        raise entry.Fatal(
             f"there are no credentials at {credentials}",
             hint="run koji-credentials-volume first, and then this image with "
             "`--volumes-from kojicreds:ro`",

@@ -9,7 +9,7 @@ from util import entry
 
 def question() -> str:
     """What PostgreSQL says of Koji's database; raises if it says nothing."""
-    entry.become("postgres")
+    entry.drop_privileges("postgres")
     connection = psycopg2.connect(
         dbname="koji",
         user="postgres",

@@ -161,7 +161,7 @@ def fill_database(connection: Connection, schema: str) -> None:
 
 def main() -> int:
     """Make all of it, as the user that the server will run as."""
-    entry.become("postgres")
+    entry.drop_privileges("postgres")
     make_cluster(CLUSTER)
     configure(CLUSTER)
     with temporary_server(CLUSTER):

@@ -55,7 +55,7 @@ def save(name: str) -> None:
 def prepare(name: str) -> None:
     """Make a copy of the copy."""
     if name not in kept():
-        raise entry.Refused(f"there is no snapshot {name} in the database")
+        raise entry.Fatal(f"there is no snapshot {name} in the database")
     with connected() as cursor:
         drop_database(cursor, NEW)
         copy(cursor, PREFIX + name, NEW)
@@ -98,12 +98,12 @@ def connected() -> Iterator[Cursor]:
         with closing(connect("postgres")) as connection, connection.cursor() as cursor:
             yield cursor
     except errors.DiskFull as error:
-        raise entry.Refused(
+        raise entry.Fatal(
             f"the database's disk is full: {error.diag.message_primary}",
             hint="a snapshot takes as much room as the database; `toji drop` frees one's",
         ) from error
     except psycopg2.Error as error:
-        raise entry.Refused(f"PostgreSQL: {' '.join(str(error).split())}") from error
+        raise entry.Fatal(f"PostgreSQL: {' '.join(str(error).split())}") from error
 
 
 def drop_database(cursor: Cursor, name: str) -> None:

@@ -40,7 +40,7 @@ def formatargspec(
     return f"({', '.join(words)})"
 
 
-def give_back() -> None:
+def install() -> None:
     """Put both where Koji looks for them."""
     inspect.getargspec = getargspec  # type: ignore[attr-defined]
     inspect.formatargspec = formatargspec  # type: ignore[attr-defined]
@@ -48,4 +48,4 @@ def give_back() -> None:
 
 # mod_wsgi knows only import, under a name of its own.
 if __name__.startswith("_mod_wsgi_"):
-    give_back()
+    install()

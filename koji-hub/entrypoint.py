@@ -39,8 +39,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-import gate
 import psycopg2
+import write_lock
 from cryptography import x509
 
 from util import entry, files
@@ -63,7 +63,7 @@ WEB_URL = "https://koji/koji"
 APACHE_GRACE = 6.0
 APACHE = ("apache2", "-f", "/etc/apache2/koji.conf", "-D", "FOREGROUND")
 # Where the Python in Apache finds what it loads before it forks.
-PARENT = "/usr/lib/nagoya/parent"
+PRELOAD = "/usr/lib/nagoya/apache-preload"
 KOJIRA = Daemon("kojira", (sys.executable, "/usr/lib/nagoya/kojira.py"), user=USER)
 
 
@@ -87,7 +87,7 @@ class Settings:
 
     @classmethod
     def read(cls, values: Mapping[str, str], root: Path, processors: int = 1) -> Self:
-        """Read it. Raises Refused with every error in it."""
+        """Read it. Raises Fatal with every error in it."""
         environment = Environment(values)
         processes = min(4, max(2, processors))
         web_url = environment.url("KOJI_WEB_URL", WEB_URL)
@@ -127,21 +127,21 @@ class Settings:
 
 
 def check_volumes(root: Path) -> None:
-    """Raise Refused unless the credentials and a writable top directory are there."""
+    """Raise Fatal unless the credentials and a writable top directory are there."""
     if not (root / CREDENTIALS / files.MARKER).exists():
-        raise entry.Refused(
+        raise entry.Fatal(
             f"there are no credentials at {root / CREDENTIALS}",
             hint="run koji-credentials-volume first, and then this image with "
             "`--volumes-from kojicreds:ro`",
         )
     packages = root / TOP / "packages"
     if not packages.is_dir():
-        raise entry.Refused(
+        raise entry.Fatal(
             f"there is no top directory of Koji's at {root / TOP}",
             hint="run koji-top-volume first, and then this image with `--volumes-from kojitop:rw`",
         )
     if os.statvfs(packages).f_flag & os.ST_RDONLY:
-        raise entry.Refused(
+        raise entry.Fatal(
             f"the top directory at {root / TOP} is mounted read-only",
             hint="give this image `--volumes-from kojitop:rw`",
         )
@@ -277,7 +277,7 @@ def ask_database(address: str) -> int:
 def apache(python_path: str) -> Daemon:
     """Apache; its Python starts before httpd.conf could tell it of a locale. `python_path` is the
     site's own."""
-    path = f"{PARENT}:{python_path}".rstrip(":")
+    path = f"{PRELOAD}:{python_path}".rstrip(":")
     return Daemon("httpd", ("env", "LC_ALL=C.UTF-8", f"PYTHONPATH={path}", *APACHE))
 
 
@@ -290,7 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = Settings.read(os.environ, root, len(os.sched_getaffinity(0)))
     check_volumes(root)
     (root / RUN).mkdir(exist_ok=True)
-    gate.make(root / RUN)
+    write_lock.create(root / RUN)
     copy_keys(root, USER)
     write_configuration(root, settings)
 

@@ -30,7 +30,7 @@ def entry_point(root: Path, snippet: str, alias: str) -> Path:
     text = (root / UPSTREAM / snippet).read_text()
     found = re.search(rf'^\s*(?:WSGIScript)?Alias\s+{alias}\s+"?(/[^"\s]+)', text, re.MULTILINE)
     if not found:
-        raise entry.Refused(f"Koji's {snippet} does not say what it serves at {alias}")
+        raise entry.Fatal(f"Koji's {snippet} does not say what it serves at {alias}")
     return Path(found[1])
 
 
@@ -56,7 +56,7 @@ def write_layout(root: Path) -> None:
     files.write(root / LAYOUT, "# Written by setup.py of koji-hub.\n" + "\n".join(lines) + "\n")
 
 
-def mend_interpreters(root: Path) -> None:
+def fix_shebangs(root: Path) -> None:
     """Koji's programs name a Python that Debian does not have."""
     for program in [*(root / "usr/bin").glob("koji*"), *(root / "usr/sbin").glob("koji*")]:
         text = program.read_text()
@@ -71,7 +71,7 @@ def main() -> int:
     for folder in FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
     write_layout(root)
-    mend_interpreters(root)
+    fix_shebangs(root)
     return 0
 
 

@@ -15,10 +15,10 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import gate
+import write_lock
 
 from util import processes, snapshot
-from util.entry import Refused
+from util.entry import Fatal
 
 TOP = Path("mnt/koji")
 FOLDER = TOP / ".snapshots"
@@ -52,15 +52,15 @@ class Hub:
         return kept
 
     def hold(self) -> None:
-        against = gate.close(PATIENCE, CLOSED_SECONDS)
+        against = write_lock.exclusive(PATIENCE, CLOSED_SECONDS)
         if against is not None:
-            raise Refused(
+            raise Fatal(
                 f"{against} (waited for {PATIENCE:.0f} s)",
                 hint="try again later; `toji stop` and `toji start` end whatever is at work",
             )
 
     def renew(self) -> None:
-        gate.renew(CLOSED_SECONDS)
+        write_lock.renew(CLOSED_SECONDS)
 
     def save(self, name: str) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -83,7 +83,7 @@ class Hub:
     def prepare(self, name: str) -> None:
         kept, new = self.folder / name, self.folder / NEW
         if not (kept / "about.json").exists():
-            raise Refused(f"there is no snapshot {name} in {self.folder}")
+            raise Fatal(f"there is no snapshot {name} in {self.folder}")
         self._state()  # what cannot be moved away is refused here, before anything is moved
         _remove(new)
         try:
@@ -96,11 +96,11 @@ class Hub:
         """Swap, entry by entry; kojira is started anew, for it remembers repositories."""
         new, old = self.folder / NEW, self.folder / OLD
         if not (new / "top").is_dir():
-            raise Refused("nothing is prepared", hint="`prepare NAME` comes first")
+            raise Fatal("nothing is prepared", hint="`prepare NAME` comes first")
         start_kojira_anew()
         _remove(old)
         old.mkdir()
-        gate.change()
+        write_lock.bump_generation()
         moves = [(path, old / path.name) for path in self._state()]
         moves += [(path, self.top / path.name) for path in (new / "top").iterdir()]
         _move(moves)
@@ -110,8 +110,8 @@ class Hub:
         return {"restart": bool(changed)}
 
     def release(self) -> snapshot.Note:
-        lost = not gate.is_closed()
-        gate.open_again()
+        lost = not write_lock.is_held()
+        write_lock.release()
         # A `save` that was killed has left it standing still.
         processes.send(signal.SIGCONT, [one.pid for one in kojira()])
         for name in (NEW, OLD, UNFINISHED):
@@ -122,13 +122,13 @@ class Hub:
         _remove(self.folder / name)
 
     def _state(self) -> list[Path]:
-        """What the top directory holds. Raises Refused where a part of it can only be copied, and
+        """What the top directory holds. Raises Fatal where a part of it can only be copied, and
         not be put in another's place."""
         strangers = (self.folder, self.top / "lost+found")
         paths = [path for path in self.top.iterdir() if path not in strangers]
         mounts = [path for path in paths if path.is_mount()]
         if mounts:
-            raise Refused(
+            raise Fatal(
                 f"{mounts[0]} is a file system of its own, and no part of a state",
                 hint="mount all of /mnt/koji from one",
             )
@@ -157,7 +157,7 @@ def _copy(paths: Iterable[Path], folder: Path) -> None:
     if copied.returncode:
         said = copied.stderr.strip().partition("\n")[0] or f"cp ended with {copied.returncode}"
         full = "No space left" in said
-        raise Refused(
+        raise Fatal(
             f"copying to {folder} failed: {said}",
             hint="a snapshot takes as much room as the state that it keeps" if full else None,
         )

@@ -38,10 +38,10 @@ def prepare(root: Path, uid: int, gid: int) -> None:
     """What a start does."""
     top = root / TOP
     if (top / files.MARKER).exists():
-        entry.say(f"{top} is made already")
+        entry.log(f"{top} is made already")
     else:
         make_directories(root, uid, gid)
-        entry.say(f"made Koji's directories in {top}")
+        entry.log(f"made Koji's directories in {top}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,9 +4,10 @@ Libraries raise these; only `reported()` around a command line prints and exits.
 that is raised is a fault of ours: it keeps its traceback and ends with status 2.
 """
 
+import difflib
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 INTERRUPTED = 130
@@ -76,6 +77,12 @@ class CommandError(NagoyaError):
     """A program that was run failed, was killed, or is not installed."""
 
     exit_code = 9
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """The end of a message about an unknown word: `; did you mean 'koji-hub'?`, or nothing."""
+    close = difflib.get_close_matches(word, list(words), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL, crypto
 
 from . import files
-from .entry import Refused
+from .entry import Fatal
 
 ORGANISATION = "Nagoya"
 # Some systems refuse to import a PKCS#12 file with an empty password, so it has a known one.
@@ -53,14 +53,14 @@ class Authority:
 
     @classmethod
     def create(cls, folder: Path) -> Self:
-        """Make a new authority in `folder`. Raises Refused where one was begun before.
+        """Make a new authority in `folder`. Raises Fatal where one was begun before.
 
         Making the folder of the keys is what decides between two that start at one moment.
         """
         try:
             (folder / "private").mkdir(mode=0o700)
         except FileExistsError:
-            raise Refused(f"an authority was begun before in {folder}") from None
+            raise Fatal(f"an authority was begun before in {folder}") from None
         (folder / "certs").mkdir(mode=0o755)
         key = ec.generate_private_key(ec.SECP256R1())
         # The serial keeps the subjects of two instances apart in a browser that trusts both.
@@ -82,14 +82,14 @@ class Authority:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """The authority that lives in `folder`. Raises Refused if it cannot be read."""
+        """The authority that lives in `folder`. Raises Fatal if it cannot be read."""
         try:
             key = serialization.load_pem_private_key(
                 (folder / "private/koji_ca_cert.key").read_bytes(), password=None
             )
             certificate = x509.load_pem_x509_certificate((folder / "koji_ca_cert.crt").read_bytes())
         except (OSError, ValueError) as error:
-            raise Refused(
+            raise Fatal(
                 f"cannot read the certificate authority in {folder}: {error}",
                 hint="mount the credentials volume, as root: `--volumes-from kojicreds:rw`",
             ) from error
@@ -110,7 +110,7 @@ class Authority:
         first of the certificate's DNS names too. Files of that name are written over.
         """
         if not is_name(name):
-            raise Refused(
+            raise Fatal(
                 f"{name!r} cannot stand in a certificate",
                 hint="use up to 63 letters, digits, dots, dashes and underscores",
             )
@@ -167,7 +167,7 @@ def is_name(text: str) -> bool:
 
 
 def check(folder: Path, name: str) -> None:
-    """Raise Refused unless NAME's key, certificate and authority belong together and are in force.
+    """Raise Fatal unless NAME's key, certificate and authority belong together and are in force.
 
     The chain is verified as strictly as OpenSSL can.
     """
@@ -186,7 +186,7 @@ def check(folder: Path, name: str) -> None:
         pair.use_privatekey_file(str(folder / f"{name}.pem"))
         pair.check_privatekey()
     except (OSError, crypto.Error, SSL.Error, crypto.X509StoreContextError) as error:
-        raise Refused(
+        raise Fatal(
             f"the certificate of {name} in {folder} is no good: {error}",
             hint="the credentials volume has to be made anew, with all that was issued from it",
         ) from error

@@ -9,7 +9,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from .entry import Refused
+from .entry import Fatal
 
 
 def merged(settings: Mapping[str, Mapping[str, str]], folder: Path) -> str:
@@ -17,7 +17,7 @@ def merged(settings: Mapping[str, Mapping[str, str]], folder: Path) -> str:
 
     The files are read in the order of their names, and a later one wins. Names of options have
     no case, as in Koji. Nothing is interpolated: a percent sign is passed on as it stands.
-    A folder that is not there is an empty one. Raises Refused that names every unreadable file.
+    A folder that is not there is an empty one. Raises Fatal that names every unreadable file.
     """
     parser = configparser.RawConfigParser()
     parser.read_dict(settings)
@@ -30,7 +30,7 @@ def merged(settings: Mapping[str, Mapping[str, str]], folder: Path) -> str:
         except (configparser.Error, UnicodeDecodeError) as error:
             errors.append(f"{path}: {' '.join(str(error).split())}")
     if errors:
-        raise Refused(
+        raise Fatal(
             "the site's configuration is wrong: " + "; ".join(errors),
             hint="a file holds lines `name = value` below a line `[section]`",
         )

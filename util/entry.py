@@ -16,7 +16,7 @@ _image = "nagoya"
 _PAUSE = 0.25
 
 
-class Refused(Exception):
+class Fatal(Exception):
     """What a script cannot do, told to whoever started it: what is wrong, and what to do."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
@@ -24,7 +24,7 @@ class Refused(Exception):
         self.hint = hint
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """One log line on stderr, opening with the image's name as `run` was given it."""
     print(f"{_image}: {text}", file=sys.stderr, flush=True)
 
@@ -45,13 +45,13 @@ def run(name: str, main: Callable[[], int]) -> int:
         signal.signal(stop, _stopped)
     try:
         return main()
-    except Refused as refusal:
-        say(str(refusal))
+    except Fatal as refusal:
+        log(str(refusal))
         if refusal.hint:
             print(f"  hint: {refusal.hint}", file=sys.stderr, flush=True)
         return 1
     except OSError as error:
-        say(plainly(error))
+        log(describe(error))
         if isinstance(error, PermissionError) and os.geteuid() != 0:
             hint = "start it as root, without --user; it gives up its rights where it can"
             print(f"  hint: {hint}", file=sys.stderr, flush=True)
@@ -61,7 +61,7 @@ def run(name: str, main: Callable[[], int]) -> int:
         return 2
 
 
-def plainly(error: OSError) -> str:
+def describe(error: OSError) -> str:
     """What the system refuses, and which file it was about."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
@@ -94,7 +94,7 @@ def passes_through(argv: Sequence[str], own: Collection[str] = ()) -> bool:
     return bool(argv) and argv[0] not in own
 
 
-def become(user: str) -> None:
+def drop_privileges(user: str) -> None:
     """Give up root for good, for `user` and its groups. Nothing happens if we are `user`."""
     account = pwd.getpwnam(user)
     if os.geteuid() == account.pw_uid:
@@ -106,9 +106,9 @@ def become(user: str) -> None:
 
 
 def exec_command(argv: Sequence[str], user: str | None = None) -> NoReturn:
-    """Become `argv`, found on PATH, as `user` if one is given. Raises Refused if it cannot run."""
+    """Become `argv`, found on PATH, as `user` if one is given. Raises Fatal if it cannot run."""
     if user is not None:
-        become(user)
+        drop_privileges(user)
     # Python ignores these two, and an ignored signal, unlike a handler, outlives an exec.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -116,12 +116,12 @@ def exec_command(argv: Sequence[str], user: str | None = None) -> NoReturn:
         os.execvp(argv[0], list(argv))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise Refused(
+        raise Fatal(
             f"cannot run {shlex.quote(argv[0])}: {why}",
             hint="what follows the image's name has to be a command in it, such as `bash`",
         ) from error
 
 
 def _stopped(number: int, _frame: FrameType | None) -> NoReturn:
-    say(f"stopped by {signal.Signals(number).name} before it was up")
+    log(f"stopped by {signal.Signals(number).name} before it was up")
     raise SystemExit(128 + number)

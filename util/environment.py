@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .entry import Refused
+from .entry import Fatal
 
 _FLAGS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
@@ -30,9 +30,9 @@ class Environment:
         self._errors.append(f"{name}: {why}")
 
     def check(self) -> None:
-        """Raise one Refused that lists every error so far, if there is any."""
+        """Raise one Fatal that lists every error so far, if there is any."""
         if self._errors:
-            raise Refused(
+            raise Fatal(
                 "the environment is wrong: " + "; ".join(self._errors),
                 hint="the variables are described at the top of /usr/lib/nagoya/entrypoint.py",
             )

@@ -5,7 +5,7 @@ import pwd
 import tempfile
 from pathlib import Path
 
-from .entry import Refused
+from .entry import Fatal
 
 MARKER = ".complete"
 
@@ -37,7 +37,7 @@ def write(path: Path, data: str | bytes, mode: int = 0o644, owner: str | None = 
 def done(folder: Path) -> bool:
     """Whether `folder` was initialised, as its marker tells.
 
-    False means that nothing is in it yet. Raises Refused where something is and the marker is
+    False means that nothing is in it yet. Raises Fatal where something is and the marker is
     not: an initialisation broke off there, or somebody else's files lie there, and neither is
     ours to write over.
     """
@@ -46,7 +46,7 @@ def done(folder: Path) -> bool:
     # A volume that is a file system of its own is born with lost+found.
     strangers = [entry.name for entry in folder.iterdir() if entry.name != "lost+found"]
     if strangers:
-        raise Refused(
+        raise Fatal(
             f"{folder} is half made: it holds {', '.join(sorted(strangers)[:3])}, "
             f"but not the marker {MARKER}",
             hint="if nothing in it is needed, remove the container with its volume "

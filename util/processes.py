@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .entry import Refused
+from .entry import Fatal
 
 _PAUSE = 0.02
 _PATIENCE = 5.0
@@ -64,11 +64,11 @@ def send(number: int, pids: Iterable[int]) -> None:
 
 
 def wait_gone(pids: Collection[int]) -> None:
-    """Wait until none of them runs any more. Raises Refused where one does not end in 5 s."""
+    """Wait until none of them runs any more. Raises Fatal where one does not end in 5 s."""
     deadline = time.monotonic() + _PATIENCE
     while left := set(pids).intersection(process.pid for process in processes()):
         if time.monotonic() > deadline:
-            raise Refused(f"processes do not end: {', '.join(map(str, sorted(left)))}")
+            raise Fatal(f"processes do not end: {', '.join(map(str, sorted(left)))}")
         time.sleep(_PAUSE)
 
 

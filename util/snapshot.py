@@ -59,7 +59,7 @@ def run(
     def main() -> int:
         with _LOCK.open("w") as lock, _only_answers() as answers:
             if user is not None:
-                entry.become(user)
+                entry.drop_privileges(user)
 
             def carry_out(words: Sequence[str]) -> Kept | Note:
                 with _alone(lock, words, at_any_time):
@@ -100,16 +100,16 @@ def _carry_out(verbs: Verbs, words: Sequence[str]) -> Kept | Note:
     verb, *names = words or [""]
     if verb not in verbs or len(names) != (verb in _NAMED):
         usage = ", ".join(f"{one} NAME" if one in _NAMED else one for one in verbs)
-        raise entry.Refused(f"{' '.join(words) or 'nothing'} is no call of this", hint=usage)
+        raise entry.Fatal(f"{' '.join(words) or 'nothing'} is no call of this", hint=usage)
     if not all(_NAME.fullmatch(name) for name in names):
-        raise entry.Refused(f"{names[0]!r} cannot name a snapshot")
+        raise entry.Fatal(f"{names[0]!r} cannot name a snapshot")
     return verbs[verb](*names) or {}
 
 
 def _told(question: Callable[[], Kept | Note]) -> dict[str, object]:
     try:
         return {"answer": question()}
-    except entry.Refused as refusal:
+    except entry.Fatal as refusal:
         return {"refused": str(refusal), "hint": refusal.hint}
     except OSError as error:
-        return {"refused": entry.plainly(error), "hint": None}
+        return {"refused": entry.describe(error), "hint": None}

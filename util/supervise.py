@@ -1,7 +1,7 @@
 """PID 1 for the images in which one program is not enough: it starts, reaps, and stops in order.
 
 One daemon is the container's purpose: when it ends, the container ends with its status. The
-others are companions, which are started again when they end. Debian's supervisors do not fit:
+others are sidecars, which are started again when they end. Debian's supervisors do not fit:
 `supervisor` and runit cannot hand a daemon's status on as the container's, s6 can only with an
 overlay that Debian lacks, and neither asks anything of the hub before it stops a builder.
 
@@ -15,19 +15,19 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from .entry import Refused, exec_command, say
+from .entry import Fatal, exec_command, log
 
 _STOP = {signal.SIGTERM, signal.SIGINT}
 # Apache and kojid both take it for a graceful restart.
-_PASSED_ON = {signal.SIGUSR1}
-_ANEW = signal.SIGHUP
-_WATCHED = _STOP | _PASSED_ON | {_ANEW, signal.SIGCHLD}
+_FORWARDED = {signal.SIGUSR1}
+_RESTART_SIGNAL = signal.SIGHUP
+_WATCHED = _STOP | _FORWARDED | {_RESTART_SIGNAL, signal.SIGCHLD}
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 # Who ran this long starts with the first pause again.
 _SETTLED = 60.0
-# What companions may take to stop, while the daemon that they may want to say goodbye to runs.
-_COMPANIONS_GRACE = 3.0
+# What sidecars may take to stop, while the daemon that they may want to say goodbye to runs.
+_SIDECARS_GRACE = 3.0
 
 
 @dataclass(frozen=True)
@@ -42,33 +42,33 @@ class Daemon:
 
 def supervise(
     main: Daemon,
-    companions: Sequence[Daemon] = (),
+    sidecars: Sequence[Daemon] = (),
     stopping: Callable[[], float] = lambda: 5.0,
 ) -> int:
-    """Run `main` and its companions until `main` ends or SIGTERM or SIGINT comes.
+    """Run `main` and its sidecars until `main` ends or SIGTERM or SIGINT comes.
 
     Returns the status of `main`: as it left it, or 128 and the number of the signal that killed
     it. `stopping` is called when a signal asks for the end, before anyone is told; it returns the
     seconds that `main` gets before it is killed. SIGUSR1 goes on to `main`. SIGHUP kills the
-    companions, with all that they have started, and starts them anew at once.
+    sidecars, with all that they have started, and starts them anew at once.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-    return _Supervisor(main, companions, stopping).run()
+    return _Supervisor(main, sidecars, stopping).run()
 
 
 class _Supervisor:
     def __init__(
-        self, main: Daemon, companions: Sequence[Daemon], stopping: Callable[[], float]
+        self, main: Daemon, sidecars: Sequence[Daemon], stopping: Callable[[], float]
     ) -> None:
         self._main = main
         self._stopping = stopping
         self._running: dict[int, Daemon] = {}
         self._started: dict[Daemon, float] = {}
-        self._pause = dict.fromkeys(companions, _FIRST_PAUSE)
+        self._pause = dict.fromkeys(sidecars, _FIRST_PAUSE)
         # When each companion that is down comes up again.
-        self._due: dict[Daemon, float] = {}
+        self._restart_at: dict[Daemon, float] = {}
         # Who has no pause before its next start.
-        self._eager: set[Daemon] = set()
+        self._restart_now: set[Daemon] = set()
         # The status of `main`, once it has ended.
         self._status: int | None = None
         self._stopped = False
@@ -77,18 +77,18 @@ class _Supervisor:
         for daemon in (self._main, *self._pause):
             self._start(daemon)
         while self._status is None:
-            number = self._wait(min(self._due.values(), default=None))
+            number = self._wait(min(self._restart_at.values(), default=None))
             if number in _STOP:
                 self._stop()
-            elif number in _PASSED_ON:
-                self._tell([self._main], number)
-            elif number == _ANEW:
-                self._start_anew()
+            elif number in _FORWARDED:
+                self._signal([self._main], number)
+            elif number == _RESTART_SIGNAL:
+                self._restart_sidecars()
             self._reap()
-            for daemon in [one for one, due in self._due.items() if due <= time.monotonic()]:
-                del self._due[daemon]
+            for daemon in [one for one, due in self._restart_at.items() if due <= time.monotonic()]:
+                del self._restart_at[daemon]
                 self._start(daemon)
-        self._end(self._pause, _COMPANIONS_GRACE)
+        self._end(self._pause, _SIDECARS_GRACE)
         return self._status
 
     def _start(self, daemon: Daemon) -> None:
@@ -123,25 +123,25 @@ class _Supervisor:
         if daemon == self._main:
             self._status = code if code >= 0 else 128 - code
         if self._stopped or self._status is not None:
-            say(f"{daemon.name} ended ({how})")
+            log(f"{daemon.name} ended ({how})")
             return
         now = time.monotonic()
         if now - self._started[daemon] >= _SETTLED:
             self._pause[daemon] = _FIRST_PAUSE
-        if daemon in self._eager:
-            self._eager.remove(daemon)
-            self._due[daemon] = now
+        if daemon in self._restart_now:
+            self._restart_now.remove(daemon)
+            self._restart_at[daemon] = now
             return
         pause = self._pause[daemon]
         self._pause[daemon] = min(pause * 2, _LONGEST_PAUSE)
-        self._due[daemon] = now + pause
-        say(f"{daemon.name} ended ({how}), and is started again in {pause:g} s")
+        self._restart_at[daemon] = now + pause
+        log(f"{daemon.name} ended ({how}), and is started again in {pause:g} s")
 
-    def _start_anew(self) -> None:
-        """Kill the companions and their children; each starts again as soon as it is reaped."""
+    def _restart_sidecars(self) -> None:
+        """Kill the sidecars and their children; each starts again as soon as it is reaped."""
         running = {daemon: pid for pid, daemon in self._running.items() if daemon in self._pause}
-        self._eager |= set(running)
-        self._due |= dict.fromkeys(set(self._pause) - set(running), time.monotonic())
+        self._restart_now |= set(running)
+        self._restart_at |= dict.fromkeys(set(self._pause) - set(running), time.monotonic())
         for pid in running.values():
             try:
                 os.killpg(pid, signal.SIGKILL)
@@ -149,18 +149,18 @@ class _Supervisor:
                 os.kill(pid, signal.SIGKILL)
 
     def _stop(self) -> None:
-        """End everyone, the companions first."""
+        """End everyone, the sidecars first."""
         seconds = self._stopping()
         self._stopped = True
-        self._due.clear()
-        self._end(self._pause, _COMPANIONS_GRACE)
+        self._restart_at.clear()
+        self._end(self._pause, _SIDECARS_GRACE)
         self._end([self._main], seconds)
 
     def _end(self, daemons: Iterable[Daemon], seconds: float) -> None:
         """Ask `daemons` to end, and kill those that have not in `seconds`."""
         daemons = set(daemons)
         for daemon in daemons:
-            self._tell([daemon], daemon.stop)
+            self._signal([daemon], daemon.stop)
         deadline = time.monotonic() + seconds
         while daemons.intersection(self._running.values()) and time.monotonic() < deadline:
             # Who asks for the end again learns nothing new.
@@ -168,13 +168,13 @@ class _Supervisor:
             self._reap()
         late = daemons.intersection(self._running.values())
         if late:
-            say(f"killing {', '.join(one.name for one in late)}, after {seconds:g} s")
-            self._tell(late, signal.SIGKILL)
+            log(f"killing {', '.join(one.name for one in late)}, after {seconds:g} s")
+            self._signal(late, signal.SIGKILL)
             while late.intersection(self._running.values()):
                 self._wait(time.monotonic() + 0.1)
                 self._reap()
 
-    def _tell(self, daemons: Iterable[Daemon], number: int) -> None:
+    def _signal(self, daemons: Iterable[Daemon], number: int) -> None:
         for pid, daemon in self._running.items():
             if daemon in daemons:
                 os.kill(pid, number)
@@ -191,8 +191,8 @@ def _become(daemon: Daemon) -> None:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
         exec_command(daemon.command, user=daemon.user)
-    except Refused as refusal:
-        say(f"{daemon.name}: {refusal}")
+    except Fatal as refusal:
+        log(f"{daemon.name}: {refusal}")
     finally:
         sys.stderr.flush()
         os._exit(status)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from .entry import Refused, say
+from .entry import Fatal, log
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
 _FIRST_WORD, _BETWEEN_WORDS = 2.0, 5.0
@@ -24,7 +24,7 @@ def wait_until(
     An exception of `retry` means "not yet"; any other goes up at once. `question` needs a time
     limit of its own: the deadline is looked at between two askings. It is asked at least once.
 
-    `what` completes "waiting for …", which is said after 2 s and then every 5 s. Raises Refused
+    `what` completes "waiting for …", which is said after 2 s and then every 5 s. Raises Fatal
     when `seconds` have passed, with the last error as its last word.
     """
     start = time.monotonic()
@@ -36,9 +36,9 @@ def wait_until(
             last = " ".join(str(error).split()) or type(error).__name__
         waited = time.monotonic() - start
         if waited >= seconds:
-            raise Refused(f"gave up waiting for {what} after {seconds:g} s: {last}", hint=hint)
+            raise Fatal(f"gave up waiting for {what} after {seconds:g} s: {last}", hint=hint)
         if waited >= next_word:
-            say(f"waiting for {what} ({waited:.0f} s): {last}")
+            log(f"waiting for {what} ({waited:.0f} s): {last}")
             next_word = waited + _BETWEEN_WORDS
         time.sleep(min(pause, seconds - waited))
         pause = min(pause * 1.5, _LONGEST_PAUSE)

@@ -4,7 +4,7 @@ stands against it, and only where something changed."""
 import hashlib
 import json
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,9 +22,9 @@ from nagoya.config.loader import Declaration
 from nagoya.config.model import Source
 from nagoya.engine import Engine
 from nagoya.engine import images as engine_images
-from nagoya.errors import BuildError, DeclarationError, EngineError, NagoyaError
-from nagoya.utils.graph import Cycle, Needs, waves, with_dependencies
-from nagoya.utils.parallel import Interrupted, Result, run_graph
+from nagoya.errors import BuildError, DeclarationError, EngineError
+from nagoya.utils.graph import Cycle, Graph, waves, with_dependencies
+from nagoya.utils.parallel import Interrupted, raise_failures, run_graph
 from nagoya.utils.progress import Progress
 
 _PARALLEL = 4
@@ -178,17 +178,16 @@ class _Build:
                 steps, self._do, workers=_PARALLEL, stop=self.stop, on_done=self.progress.finish
             )
         except Interrupted as interrupted:
-            done = {n for n, outcome in interrupted.outcomes.items() if outcome.state == "done"}
+            done = {n for n, outcome in interrupted.results.items() if outcome.state == "done"}
             for live in self.lives.values():
                 live.abandon()
             left = [name for name in steps if name in self.steps and name not in done]
             if left:
                 self.progress.log(f"not built, and still what they were: {', '.join(left)}")
             raise
-        if any(outcome.state != "done" for outcome in outcomes.values()):
-            raise _summary(list(outcomes.values()))
+        raise_failures(outcomes, BuildError, "some images could not be built")
 
-    def _needs(self) -> Needs:
+    def _needs(self) -> Graph:
         """What each image needs, and that these things need nothing themselves."""
         needs: dict[str, Collection[str]] = {
             name: [*others, *(self._fetch(name, source) for source in self._sources(name))]
@@ -348,21 +347,3 @@ def _check_arguments(files: Mapping[str, Dockerfile], given: Mapping[str, str]) 
 
 def _digest(*inputs: object) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-
-
-def _summary(outcomes: Sequence[Result]) -> BuildError:
-    """All that was not built: why, with each build's last lines, and what was skipped for it."""
-    told, hints = [], []
-    for outcome in outcomes:
-        if isinstance(outcome.error, NagoyaError):
-            told.append(f"  {outcome.name}: {outcome.error.message}")
-            hints.append(outcome.error.hint)
-    skipped = [
-        f"  {outcome.name}: skipped, for {outcome.blocked_by} failed"
-        for outcome in outcomes
-        if outcome.state == "skipped"
-    ]
-    return BuildError(
-        "\n".join(["not everything was built", *told, *skipped]),
-        next((hint for hint in hints if hint), None),
-    )

@@ -35,7 +35,7 @@ from nagoya.utils.progress import Progress, State
 
 PRIVATE_LABEL = "nagoya.private"
 """On an image: the paths in its volumes that hold what no image should, as a JSON list."""
-EMBEDDED_LABEL = "nagoya.private.carried"
+EMBEDDED_LABEL = "nagoya.private.embedded"
 """On an image that holds such a thing all the same: those paths, as a JSON list."""
 FILES = "/srv/moromi"
 """Where a root container has its files, and where its program runs."""

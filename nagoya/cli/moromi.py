@@ -23,7 +23,7 @@ from nagoya.engine import images as engine_images
 from nagoya.errors import SourceError
 from nagoya.system.system import System
 from nagoya.utils.graph import waves
-from nagoya.utils.parallel import run_graph
+from nagoya.utils.parallel import raise_failures, run_graph
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -167,9 +167,7 @@ def fetch(settings: Settings, names: tuple[str, ...]) -> None:
 
         chosen = dict.fromkeys(names or declared.sources, ())
         outcomes = run_graph(chosen, bring, workers=2)
-    for outcome in outcomes.values():
-        if outcome.error:
-            raise outcome.error
+    raise_failures(outcomes, SourceError, "some sources could not be fetched")
 
 
 @click.option("--install", is_flag=True, help="Install mmdebstrap if it is missing.")

@@ -5,12 +5,10 @@ container 'x'`). Code that gets a `Declaration` never sees a raw dictionary.
 """
 
 import copy
-import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +17,9 @@ from pydantic import ValidationError
 from nagoya import __version__
 from nagoya.config import extends
 from nagoya.config.extends import INSTALLED, MergedConfig
-from nagoya.config.model import (
-    EVENTS,
-    Base,
-    Container,
-    File,
-    Image,
-    Live,
-    Port,
-    Root,
-    Source,
-    StrictModel,
-)
-from nagoya.errors import DeclarationError
+from nagoya.config.model import Container, File, Live, Port
+from nagoya.config.validation import describe_errors
+from nagoya.errors import DeclarationError, did_you_mean
 from nagoya.utils.graph import Cycle, waves
 from nagoya.utils.lock import cache_folder
 
@@ -140,7 +128,7 @@ def _validated(raw: dict[Any, Any]) -> tuple[File | None, list[str]]:
     try:
         return File.model_validate(raw), []
     except ValidationError as error:
-        problems = [_said(item) for item in error.errors()]
+        problems = describe_errors(error, File)
         wrong = [item["loc"] for item in error.errors()]
     # Only the keys that are wrong, or else the images and containers that have such a key.
     for depth in (3, 2):
@@ -158,69 +146,6 @@ def _without(raw: dict[Any, Any], wrong: set[tuple[Any, ...]], at: tuple[Any, ..
         for key, item in raw.items()
         if (*at, key) not in wrong
     }
-
-
-def _said(error: Any) -> str:
-    """One of pydantic's errors in our words, with the path to where it stands."""
-    path = ""
-    for part in error["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    path = path.removesuffix(".[key]")
-    found = error["input"]
-    match error["type"]:
-        case "extra_forbidden":
-            message = f"unknown key{_similar(error['loc'][-1], _keys(error['loc']))}"
-        case "missing":
-            message = "is missing"
-        case "value_error":
-            message = str(error["ctx"]["error"])
-        case "literal_error" if error["loc"][2:3] == ("callbacks",):
-            message = f"there is no such event{_similar(found, EVENTS)}"
-        case "invalid_key":
-            message = f"the key {found!r} should be text; put it in quotes"
-        case "string_type" if isinstance(found, bool | int | float | date):
-            message = f"should be text, is {found}; put it in quotes"
-        case kind if kind in _WANTED:
-            message = f"should be {_WANTED[kind]}, is {'empty' if found is None else repr(found)}"
-        case _:
-            wanted = error["msg"].removeprefix("Input should be ")
-            message = f"should be {wanted}, is {found!r}"
-    return f"{path}: {message}" if path else message
-
-
-_WANTED = {
-    "dict_type": "a mapping of keys",
-    "model_type": "a mapping of keys",
-    "tuple_type": "a list",
-    "string_type": "text",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-}
-_SECTIONS: dict[str, type[StrictModel]] = {
-    "sources": Source,
-    "images": Image,
-    "containers": Container,
-}
-
-
-def _keys(loc: tuple[Any, ...]) -> Iterable[str]:
-    """The keys that may stand where an unknown one was found."""
-    owner: type[StrictModel] = File
-    match loc:
-        case ("images", _, "system", "root", _):
-            owner = Root
-        case ("images", _, "system", _):
-            owner = Live
-        case (section, _, *_):
-            owner = _SECTIONS.get(section, Base)
-    return owner.model_fields
-
-
-def _similar(word: Any, words: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(word), list(words), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _references(file: File, joined: MergedConfig) -> Iterator[str]:
@@ -304,7 +229,7 @@ def _unmakable(joined: MergedConfig, name: str, live: Live) -> Iterator[str]:
     if live.root is not None:
         images = _known(joined.raw) | _known(there)
         if live.root.image not in images:
-            similar = _similar(live.root.image, images)
+            similar = did_you_mean(live.root.image, images)
             yield f"root.image: unknown image '{live.root.image}'{similar}"
         if live.root.files is not None and not (folder / live.root.files).is_dir():
             yield f"root.files: no such folder: {live.root.files}"
@@ -312,17 +237,17 @@ def _unmakable(joined: MergedConfig, name: str, live: Live) -> Iterator[str]:
         named += [(f"root.volumes_from[{i}]", one.container) for i, one in enumerate(volumes)]
     for where, one in named:
         if one not in system:
-            yield f"{where}: unknown container '{one}'{_similar(one, system)}"
+            yield f"{where}: unknown container '{one}'{did_you_mean(one, system)}"
 
 
 def _dangling(container: Container, raw: dict[Any, Any]) -> Iterator[str]:
     if container.image not in (known := _known(raw)):
-        yield f"image: unknown image '{container.image}'{_similar(container.image, known)}"
+        yield f"image: unknown image '{container.image}'{did_you_mean(container.image, known)}"
     named = [(f"links[{index}]", link) for index, link in enumerate(container.links)]
     named += [(f"volumes_from[{i}]", v.container) for i, v in enumerate(container.volumes_from)]
     for where, other in named:
         if other not in raw["containers"]:
-            yield f"{where}: unknown container '{other}'{_similar(other, raw['containers'])}"
+            yield f"{where}: unknown container '{other}'{did_you_mean(other, raw['containers'])}"
     for index, link in enumerate(container.links):
         other = raw["containers"].get(link)
         if isinstance(other, dict) and other.get("network_mode") == "none":

@@ -16,7 +16,7 @@ from nagoya.utils.progress import Progress
 
 DRAIN_LABEL = "nagoya.drain"
 """On an image: a command, as a JSON list, that ends once the container has no more work to do."""
-PRE_COMMIT_LABEL = "nagoya.tidy"
+PRE_COMMIT_LABEL = "nagoya.pre-commit"
 """On an image: a command, as a JSON list, that takes away what no image made of it should have."""
 
 _RUN_ONCE_SECONDS = 120

@@ -20,7 +20,7 @@ from nagoya.engine.containers import Handle
 from nagoya.errors import LifecycleError
 from nagoya.system.container import SystemContainer
 from nagoya.system.owner import Owner
-from nagoya.utils.graph import Needs, reverse
+from nagoya.utils.graph import Graph, reverse
 from nagoya.utils.lock import locked
 from nagoya.utils.parallel import run_graph
 from nagoya.utils.progress import Progress
@@ -178,7 +178,7 @@ class System:
             "made and started",
         )
 
-    def needs(self, names: Iterable[str]) -> Needs:
+    def needs(self, names: Iterable[str]) -> Graph:
         """What needs what among containers by their host names."""
         members = self._members(containers.list_containers(self.engine, self.name))
         return self._needs({name: member for name, member in members.items() if name in set(names)})
@@ -202,7 +202,7 @@ class System:
         return {member.name: member for member in members}
 
     @staticmethod
-    def _needs(members: dict[str, SystemContainer]) -> Needs:
+    def _needs(members: dict[str, SystemContainer]) -> Graph:
         return {
             name: member.settings.needs if member.settings else ()
             for name, member in members.items()

@@ -1,55 +1,62 @@
-"""What is done after what: pure, and known before anything is done."""
+"""Dependency graphs of names: order, closure, reversal."""
 
 from collections.abc import Collection, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 
-Needs = Mapping[str, Collection[str]]
+Graph = Mapping[str, Collection[str]]
+"""What each name depends on; a dependency that is no key itself is taken as satisfied."""
 
 
 class Cycle(ValueError):
-    """Names need each other in a circle; reads as `a => b => a`."""
+    """Names depend on each other in a circle; reads as `a => b => a`."""
 
     def __init__(self, names: Iterable[str]) -> None:
         super().__init__(" => ".join(names))
 
 
-def waves(needs: Needs) -> list[list[str]]:
-    """Names in waves: each wave needs only those before it, and may be done in parallel.
-
-    `needs` says what each name needs; a needed name that is no key itself is taken to be there
-    already. Order within a wave is that of `needs`. Raises Cycle.
-    """
-    own = {name: [other for other in others if other in needs] for name, others in needs.items()}
-    place = {name: index for index, name in enumerate(needs)}
-    sorter = TopologicalSorter(own)
+def sorter(graph: Graph) -> "TopologicalSorter[str]":
+    """A prepared sorter of the names of a graph. Raises Cycle."""
+    made = TopologicalSorter(
+        {name: [other for other in others if other in graph] for name, others in graph.items()}
+    )
     try:
-        sorter.prepare()
+        made.prepare()
     except CycleError as error:
-        # graphlib tells the circle against the direction of need.
+        # graphlib names the circle against the direction of dependency.
         raise Cycle(reversed(error.args[1])) from None
+    return made
+
+
+def waves(graph: Graph) -> list[list[str]]:
+    """Names in waves: each wave depends only on earlier ones, so its names may run in parallel.
+
+    Order within a wave is that of `graph`. Raises Cycle.
+    """
+    place = {name: index for index, name in enumerate(graph)}
+    order = sorter(graph)
     waves = []
-    while sorter.is_active():
-        ready = sorted(sorter.get_ready(), key=place.__getitem__)
+    while order.is_active():
+        ready = sorted(order.get_ready(), key=place.__getitem__)
         waves.append(ready)
-        sorter.done(*ready)
+        order.done(*ready)
     return waves
 
 
-def with_dependencies(names: Iterable[str], needs: Needs) -> dict[str, Collection[str]]:
-    """The part of `needs` that `names` stand on, themselves included, in its own order."""
+def with_dependencies(names: Iterable[str], graph: Graph) -> dict[str, Collection[str]]:
+    """The part of a graph that `names` depend on, themselves included, in the graph's order."""
     wanted: set[str] = set()
-    open_ = list(names)
-    while open_:
-        name = open_.pop()
-        if name in needs and name not in wanted:
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name in graph and name not in wanted:
             wanted.add(name)
-            open_.extend(needs[name])
-    return {name: others for name, others in needs.items() if name in wanted}
+            pending.extend(graph[name])
+    return {name: others for name, others in graph.items() if name in wanted}
 
 
-def reverse(needs: Needs) -> dict[str, list[str]]:
-    """Who has to go first when things are taken down: every name after those that need it."""
+def reverse(graph: Graph) -> dict[str, list[str]]:
+    """The graph for taking things down: every name depends on those that depended on it."""
     return {
-        name: [other for other, others in needs.items() if name in others]
-        for name in reversed(list(needs))
+        name: [other for other, others in graph.items() if name in others]
+        for name in reversed(list(graph))
     }

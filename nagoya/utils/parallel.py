@@ -1,89 +1,84 @@
-"""Doing named things in parallel, each after what it needs."""
+"""Run the tasks of a dependency graph in parallel."""
 
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
 from typing import Literal
 
 from nagoya.errors import NagoyaError
-from nagoya.utils.graph import Needs, waves
+from nagoya.utils.graph import Graph, sorter
 
 _GRACE = 3.0
-"""Seconds that running work gets to notice a Ctrl-C before it is abandoned."""
+"""Seconds that running tasks have to notice a Ctrl-C before they are abandoned."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """How one name ended. `blocked_by` is the name whose failure made this one be skipped."""
+    """How a task ended; `blocked_by` is the failed task because of which it was skipped."""
 
     name: str
     state: Literal["done", "failed", "skipped"]
-    seconds: float = 0.0
     error: BaseException | None = None
     blocked_by: str | None = None
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C came; `running` names what had begun and had not ended, in order of beginning."""
+    """Ctrl-C was pressed; `running` names the tasks that had not ended, in order of their start."""
 
-    def __init__(self, outcomes: dict[str, Result], running: list[str]) -> None:
+    def __init__(self, results: dict[str, Result], running: list[str]) -> None:
         super().__init__("interrupted")
-        self.outcomes = outcomes
+        self.results = results
         self.running = running
 
 
 def run_graph(
-    needs: Needs,
-    do: Callable[[str], object],
+    graph: Graph,
+    task: Callable[[str], object],
     *,
     workers: int,
     stop: threading.Event | None = None,
-    on_done: Callable[[Result], None] = lambda outcome: None,
+    on_done: Callable[[Result], None] = lambda result: None,
 ) -> dict[str, Result]:
-    """Call `do(name)` for every name of `needs`, at most `workers` at once, each after its needs.
+    """Call `task(name)` for every name of a graph, after its dependencies, `workers` at a time.
 
-    A name whose need failed is skipped; whatever does not depend on it is still done. `on_done`
-    hears of each as it ends, in the caller's thread. On Ctrl-C nothing more begins, `stop` is set
-    for `do` to look at, and Interrupted is raised once all has ended or after three seconds;
-    threads are daemons, so what ignores `stop` dies with the process. An error that is no
-    NagoyaError is a fault of ours: it is raised once the rest is finished. Raises plan.Cycle.
+    Whatever depends on a failed task is skipped; the rest is still done, and `raise_failures`
+    reports it. `on_done` is called for each task as it ends, in the caller's thread. On Ctrl-C no
+    task is started any more, `stop` is set for the running ones to look at, and Interrupted is
+    raised once they ended or three seconds have passed; threads are daemons, so a task that ignores
+    `stop` dies with the process. An error that is no NagoyaError is a bug: it is raised once the
+    rest is finished. Raises graph.Cycle.
     """
-    waves(needs)  # for its Cycle, which names the circle the way it is read
-    sorter = TopologicalSorter(
-        {name: [other for other in others if other in needs] for name, others in needs.items()}
-    )
-    sorter.prepare()
-    place = {name: index for index, name in enumerate(needs)}
+    order = sorter(graph)
+    place = {name: index for index, name in enumerate(graph)}
     ready: list[str] = []
-    running: dict[str, float] = {}
+    running: dict[str, None] = {}
     ended: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
-    outcomes: dict[str, Result] = {}
+    results: dict[str, Result] = {}
 
-    def settle(outcome: Result) -> None:
-        outcomes[outcome.name] = outcome
-        on_done(outcome)
-        sorter.done(outcome.name)
+    def finish(result: Result) -> None:
+        results[result.name] = result
+        on_done(result)
+        order.done(result.name)
 
     def collect(seconds: float | None = None) -> None:
         name, error = ended.get(timeout=seconds)
-        took = time.monotonic() - running.pop(name)
-        settle(Result(name, "failed" if error else "done", took, error))
+        del running[name]
+        finish(Result(name, "failed" if error else "done", error))
 
     try:
-        while sorter.is_active():
-            ready = sorted([*ready, *sorter.get_ready()], key=place.__getitem__)
+        while order.is_active():
+            ready = sorted([*ready, *order.get_ready()], key=place.__getitem__)
             while ready and len(running) < workers:
                 name = ready.pop(0)
-                culprit = _culprit(name, needs, outcomes)
-                if culprit is not None:
-                    settle(Result(name, "skipped", blocked_by=culprit))
+                blocker = _blocker(name, graph, results)
+                if blocker is not None:
+                    finish(Result(name, "skipped", blocked_by=blocker))
                     continue
-                running[name] = time.monotonic()
+                running[name] = None
                 threading.Thread(
-                    target=lambda name=name: ended.put((name, _error_of(do, name))),
+                    target=lambda name=name: ended.put((name, _error_of(task, name))),
                     name=name,
                     daemon=True,
                 ).start()
@@ -98,18 +93,39 @@ def run_graph(
                 collect(left)
         except (queue.Empty, KeyboardInterrupt):
             pass
-        raise Interrupted(outcomes, list(running)) from None
+        raise Interrupted(results, list(running)) from None
 
-    for outcome in outcomes.values():
-        if outcome.error is not None and not isinstance(outcome.error, NagoyaError):
-            raise outcome.error
-    return {name: outcomes[name] for name in needs}
+    for result in results.values():
+        if result.error is not None and not isinstance(result.error, NagoyaError):
+            raise result.error
+    return {name: results[name] for name in graph}
 
 
-def _culprit(name: str, needs: Needs, outcomes: dict[str, Result]) -> str | None:
-    """The failed name for whose sake this one cannot be done, be it a need or a need's need."""
-    for other in needs[name]:
-        match outcomes.get(other):
+def raise_failures(
+    results: Mapping[str, Result],
+    error: type[NagoyaError],
+    message: str,
+    hint: str | None = None,
+) -> None:
+    """Raise an error that lists what failed, why, and what was skipped; nothing if all is done.
+
+    Its hint is `hint`, else the first one that a failed task's own error has.
+    """
+    lines = []
+    for name, result in results.items():
+        if isinstance(result.error, NagoyaError):
+            lines.append(f"  {name}: {result.error.message}")
+            hint = hint or result.error.hint
+        elif result.state == "skipped":
+            lines.append(f"  {name}: skipped because {result.blocked_by} failed")
+    if lines:
+        raise error("\n".join([f"{message}:", *lines]), hint)
+
+
+def _blocker(name: str, graph: Graph, results: dict[str, Result]) -> str | None:
+    """The failed task that keeps this one from running, be it a dependency of a dependency."""
+    for other in graph[name]:
+        match results.get(other):
             case Result(state="failed"):
                 return other
             case Result(state="skipped", blocked_by=blocked_by):
@@ -117,9 +133,9 @@ def _culprit(name: str, needs: Needs, outcomes: dict[str, Result]) -> str | None
     return None
 
 
-def _error_of(do: Callable[[str], object], name: str) -> BaseException | None:
+def _error_of(task: Callable[[str], object], name: str) -> BaseException | None:
     try:
-        do(name)
-    except BaseException as error:  # a thread that ends unheard would be waited for, for ever
+        task(name)
+    except BaseException as error:  # else nobody would learn that the thread has ended
         return error
     return None

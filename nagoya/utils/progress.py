@@ -112,15 +112,15 @@ class Progress:
         elif plain and name in self._rows:
             self._rows[name].last_line = plain
 
-    def finish(self, outcome: Result) -> None:
-        """Tell how a name ended; made to be `run_graph(..., on_done=progress.finish)`."""
-        match outcome.state:
+    def finish(self, result: Result) -> None:
+        """Show how a task ended; made to be `run_graph(..., on_done=progress.finish)`."""
+        match result.state:
             case "failed":
-                self.update(outcome.name, "failed", str(outcome.error))
+                self.update(result.name, "failed", str(result.error))
             case "skipped":
-                self.update(outcome.name, "skipped", f"{outcome.blocked_by} failed")
-            case _ if self._rows.get(outcome.name, _Row()).state != "done":
-                self.update(outcome.name, "done")
+                self.update(result.name, "skipped", f"{result.blocked_by} failed")
+            case _ if self._rows.get(result.name, _Row()).state != "done":
+                self.update(result.name, "done")
 
     def log(self, text: str) -> None:
         """A line that is about no name, left standing above the others."""

@@ -69,11 +69,11 @@ def test_a_failure_is_told_with_its_log_and_the_others_are_finished(moromi: Moro
         other="FROM X-parent\nRUN sleep 1\n",
     )
     _, err = moromi("build", status=6)
-    report = err.partition("moromi: not everything was built")[2]
+    report = err.partition("moromi: some images could not be built")[2]
     assert re.search(r"^  X-broken: .*returned a non-zero code: 1$", report, re.MULTILINE)
     assert "\n    what is wrong\n" in report
-    assert "X-child: skipped, for X-broken failed" in report
-    assert "X-grandchild: skipped, for X-broken failed" in report
+    assert "X-child: skipped because X-broken failed" in report
+    assert "X-grandchild: skipped because X-broken failed" in report
     assert "X-other" not in report
     assert moromi.identity("other")
     assert not moromi.identity("broken")

@@ -84,7 +84,7 @@ def test_a_base_that_cannot_be_had(moromi: Moromi) -> None:
     _, err = moromi("base", PATH="/nonexistent", status=5)
     assert "no registry gives 127.0.0.1:9/nagoya-nobody-has-it:1" in err
     _, err = moromi("build", PATH="/nonexistent", status=6)
-    assert "X-one: skipped, for 127.0.0.1:9/nagoya-nobody-has-it:1 failed" in err
+    assert "X-one: skipped because 127.0.0.1:9/nagoya-nobody-has-it:1 failed" in err
     assert moromi.identity("other")
 
 

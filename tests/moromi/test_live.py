@@ -163,7 +163,7 @@ def test_secrets_are_left_out(live: Live) -> None:
     assert "keys" not in there
     assert "file" in there
     labels = live.moromi.attributes("store-live")["Config"]["Labels"]
-    assert "nagoya.private.carried" not in labels
+    assert "nagoya.private.embedded" not in labels
 
     # What a parent carries, no child is without.
     live.change(lambda raw: live.entry.update(secrets=True))
@@ -232,7 +232,7 @@ def test_it_is_built_only_where_it_is_named_or_needed(live: Live) -> None:
 def test_a_failing_root_shows_its_log_and_leaves_nothing(live: Live) -> None:
     live.moromi.write("root/build.sh", "echo what is wrong >&2; exit 3\n")
     _, told = live.moromi("build", "X-live", status=6)
-    report = told.partition("moromi: not everything was built")[2]
+    report = told.partition("moromi: some images could not be built")[2]
     assert "X-live: running bash build.sh: ended with status 3\n    what is wrong\n" in report
     assert not live.moromi.identity("server-live")
     assert_nothing_is_left(live.moromi)

@@ -95,4 +95,4 @@ def test_no_image_holds_a_key_or_a_name_of_the_system_it_was_made_of(
     client.close()
     assert config["Env"] == [one for one in config["Env"] if one.startswith("PATH=")]
     assert "nagoya.system" not in config["Labels"]
-    assert "nagoya.private.carried" not in config["Labels"]
+    assert "nagoya.private.embedded" not in config["Labels"]

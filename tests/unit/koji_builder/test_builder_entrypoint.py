@@ -11,7 +11,7 @@ import pytest
 
 from util import certificates, files
 from util.certificates import Authority
-from util.entry import Refused
+from util.entry import Fatal
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_every_error_in_the_environment_is_told_at_once(script: ModuleType) -> N
         "KOJI_BUILDER_MOCK": "/no/such",
         "KOJI_LOG_LEVEL": "LOUD",
     }
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(Fatal) as refusal:
         script.Settings.read(values, "kojibuilder")
     for name in values:
         assert f"{name}: " in str(refusal.value)
@@ -103,13 +103,13 @@ def test_every_error_in_the_environment_is_told_at_once(script: ModuleType) -> N
 
 @pytest.mark.parametrize("capacity", ["1", "-2"])
 def test_a_capacity_that_kojis_database_would_refuse(script: ModuleType, capacity: str) -> None:
-    with pytest.raises(Refused, match="KOJI_BUILDER_CAPACITY: Koji's database wants more than 1"):
+    with pytest.raises(Fatal, match="KOJI_BUILDER_CAPACITY: Koji's database wants more than 1"):
         script.Settings.read({"KOJI_BUILDER_CAPACITY": capacity}, "kojibuilder")
 
 
 @pytest.mark.parametrize("name", ["kojihub", "kojidatabase", "kojiadmin", "kojira", "kojiweb"])
 def test_refuses_to_overwrite_a_certificate_of_kojis_own(script: ModuleType, name: str) -> None:
-    with pytest.raises(Refused, match="is a user of Koji's own"):
+    with pytest.raises(Fatal, match="is a user of Koji's own"):
         script.Settings.read({}, name)
 
 
@@ -134,7 +134,7 @@ def test_makes_another_where_the_first_is_no_good(
 
 def test_refuses_credentials_without_their_marker(script: ModuleType, root: Path) -> None:
     (root / "etc/pki/koji/.complete").unlink()
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(Fatal) as refusal:
         script.own_certificate(root / "etc/pki/koji", "b1")
     assert "--volumes-from kojicreds:rw" in str(refusal.value.hint)
 
@@ -168,7 +168,7 @@ def test_mock_that_cannot_work_is_refused(
     script: ModuleType, tmp_path: Path, link: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script, "MOCK", mock_that(tmp_path, "echo not allowed >&2; exit 1"))
-    with pytest.raises(Refused, match="no RPM can be built in this container: not allowed") as no:
+    with pytest.raises(Fatal, match="no RPM can be built in this container: not allowed") as no:
         script.choose_mock(tmp_path, "")
     assert "KOJI_BUILDER_MOCK=none" in str(no.value.hint)
 

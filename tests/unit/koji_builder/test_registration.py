@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from util.entry import Refused
+from util.entry import Fatal
 
 pytest.importorskip("koji")
 
@@ -100,7 +100,7 @@ def test_a_known_host_is_enabled_and_corrected(registration: ModuleType) -> None
 
 def test_an_unknown_channel_is_refused_before_anything_is_done(registration: ModuleType) -> None:
     hub = Hub()
-    with pytest.raises(Refused, match="no channel nowhere"):
+    with pytest.raises(Fatal, match="no channel nowhere"):
         registration.join(hub, builder(channels=["default", "nowhere"]))
     assert hub.done == []
 
@@ -115,7 +115,7 @@ def test_drains_until_the_last_task_has_ended(registration: ModuleType) -> None:
 
 def test_drains_no_longer_than_it_may(registration: ModuleType) -> None:
     hub = Hub(KNOWN)
-    with pytest.raises(Refused, match="after 0 s: it works on 11, 12") as refusal:
+    with pytest.raises(Fatal, match="after 0 s: it works on 11, 12") as refusal:
         registration.drain(hub, "b1", 0)
     assert "hands them back" in str(refusal.value.hint)
     # They are still its own.

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from util.entry import Refused
+from util.entry import Fatal
 from util.environment import Environment
 
 
@@ -38,7 +38,7 @@ def test_reads_names_and_addresses(script: ModuleType) -> None:
 def test_refuses_what_is_neither(script: ModuleType, word: str) -> None:
     environment = Environment({"NAMES": f"good.example.org {word}"})
     script.read_names(environment, "NAMES", [])
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(Fatal) as refusal:
         environment.check()
     assert f"NAMES: {word!r} is neither a DNS name nor an IP address" in str(refusal.value)
 
@@ -73,7 +73,7 @@ def test_never_goes_on_with_a_half_made_volume(
         script.prepare(tmp_path, names, names)
     monkeypatch.undo()
     before = tree(tmp_path)
-    with pytest.raises(Refused, match="is half made"):
+    with pytest.raises(Fatal, match="is half made"):
         script.prepare(tmp_path, names, names)
     assert tree(tmp_path) == before
 
@@ -115,11 +115,11 @@ def test_a_user_gets_a_certificate_once(script: ModuleType, tmp_path: Path) -> N
 def test_who_gets_none(script: ModuleType, tmp_path: Path, names: list[str], told: str) -> None:
     own = script.Names(("koji",), ())
     script.prepare(tmp_path, own, own)
-    with pytest.raises(Refused, match=re.escape(told)):
+    with pytest.raises(Fatal, match=re.escape(told)):
         script.issue_for_users(tmp_path, names)
 
 
 def test_without_an_authority_nobody_gets_one(script: ModuleType, tmp_path: Path) -> None:
     (tmp_path / script.CREDENTIALS).mkdir(parents=True)
-    with pytest.raises(Refused, match="there is no authority in"):
+    with pytest.raises(Fatal, match="there is no authority in"):
         script.issue_for_users(tmp_path, ["alice"])

@@ -11,7 +11,7 @@ import pytest
 
 from util import files
 from util.certificates import Authority
-from util.entry import Refused
+from util.entry import Fatal
 
 USER = pwd.getpwuid(os.geteuid()).pw_name
 
@@ -51,7 +51,7 @@ def test_copies_what_postgresql_is_told_to_read(
 
 def test_refuses_credentials_without_their_marker(script: ModuleType, root: Path) -> None:
     (root / "etc/pki/koji/.complete").unlink()
-    with pytest.raises(Refused, match="there are no credentials") as refusal:
+    with pytest.raises(Fatal, match="there are no credentials") as refusal:
         script.copy_credentials(root, USER)
     assert "--volumes-from kojicreds:ro" in str(refusal.value.hint)
     assert not (root / script.COPIES).exists()

@@ -51,6 +51,6 @@ def test_only_apache_puts_them_back(compat: ModuleType, monkeypatch: pytest.Monk
     assert getattr(inspect, "formatargspec", None) is not compat.formatargspec
     for name in ("getargspec", "formatargspec"):
         monkeypatch.setattr(inspect, name, None, raising=False)
-    compat.give_back()
+    compat.install()
     assert inspect.formatargspec is compat.formatargspec  # type: ignore[attr-defined]
     assert inspect.getargspec is compat.getargspec  # type: ignore[attr-defined]

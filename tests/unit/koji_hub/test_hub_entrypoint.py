@@ -12,7 +12,7 @@ import pytest
 
 from util import files
 from util.certificates import Authority
-from util.entry import Refused
+from util.entry import Fatal
 
 USER = pwd.getpwuid(os.geteuid()).pw_name
 
@@ -136,7 +136,7 @@ def test_every_error_in_the_environment_is_told_at_once(script: ModuleType, root
         "KOJIRA_SLEEPTIME": "0.5",
     }
     twice = {"KOJI_WEB_SECRET": "a", "KOJI_WEB_SECRET_FILE": "/b"}
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(Fatal) as refusal:
         script.Settings.read({**values, **twice}, root)
     for name in (*values, "KOJI_WEB_SECRET"):
         assert f"{name}: " in str(refusal.value)
@@ -182,6 +182,6 @@ def test_refuses_to_start_without_its_volumes(
         path.rmdir()
     else:
         path.unlink()
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(Fatal) as refusal:
         script.check_volumes(root)
     assert hint in str(refusal.value.hint)

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from util.entry import Refused
+from util.entry import Fatal
 
 HUB, WEB = "usr/share/koji-hub/kojixmlrpc.py", "usr/share/koji-web/scripts/wsgi_publisher.py"
 
@@ -45,7 +45,7 @@ def test_finds_the_entries_where_koji_says_they_are(setup: ModuleType, root: Pat
     snippet.write_text("Alias /kojihub /usr/share/koji-hub/kojiapp.py\n")
     assert layout(setup, root)[0] == "Define KOJIHUB_ENTRY /usr/share/koji-hub/kojiapp.py"
     snippet.write_text("# Alias /kojihub /x\n")
-    with pytest.raises(Refused, match="does not say what it serves at /kojihub"):
+    with pytest.raises(Fatal, match="does not say what it serves at /kojihub"):
         layout(setup, root)
 
 
@@ -62,6 +62,6 @@ def test_mends_the_interpreter_of_kojis_programs(setup: ModuleType, root: Path, 
     program = root / "usr/bin/koji"
     program.parent.mkdir()
     program.write_text(f"{first}\nprint('#!/usr/bin/python2')\n")
-    setup.mend_interpreters(root)
+    setup.fix_shebangs(root)
     assert program.read_text() == "#!/usr/bin/python3\nprint('#!/usr/bin/python2')\n"
     assert stat.S_IMODE(program.stat().st_mode) == 0o755

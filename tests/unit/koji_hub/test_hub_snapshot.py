@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from util import processes
-from util.entry import Refused
+from util.entry import Fatal
 
 POLICY = "etc/koji-hub/hub.conf.d/50-seed.conf"
 
@@ -35,9 +35,9 @@ def hub(
     module = load_script("koji-hub/snapshot.py")
     monkeypatch.setattr(module, "kojira", list[processes.Process])
     monkeypatch.setattr(module, "start_kojira_anew", lambda: None)
-    for verb in ("change", "open_again"):
-        monkeypatch.setattr(module.gate, verb, lambda: None)
-    monkeypatch.setattr(module.gate, "is_closed", lambda: True)
+    for verb in ("bump_generation", "release"):
+        monkeypatch.setattr(module.write_lock, verb, lambda: None)
+    monkeypatch.setattr(module.write_lock, "is_held", lambda: True)
     return module.Hub(root)
 
 
@@ -104,7 +104,7 @@ def test_nobody_but_root_reads_what_is_kept(hub: Any, root: Path) -> None:
 
 def test_what_is_not_kept_cannot_be_prepared(hub: Any) -> None:
     assert hub.kept() == {}
-    with pytest.raises(Refused, match="there is no snapshot one"):
+    with pytest.raises(Fatal, match="there is no snapshot one"):
         hub.prepare("one")
     hub.save("one")
     hub.drop("one")
@@ -129,7 +129,7 @@ def test_a_copy_that_fails_leaves_nothing(
     (binaries / "cp").write_text("#!/bin/sh\necho 'cp: No space left on device' >&2\nexit 1\n")
     (binaries / "cp").chmod(0o755)
     monkeypatch.setenv("PATH", f"{binaries}:{os.environ['PATH']}")
-    with pytest.raises(Refused, match=r"copying to .* failed: cp: No space left on device"):
+    with pytest.raises(Fatal, match=r"copying to .* failed: cp: No space left on device"):
         hub.save("one")
     assert hub.kept() == {}
     assert list((root / "mnt/koji/.snapshots").iterdir()) == []
@@ -137,7 +137,7 @@ def test_a_copy_that_fails_leaves_nothing(
 
 def test_a_switch_with_nothing_prepared_changes_nothing(hub: Any, root: Path) -> None:
     before = files(root / "mnt/koji")
-    with pytest.raises(Refused, match="nothing is prepared"):
+    with pytest.raises(Fatal, match="nothing is prepared"):
         hub.switch()
     assert files(root / "mnt/koji") == before
 
@@ -167,7 +167,7 @@ def test_a_mount_of_its_own_is_refused_before_anything_is_done(
     hub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "packages")
-    with pytest.raises(Refused, match="packages is a file system of its own"):
+    with pytest.raises(Fatal, match="packages is a file system of its own"):
         hub.save("one")
 
 
@@ -176,5 +176,5 @@ def test_whoever_let_the_writes_go_too_early_is_told(
 ) -> None:
     assert hub.release() == {"lost": False}
     module = sys.modules[type(hub).__module__]
-    monkeypatch.setattr(module.gate, "is_closed", lambda: False)  # type: ignore[attr-defined]
+    monkeypatch.setattr(module.write_lock, "is_held", lambda: False)  # type: ignore[attr-defined]
     assert hub.release() == {"lost": True}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from util.configuration import merged
-from util.entry import Refused
+from util.entry import Fatal
 
 OURS = {"hub": {"KojiDir": "/mnt/koji", "LogLevel": "WARNING"}}
 
@@ -46,7 +46,7 @@ def test_every_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.conf").write_text("no section\n")
     (tmp_path / "b.conf").write_text("[hub]\nfine = yes\n")
     (tmp_path / "c.conf").write_bytes(b"[hub]\nname = \xff\n")
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(Fatal) as refusal:
         merged(OURS, tmp_path)
     assert "a.conf" in str(refusal.value)
     assert "b.conf" not in str(refusal.value)

@@ -36,7 +36,7 @@ def script(body: str, *arguments: str) -> list[str]:
 
 def test_a_refusal_is_two_lines_and_status_1(capfd: pytest.CaptureFixture[str]) -> None:
     def main() -> int:
-        raise entry.Refused("the cup is empty", hint="fill it")
+        raise entry.Fatal("the cup is empty", hint="fill it")
 
     assert entry.run("koji-test", main) == 1
     assert capfd.readouterr().err == "koji-test: the cup is empty\n  hint: fill it\n"
@@ -44,7 +44,7 @@ def test_a_refusal_is_two_lines_and_status_1(capfd: pytest.CaptureFixture[str]) 
 
 def test_a_refusal_needs_no_hint(capfd: pytest.CaptureFixture[str]) -> None:
     def main() -> int:
-        raise entry.Refused("no")
+        raise entry.Fatal("no")
 
     assert entry.run("koji-test", main) == 1
     assert capfd.readouterr().err == "koji-test: no\n"
@@ -100,7 +100,7 @@ def test_what_is_executed_takes_signals_as_usual(checkout: Path) -> None:
     [("no-such-command", "cannot run no-such-command: No such file"), ("", "cannot run '': ")],
 )
 def test_a_command_that_is_not_there_is_refused(command: str, told: str) -> None:
-    with pytest.raises(entry.Refused, match=told):
+    with pytest.raises(entry.Fatal, match=told):
         entry.exec_command([command])
 
 
@@ -119,12 +119,14 @@ def test_passes_through(argv: list[str], own: list[str], through: bool) -> None:
 
 def test_becoming_oneself_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "setuid", lambda _: pytest.fail("changed the user"))
-    entry.become(pwd.getpwuid(os.geteuid()).pw_name)
+    entry.drop_privileges(pwd.getpwuid(os.geteuid()).pw_name)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_becoming_another_is_for_good(checkout: Path) -> None:
-    body = "entry.become('nobody')\nprint(os.getresuid(), os.getresgid(), os.environ['HOME'])"
+    body = (
+        "entry.drop_privileges('nobody')\nprint(os.getresuid(), os.getresgid(), os.environ['HOME'])"
+    )
     done = subprocess.run(script(body), cwd=checkout, capture_output=True, text=True, check=True)
     nobody = pwd.getpwnam("nobody")
     uid, gid = nobody.pw_uid, nobody.pw_gid

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from util.entry import Refused
+from util.entry import Fatal
 from util.environment import Environment
 
 Reading = Callable[[Environment], Any]
@@ -63,7 +63,7 @@ def test_right(value: str | None, reading: Reading, expected: object) -> None:
 def test_wrong(value: str, reading: Reading, default: object, message: str) -> None:
     environment = Environment({"X": value})
     assert reading(environment) == default
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(Fatal) as refusal:
         environment.check()
     assert message in str(refusal.value)
 
@@ -73,7 +73,7 @@ def test_all_errors_come_at_once() -> None:
     environment.integer("A", 1)
     environment.flag("B", True)
     environment.wrong("C", "no such thing")
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(Fatal) as refusal:
         environment.check()
     for part in ("A: 'x'", "B: 'y'", "C: no such thing"):
         assert part in str(refusal.value)
@@ -97,7 +97,7 @@ def test_a_secret_from_a_file(tmp_path: Path) -> None:
 def test_a_secret_that_cannot_be_had(values: dict[str, str], message: str) -> None:
     environment = Environment(values)
     environment.secret("X")
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(Fatal) as refusal:
         environment.check()
     assert message in str(refusal.value)
     assert "s3cret" not in str(refusal.value)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.image.tracked import wait_until
 from util import processes
-from util.entry import Refused
+from util.entry import Fatal
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_who_is_waited_for_has_ended(
 ) -> None:
     child = children(family.pid)[0].pid
     monkeypatch.setattr(processes, "_PATIENCE", 0.1)
-    with pytest.raises(Refused, match=f"processes do not end: {child}"):
+    with pytest.raises(Fatal, match=f"processes do not end: {child}"):
         processes.wait_gone([child])
     processes.send(signal.SIGKILL, [child, 2**22 + 1])
     processes.wait_gone([child])

@@ -10,10 +10,10 @@ import pytest
 SCRIPT = """
 import sys
 from util import snapshot
-from util.entry import Refused
+from util.entry import Fatal
 
 def prepare(name):
-    raise Refused(f"there is no snapshot {name}", hint="make one")
+    raise Fatal(f"there is no snapshot {name}", hint="make one")
 
 sys.exit(snapshot.run("an-image", {
     "list": lambda: {"one": {"created": 1.5, "bytes": 7}},

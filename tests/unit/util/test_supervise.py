@@ -71,9 +71,9 @@ def test_a_daemon_that_cannot_be_run_is_named(start: Start) -> None:
     assert log[0] == "main: cannot run no-such-program: No such file or directory"
 
 
-def test_a_companion_is_started_again_with_growing_pauses(start: Start, tmp_path: Path) -> None:
+def test_a_sidecar_is_started_again_with_growing_pauses(start: Start, tmp_path: Path) -> None:
     (tmp_path / "runs").touch()
-    # `main` ends when the companion has run four times.
+    # `main` ends when the sidecar has run four times.
     main = 'while [ "$(wc -l < runs)" -lt 4 ]; do sleep 0.02; done'
     body = f"run(shell('main', {main!r}), [shell('second', 'echo >> runs; exit 3')])"
     status, log = ended(start(body))
@@ -83,7 +83,7 @@ def test_a_companion_is_started_again_with_growing_pauses(start: Start, tmp_path
     ]
 
 
-def test_the_companions_end_with_the_daemon(start: Start, tmp_path: Path) -> None:
+def test_the_sidecars_end_with_the_daemon(start: Start, tmp_path: Path) -> None:
     second = "trap 'echo > told; exit' TERM; echo > up; while :; do sleep 0.02; done"
     main = "while [ ! -e up ]; do sleep 0.02; done"
     status, _ = ended(start(f"run(shell('main', {main!r}), [shell('second', {second!r})])"))
@@ -93,7 +93,7 @@ def test_the_companions_end_with_the_daemon(start: Start, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_is_stopped_in_order(start: Start, tmp_path: Path, number: signal.Signals) -> None:
-    """First `stopping`, then the companion, then `main` by the signal that it wants."""
+    """First `stopping`, then the sidecar, then `main` by the signal that it wants."""
     wait = "while :; do sleep 0.02; done"
     main = f"trap 'echo main >> order; exit 5' USR2; echo > main-up; {wait}"
     second = f"trap 'sleep 0.2; echo second >> order; exit' TERM; echo > second-up; {wait}"
@@ -135,7 +135,7 @@ def test_a_daemon_has_a_session_and_signals_of_its_own(start: Start, tmp_path: P
     assert (tmp_path / "out").read_text() == "True set()\n"
 
 
-def test_sighup_starts_the_companions_anew_and_ends_their_children(
+def test_sighup_starts_the_sidecars_anew_and_ends_their_children(
     start: Start, tmp_path: Path
 ) -> None:
     """With no pause, however often; `main` does not notice."""

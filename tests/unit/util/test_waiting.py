@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from util import waiting
-from util.entry import Refused
+from util.entry import Fatal
 
 
 class Clock:
@@ -57,7 +57,7 @@ def test_pauses_grow(clock: Clock) -> None:
 def test_says_what_it_waits_for_now_and_then(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(Fatal):
         waiting.wait_until(failing(10**6, OSError("refused")), 14, "the hub")
     said = capsys.readouterr().err
     times = re.findall(r"^nagoya: waiting for the hub \((\d+) s\): refused$", said, re.MULTILINE)
@@ -66,7 +66,7 @@ def test_says_what_it_waits_for_now_and_then(
 
 def test_the_deadline_has_the_last_error_as_its_last_word(clock: Clock) -> None:
     start = clock.now
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(Fatal) as refusal:
         waiting.wait_until(
             failing(10**6, OSError("Connection\nrefused")), 7, "the hub", hint="start it"
         )

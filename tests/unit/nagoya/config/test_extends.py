@@ -143,7 +143,7 @@ def test_callbacks_are_found_beside_either(over: Over) -> None:
     [
         ("containers: {koji: {lnks: [x]}}", "containers.koji.lnks: unknown key"),
         ("containers: {koji: {links: [x]}}", "containers.koji.links[0]: unknown container 'x'"),
-        ("containers: {more: {}}", "containers.more.image: is missing"),
+        ("containers: {more: {}}", "containers.more: needs 'image'"),
         ("containers: ", "containers: should be a mapping of keys, is empty"),
         ("containers: {more: }", "containers.more: should be a mapping of keys, is empty"),
         ("images: {mine: {}}", "images.mine: the folder mine/ has no Dockerfile"),

@@ -80,7 +80,7 @@ def container(**keys: str) -> dict[str, str]:
         ({"containers": "3"}, "containers: should be a mapping of keys, is 3"),
         ({"containers": ""}, "containers: should be a mapping of keys, is empty"),
         ({"containers": "{koji: }"}, "containers.koji: should be a mapping of keys, is empty"),
-        ({"containers": "{koji: {}}"}, "containers.koji.image: is missing"),
+        ({"containers": "{koji: {}}"}, "containers.koji: needs 'image'"),
         (
             {"containers": "{Koji: {image: hub}}"},
             "containers.Koji: 'Koji' is not a host name in lower case, such as koji",
@@ -162,7 +162,7 @@ def container(**keys: str) -> dict[str, str]:
         ),
         (
             container(stop_timeout="0"),
-            "containers.koji.stop_timeout: should be greater than or equal to 1, is 0",
+            "containers.koji.stop_timeout: should be at least 1, is 0",
         ),
         (
             container(command="[sleep, 3]"),
@@ -190,8 +190,7 @@ def container(**keys: str) -> dict[str, str]:
         ),
         (
             container(callbacks="{post_strt: [os.getcwd]}"),
-            "containers.koji.callbacks.post_strt: there is no such event; "
-            "did you mean 'post_start'?",
+            "containers.koji.callbacks.post_strt: unknown key; did you mean 'post_start'?",
         ),
         (
             container(callbacks="{post_start: [x]}"),
@@ -209,7 +208,7 @@ def container(**keys: str) -> dict[str, str]:
             container(callbacks="{post_start: [os.sep]}"),
             "containers.koji.callbacks.post_start[0]: os.sep is a str, not a function",
         ),
-        ({"base": "{image: debian}"}, "base.suite: is missing"),
+        ({"base": "{image: debian}"}, "base: needs 'suite'"),
         (
             {"base": "{image: debian, suite: bookworm}"},
             "base.image: 'debian' is not of the form NAME:TAG, such as debian:bookworm-slim",

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from nagoya.errors import NagoyaError
+from nagoya.errors import BuildError, NagoyaError
 from nagoya.utils.graph import Cycle
-from nagoya.utils.parallel import Interrupted, Result, run_graph
+from nagoya.utils.parallel import Interrupted, Result, raise_failures, run_graph
 
 NEEDS = {"a": [], "b": ["a"], "c": ["a"], "d": ["b"], "e": ["c", "elsewhere"]}
 
@@ -118,3 +118,19 @@ def test_ctrl_c_tells_what_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> N
         run_graph({"deaf": [], "later": ["deaf"]}, do, workers=2)
     release.set()
     assert caught.value.running == ["deaf"]
+
+
+def test_failures_are_listed_with_the_first_hint() -> None:
+    results = {
+        "a": Result("a", "done"),
+        "b": Result("b", "failed", error=NagoyaError("broke")),
+        "c": Result("c", "failed", error=NagoyaError("burnt", "buy another")),
+        "d": Result("d", "skipped", blocked_by="b"),
+    }
+    with pytest.raises(BuildError) as caught:
+        raise_failures(results, BuildError, "not everything was built")
+    assert caught.value.message == (
+        "not everything was built:\n  b: broke\n  c: burnt\n  d: skipped because b failed"
+    )
+    assert caught.value.hint == "buy another"
+    raise_failures({"a": results["a"]}, BuildError, "never raised")

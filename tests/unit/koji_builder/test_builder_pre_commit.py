@@ -1,4 +1,4 @@
-"""koji-builder's tidy.py on a temporary root."""
+"""koji-builder's pre_commit.py on a temporary root."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
-    return load_script("koji-builder/tidy.py")
+    return load_script("koji-builder/pre_commit.py")
 
 
 def test_folders_are_emptied_and_stay(script: ModuleType, tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_folders_are_emptied_and_stay(script: ModuleType, tmp_path: Path) -> Non
     (tmp_path / "var/lib/mock/demo-build-1-1/root").mkdir(parents=True)
     (tmp_path / "var/lib/mock/link").symlink_to(tmp_path / "kept")
     (tmp_path / "etc/mock/koji/demo-build-1-1.cfg").touch()
-    script.tidy(tmp_path)
+    script.remove_leftovers(tmp_path)
     for folder in script.work.FOLDERS:
         assert list((tmp_path / folder).iterdir()) == []
     assert (tmp_path / "var/log/kojid.log").read_text() == ""

@@ -25,31 +25,31 @@ FOLDER = Path("/run/koji-hub")
 _PAUSE = 0.01
 
 
-def make(folder: Path = FOLDER) -> None:
+def create(folder: Path = FOLDER) -> None:
     """Make the gate, which is open."""
     (folder / "gate").touch(mode=0o644)
-    open_again(folder)
+    release(folder)
 
 
 @contextmanager
-def passage(folder: Path = FOLDER) -> Iterator[bool]:
+def shared(folder: Path = FOLDER) -> Iterator[bool]:
     """Go through, once the gate is open; it cannot be closed meanwhile. Whether the state has been
     changed since one came."""
     descriptor = os.open(folder / "gate", os.O_RDONLY)
     came = None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-        while is_closed(folder):
-            came = came or _state(folder)
+        while is_held(folder):
+            came = came or generation(folder)
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             time.sleep(_PAUSE)
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield came not in (None, _state(folder))
+        yield came not in (None, generation(folder))
     finally:
         os.close(descriptor)
 
 
-def close(patience: float, seconds: float, folder: Path = FOLDER) -> str | None:
+def exclusive(patience: float, seconds: float, folder: Path = FOLDER) -> str | None:
     """Close it for so many seconds at most, and wait for the end of the calls that are inside.
 
     What stands against it, where that takes more than `patience`, in seconds; it is as it was then.
@@ -67,7 +67,7 @@ def close(patience: float, seconds: float, folder: Path = FOLDER) -> str | None:
                 return None
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    open_again(folder)
+                    release(folder)
                     return "a call is at work on the hub, and does not end"
                 time.sleep(_PAUSE)
     finally:
@@ -77,23 +77,23 @@ def close(patience: float, seconds: float, folder: Path = FOLDER) -> str | None:
 def renew(seconds: float, folder: Path = FOLDER) -> None:
     """Keep it closed for so many seconds from now, if it is."""
     with _alone(folder):
-        if is_closed(folder):
+        if is_held(folder):
             _note(folder, seconds)
 
 
-def change(folder: Path = FOLDER) -> None:
+def bump_generation(folder: Path = FOLDER) -> None:
     """Note that the state is another one from now on."""
     new = folder / "state.new"
     new.write_text(str(time.monotonic_ns()))
     new.replace(folder / "state")
 
 
-def open_again(folder: Path = FOLDER) -> None:
+def release(folder: Path = FOLDER) -> None:
     """Open it, closed or not."""
     (folder / "closed").unlink(missing_ok=True)
 
 
-def is_closed(folder: Path = FOLDER) -> bool:
+def is_held(folder: Path = FOLDER) -> bool:
     """Whether it is closed, by a note that still counts."""
     try:
         return time.monotonic() < float((folder / "closed").read_text())
@@ -104,7 +104,7 @@ def is_closed(folder: Path = FOLDER) -> bool:
 def _take(folder: Path, seconds: float) -> bool:
     """Leave the note, unless another counts."""
     with _alone(folder):
-        if is_closed(folder):
+        if is_held(folder):
             return False
         _note(folder, seconds)
         return True
@@ -124,7 +124,7 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _state(folder: Path) -> str:
+def generation(folder: Path) -> str:
     try:
         return (folder / "state").read_text()
     except FileNotFoundError:
@@ -146,7 +146,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """One call of the hub's, through the gate. Its answer is whole when Koji returns it."""
     # httpd.conf says which script; Koji looks for its other files beside it.
     script = environ["nagoya.hub"]
-    with passage() as changed:
+    with shared() as changed:
         if changed and "session-id" in environ.get("QUERY_STRING", ""):
             start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
             return [b"The hub has gone to another state meanwhile; call again.\n"]

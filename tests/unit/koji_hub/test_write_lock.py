@@ -17,85 +17,89 @@ def application(environ, start_response):
 
 
 @pytest.fixture
-def gate(load_script: Callable[[str], ModuleType], tmp_path: Path) -> ModuleType:
-    module = load_script("koji-hub/gate.py")
-    module.make(tmp_path)
+def write_lock(load_script: Callable[[str], ModuleType], tmp_path: Path) -> ModuleType:
+    module = load_script("koji-hub/write_lock.py")
+    module.create(tmp_path)
     return module
 
 
 class Caller(threading.Thread):
     """A call that stays inside until it is let go."""
 
-    def __init__(self, gate: ModuleType, folder: Path) -> None:
+    def __init__(self, write_lock: ModuleType, folder: Path) -> None:
         super().__init__(daemon=True)
-        self.gate, self.folder = gate, folder
+        self.write_lock, self.folder = write_lock, folder
         self.inside, self.go = threading.Event(), threading.Event()
         self.start()
 
     def run(self) -> None:
-        with self.gate.passage(self.folder):
+        with self.write_lock.shared(self.folder):
             self.inside.set()
             self.go.wait(10)
 
 
-def test_an_open_gate_lets_many_in_at_once(gate: ModuleType, tmp_path: Path) -> None:
-    callers = [Caller(gate, tmp_path) for _ in range(3)]
+def test_an_open_gate_lets_many_in_at_once(write_lock: ModuleType, tmp_path: Path) -> None:
+    callers = [Caller(write_lock, tmp_path) for _ in range(3)]
     assert all(caller.inside.wait(10) for caller in callers)
     for caller in callers:
         caller.go.set()
 
 
-def test_who_closes_it_waits_for_those_inside(gate: ModuleType, tmp_path: Path) -> None:
-    caller = Caller(gate, tmp_path)
+def test_who_closes_it_waits_for_those_inside(write_lock: ModuleType, tmp_path: Path) -> None:
+    caller = Caller(write_lock, tmp_path)
     assert caller.inside.wait(10)
-    assert gate.close(0.1, 60, tmp_path)
+    assert write_lock.exclusive(0.1, 60, tmp_path)
     # It was opened again: whoever comes is not kept out.
-    another = Caller(gate, tmp_path)
+    another = Caller(write_lock, tmp_path)
     assert another.inside.wait(10)
     for one in (caller, another):
         one.go.set()
         one.join()
-    assert gate.close(10, 60, tmp_path) is None
+    assert write_lock.exclusive(10, 60, tmp_path) is None
 
 
-def test_a_closed_gate_keeps_calls_until_it_is_opened(gate: ModuleType, tmp_path: Path) -> None:
-    assert gate.close(1, 60, tmp_path) is None
-    caller = Caller(gate, tmp_path)
+def test_a_closed_gate_keeps_calls_until_it_is_opened(
+    write_lock: ModuleType, tmp_path: Path
+) -> None:
+    assert write_lock.exclusive(1, 60, tmp_path) is None
+    caller = Caller(write_lock, tmp_path)
     assert not caller.inside.wait(0.2)
-    gate.open_again(tmp_path)
+    write_lock.release(tmp_path)
     assert caller.inside.wait(10)
     caller.go.set()
 
 
-def test_it_opens_by_itself_in_time(gate: ModuleType, tmp_path: Path) -> None:
+def test_it_opens_by_itself_in_time(write_lock: ModuleType, tmp_path: Path) -> None:
     """Whoever closed it may be dead."""
-    assert gate.close(1, 0.3, tmp_path) is None
-    caller = Caller(gate, tmp_path)
+    assert write_lock.exclusive(1, 0.3, tmp_path) is None
+    caller = Caller(write_lock, tmp_path)
     assert caller.inside.wait(10)
     caller.go.set()
 
 
-def test_two_cannot_close_it(gate: ModuleType, tmp_path: Path) -> None:
-    assert gate.close(1, 60, tmp_path) is None
-    assert gate.close(0.1, 60, tmp_path) == "somebody else keeps or changes the state"
-    assert gate.is_closed(tmp_path)
-    gate.open_again(tmp_path)
-    assert gate.close(1, 0.01, tmp_path) is None
+def test_two_cannot_close_it(write_lock: ModuleType, tmp_path: Path) -> None:
+    assert write_lock.exclusive(1, 60, tmp_path) is None
+    assert write_lock.exclusive(0.1, 60, tmp_path) == "somebody else keeps or changes the state"
+    assert write_lock.is_held(tmp_path)
+    write_lock.release(tmp_path)
+    assert write_lock.exclusive(1, 0.01, tmp_path) is None
     # What somebody left who is dead stands in nobody's way.
-    assert gate.close(1, 60, tmp_path) is None
+    assert write_lock.exclusive(1, 60, tmp_path) is None
 
 
-def test_of_many_who_want_to_close_it_one_does_at_a_time(gate: ModuleType, tmp_path: Path) -> None:
+def test_of_many_who_want_to_close_it_one_does_at_a_time(
+    write_lock: ModuleType, tmp_path: Path
+) -> None:
     inside: list[int] = []
     most: list[int] = []
 
     def closer(number: int) -> None:
         for _ in range(20):
-            assert gate.close(60, 60, tmp_path) is None
+            assert write_lock.exclusive(60, 60, tmp_path) is None
             inside.append(number)
             most.append(len(inside))
             inside.remove(number)
-            gate.open_again(tmp_path)
+            write_lock.release(tmp_path)
 
     closers = [threading.Thread(target=closer, args=[number]) for number in range(4)]
     for one in closers:
@@ -106,27 +110,27 @@ def test_of_many_who_want_to_close_it_one_does_at_a_time(gate: ModuleType, tmp_p
     assert max(most) == 1
 
 
-def test_it_stays_closed_as_long_as_somebody_renews(gate: ModuleType, tmp_path: Path) -> None:
-    assert gate.close(1, 0.5, tmp_path) is None
-    gate.renew(60, tmp_path)
-    caller = Caller(gate, tmp_path)
+def test_it_stays_closed_as_long_as_somebody_renews(write_lock: ModuleType, tmp_path: Path) -> None:
+    assert write_lock.exclusive(1, 0.5, tmp_path) is None
+    write_lock.renew(60, tmp_path)
+    caller = Caller(write_lock, tmp_path)
     assert not caller.inside.wait(0.8)
-    gate.open_again(tmp_path)
+    write_lock.release(tmp_path)
     assert caller.inside.wait(10)
     caller.go.set()
-    gate.renew(60, tmp_path)
-    assert not gate.is_closed(tmp_path)
+    write_lock.renew(60, tmp_path)
+    assert not write_lock.is_held(tmp_path)
 
 
 def test_a_call_that_is_killed_keeps_nobody_out(
-    gate: ModuleType, tmp_path: Path, checkout: Path
+    write_lock: ModuleType, tmp_path: Path, checkout: Path
 ) -> None:
     script = f"""
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {str(checkout / "koji-hub")!r})
-import gate
-with gate.passage(Path({str(tmp_path)!r})):
+import write_lock
+with write_lock.shared(Path({str(tmp_path)!r})):
     print("inside", flush=True)
     time.sleep(60)
 """
@@ -134,21 +138,21 @@ with gate.passage(Path({str(tmp_path)!r})):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as caller:
         assert caller.stdout
         assert caller.stdout.readline() == "inside\n"
-        assert gate.close(0.1, 60, tmp_path)
+        assert write_lock.exclusive(0.1, 60, tmp_path)
         caller.kill()
-        assert gate.close(10, 60, tmp_path) is None
+        assert write_lock.exclusive(10, 60, tmp_path) is None
 
 
 def test_kojis_entry_is_called_as_if_by_itself(
-    gate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    write_lock: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "entry.py"
     script.write_text(ENTRY)
-    passage = gate.passage
-    monkeypatch.setattr(gate, "passage", lambda: passage(tmp_path))
+    shared = write_lock.shared
+    monkeypatch.setattr(write_lock, "shared", lambda: shared(tmp_path))
     statuses: list[str] = []
-    environ = {"nagoya.hub": str(script), "SCRIPT_FILENAME": "/usr/lib/nagoya/gate.py"}
-    answer = gate.application(environ, lambda status, headers: statuses.append(status))
+    environ = {"nagoya.hub": str(script), "SCRIPT_FILENAME": "/usr/lib/nagoya/write_lock.py"}
+    answer = write_lock.application(environ, lambda status, headers: statuses.append(status))
     assert (statuses, list(answer)) == (["200 OK"], [str(script).encode()])
 
 
@@ -161,7 +165,7 @@ def test_kojis_entry_is_called_as_if_by_itself(
     ],
 )
 def test_a_call_that_waited_is_not_carried_out_in_another_state(
-    gate: ModuleType,
+    write_lock: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     *,
@@ -171,23 +175,23 @@ def test_a_call_that_waited_is_not_carried_out_in_another_state(
 ) -> None:
     script = tmp_path / "entry.py"
     script.write_text(ENTRY)
-    passage = gate.passage
-    monkeypatch.setattr(gate, "passage", lambda: passage(tmp_path))
+    shared = write_lock.shared
+    monkeypatch.setattr(write_lock, "shared", lambda: shared(tmp_path))
     environ = {"nagoya.hub": str(script), "QUERY_STRING": query}
     statuses: list[str] = []
 
     def call() -> None:
-        gate.application(environ, lambda status, headers: statuses.append(status))
+        write_lock.application(environ, lambda status, headers: statuses.append(status))
 
-    gate.change(tmp_path)
+    write_lock.bump_generation(tmp_path)
     call()
-    assert gate.close(1, 60, tmp_path) is None
+    assert write_lock.exclusive(1, 60, tmp_path) is None
     waiting = threading.Thread(target=call)
     waiting.start()
     waiting.join(0.2)
     if changes:
-        gate.change(tmp_path)
-    gate.open_again(tmp_path)
+        write_lock.bump_generation(tmp_path)
+    write_lock.release(tmp_path)
     waiting.join(10)
     call()
     assert statuses == ["200 OK", status, "200 OK"]

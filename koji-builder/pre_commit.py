@@ -13,7 +13,7 @@ DRAIN = [sys.executable, "/usr/lib/nagoya/registration.py", "drain", "600"]
 LOG = Path("var/log/kojid.log")
 
 
-def tidy(root: Path) -> None:
+def remove_leftovers(root: Path) -> None:
     """Empty the folders of work, and the log."""
     work.clear(root)
     (root / LOG).write_text("")
@@ -23,7 +23,7 @@ def main() -> int:
     """Do both."""
     status = subprocess.run(DRAIN, check=False).returncode
     if status == 0:
-        tidy(Path("/"))
+        remove_leftovers(Path("/"))
     return status
 
 

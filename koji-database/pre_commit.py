@@ -11,10 +11,10 @@ from util import entry
 
 def main() -> int:
     """Do it, as PostgreSQL's own user."""
-    entry.become("postgres")
+    entry.drop_privileges("postgres")
     with closing(connect("koji")) as connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM sessions")
-        entry.say(f"{cursor.rowcount} sessions are gone")
+        entry.log(f"{cursor.rowcount} sessions are gone")
     return 0
 
 
