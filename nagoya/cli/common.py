@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
+from nagoya.cli.completion import complete_system
 from nagoya.config import loader
 from nagoya.config.loader import Declaration
 from nagoya.engine import Engine, connect
@@ -69,8 +69,8 @@ verbose_option = shared(
     "verbose", "-v", "--verbose", is_flag=True, help="Show what the work itself prints."
 )
 system_option = shared(
-    "system", "--system", metavar="NAME",
-    help="Which of the systems that live side by side.  [default: $NAGOYA_SYSTEM, else koji]",
+    "system", "--system", metavar="NAME", shell_complete=complete_system,
+    help="The system to act on.  [default: $NAGOYA_SYSTEM, else koji]",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 timeout_option = click.option(
@@ -101,7 +101,7 @@ def age(since: datetime) -> str:
     return f"{seconds:.0f} s"
 
 
-def print_table(table: Table) -> None:
+def print_table(table: RenderableType) -> None:
     """Print a table on stdout; a program that reads it from a pipe wants no line cut."""
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 

@@ -3,7 +3,7 @@
 import click
 
 from nagoya import __version__
-from nagoya.cli import toji_inspect, toji_koji, toji_lifecycle, toji_snapshot
+from nagoya.cli import toji_inspect, toji_koji, toji_lifecycle, toji_snapshot, toji_status
 from nagoya.cli.common import config_option, quiet_option, run, system_option
 
 
@@ -28,10 +28,16 @@ def cli() -> None:
     """
 
 
-for _module in (toji_lifecycle, toji_snapshot, toji_koji, toji_inspect):
-    for _command in vars(_module).values():
-        if isinstance(_command, click.Command):
-            cli.add_command(_command)
+_commands = [
+    command
+    for module in (toji_lifecycle, toji_status, toji_snapshot, toji_koji, toji_inspect)
+    for command in vars(module).values()
+    if isinstance(command, click.Command)
+]
+_in_groups = [c for group in _commands if isinstance(group, click.Group) for c in group.commands.values()]
+for _command in _commands:
+    if _command not in _in_groups:
+        cli.add_command(_command)
 
 
 def main() -> None:

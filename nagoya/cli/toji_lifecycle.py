@@ -58,7 +58,7 @@ def remove(settings: Settings, stale: bool) -> None:
     if not stale:
         on_system(settings, System.remove)
         return
-    for entry in listing.entries(settings.engine):
+    for entry in listing.list_systems(settings.engine):
         if entry.stale:
             on_system(replace(settings, system=entry.name), System.remove)
             print(f"removed {entry.name}")

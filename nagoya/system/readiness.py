@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nagoya.config.loader import Declaration
 from nagoya.engine import containers
 from nagoya.engine.containers import Handle, State
-from nagoya.errors import EngineError, NotReady
+from nagoya.errors import EngineError, EngineTimeout, NotReady
 from nagoya.system.system import System, require_system
 from nagoya.utils.parallel import run_graph
 
@@ -57,10 +57,12 @@ def check(handle: Handle, declaration: Declaration, patience: float, seconds: fl
         status, output = containers.execute(
             handle, command, seconds=seconds, environment={"HEALTH_PATIENCE": f"{patience:.1f}"}
         )
-    except EngineError as error:
+    except EngineTimeout:
+        return Health(False, f"the health check did not end within {seconds:.0f} s")
+    except EngineError as error:  # the container may have exited meanwhile
         return Health(False, f"the health check failed: {error.message}")
-    lines = output.strip().splitlines()
-    return Health(status == 0, lines[-1] if lines else f"the health check exited with {status}")
+    lines = output.strip().splitlines() or ["ready" if status == 0 else "not ready"]
+    return Health(status == 0, lines[-1])
 
 
 def check_all(

@@ -260,7 +260,11 @@ def require_system(engine: Engine, name: str) -> dict[str, Handle]:
     check_name(name)
     present = containers.list_containers(engine, name)
     if not present:
+        others = sorted(containers.list_all_containers(engine))
         raise LifecycleError(
-            f"there is no system called '{name}' on this engine", f"toji --system {name} init"
+            f"there is no system called '{name}' on this engine",
+            f"it has {', '.join(others)}; `toji --system {name} init` makes another"
+            if others
+            else f"toji --system {name} init",
         )
     return present

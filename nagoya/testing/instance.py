@@ -106,7 +106,7 @@ class Koji:
 
     def snapshot(self, name: str) -> None:
         """Keep its state under a name, for `reset` to go back to."""
-        snapshots.save(self.system, name)
+        snapshots.create_snapshot(self.system, name)
 
     def reset(self, name: str = snapshots.PRISTINE) -> None:
         """Bring it back to a state that was kept; by default, to the one that it began with.
@@ -114,7 +114,7 @@ class Koji:
         It takes a second or two. URLs and certificates stay valid, and so does every session of a
         user whom that state knows.
         """
-        snapshots.reset(self.system, name)
+        snapshots.restore_snapshot(self.system, name)
         # Users are part of the state; `certificate` sees to it that each is there.
         self._certificates.clear()
 
