@@ -21,10 +21,10 @@ from typing import IO
 from nagoya import __version__
 from nagoya.config.loader import Declaration
 from nagoya.config.model import Live, Root
-from nagoya.engine import Engine, archive, containers, volumes
+from nagoya.engine import Engine, Handle, archive, containers, volumes
 from nagoya.engine import images as engine_images
 from nagoya.engine.archive import Layer, Remade
-from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, Handle, Specification
+from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, Specification
 from nagoya.errors import BuildError, LifecycleError, NagoyaError, NotReady
 from nagoya.koji import seed
 from nagoya.koji.hub import hub_errors
@@ -243,7 +243,7 @@ class SystemImageBuild:
             for name, image in self.live.persist.items():
                 with self._phase(f"persisting {name}"):
                     handle = containers.get(self.engine, f"{system.name}-{name}")
-                    sources.append(handle.attrs["Image"])
+                    sources.append(handle.docker.attrs["Image"])
                     choice = self._choice(handle, name, image)
                     packed = stack.enter_context(tempfile.TemporaryFile())
                     layer = self._layer(system, handle, choice, packed)
@@ -269,7 +269,7 @@ class SystemImageBuild:
     ) -> Remade:
         """An image of the layers of `source`, which begins as the image that a container was made
         of: a commit's own settings are the container's, with the names and ports of its system."""
-        config = engine_images.inspect(self.engine, handle.attrs["Image"])["Config"]
+        config = engine_images.inspect(self.engine, handle.docker.attrs["Image"])["Config"]
         own = {engine_images.IMAGE_LABEL: image, engine_images.TITLE_LABEL: image, **labels}
         return Remade(
             image,

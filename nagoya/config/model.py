@@ -89,6 +89,13 @@ class Port(StrictModel):
     host: int | None = None
 
 
+class Volume(StrictModel):
+    """A volume of the system's, called SYSTEM-NAME on the engine, mounted at an absolute path."""
+
+    name: str
+    path: str
+
+
 class VolumesFrom(StrictModel):
     """The volumes of another container, read-write or read-only."""
 
@@ -97,6 +104,11 @@ class VolumesFrom(StrictModel):
 
 
 def _port(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"[\w.\[\]:]+:\d*:\d+", value):
+        raise ValueError(
+            f"{value!r} names an address; ports are published on 127.0.0.1 only: "
+            "write 443 (a free host port) or '8443:443'"
+        )
     match = re.fullmatch(r"(?:(\d+):)?(\d+)", str(value)) if not isinstance(value, bool) else None
     if not isinstance(value, int | str) or not match:
         raise ValueError(f"{value!r} is no port; write 443 (a free host port) or '8443:443'")
@@ -105,6 +117,15 @@ def _port(value: Any) -> Any:
         if number is not None and not 0 < number < 65536:
             raise ValueError(f"{number} is no port: from 1 to 65535")
     return Port.model_construct(container=container, host=host)
+
+
+def _volume(value: Any) -> Any:
+    match = (
+        re.fullmatch(r"([a-z0-9][a-z0-9-]*):(/[^:]+?)/?", value) if isinstance(value, str) else None
+    )
+    if not match:
+        raise ValueError(f"{value!r} is not NAME:/PATH, such as kojicreds:/etc/pki/koji")
+    return Volume.model_construct(name=match[1], path=match[2])
 
 
 def _volumes_from(value: Any) -> Any:
@@ -130,8 +151,9 @@ _PUBLISHED = re.compile(r"\{port:(\w*)\}")
 class Container(StrictModel):
     """A container of the system, as declared.
 
-    In its environment `{port:443}` stands for the port of this machine that its 443 is published
-    on, which is known only once there is a container: see `variables`.
+    In its environment `{port:443}` stands for the host port that its port 443 is published on,
+    which is known only when the container is created: see `variables`. `timeout` is how many
+    seconds a container with `detach: false` may take to end.
     """
 
     image: ImageName
@@ -142,6 +164,7 @@ class Container(StrictModel):
         default_factory=dict
     )
     ports: tuple[Annotated[Port, BeforeValidator(_port)], ...] = ()
+    volumes: tuple[Annotated[Volume, BeforeValidator(_volume)], ...] = ()
     volumes_from: tuple[Annotated[VolumesFrom, BeforeValidator(_volumes_from)], ...] = ()
     links: tuple[ContainerName, ...] = ()
     network_mode: Literal["none"] | None = None
@@ -149,6 +172,7 @@ class Container(StrictModel):
     cap_drop: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
     stop_timeout: Annotated[int, Field(ge=1, le=3600)] = 10
+    timeout: Annotated[int, Field(ge=1)] = 120
     callbacks: dict[Event, tuple[CallbackName, ...]] = Field(default_factory=dict)
 
     @property
@@ -175,6 +199,13 @@ class Container(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _one_volume_at_a_path(self) -> "Container":
+        paths = [volume.path for volume in self.volumes]
+        for path in {path for path in paths if paths.count(path) > 1}:
+            raise ValueError(f"'volumes' mounts two volumes at {path}")
+        return self
+
+    @model_validator(mode="after")
     def _ports_and_links_need_a_network(self) -> "Container":
         for key in ("ports", "links"):
             if self.network_mode and getattr(self, key):
@@ -182,9 +213,10 @@ class Container(StrictModel):
         return self
 
     @model_validator(mode="after")
-    def _run_once_ends(self) -> "Container":
-        if self.run_once and self.detach:
-            raise ValueError("'run_once: true' needs 'detach: false': toji waits for its end")
+    def _run_once_and_timeout_need_an_end(self) -> "Container":
+        for key in ("run_once", "timeout"):
+            if key in self.model_fields_set and getattr(self, key) and self.detach:
+                raise ValueError(f"{key!r} needs 'detach: false': toji waits for its end")
         return self
 
 

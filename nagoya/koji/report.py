@@ -61,7 +61,7 @@ def _everything(system: System) -> Iterator[tuple[str, bytes]]:
         yield f"moromi{f'-{number}' if number else ''}.yml", path.read_bytes()
     for name, handle in present.items():
         system.progress.update(name, "working", "collecting")
-        yield f"containers/{name}.json", _json(without_secrets(handle.attrs))
+        yield f"containers/{name}.json", _json(without_secrets(handle.docker.attrs))
         yield f"containers/{name}.log", "\n".join(containers.log(handle)).encode()
         system.progress.update(name, "done", "collected")
     try:

@@ -153,12 +153,30 @@ def container(**keys: str) -> dict[str, str]:
             "containers.koji.ports[1]: port 443 is published twice",
         ),
         (
+            container(ports='["0.0.0.0:18444:443"]'),
+            "containers.koji.ports[0]: '0.0.0.0:18444:443' names an address; ports are published "
+            "on 127.0.0.1 only: write 443 (a free host port) or '8443:443'",
+        ),
+        (
+            container(volumes="[/etc/pki/koji]"),
+            "containers.koji.volumes[0]: '/etc/pki/koji' is not NAME:/PATH, such as "
+            "kojicreds:/etc/pki/koji",
+        ),
+        (
+            container(volumes='["one:/data", "two:/data/"]'),
+            "containers.koji: 'volumes' mounts two volumes at /data",
+        ),
+        (
+            container(timeout="5"),
+            "containers.koji: 'timeout' needs 'detach: false': toji waits for its end",
+        ),
+        (
             container(detach="perhaps"),
             "containers.koji.detach: should be true or false, is 'perhaps'",
         ),
         (
             container(run_once="true"),
-            "containers.koji: 'run_once: true' needs 'detach: false': toji waits for its end",
+            "containers.koji: 'run_once' needs 'detach: false': toji waits for its end",
         ),
         (
             container(stop_timeout="0"),
