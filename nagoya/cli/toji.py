@@ -34,9 +34,9 @@ _commands = [
     for command in vars(module).values()
     if isinstance(command, click.Command)
 ]
-_in_groups = [c for group in _commands if isinstance(group, click.Group) for c in group.commands.values()]
+_groups = [command for command in _commands if isinstance(command, click.Group)]
 for _command in _commands:
-    if _command not in _in_groups:
+    if not any(_command in group.commands.values() for group in _groups):
         cli.add_command(_command)
 
 

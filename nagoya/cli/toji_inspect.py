@@ -20,7 +20,7 @@ from nagoya.cli.common import (
     system_option,
 )
 from nagoya.cli.completion import complete_container
-from nagoya.engine import containers
+from nagoya.engine import Handle, containers
 from nagoya.errors import EngineError, LifecycleError
 from nagoya.koji.hub import HubConnection, hub_errors, task_logs, task_tree
 from nagoya.koji.report import write_report
@@ -31,9 +31,7 @@ NOT_FOUND = 127
 """Exit status of a command that is not found, as of a shell."""
 
 
-@click.argument(
-    "names", nargs=-1, metavar="[CONTAINER]...", shell_complete=complete_container
-)
+@click.argument("names", nargs=-1, metavar="[CONTAINER]...", shell_complete=complete_container)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the containers exit.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Show the last N lines only.")
 @click.option(
@@ -64,7 +62,7 @@ def logs(
 
 
 def _lines(
-    chosen: dict[str, containers.Handle], follow: bool, tail: int | Literal["all"]
+    chosen: dict[str, Handle], follow: bool, tail: int | Literal["all"]
 ) -> Iterator[tuple[str, str]]:
     """Each line with its container's name: container by container, or as they come."""
     if not follow:
@@ -73,7 +71,7 @@ def _lines(
         return
     output: queue.Queue[tuple[str, str] | Exception | None] = queue.Queue(maxsize=1000)
 
-    def listen(name: str, handle: containers.Handle) -> None:
+    def listen(name: str, handle: Handle) -> None:
         try:
             for line in containers.log(handle, follow=True, tail=tail):
                 output.put((name, line))
@@ -95,9 +93,7 @@ def _lines(
 
 
 def _task_logs(settings: Settings, task: int, tail: int | None) -> None:
-    system = System(
-        settings.engine, settings.declaration, settings.system, settings.progress()
-    )
+    system = System(settings.engine, settings.declaration, settings.system, settings.progress())
     session = HubConnection.to(system.name, system.owner.home).session()
     if session.getTaskInfo(task) is None:
         raise LifecycleError(f"there is no task {task}")
@@ -157,15 +153,13 @@ def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
     handle = _container(settings, name)
     _check_running(settings, handle)
     if not _has_command(handle, arguments[0]):
-        raise LifecycleError(
-            f"'{name}' has no command '{arguments[0]}'", exit_code=NOT_FOUND
-        )
+        raise LifecycleError(f"'{name}' has no command '{arguments[0]}'", exit_code=NOT_FOUND)
     flags = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
     os.environ["DOCKER_HOST"] = settings.engine.address
     os.execvp("docker", ["docker", "exec", *flags, str(handle.name), *arguments])
 
 
-def _check_running(settings: Settings, handle: containers.Handle) -> None:
+def _check_running(settings: Settings, handle: Handle) -> None:
     state = containers.state(handle, reload=False)
     if state.running:
         return
@@ -182,7 +176,7 @@ def _check_running(settings: Settings, handle: containers.Handle) -> None:
     )
 
 
-def _has_command(handle: containers.Handle, command: str) -> bool:
+def _has_command(handle: Handle, command: str) -> bool:
     """Whether a container has a command, as far as its shell knows: docker's own message is about
     a runtime."""
     lookup = ["sh", "-c", 'command -v "$0" >/dev/null || exit 44', command]
@@ -192,7 +186,7 @@ def _has_command(handle: containers.Handle, command: str) -> bool:
         return True
 
 
-def _container(settings: Settings, name: str) -> containers.Handle:
+def _container(settings: Settings, name: str) -> Handle:
     present = require_system(settings.engine, settings.system)
     if name not in present:
         raise LifecycleError(

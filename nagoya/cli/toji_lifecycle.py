@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import click
 
-from nagoya.cli.common import Settings, command, on_system, timeout_option
-from nagoya.system import listing, snapshots
+from nagoya.cli.common import Settings, command, on_system
+from nagoya.system import listing
 from nagoya.system.system import System
 
 
@@ -90,18 +90,3 @@ def scale(settings: Settings, wanted: tuple[str, ...], drain_timeout: float) -> 
             system.scale(name, count, drain_timeout)
 
     on_system(settings, verb)
-
-
-@timeout_option
-@command
-def wait(settings: Settings, timeout: float) -> None:
-    """Wait until every container is ready, by its own health check.
-
-    Ends with status 8 and the reason, with the last log lines of who is at fault, if one ended or
-    time ran out.
-
-    \b
-      toji wait
-      toji wait --timeout 600
-    """
-    on_system(settings, lambda system: snapshots.wait_and_snapshot(system, timeout))

@@ -16,6 +16,7 @@ from nagoya.cli.common import (
 )
 from nagoya.cli.completion import complete_snapshot
 from nagoya.system import snapshots
+from nagoya.system.snapshot_operation import Snapshot
 
 _name_argument = click.argument("name", shell_complete=complete_snapshot)
 
@@ -73,7 +74,7 @@ def list_(settings: Settings, as_json: bool) -> None:
       toji snapshot list
       toji snapshot list --json
     """
-    present: list[snapshots.Snapshot] = []
+    present: list[Snapshot] = []
     on_system(settings, lambda system: present.extend(snapshots.list_snapshots(system)))
     if as_json:
         rows = [

@@ -24,6 +24,7 @@ from nagoya.koji.activity import Activity, client_details, read_activity
 from nagoya.koji.hub import hub_errors
 from nagoya.system import snapshots
 from nagoya.system.listing import list_systems
+from nagoya.system.readiness import describe_state
 from nagoya.system.status import SystemStatus, read_status
 from nagoya.system.system import System
 
@@ -71,7 +72,11 @@ def list_(settings: Settings, as_json: bool) -> None:
         if system.stale:
             owner.append("which has ended: stale")
         table.add_row(
-            system.name, str(len(system.states)), system.state, age(system.created), ", ".join(owner)
+            system.name,
+            str(len(system.states)),
+            system.state,
+            age(system.created),
+            ", ".join(owner),
         )
     print_table(table)
 
@@ -79,7 +84,7 @@ def list_(settings: Settings, as_json: bool) -> None:
 @json_option
 @click.option(
     "-w", "--watch", is_flag=True,
-    help=f"Show it anew every {_WATCH_SECONDS:.0f} s, with the hub's hosts and tasks, until Ctrl-C.",
+    help="Update every 2 s, and show the hub's hosts and tasks, until Ctrl-C.",
 )  # fmt: skip
 @command
 def status(settings: Settings, as_json: bool, watch: bool) -> None:
@@ -139,12 +144,13 @@ def _render(system: System, read: SystemStatus) -> RenderableType:
     # A port that is cut is worth nothing: all else may be wrapped.
     table.add_column("published", overflow="fold", min_width=width)
     for each in read.containers:
+        state = each.state
         table.add_row(
-            each.state.name,
-            each.state.status + (f" ({each.state.exit_code})" if each.state.status == "exited" else ""),
-            each.health.detail if each.state.running else "",
-            each.state.image + (f" ({age(each.image_created)})" if each.image_created else ""),
-            each.state.address or "",
+            state.name,
+            describe_state(state),
+            each.health.detail if state.running else "",
+            state.image + (f" ({age(each.image_created)})" if each.image_created else ""),
+            state.address or "",
             "\n".join(each.published),
         )
     details = client_details(system.name, system.owner.home)
@@ -152,9 +158,7 @@ def _render(system: System, read: SystemStatus) -> RenderableType:
     if details:
         lines.append(f"kojiweb: {details['urls']['web']}")
         lines.append(f"koji client: koji -p {details['profile']} hello")
-    lines.append(f"declared by: {read.file}")
-    lines += [f"missing: {name}; `toji --system {read.name} init` creates it" for name in read.missing]
-    lines += [f"differs: {line}" for line in read.differences]
+    lines += [f"declared by: {read.file}", *read.problems]
     return Group(table, Text(), *(Text(line, overflow="fold") for line in lines))
 
 
@@ -238,6 +242,4 @@ def _details(settings: Settings) -> dict[str, Any]:
 
 
 def _system(settings: Settings) -> System:
-    return System(
-        settings.engine, settings.declaration, settings.system, settings.progress()
-    )
+    return System(settings.engine, settings.declaration, settings.system, settings.progress())

@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from nagoya.config.loader import Declaration
-from nagoya.engine import containers
-from nagoya.engine.containers import Handle, State
+from nagoya.engine import Handle, containers
+from nagoya.engine.containers import State
 from nagoya.errors import EngineError, EngineTimeout, NotReady
+from nagoya.system.observed import conflicts, missing, observe
 from nagoya.system.system import System, require_system
 from nagoya.utils.parallel import run_graph
 
@@ -45,11 +46,10 @@ def check(handle: Handle, declaration: Declaration, patience: float, seconds: fl
     A container that is declared `detach: false` is ready once it has exited with status 0.
     """
     state = containers.state(handle)
-    settings = declaration.containers.get(state.declared)
-    if state.completed and not (settings and settings.detach):
+    if _completed(declaration, state):
         return Health(True, "completed")
     if not state.running:
-        return Health(False, describe_exit(state), final=state.status in ("exited", "dead"))
+        return Health(False, describe_state(state), final=state.status in ("exited", "dead"))
     command = containers.health_test(handle)
     if command is None:
         return Health(True, "running")
@@ -103,7 +103,7 @@ def wait(
     dependencies = system.needs(present)
     pending = {name: present[name] for name in dependencies if only is None or name in only}
     if only is None:
-        _check_present(system, pending)
+        _check_system(system)
     system.progress.add(*pending)
     deadline = time.monotonic() + seconds
     while True:
@@ -149,24 +149,34 @@ def wait(
             time.sleep(_PAUSE)
 
 
-def _check_present(system: System, present: Mapping[str, Handle]) -> None:
-    """Raise NotReady if a declared container is missing, or all are stopped."""
-    states = [containers.state(handle, reload=False) for handle in present.values()]
-    missing = set(system.declaration.containers) - {state.declared for state in states}
-    if missing:
-        names = [name for name in system.declaration.containers if name in missing]
+def _check_system(system: System) -> None:
+    """Raise NotReady if a declared container is missing, all are stopped, or their data differs."""
+    observed = observe(system.engine, system.name, system.declaration)
+    toji = f"toji --system {system.name}"
+    absent = missing(observed, system.declaration)
+    if absent:
         raise NotReady(
-            f"'{system.name}' has no container for {', '.join(names)}, as moromi.yml declares",
-            f"`toji --system {system.name} init` creates what is missing",
+            f"'{system.name}' has no container for {', '.join(absent)}, as moromi.yml declares",
+            f"`{toji} init` creates what is missing",
         )
-    servers = [state for state in states if not (state.completed and _runs_once(system, state))]
+    contradictions = conflicts(observed, system.declaration)
+    if contradictions:
+        raise NotReady(
+            f"the parts of '{system.name}' do not fit together:\n"
+            + "\n".join(f"  {sentence}" for sentence in contradictions),
+            f"create the containers again that were not, or all of them: `{toji} remove`",
+        )
+    servers = [
+        state for state in observed.containers.values() if not _completed(system.declaration, state)
+    ]
     if servers and all(state.status == "exited" and _was_stopped(state) for state in servers):
-        raise NotReady(f"'{system.name}' is stopped", f"toji --system {system.name} start")
+        raise NotReady(f"'{system.name}' is stopped", f"{toji} start")
 
 
-def _runs_once(system: System, state: State) -> bool:
-    settings = system.declaration.containers.get(state.declared)
-    return not (settings and settings.detach)
+def _completed(declaration: Declaration, state: State) -> bool:
+    """Whether a container that is declared to end has done so, well."""
+    settings = declaration.containers.get(state.declared)
+    return state.completed and not (settings and settings.detach)
 
 
 def _was_stopped(state: State) -> bool:
@@ -188,12 +198,10 @@ def _message(
     return "\n".join(lines)
 
 
-def describe_exit(state: State) -> str:
-    """Why a container does not run."""
-    if state.out_of_memory:
+def describe_state(state: State) -> str:
+    """The state of a container in a few words, such as `exited with status 3`."""
+    if state.out_of_memory and not state.running:
         return "was killed: out of memory"
     if state.status != "exited":
         return state.status
-    if state.exit_code == 137:
-        return "was killed"
-    return f"exited with status {state.exit_code}"
+    return "was killed" if state.exit_code == 137 else f"exited with status {state.exit_code}"

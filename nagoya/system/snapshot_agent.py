@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Self
 
-from nagoya.engine import containers
-from nagoya.engine.containers import Handle, State
+from nagoya.engine import Handle, containers
+from nagoya.engine.containers import State
 from nagoya.engine.exec import ExecSession
 from nagoya.errors import LifecycleError, NagoyaError
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any
 
-from nagoya.engine.containers import Handle
+from nagoya.engine import Handle
 from nagoya.errors import LifecycleError, NagoyaError, NotReady
 from nagoya.system.readiness import wait
 from nagoya.system.snapshot_agent import SnapshotAgent

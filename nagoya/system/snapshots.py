@@ -130,8 +130,7 @@ def _start_stopped(system: System, deadline: float) -> None:
                     f"{', '.join(stopped)}: {error.message}",
                     error.hint,
                 ) from error
-            system.progress.log(f"{error.message}
-resetting it all the same")
+            system.progress.log(f"{error.message}\nresetting it all the same")
 
 
 def _stopped(agents: Mapping[str, SnapshotAgent]) -> list[str]:

@@ -1,12 +1,15 @@
 """How a system is at this moment."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from nagoya.engine import containers, images
 from nagoya.engine.containers import State
 from nagoya.errors import EngineError
+from nagoya.system.observed import conflicts, differences, missing, observe
 from nagoya.system.readiness import Health, check_all
 from nagoya.system.system import System, require_system
 
@@ -37,10 +40,11 @@ class ContainerStatus:
         return {
             "name": state.name,
             "container": state.container,
-            "created": self.created.isoformat(timespec="seconds"),
+            "created": _text(self.created),
             "image": state.image,
             "image_id": state.image_id,
-            "image_created": self.image_created and self.image_created.isoformat(timespec="seconds"),
+            "image_created": self.image_created
+            and self.image_created.isoformat(timespec="seconds"),
             "state": state.status,
             "ready": self.health.ready,
             "health": self.health.detail,
@@ -52,28 +56,45 @@ class ContainerStatus:
 
 @dataclass(frozen=True)
 class SystemStatus:
-    """A system: its containers in the order of moromi.yml, and what differs from the declaration."""
+    """A system: its containers in the order of moromi.yml, and what is wrong with it.
+
+    `file` is the moromi.yml that declared it; `differences` has what a container was created with
+    other than what is declared now. `conflicts` are sentences; see observed.py.
+    """
 
     name: str
-    file: str
+    file: Path
     containers: tuple[ContainerStatus, ...]
     missing: tuple[str, ...]
-    differences: tuple[str, ...]
+    differences: Mapping[str, Sequence[str]]
+    conflicts: tuple[str, ...]
 
     @property
     def ready(self) -> bool:
-        """Whether all that is declared is there and ready."""
-        return not self.missing and all(each.health.ready for each in self.containers)
+        """Whether all that is declared is there, and ready."""
+        return not (self.missing or self.conflicts) and all(
+            each.health.ready for each in self.containers
+        )
+
+    @property
+    def problems(self) -> list[str]:
+        """A line for each thing that is not as declared."""
+        return [
+            *(f"missing: {name}" for name in self.missing),
+            *(f"{name} was created with: {', '.join(d)}" for name, d in self.differences.items()),
+            *self.conflicts,
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain values."""
         return {
             "system": self.name,
             "ready": self.ready,
-            "file": self.file,
+            "file": str(self.file),
             "containers": [each.as_json() for each in self.containers],
             "missing": list(self.missing),
-            "differences": list(self.differences),
+            "differences": {name: list(each) for name, each in self.differences.items()},
+            "conflicts": list(self.conflicts),
         }
 
 
@@ -83,23 +104,28 @@ def read_status(system: System) -> SystemStatus:
     present = require_system(system.engine, system.name)
     present = {name: present[name] for name in system.needs(present)}
     health = check_all(present, system.declaration, 0.0, _CHECK_SECONDS)
-    states = {name: containers.state(handle) for name, handle in present.items()}
-    declared = {state.declared for state in states.values()}
+    observed = observe(system.engine, system.name, system.declaration)
     return SystemStatus(
         system.name,
-        str(system.declaration.path),
+        observed.config_file or system.declaration.path,
         tuple(
             ContainerStatus(
-                states[name],
+                state,
                 health[name],
                 containers.created(handle),
-                _image_created(system, states[name].image_id),
+                _image_created(system, state.image_id),
             )
             for name, handle in present.items()
+            if (state := observed.containers.get(name))
         ),
-        tuple(name for name in system.declaration.containers if name not in declared),
-        (),
+        tuple(missing(observed, system.declaration)),
+        differences(observed, system.declaration),
+        tuple(conflicts(observed, system.declaration)),
     )
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="seconds") if moment else None
 
 
 def _image_created(system: System, image: str) -> datetime | None:

@@ -22,11 +22,11 @@ def test_wait_says_why_time_ran_out(toji: Toji) -> None:
     toji("init")
     error = toji("wait", "--timeout", "1", status=8).stderr
     assert "not ready after 1 s" in error
-    assert "server (running, starting): not yet" in error
+    assert "server (running): not yet" in error
     assert "the last line" in error
     # What waits for another has nothing to say, and its log would hide the other's.
-    assert "client (running, starting): needs server first\n    " not in error
-    assert "client (running, starting): needs server first\n" in error
+    assert "client (running): waiting for server\n    " not in error
+    assert "client (running): waiting for server\n" in error
 
 
 def test_wait_ends_in_time_although_a_health_check_does_not(toji: Toji) -> None:
@@ -34,14 +34,14 @@ def test_wait_ends_in_time_although_a_health_check_does_not(toji: Toji) -> None:
     toji("init")
     error = toji("wait", "--timeout", "3", status=8).stderr
     assert "not ready after 3 s" in error
-    assert "server (running, starting): the health check did not end within 3 s" in error
+    assert "server (running): the health check did not end within 5 s" in error
 
 
 def test_wait_ends_as_soon_as_a_container_has(toji: Toji) -> None:
     toji.declare(server={"command": ["sh", "-c", "echo no configuration; exit 5"]})
     toji("init")
     error = toji("wait", "--timeout", "100", status=8).stderr
-    assert "ended with status 5" in error
+    assert "exited with status 5" in error
     assert "no configuration" in error
 
 
