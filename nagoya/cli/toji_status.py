@@ -138,11 +138,10 @@ def _as_json(system: System, *, activity: bool = False) -> dict[str, Any]:
 
 
 def _render(system: System, read: SystemStatus) -> RenderableType:
-    table = Table("container", "state", "health", "image", "address", box=None)
-    ports = {each.state.name: each.published for each in read.containers}
-    width = max((len(line) for lines in ports.values() for line in lines), default=0)
-    # A port that is cut is worth nothing: all else may be wrapped.
-    table.add_column("published", overflow="fold", min_width=width)
+    table = Table(box=None)
+    for heading in ("container", "state", "health", "image", "address"):
+        table.add_column(heading, overflow="fold")
+    lines = []
     for each in read.containers:
         state = each.state
         table.add_row(
@@ -151,10 +150,11 @@ def _render(system: System, read: SystemStatus) -> RenderableType:
             each.health.detail if state.running else "",
             state.image + (f" ({age(each.image_created)})" if each.image_created else ""),
             state.address or "",
-            "\n".join(each.published),
         )
+        if each.published:
+            # Beside the table, where a narrow terminal would cut it.
+            lines.append(f"{state.name}: {' '.join(each.published)}")
     details = client_details(system.name, system.owner.home)
-    lines = []
     if details:
         lines.append(f"kojiweb: {details['urls']['web']}")
         lines.append(f"koji client: koji -p {details['profile']} hello")
