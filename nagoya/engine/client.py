@@ -5,6 +5,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import docker
@@ -13,6 +14,7 @@ from docker.models.containers import Container
 from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env
 
+from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 
 USUAL_SOCKET = Path("/var/run/docker.sock")
@@ -30,6 +32,11 @@ class Engine:
     client: docker.DockerClient
     address: str
     tls: TLSConfig | None = None
+
+    def version(self) -> dict[str, Any]:
+        """What the engine says of itself."""
+        with translated("asking for the engine's version"):
+            return dict(self.client.version())
 
     def open_socket(self, seconds: float) -> socket.socket:
         """A new connection to the engine. Raises OSError, TimeoutError after `seconds`."""

@@ -3,17 +3,19 @@
 import io
 import re
 import tarfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
 import docker.errors
+import requests
 
 from nagoya.engine.client import Engine, Handle
 from nagoya.engine.exec import ExecSession
 from nagoya.engine.translation import translated
-from nagoya.errors import EngineError
+from nagoya.errors import EngineError, EngineTimeout
 
 SYSTEM_LABEL = "nagoya.system"
 """On every container and network of a system; its value is the system's name."""
@@ -60,7 +62,11 @@ class State:
 
 @dataclass(frozen=True)
 class Specification:
-    """All that is said to the engine when a container is made; `network` None: it gets none."""
+    """What a container is created from.
+
+    `ports` maps a port of the container to the host's, `volumes` a path in the container to a named
+    volume. Without a `network` the container gets none.
+    """
 
     name: str
     image: str
@@ -77,6 +83,7 @@ class Specification:
     stop_timeout: int
     entrypoint: Sequence[str] = ()
     working_dir: str | None = None
+    volumes: Mapping[str, str] = field(default_factory=dict)
 
 
 def list_containers(engine: Engine, system: str) -> dict[str, Handle]:
@@ -116,6 +123,11 @@ def networks(engine: Engine) -> dict[str, Mapping[str, Any]]:
     with translated("listing the networks"):
         listed = engine.client.networks.list(filters={"label": SYSTEM_LABEL})
     return {network.attrs["Labels"][SYSTEM_LABEL]: network.attrs for network in listed}
+
+
+def inspect(container: Handle) -> dict[str, Any]:
+    """All that the engine told of a container when the handle was made, secrets included."""
+    return dict(container.docker.attrs)
 
 
 def created(container: Handle) -> datetime:
@@ -232,6 +244,7 @@ def create(engine: Engine, wanted: Specification) -> Handle:
                 host_config=api.create_host_config(
                     network_mode=wanted.network or "none",
                     port_bindings={port: (HOST, host) for port, host in wanted.ports.items()},
+                    binds=[f"{volume}:{path}" for path, volume in wanted.volumes.items()],
                     volumes_from=list(wanted.volumes_from),
                     cap_add=list(wanted.cap_add),
                     cap_drop=list(wanted.cap_drop),
@@ -272,9 +285,15 @@ def remove(container: Handle) -> None:
 
 
 def wait_exit(container: Handle, seconds: float) -> int:
-    """Wait for a container's end; its exit status. Raises EngineError after `seconds`."""
+    """Wait for a container's end; its exit status. Raises EngineTimeout after `seconds`."""
+    deadline = time.monotonic() + seconds
     with translated(f"waiting for the end of {container.name}"):
-        return int(container.docker.wait(timeout=seconds)["StatusCode"])
+        try:
+            return int(container.docker.wait(timeout=seconds)["StatusCode"])
+        except (requests.Timeout, requests.ConnectionError) as error:
+            if time.monotonic() < deadline:
+                raise
+            raise EngineTimeout(f"{container.name} did not end within {seconds:.0f} s") from error
 
 
 def remove_named(engine: Engine, system: str, name: str) -> None:

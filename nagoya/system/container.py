@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container, Event
 from nagoya.engine import Engine, Handle, containers
 from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, State
@@ -171,10 +171,7 @@ class SystemContainer:
     def _fire(self, event: Event) -> None:
         settings = self.settings
         for name in settings.callbacks.get(event, ()) if settings else ():
-            try:
-                self.declaration.callbacks[name](self)
-            except OSError as error:
-                raise LifecycleError(f"the callback {name}: {error}") from error
+            self.declaration.call(name, event, self)
 
     def _specification(self) -> containers.Specification:
         settings = self.declaration.containers[self.declared]

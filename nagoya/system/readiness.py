@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.engine import Handle, containers
 from nagoya.engine.containers import State
 from nagoya.errors import EngineError, EngineTimeout, NotReady

@@ -14,7 +14,7 @@ from functools import cached_property, wraps
 from threading import Event, get_ident
 from typing import Concatenate, ParamSpec
 
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.engine import Engine, Handle, containers, images
 from nagoya.errors import LifecycleError
 from nagoya.system.container import SystemContainer

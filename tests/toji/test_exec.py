@@ -9,7 +9,7 @@ import pytest
 
 from nagoya.engine import Engine, Handle, connect, containers
 from nagoya.engine.exec import ExecSession
-from nagoya.errors import EngineError
+from nagoya.errors import EngineError, EngineTimeout
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,11 @@ def test_a_program_that_does_not_answer(handle: Handle) -> None:
         pytest.raises(EngineError, match="did not answer within 1 s"),
     ):
         session.ask("anything", 1)
+
+
+def test_a_container_that_does_not_end(handle: Handle) -> None:
+    with pytest.raises(EngineTimeout, match="did not end within 1 s"):
+        containers.wait_exit(handle, 1)
 
 
 def test_a_container_that_does_not_run(engine: Engine, tiny: str) -> None:
