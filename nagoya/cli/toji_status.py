@@ -1,11 +1,13 @@
 """The commands of toji that show how systems are: list, status, wait."""
 
 import json
+import sys
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -108,16 +110,16 @@ def status(settings: Settings, as_json: bool, watch: bool) -> None:
 
 
 def _watch(system: System, as_json: bool) -> None:
+    terminal = sys.stdout.isatty() and not as_json
     try:
-        if as_json:
+        with Live(screen=True, auto_refresh=False) if terminal else nullcontext() as live:
             while True:
-                print(json.dumps(_as_json(system, activity=True)), flush=True)
-                time.sleep(_WATCH_SECONDS)
-        console = Console()
-        with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
-            while True:
-                shown = _render(system, read_status(system))
-                live.update(Group(shown, Text(), _render_activity(system)), refresh=True)
+                if as_json:
+                    print(json.dumps(_as_json(system, activity=True)), flush=True)
+                else:
+                    status = _render(system, read_status(system))
+                    shown = Group(status, Text(), _render_activity(system))
+                    live.update(shown, refresh=True) if live else print_table(shown)
                 time.sleep(_WATCH_SECONDS)
     except KeyboardInterrupt:
         return
@@ -146,7 +148,7 @@ def _render(system: System, read: SystemStatus) -> RenderableType:
         state = each.state
         table.add_row(
             state.name,
-            describe_state(state),
+            "completed" if each.health.ready and not state.running else describe_state(state),
             each.health.detail if state.running else "",
             state.image + (f" ({age(each.image_created)})" if each.image_created else ""),
             state.address or "",

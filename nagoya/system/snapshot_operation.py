@@ -126,7 +126,7 @@ class SnapshotOperation:
                 with suppress(NagoyaError):
                     self.ask("drop", name, seconds=CLEANUP_SECONDS)
                 raise
-        self.finish(f"saved '{name}'")
+        self.finish("save", f"saved '{name}'")
 
     def restore(self, name: str) -> set[str]:
         """Put a snapshot in the place of the state; the containers that were restarted."""
@@ -142,9 +142,9 @@ class SnapshotOperation:
             restart |= {other for other, answer in answers.items() if answer.get("restart")}
         return restart
 
-    def finish(self, detail: str) -> None:
-        """Show that all is done."""
-        for name in self.agents:
+    def finish(self, verb: str, detail: str) -> None:
+        """Show that those that have a part in a verb are done."""
+        for name in self.agents_with(verb):
             self.system.progress.update(name, "done", detail)
 
     @contextmanager

@@ -69,7 +69,7 @@ def delete_snapshot(system: System, name: str) -> None:
     with system.alone(), _operation(system, time.monotonic() + CLEANUP_SECONDS) as operation:
         operation.require(name)
         operation.ask("drop", name)
-        operation.finish("deleted")
+        operation.finish("drop", "deleted")
 
 
 def restore_snapshot(system: System, name: str = PRISTINE, seconds: float = 180) -> None:
@@ -84,7 +84,7 @@ def restore_snapshot(system: System, name: str = PRISTINE, seconds: float = 180)
             operation.require(name)
             restarted = operation.restore(name)
             with_state = operation.agents_with("list")
-            operation.finish("restored")
+            operation.finish("release", "restored")
         # Of the others none depends on the state: a builder that was disabled is so again.
         wait(
             system,
