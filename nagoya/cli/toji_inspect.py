@@ -86,7 +86,7 @@ def status(settings: Settings, as_json: bool) -> None:
     """
     present = require_system(settings.engine, settings.system)
     states = [containers.state(handle, reload=False) for handle in present.values()]
-    place = {name: index for index, name in enumerate(settings.declaration.containers)}
+    place = {name: index for index, name in enumerate(settings.system_declaration.containers)}
     states.sort(key=lambda state: (place.get(state.declared, len(place)), state.name))
     if as_json:
         rows = [
@@ -176,7 +176,7 @@ def _lines(
 
 def _task_logs(settings: Settings, task: int, tail: int | None) -> None:
     with settings.progress() as progress:
-        system = System(settings.engine, settings.declaration, settings.system, progress)
+        system = System(settings.engine, settings.system_declaration, settings.system, progress)
     session = HubConnection.to(system.name, system.owner.home).session()
     for one in task_tree(session, task):
         for name, content in task_logs(session, one["id"]):

@@ -4,7 +4,7 @@ import io
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -63,7 +63,8 @@ class State:
 
 @dataclass(frozen=True)
 class Specification:
-    """All that is said to the engine when a container is made; `network` None: it gets none."""
+    """All that a container is created with: no network where `network` is None; `volumes` maps a
+    path to the name of the volume that is mounted there."""
 
     name: str
     image: str
@@ -78,6 +79,7 @@ class Specification:
     cap_drop: Sequence[str]
     security_opt: Sequence[str]
     stop_timeout: int
+    volumes: Mapping[str, str] = field(default_factory=dict)
     entrypoint: Sequence[str] = ()
     working_dir: str | None = None
 
@@ -170,8 +172,8 @@ def state(container: Handle, *, reload: bool = True) -> State:
     )
 
 
-def ensure_network(engine: Engine, system: str, labels: Mapping[str, str]) -> bool:
-    """Make a system's network, of its name, unless it is there; whether it was made.
+def ensure_network(engine: Engine, system: str, labels: Mapping[str, str]) -> None:
+    """Make a system's network, of its name, unless it is there.
 
     Two at once get one network: Docker itself would make a second one of the same name. Raises
     EngineError where one of that name is not the system's: `host` is there on every engine.
@@ -180,7 +182,7 @@ def ensure_network(engine: Engine, system: str, labels: Mapping[str, str]) -> bo
         for network in engine.client.networks.list(names=[f"^{system}$"]):
             if not _belongs(network.attrs["Labels"], system):
                 raise _strangers("network", system)
-            return False
+            return
         try:
             engine.client.networks.create(
                 system,
@@ -189,10 +191,8 @@ def ensure_network(engine: Engine, system: str, labels: Mapping[str, str]) -> bo
                 labels={SYSTEM_LABEL: system, **labels},
             )
         except docker.errors.APIError as error:
-            if error.status_code == 409:
-                return False
-            raise
-    return True
+            if error.status_code != 409:
+                raise
 
 
 def remove_networks(engine: Engine, system: str) -> None:
@@ -233,6 +233,8 @@ def create(engine: Engine, wanted: Specification) -> Handle:
                 host_config=api.create_host_config(
                     network_mode=wanted.network or "none",
                     port_bindings={port: (HOST, host) for port, host in wanted.ports.items()},
+                    # An empty volume gets what the image has at its path.
+                    binds=[f"{name}:{path}:rw" for path, name in wanted.volumes.items()],
                     volumes_from=list(wanted.volumes_from),
                     cap_add=list(wanted.cap_add),
                     cap_drop=list(wanted.cap_drop),
@@ -258,6 +260,12 @@ def stop(container: Handle) -> None:
     """Stop a container by its own signal, within its own time."""
     with translated(f"stopping {container.name}"):
         container.stop()
+
+
+def rename(container: Handle, name: str) -> None:
+    """Give a container another name."""
+    with translated(f"renaming {container.name} to {name}"):
+        container.rename(name)
 
 
 def remove(container: Handle) -> None:

@@ -13,6 +13,7 @@ from threading import Event, Thread
 from typing import Any
 
 from nagoya.errors import LifecycleError, NagoyaError, NotReady
+from nagoya.system import plan
 from nagoya.system.readiness import wait
 from nagoya.system.snapshot_agent import SnapshotAgent, snapshot_agents
 from nagoya.system.system import System, check_name, require_system
@@ -46,7 +47,7 @@ def wait_and_snapshot(system: System, seconds: float) -> None:
             # Nobody waits for another's work on the system but for the first time.
             if not keepers or _is_kept(system, keepers, PRISTINE):
                 return
-            with system.alone() as waited:
+            with system.lock() as waited:
                 if not (waited and _is_kept(system, keepers, PRISTINE)):
                     _save(system, keepers, PRISTINE)
     except LifecycleError as error:
@@ -65,7 +66,7 @@ def kept(system: System) -> list[Snapshot]:
 def save(system: System, name: str) -> None:
     """Keep the state of a running system. Raises LifecycleError, and has kept nothing then."""
     _check(name)
-    with system.alone(), _awake(system) as keepers:
+    with system.lock(), _awake(system) as keepers:
         if name in _kept(system, keepers):
             raise LifecycleError(
                 f"'{system.name}' has a snapshot called '{name}' already",
@@ -77,7 +78,7 @@ def save(system: System, name: str) -> None:
 def drop(system: System, name: str) -> None:
     """Keep a state no longer. Raises LifecycleError where there is none of that name."""
     _check(name)
-    with system.alone(), _awake(system) as keepers:
+    with system.lock(), _awake(system) as keepers:
         _known(system, keepers, name)
         _ask(system, keepers, "drop", name, doing="dropping")
 
@@ -87,7 +88,7 @@ def reset(system: System, name: str, seconds: float = 180) -> None:
 
     What is stopped is started. Raises LifecycleError, and NotReady after so many `seconds`.
     """
-    with system.alone():
+    with system.lock():
         _start(system, seconds)
         released: dict[str, dict[str, Any]] = {}
         with _awake(system) as keepers:
@@ -101,7 +102,7 @@ def reset(system: System, name: str, seconds: float = 180) -> None:
             with_state = {one for one, keeper in keepers.items() if "list" in keeper.verbs}
         answers = [*switched.items(), *released.items()]
         restarted = {one for one, answer in answers if answer.get("restart")}
-        system.restart(restarted)
+        system.apply(plan.restart(system.declaration, system.observe(), restarted))
         # The others go on as they were; a builder that somebody disabled is no more ready now.
         wait(system, seconds, only=with_state | restarted, presumed=True)
 
@@ -121,7 +122,7 @@ def _start(system: System, seconds: float) -> None:
         asleep = _asleep(keepers)
     if asleep:
         try:
-            system.start()
+            system.apply(plan.start(system.declaration, system.observe()))
             wait(system, seconds)
         except (LifecycleError, NotReady) as error:
             raise type(error)(
