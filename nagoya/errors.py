@@ -49,6 +49,10 @@ class EngineError(NagoyaError):
     exit_code = 4
 
 
+class EngineTimeout(EngineError):
+    """A command in a container did not answer in time."""
+
+
 class SourceError(NagoyaError):
     """A source or the base image could not be had."""
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nagoya.config import loader
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.engine import Engine, connect, containers
 from nagoya.errors import INTERRUPTED, DeclarationError, LifecycleError, reported
 from nagoya.koji.hub import hub_errors

@@ -1,14 +1,20 @@
 """Finding an engine that answers."""
 
 import os
+import socket
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import docker.errors
+from docker.models.containers import Container
+from docker.tls import TLSConfig
+from docker.utils import kwargs_from_env
 
-from nagoya.engine.frames import frames
+from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 
 USUAL_SOCKET = Path("/var/run/docker.sock")
@@ -21,45 +27,51 @@ _TIMEOUT = 600
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that has answered: Docker's client, and the address it was found at."""
+    """An engine that has answered: Docker's client, its address, and how it proves itself."""
 
     client: docker.DockerClient
     address: str
+    tls: TLSConfig | None = None
+
+    def version(self) -> dict[str, Any]:
+        """What the engine says of itself."""
+        with translated("asking for the engine's version"):
+            return dict(self.client.version())
+
+    def open_socket(self, seconds: float) -> socket.socket:
+        """A new connection to the engine. Raises OSError, TimeoutError after `seconds`."""
+        address = urlsplit(self.address)
+        if address.scheme in ("unix", "http+unix"):
+            connection = socket.socket(socket.AF_UNIX)
+            try:
+                connection.settimeout(seconds)
+                connection.connect(address.netloc + address.path)
+            except OSError:
+                connection.close()
+                raise
+            return connection
+        connection = socket.create_connection((address.hostname, address.port), seconds)
+        if self.tls is None:
+            return connection
+        context = ssl.create_default_context(cafile=self.tls.ca_cert)
+        if self.tls.cert:
+            context.load_cert_chain(*self.tls.cert)
+        if not self.tls.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context.wrap_socket(connection, server_hostname=address.hostname)
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A container; opaque outside of this package, which has the functions that take it."""
+
+    engine: Engine
+    docker: Container
 
     @property
-    def private(self) -> bool:
-        """Whether it is the project's own, started by `tools/engine`."""
-        return self.address == f"unix://{PRIVATE_SOCKET}"
-
-
-class _Api(docker.APIClient):
-    """The SDK's calls, with a fault less: all is heard that a command in a container prints.
-
-    The SDK reads from the socket, beneath the buffer that the head of the answer was read into.
-    What came along with the head, as on a busy machine all that a short command has to say does, is
-    lost (https://github.com/docker/docker-py/issues/3332).
-    """
-
-    def _read_from_socket(
-        self, response: Any, stream: bool, tty: bool = True, demux: bool = False
-    ) -> Any:
-        buffered = response.raw._fp.fp
-        if stream or tty or demux or not hasattr(buffered, "raw"):  # nobody asks for these here
-            return super()._read_from_socket(response, stream, tty, demux)  # type: ignore[misc]
-        self._raise_for_status(response)  # type: ignore[attr-defined]
-        # A command may take as long as it likes.
-        self._disable_socket_timeout(buffered.raw)  # type: ignore[attr-defined]
-        try:
-            return b"".join(output for _, output in frames(buffered.read))
-        finally:
-            response.close()
-
-
-class _Client(docker.DockerClient):
-    """The SDK's client, by those calls."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self.api = _Api(*arguments, **options)
+    def name(self) -> str:
+        return str(self.docker.name)
 
 
 def connect() -> Engine:
@@ -73,10 +85,9 @@ def connect() -> Engine:
     for address in [named] if named else usual:
         client = None
         try:
-            client = _Client.from_env(
-                environment={**os.environ, "DOCKER_HOST": address},
-                timeout=_TIMEOUT,
-                max_pool_size=32,
+            options = kwargs_from_env({**os.environ, "DOCKER_HOST": address})
+            client = docker.DockerClient(
+                version="auto", timeout=_TIMEOUT, max_pool_size=32, **options
             )
             client.ping()
         except (docker.errors.DockerException, OSError) as error:
@@ -84,7 +95,7 @@ def connect() -> Engine:
                 client.close()
             failures.append(f"\n    {address}: {_plainly(error)}")
             continue
-        return Engine(client, address)
+        return Engine(client, address, options.get("tls"))
     raise EngineError(
         f"no container engine answers{''.join(failures)}",
         "check DOCKER_HOST" if named else "start Docker, or `tools/engine start` for a private one",

@@ -9,8 +9,7 @@ from typing import IO, Any
 import docker.errors
 import urllib3.exceptions
 
-from nagoya.engine.client import Engine
-from nagoya.engine.containers import Handle
+from nagoya.engine.client import Engine, Handle
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 
@@ -125,7 +124,7 @@ def pull(engine: Engine, name: str, heard: Callable[[str], None]) -> None:
 def commit(container: Handle) -> str:
     """Make an image, without a name, of a container's file system; its id."""
     with translated(f"committing {container.name}"):
-        return str(container.commit(message=LIVE_COMMENT).id)
+        return str(container.docker.commit(message=LIVE_COMMENT).id)
 
 
 def save(engine: Engine, images: Sequence[str], output: IO[bytes]) -> None:

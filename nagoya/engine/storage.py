@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 
 import docker.errors
 
-from nagoya.engine.client import Engine
-from nagoya.engine.containers import SYSTEM_LABEL, Handle
+from nagoya.engine.client import Engine, Handle
+from nagoya.engine.containers import SYSTEM_LABEL
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 
@@ -53,7 +53,7 @@ def copy_path(source: Handle, target: Handle, path: str) -> None:
         emptied = io.BytesIO()
         with tarfile.open(fileobj=emptied, mode="w") as archive:
             archive.addfile(tarfile.TarInfo(name))
-        chunks, _ = source.get_archive(path)
-        target.put_archive(folder, emptied.getvalue())
-        if not target.put_archive(folder, chunks):
+        chunks, _ = source.docker.get_archive(path)
+        target.docker.put_archive(folder, emptied.getvalue())
+        if not target.docker.put_archive(folder, chunks):
             raise EngineError(f"{path} was not copied to {target.name}")

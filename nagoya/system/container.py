@@ -9,16 +9,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event as Signal
 
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container, Event
-from nagoya.engine import Engine, containers, storage
-from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, Handle, State
-from nagoya.errors import EngineError, LifecycleError, NagoyaError
+from nagoya.engine import Engine, Handle, containers, storage
+from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, State
+from nagoya.errors import EngineError, LifecycleError
 from nagoya.system.observed import REPLACEMENT, record
 from nagoya.system.owner import Owner
 from nagoya.system.plan import DRAIN_LABEL, PRE_COMMIT_LABEL
 from nagoya.utils.progress import Progress
 
+_PRE_COMMIT_SECONDS = 660
+_DRAIN_GRACE_SECONDS = 30
+"""How much longer a drain may take than its command was told."""
 _PORT_TRIES = 5
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
 _PAUSE = 0.1
@@ -158,32 +161,28 @@ class SystemContainer:
     def drain(self, seconds: float) -> None:
         """Run the image's command that ends once the container has no more work to do."""
         self._working(f"draining for up to {seconds:.0f} s")
-        status, output = self._execute(DRAIN_LABEL, f"{seconds:.0f}")
+        status, output = self._execute(
+            DRAIN_LABEL, f"{seconds:.0f}", seconds=seconds + _DRAIN_GRACE_SECONDS
+        )
         if status:
             self.log(f"{self.name}: {output}; its tasks go back to the hub")
 
     def pre_commit(self) -> None:
         """Run the image's command that deletes what no image made of the container should hold."""
         self._working("cleaning up")
-        status, output = self._execute(PRE_COMMIT_LABEL)
+        status, output = self._execute(PRE_COMMIT_LABEL, seconds=_PRE_COMMIT_SECONDS)
         if status:
             raise LifecycleError(f"could not clean up: {output}")
 
     def fire(self, event: Event) -> None:
         """Call the callbacks of an event. Raises LifecycleError where one fails."""
         for name in self.settings.callbacks.get(event, ()) if self.settings else ():
-            try:
-                self.declaration.callbacks[name](self)
-            except NagoyaError:
-                raise
-            except Exception as error:  # the user's own code
-                reason = error if isinstance(error, OSError) else repr(error)
-                raise LifecycleError(f"the {event} callback {name} failed: {reason}") from error
+            self.declaration.call(name, event, self)
 
-    def _execute(self, label: str, *arguments: str) -> tuple[int, str]:
+    def _execute(self, label: str, *arguments: str, seconds: float) -> tuple[int, str]:
         handle = self.handle()
         command = json.loads(containers.labels(handle)[label])
-        status, output = containers.execute(handle, [*command, *arguments])
+        status, output = containers.execute(handle, [*command, *arguments], seconds=seconds)
         return status, output.strip()
 
     def _working(self, detail: str) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container
-from nagoya.engine import Engine, containers, images, storage
-from nagoya.engine.containers import Handle, State
+from nagoya.engine import Engine, Handle, containers, images, storage
+from nagoya.engine.containers import State
 
 CONFIG_LABEL = "nagoya.config"
 """On a container: a digest of each key that it was declared with, as a JSON object."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container, Event
 from nagoya.engine.containers import State
 from nagoya.system.observed import ObservedSystem, data_paths

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.engine.containers import State
 from nagoya.errors import LifecycleError
 from nagoya.system.observed import (

@@ -14,10 +14,9 @@ from dataclasses import replace
 from functools import cached_property, partial
 from threading import Event
 
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.config.model import EVENTS
-from nagoya.engine import Engine, containers, storage
-from nagoya.engine.containers import Handle
+from nagoya.engine import Engine, Handle, containers, storage
 from nagoya.errors import LifecycleError
 from nagoya.system import plan, reconcile
 from nagoya.system.container import SystemContainer, ended

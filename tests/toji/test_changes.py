@@ -290,7 +290,7 @@ def test_a_callback_with_a_fault_is_named(toji: Toji) -> None:
     (toji.folder / "notes.py").write_text("def fails(container):\n    return {}['key']\n")
     toji.declare(server={"callbacks": {"post_start": ["notes.fails"]}})
     error = toji("init", status=7).stderr
-    assert "server: the post_start callback notes.fails failed: KeyError('key')" in error
+    assert "the callback notes.fails failed at post_start of server: KeyError: 'key'" in error
 
 
 INTERRUPTED = """

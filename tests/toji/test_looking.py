@@ -29,6 +29,14 @@ def test_wait_says_why_time_ran_out(toji: Toji) -> None:
     assert "client (running, starting): needs server first\n" in error
 
 
+def test_wait_ends_in_time_although_a_health_check_does_not(toji: Toji) -> None:
+    toji.declare(server={"command": ["sh", "-c", "touch /hangs /ready; sleep 1000"]})
+    toji("init")
+    error = toji("wait", "--timeout", "3", status=8).stderr
+    assert "not ready after 3 s" in error
+    assert "server (running, starting): the health check did not end within 3 s" in error
+
+
 def test_wait_ends_as_soon_as_a_container_has(toji: Toji) -> None:
     toji.declare(server={"command": ["sh", "-c", "echo no configuration; exit 5"]})
     toji("init")

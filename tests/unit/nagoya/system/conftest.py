@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from nagoya.config import loader
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 
 
 @pytest.fixture

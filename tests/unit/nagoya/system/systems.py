@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.engine.containers import State
 from nagoya.system.observed import ObservedImage, ObservedSystem, record
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.errors import LifecycleError
 from nagoya.system import plan, reconcile
 from nagoya.system.observed import ObservedImage
