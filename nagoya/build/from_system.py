@@ -137,7 +137,7 @@ class SystemImageBuild:
             with self._phase(f"running {' '.join(self.live.root.entrypoint)}"):
                 self._run_root(system, self.live.root)
         with self._phase("stopping the system"):
-            system.stop(tidy=True)
+            system.stop(pre_commit=True)
 
     @contextmanager
     def _phase(self, what: str) -> Iterator[None]:

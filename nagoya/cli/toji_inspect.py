@@ -93,7 +93,9 @@ def _lines(
 
 
 def _task_logs(settings: Settings, task: int, tail: int | None) -> None:
-    system = System(settings.engine, settings.declaration, settings.system, settings.progress())
+    system = System(
+        settings.engine, settings.system_declaration, settings.system, settings.progress()
+    )
     session = HubConnection.to(system.name, system.owner.home).session()
     if session.getTaskInfo(task) is None:
         raise LifecycleError(f"there is no task {task}")
@@ -163,7 +165,7 @@ def _check_running(settings: Settings, handle: Handle) -> None:
     state = containers.state(handle, reload=False)
     if state.running:
         return
-    settings_of = settings.declaration.containers.get(state.declared)
+    settings_of = settings.system_declaration.containers.get(state.declared)
     if state.completed and settings_of and settings_of.run_once:
         raise LifecycleError(
             f"'{state.name}' has done its work and exited, so no command can run in it",

@@ -19,6 +19,7 @@ from nagoya.cli.common import (
     json_option,
     on_system,
     print_table,
+    quiet_system,
     timeout_option,
 )
 from nagoya.errors import NagoyaError
@@ -100,7 +101,7 @@ def status(settings: Settings, as_json: bool, watch: bool) -> None:
       toji status --watch
       toji status --json
     """
-    system = _system(settings)
+    system = quiet_system(settings)
     if watch:
         _watch(system, as_json)
     elif as_json:
@@ -212,36 +213,31 @@ def wait(settings: Settings, as_json: bool, timeout: float) -> None:
       toji wait
       toji wait --timeout 600
     """
+    wait_until_ready(settings, timeout, as_json)
+
+
+def wait_until_ready(settings: Settings, seconds: float, as_json: bool = False) -> None:
+    """Wait for a system, and print in one line (or as JSON) what is ready and where."""
     started = time.monotonic()
     result: dict[str, Any] = {"version": _JSON_VERSION, "system": settings.system}
     try:
-        on_system(settings, lambda system: snapshots.wait_and_snapshot(system, timeout))
+        on_system(settings, lambda system: snapshots.wait_and_snapshot(system, seconds))
     except NagoyaError as error:
         if as_json:
             print(json.dumps({**result, "ready": False, "error": error.message}, indent=2))
         raise
+    taken, details = time.monotonic() - started, _details(settings)
     if as_json:
-        result |= {"ready": True, "seconds": round(time.monotonic() - started, 1)}
-        result |= {key: _details(settings).get(key) for key in ("profile", "urls")}
+        result |= {"ready": True, "seconds": round(taken, 1)}
+        result |= {key: details.get(key) for key in ("profile", "urls")}
         print(json.dumps(result, indent=2))
-    else:
-        print_ready(settings, time.monotonic() - started)
-
-
-def print_ready(settings: Settings, seconds: float) -> None:
-    """Print the one line with which a wait ends: what is ready, and where."""
-    details = _details(settings)
-    line = [f"ready after {seconds:.0f} s"]
-    if details:
-        line += [f"kojiweb {details['urls']['web']}", f"koji -p {details['profile']} hello"]
-    if not settings.quiet:
+    elif not settings.quiet:
+        line = [f"ready after {taken:.0f} s"]
+        if details:
+            line += [f"kojiweb {details['urls']['web']}", f"koji -p {details['profile']} hello"]
         print("; ".join(line))
 
 
 def _details(settings: Settings) -> dict[str, Any]:
-    system = _system(settings)
+    system = quiet_system(settings)
     return client_details(system.name, system.owner.home)
-
-
-def _system(settings: Settings) -> System:
-    return System(settings.engine, settings.declaration, settings.system, settings.progress())

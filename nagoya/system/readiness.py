@@ -12,7 +12,8 @@ from nagoya.config.declaration import Declaration
 from nagoya.engine import Handle, containers
 from nagoya.engine.containers import State
 from nagoya.errors import EngineError, EngineTimeout, NotReady
-from nagoya.system.observed import conflicts, missing, observe
+from nagoya.system import reconcile
+from nagoya.system.observed import missing
 from nagoya.system.system import System, require_system
 from nagoya.utils.parallel import run_graph
 
@@ -150,8 +151,9 @@ def wait(
 
 
 def _check_system(system: System) -> None:
-    """Raise NotReady if a declared container is missing, all are stopped, or their data differs."""
-    observed = observe(system.engine, system.name, system.declaration)
+    """Raise NotReady if a declared container is missing or all are stopped, and LifecycleError if
+    they do not belong together."""
+    observed = system.observe()
     toji = f"toji --system {system.name}"
     absent = missing(observed, system.declaration)
     if absent:
@@ -159,16 +161,9 @@ def _check_system(system: System) -> None:
             f"'{system.name}' has no container for {', '.join(absent)}, as moromi.yml declares",
             f"`{toji} init` creates what is missing",
         )
-    contradictions = conflicts(observed, system.declaration)
-    if contradictions:
-        raise NotReady(
-            f"the parts of '{system.name}' do not fit together:\n"
-            + "\n".join(f"  {sentence}" for sentence in contradictions),
-            f"create the containers again that were not, or all of them: `{toji} remove`",
-        )
-    servers = [
-        state for state in observed.containers.values() if not _completed(system.declaration, state)
-    ]
+    reconcile.check(system.declaration, observed)
+    states = observed.containers.values()
+    servers = [state for state in states if not _completed(system.declaration, state)]
     if servers and all(state.status == "exited" and _was_stopped(state) for state in servers):
         raise NotReady(f"'{system.name}' is stopped", f"{toji} start")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from nagoya.engine import Handle
 from nagoya.errors import LifecycleError, NagoyaError, NotReady
+from nagoya.system import plan
 from nagoya.system.readiness import wait
 from nagoya.system.snapshot_agent import SnapshotAgent
 from nagoya.system.system import System
@@ -183,7 +184,8 @@ class SnapshotOperation:
             restart |= {name for name, answer in answers.items() if answer.get("restart")}
             due = restart.intersection(wave)
             if due:
-                self.system.restart(due)
+                system = self.system
+                system.apply(plan.restart(system.declaration, system.observe(), due))
                 if number < len(order):
                     self._wait_restarted(due)
         if expired:

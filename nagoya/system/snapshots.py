@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from nagoya.errors import LifecycleError, NotReady
+from nagoya.system import plan
 from nagoya.system.readiness import wait
 from nagoya.system.snapshot_agent import SnapshotAgent, snapshot_agents
 from nagoya.system.snapshot_operation import CLEANUP_SECONDS, Snapshot, SnapshotOperation
@@ -35,7 +36,7 @@ def wait_and_snapshot(system: System, seconds: float) -> None:
             # Only the first wait has to wait for other commands on this system.
             if not agents or operation.has_snapshot(PRISTINE):
                 return
-            with system.alone() as waited:
+            with system.lock() as waited:
                 if not (waited and operation.has_snapshot(PRISTINE)):
                     operation.save(PRISTINE)
     except LifecycleError as error:
@@ -54,7 +55,7 @@ def list_snapshots(system: System, seconds: float = CLEANUP_SECONDS) -> list[Sna
 def create_snapshot(system: System, name: str, seconds: float = 600) -> None:
     """Save the state of a running system. Raises LifecycleError, and leaves no snapshot then."""
     _check_name(name)
-    with system.alone(), _operation(system, time.monotonic() + seconds) as operation:
+    with system.lock(), _operation(system, time.monotonic() + seconds) as operation:
         if name in operation.snapshots():
             raise LifecycleError(
                 f"'{system.name}' already has a snapshot called '{name}'",
@@ -66,7 +67,7 @@ def create_snapshot(system: System, name: str, seconds: float = 600) -> None:
 def delete_snapshot(system: System, name: str) -> None:
     """Delete a snapshot. Raises LifecycleError if there is none of that name."""
     _check_name(name)
-    with system.alone(), _operation(system, time.monotonic() + CLEANUP_SECONDS) as operation:
+    with system.lock(), _operation(system, time.monotonic() + CLEANUP_SECONDS) as operation:
         operation.require(name)
         operation.ask("drop", name)
         operation.finish("drop", "deleted")
@@ -78,7 +79,7 @@ def restore_snapshot(system: System, name: str = PRISTINE, seconds: float = 180)
     Starts what is stopped. Raises LifecycleError, and NotReady after `seconds`.
     """
     deadline = time.monotonic() + seconds
-    with system.alone():
+    with system.lock():
         _start_stopped(system, deadline)
         with _operation(system, deadline) as operation:
             operation.require(name)
@@ -120,7 +121,7 @@ def _start_stopped(system: System, deadline: float) -> None:
     with snapshot_agents(require_system(system.engine, system.name)) as agents:
         if not _stopped(agents):
             return
-        system.start()
+        system.apply(plan.start(system.declaration, system.observe()))
         try:
             wait(system, (deadline - time.monotonic()) / 2)
         except NotReady as error:

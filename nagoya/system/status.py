@@ -9,7 +9,7 @@ from typing import Any
 from nagoya.engine import containers, images
 from nagoya.engine.containers import State
 from nagoya.errors import EngineError
-from nagoya.system.observed import conflicts, differences, missing, observe
+from nagoya.system.observed import conflicts, differences, missing
 from nagoya.system.readiness import Health, check_all
 from nagoya.system.system import System, require_system
 
@@ -104,7 +104,7 @@ def read_status(system: System) -> SystemStatus:
     present = require_system(system.engine, system.name)
     present = {name: present[name] for name in system.needs(present)}
     health = check_all(present, system.declaration, 0.0, _CHECK_SECONDS)
-    observed = observe(system.engine, system.name, system.declaration)
+    observed = system.observe()
     return SystemStatus(
         system.name,
         observed.config_file or system.declaration.path,

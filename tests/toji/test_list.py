@@ -56,7 +56,7 @@ def test_a_system_is_listed_until_it_is_removed(toji: Toji) -> None:
 
 def test_what_is_wrong_with_whom_is_told(toji: Toji) -> None:
     toji.declare(server={}, broken={"command": ["sh", "-c", "exit 5"]})
-    toji("init")
+    assert "broken: ended with status 5" in toji("init", status=7).stderr
     assert entry(toji)["state"] == "running, but broken exited (5)"
 
 

@@ -58,8 +58,13 @@ class FakeSystem:
     def needs(self, names: Collection[str]) -> dict[str, list[str]]:
         return {"hub": [], "builder": ["hub"]}
 
-    def restart(self, names: Collection[str]) -> None:
-        self.log.extend(f"{name} restart" for name in names)
+    declaration = None
+
+    def observe(self) -> None:
+        return None
+
+    def apply(self, restart: Collection[str]) -> None:
+        self.log.extend(f"{name} restart" for name in restart)
 
 
 @pytest.fixture
@@ -70,6 +75,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         log.extend(f"{name} ready" for name in only)
 
     monkeypatch.setattr(snapshot_operation, "wait", wait)
+    monkeypatch.setattr(snapshot_operation.plan, "restart", lambda _, __, names: names)
     monkeypatch.setattr(snapshot_operation, "SnapshotAgent", lambda agent: agent)
     return log
 
