@@ -21,6 +21,8 @@ PRISTINE = "pristine"
 
 _PRISTINE_SECONDS = 120.0
 """The least time that the snapshot of the first wait may take."""
+_START_SECONDS = 60.0
+"""How long a reset waits for what it had to start, before it goes on with what runs."""
 
 
 def wait_and_snapshot(system: System, seconds: float) -> None:
@@ -123,7 +125,7 @@ def _start_stopped(system: System, deadline: float) -> None:
             return
         system.apply(plan.start(system.declaration, system.observe()))
         try:
-            wait(system, (deadline - time.monotonic()) / 2)
+            wait(system, min((deadline - time.monotonic()) / 2, _START_SECONDS))
         except NotReady as error:
             if stopped := _stopped(agents):
                 raise NotReady(

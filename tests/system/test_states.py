@@ -1,6 +1,7 @@
 """A whole Koji that is kept and gone back to, while it is used."""
 
 import hashlib
+import json
 import os
 import secrets
 import subprocess
@@ -242,6 +243,39 @@ def test_the_hubs_configuration_is_part_of_the_state(proved: Koji, tmp_path: Pat
     proved.toji("reset", "proved")
     assert proved.description["urls"]["hub"] == url
     proved.session().packageListAdd("demo", "another", "kojiadmin")
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_reset_brings_back_a_hub_that_its_configuration_broke(
+    proved: Koji, stopped: bool
+) -> None:
+    broken = "printf '[policy]\\ntag = xx :: allow\\n' >/etc/koji-hub/hub.conf.d/broken.conf"
+    proved.toji("exec", "koji", "sh", "-c", broken)
+    proved.run("docker", "restart", f"{proved.system}-koji")
+    waited = proved.toji("wait", "--timeout", "5", check=False)
+    assert (waited.status, "koji (running)" in waited.stderr) == (8, True)
+    if stopped:
+        proved.toji("stop")
+    proved.toji("reset", "proved", "--timeout", "120")
+    proved.toji("wait", "--timeout", "30")
+    proved.session().createTag("made")
+
+
+def test_a_status_shows_what_the_hub_is_at(proved: Koji) -> None:
+    task = proved.session().makeTask("sleep", [60])
+    watch = proved.run("timeout", "--signal=INT", "20", str(PROGRAMS / "toji"), "--system",
+                       proved.system, "status", "--watch", "--json", check=False)  # fmt: skip
+    told = [json.loads(line) for line in watch.stdout.splitlines()]
+    assert told[-1]["ready"]
+    assert told[-1]["profile"] == f"nagoya-{proved.system}"
+    assert [host["name"] for host in told[-1]["activity"]["hosts"]] == ["kojibuilder"]
+    tasks = {one["id"]: one for each in told for one in each["activity"]["tasks"]}
+    assert (tasks[task]["method"], tasks[task]["owner"]) == ("sleep", "kojiadmin")
+    assert (
+        f"there is no task {task + 1000}"
+        in proved.toji("logs", "--task", str(task + 1000), check=False).stderr
+    )
+    proved.session().cancelTask(task)
 
 
 def test_after_a_stop_too(proved: Koji) -> None:
