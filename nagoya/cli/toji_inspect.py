@@ -157,8 +157,8 @@ def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
     if not _has_command(handle, arguments[0]):
         raise LifecycleError(f"'{name}' has no command '{arguments[0]}'", exit_code=NOT_FOUND)
     flags = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
-    os.environ["DOCKER_HOST"] = settings.engine.address
-    os.execvp("docker", ["docker", "exec", *flags, str(handle.name), *arguments])
+    docker = settings.engine.docker_command
+    os.execvp(docker[0], [*docker, "exec", *flags, handle.name, *arguments])
 
 
 def _check_running(settings: Settings, handle: Handle) -> None:
