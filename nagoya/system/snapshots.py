@@ -102,7 +102,8 @@ def reset(system: System, name: str, seconds: float = 180) -> None:
             with_state = {one for one, keeper in keepers.items() if "list" in keeper.verbs}
         answers = [*switched.items(), *released.items()]
         restarted = {one for one, answer in answers if answer.get("restart")}
-        system.apply(plan.restart(system.declaration, system.observe(), restarted))
+        if restarted:
+            system.apply(plan.restart(system.declaration, system.observe(), restarted))
         # The others go on as they were; a builder that somebody disabled is no more ready now.
         wait(system, seconds, only=with_state | restarted, presumed=True)
 
