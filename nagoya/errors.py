@@ -49,6 +49,10 @@ class EngineError(NagoyaError):
     exit_code = 4
 
 
+class PortTaken(EngineError):
+    """A port that was to be published is in use."""
+
+
 class EngineTimeout(EngineError):
     """A command in a container did not answer in time."""
 

@@ -230,8 +230,8 @@ def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
             f"'{name}' is not running ({state.status})", f"toji --system {settings.system} start"
         )
     flags = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
-    os.environ["DOCKER_HOST"] = settings.engine.address
-    os.execvp("docker", ["docker", "exec", *flags, str(handle.name), *command])
+    docker = settings.engine.docker_command
+    os.execvp(docker[0], [*docker, "exec", *flags, handle.name, *command])
 
 
 def _one(settings: Settings, name: str) -> Handle:

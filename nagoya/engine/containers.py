@@ -5,6 +5,7 @@ import re
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -15,13 +16,16 @@ import requests
 from nagoya.engine.client import Engine, Handle
 from nagoya.engine.exec import ExecSession
 from nagoya.engine.translation import translated
-from nagoya.errors import EngineError, EngineTimeout
+from nagoya.errors import EngineError, EngineTimeout, PortTaken
 
 SYSTEM_LABEL = "nagoya.system"
 """On every container and network of a system; its value is the system's name."""
 CONTAINER_LABEL = "nagoya.container"
 """The name under which a container is declared in moromi.yml."""
 _BESIDE_SECONDS = 60
+_PORT_TAKEN = re.compile(
+    r":(\d+)\b.*?(?:port is already allocated|address already in use)", re.IGNORECASE | re.DOTALL
+)
 HOST = "127.0.0.1"
 """Ports are published on this address alone."""
 
@@ -217,8 +221,15 @@ def remove_networks(engine: Engine, system: str) -> None:
 def create(engine: Engine, wanted: Specification) -> Handle:
     """Make a container, not yet started; one of that name that is there already is returned.
 
-    Raises EngineError where that one is not of the same system.
+    Raises EngineError where that one is not of the same system, or where ports are to be published
+    by an engine on another machine.
     """
+    if wanted.ports and (remote := engine.remote_host):
+        raise EngineError(
+            f"creating {wanted.name}: the engine is on {remote}, and would publish its ports on "
+            f"{HOST} there, where this machine cannot reach them",
+            f"run toji on {remote}; images can be built from here",
+        )
     api = engine.client.api
     with translated(f"creating {wanted.name}"):
         try:
@@ -260,9 +271,44 @@ def create(engine: Engine, wanted: Specification) -> Handle:
 
 
 def start(container: Handle) -> None:
-    """Start a container; one that runs is left alone."""
+    """Start a container; one that runs is left alone. Raises PortTaken."""
     with translated(f"starting {container.name}"):
-        container.docker.start()
+        try:
+            container.docker.start()
+        except docker.errors.APIError as error:
+            taken = _PORT_TAKEN.search(str(error.explanation))
+            if not taken:
+                raise
+            raise PortTaken(
+                f"starting {container.name}: port {taken[1]} of {HOST} is taken"
+                f"{_publisher(container.engine, int(taken[1]))}",
+                "choose another host port, or leave it out for a free one",
+            ) from error
+
+
+def _publisher(engine: Engine, port: int) -> str:
+    """Which container publishes a port, in words; nothing where none does."""
+    for other in engine.client.api.containers():
+        if any(binding.get("PublicPort") == port for binding in other["Ports"]):
+            return f" by {_describe(other)}"
+    return ""
+
+
+def _describe(listed: Mapping[str, Any]) -> str:
+    """The name of a container in the engine's list, with its system's."""
+    name = listed["Names"][0].lstrip("/") if listed["Names"] else listed["Id"][:12]
+    system = (listed["Labels"] or {}).get(SYSTEM_LABEL)
+    return f"{name} (system '{system}')" if system else name
+
+
+def users_of(engine: Engine, image: str) -> list[str]:
+    """The containers that were created from an image, by its id; each with its system's name."""
+    with translated("listing the containers"):
+        return sorted(
+            _describe(one)
+            for one in engine.client.api.containers(all=True)
+            if one["ImageID"] == image
+        )
 
 
 def stop(container: Handle) -> None:
@@ -331,7 +377,10 @@ def last_lines(container: Handle, lines: int = 15) -> list[str]:
 def log(
     container: Handle, *, follow: bool = False, tail: int | Literal["all"] = "all"
 ) -> Iterator[str]:
-    """A container's log line by line; with `follow`, on until it ends."""
+    """A container's log line by line; with `follow`, on until it ends.
+
+    Raises EngineError, also where the engine ends before the container does.
+    """
     with translated(f"reading the log of {container.name}"):
         pending = b""
         for chunk in container.docker.logs(stream=True, follow=follow, tail=tail):
@@ -340,6 +389,10 @@ def log(
                 yield line.decode(errors="replace")
         if pending:
             yield pending.decode(errors="replace")
+        if follow:
+            # The SDK takes a connection that broke for the end of the log.
+            with suppress(docker.errors.NotFound):
+                container.docker.reload()
 
 
 def health_test(container: Handle) -> list[str] | None:
@@ -427,11 +480,16 @@ def read_file(container: Handle, path: str) -> bytes:
 
     No host volume is involved, so SELinux has nothing to refuse.
     """
-    with tarfile.open(fileobj=io.BytesIO(read_folder(container, path))) as archive:
-        for member in archive:
-            content = archive.extractfile(member)
-            if content is not None:
-                return content.read()
+    try:
+        with tarfile.open(fileobj=io.BytesIO(read_folder(container, path))) as archive:
+            for member in archive:
+                content = archive.extractfile(member)
+                if content is not None:
+                    return content.read()
+    except tarfile.TarError as error:
+        raise EngineError(
+            f"copying {path} out of {container.name}: the engine's answer was cut off ({error})"
+        ) from error
     raise EngineError(f"{path} in {container.name} is not a file")
 
 

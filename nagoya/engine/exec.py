@@ -213,7 +213,7 @@ class ExecSession:
             with suppress(*blocked):
                 try:
                     data = self._socket.recv(1 << 16)
-                except ConnectionError:
+                except (ConnectionError, ssl.SSLZeroReturnError):
                     data = b""
                 self._received += data
                 return bool(data)

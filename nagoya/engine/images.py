@@ -9,6 +9,7 @@ from typing import IO, Any
 import docker.errors
 import urllib3.exceptions
 
+from nagoya.engine import containers
 from nagoya.engine.client import Engine, Handle
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
@@ -225,7 +226,9 @@ def remove_untagged(engine: Engine) -> tuple[list[tuple[str, int]], list[tuple[s
             except docker.errors.APIError as error:
                 if error.status_code != 409:
                     raise
-                kept.append((label, re.sub(r".*: ", "", str(error.explanation))))
+                users = ", ".join(containers.users_of(engine, image["Id"]))
+                reason = f"{users} runs of it" if users else "another image is built on it"
+                kept.append((label, reason))
                 continue
             gone = [event["Deleted"] for event in answer if "Deleted" in event]
             removed.append((label, sum(sizes.get(layer, 0) for layer in gone)))

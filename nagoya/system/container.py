@@ -1,7 +1,6 @@
 """One container of a system: create, start, stop and remove it, with the events of each."""
 
 import json
-import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container, Event
 from nagoya.engine import Engine, Handle, containers, storage
 from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, State
-from nagoya.errors import EngineError, LifecycleError
+from nagoya.errors import LifecycleError, PortTaken
 from nagoya.system.observed import REPLACEMENT, record
 from nagoya.system.owner import Owner
 from nagoya.system.plan import DRAIN_LABEL, PRE_COMMIT_LABEL
@@ -23,7 +22,6 @@ _PRE_COMMIT_SECONDS = 660
 _DRAIN_GRACE_SECONDS = 30
 """How much longer a drain may take than its command was told."""
 _PORT_TRIES = 5
-_PORT_TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
 _PAUSE = 0.1
 
 
@@ -233,16 +231,15 @@ class SystemContainer:
         Docker fixes the ports when a container is created, so that takes another container.
         """
         ports = self.settings.ports if self.settings else ()
+        chosen = any(port.host is None for port in ports)
         for attempt in range(_PORT_TRIES):
             handle = self.handle()
             try:
                 containers.start(handle)
                 return
-            except EngineError as error:
-                taken = _PORT_TAKEN.search(error.message)
-                chosen = any(port.host is None for port in ports)
+            except PortTaken:
                 has_run = containers.state(handle).ever_started
-                if has_run or not (taken and chosen) or attempt == _PORT_TRIES - 1:
+                if not chosen or has_run or attempt == _PORT_TRIES - 1:
                     raise
             self.replacement.create({}, volumes)
             self.take_place(data)

@@ -1,6 +1,9 @@
 """Which engine toji finds: DOCKER_HOST's, the usual one, the project's private one."""
 
 import os
+import socket as socket_module
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,9 +21,20 @@ def socket() -> Path:
 @pytest.fixture(autouse=True)
 def nowhere(monkeypatch: pytest.MonkeyPatch, socket: Path, tmp_path: Path) -> None:
     """No engine at any of the places, until a test puts one there."""
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(client, "USUAL_SOCKET", tmp_path / "usual.sock")
     monkeypatch.setattr(client, "PRIVATE_SOCKET", tmp_path / "private.sock")
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[None]:
+    """A socket that accepts connections, and never answers."""
+    with socket_module.socket(socket_module.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        yield
 
 
 def test_the_private_one_is_found_where_no_other_answers(socket: Path) -> None:
@@ -42,6 +56,17 @@ def test_the_one_that_is_named_or_none(socket: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(EngineError, match="there is no such socket") as caught:
         connect()
     assert caught.value.hint == "check DOCKER_HOST"
+
+
+def test_an_engine_that_never_answers_is_passed_over(
+    socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.PRIVATE_SOCKET.symlink_to(socket)
+    with listening(client.USUAL_SOCKET):
+        assert connect().address == f"unix://{client.PRIVATE_SOCKET}"
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{client.USUAL_SOCKET}")
+        with pytest.raises(EngineError, match="no answer within 5 s"):
+            connect()
 
 
 def test_every_place_that_was_tried_is_named() -> None:

@@ -1,15 +1,23 @@
 """Commands in containers: all that they print, whatever they do, and never longer than allowed."""
 
+import ipaddress
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import docker
 import pytest
+from docker.tls import TLSConfig
 
 from nagoya.engine import Engine, Handle, connect, containers
+from nagoya.engine.client import Address
 from nagoya.engine.exec import ExecSession
 from nagoya.errors import EngineError, EngineTimeout
+from tests.toji.relay import relay
+from util.certificates import Authority
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +134,31 @@ def test_all_output_is_received_however_late_it_is_read(
         pytest.raises(EngineError, match="it has ended: reason"),
     ):
         session.ask("anything", 30)
+
+
+def test_an_engine_behind_tls(
+    handle: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Input ends while the output goes on, which TLS can say too."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # go before what the SDK is told
+        monkeypatch.delenv(name, raising=False)
+    authority = Authority.create(tmp_path)
+    authority.issue("engine", ips=[ipaddress.IPv4Address("127.0.0.1")], server=True)
+    authority.issue("toji", client=True)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tmp_path / "koji_ca_cert.crt")
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.load_cert_chain(tmp_path / "engine.pem")
+    target = Path(handle.engine.address.removeprefix("unix://"))
+    server = socket.create_server(("127.0.0.1", 0))
+    url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    pem, ca = str(tmp_path / "toji.pem"), str(tmp_path / "koji_ca_cert.crt")
+    with relay(server, target, tls):
+        address = Address(url, tls=TLSConfig(client_cert=(pem, pem), ca_cert=ca, verify=True))
+        client = docker.DockerClient(base_url=url, tls=address.tls or False)
+        far = containers.get(Engine(client, address), handle.name)
+        status, output = containers.execute(far, ["wc", "-c"], seconds=60, input=b"x" * 3_000_000)
+        assert (status, output.strip()) == (0, "3000000")
+        assert containers.execute(far, ["seq", "100000"], seconds=60)[1].endswith("\n100000\n")
+        with ExecSession(far, ["cat"]) as session:
+            assert session.ask("one", 30) == "one"
+        client.close()
