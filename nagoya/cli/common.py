@@ -54,7 +54,7 @@ class Settings:
                 [f"no such file; the system '{self.system}' was created from it"],
                 "name another file with -c; `-c nagoya` names Nagoya's own",
             )
-        if recorded != loader.locate(None).resolve():
+        if recorded != loader.locate(None).resolve() and not self.quiet:
             print(f"using {recorded}, which '{self.system}' was created from", file=sys.stderr)
         return loader.read(recorded)
 

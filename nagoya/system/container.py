@@ -231,15 +231,15 @@ class SystemContainer:
         Docker fixes the ports when a container is created, so that takes another container.
         """
         ports = self.settings.ports if self.settings else ()
+        chosen = any(port.host is None for port in ports)
         for attempt in range(_PORT_TRIES):
             handle = self.handle()
             try:
                 containers.start(handle)
                 return
             except PortTaken:
-                chosen = any(port.host is None for port in ports)
                 has_run = containers.state(handle).ever_started
-                if has_run or not chosen or attempt == _PORT_TRIES - 1:
+                if not chosen or has_run or attempt == _PORT_TRIES - 1:
                     raise
             self.replacement.create({}, volumes)
             self.take_place(data)

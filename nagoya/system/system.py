@@ -22,7 +22,7 @@ from nagoya.system import plan, reconcile
 from nagoya.system.container import SystemContainer, ended
 from nagoya.system.observed import ObservedSystem, observe
 from nagoya.system.owner import Owner
-from nagoya.system.plan import Draft, Operation, Plan
+from nagoya.system.plan import Operation, Plan
 from nagoya.utils.graph import Graph
 from nagoya.utils.lock import locked
 from nagoya.utils.parallel import Result, run_graph
@@ -55,6 +55,8 @@ class System:
         self.declaration = declaration
         self.name = name
         self.progress = progress
+        self.interrupted = Event()
+        """Once it is set, nothing more is created or started; it is set on Ctrl-C."""
         self._owner = owner
 
     @contextmanager
@@ -152,18 +154,19 @@ class System:
 
     def needs(self, names: Collection[str]) -> Graph:
         """Which of the containers with these host names need which."""
-        draft = Draft(self.declaration, self.observe())
-        return {state.name: draft.needs(state.declared) for state in draft.present(names)}
+        present = containers.list_containers(self.engine, self.name)
+        states = [containers.state(handle, reload=False) for handle in present.values()]
+        declared = {state.name: self.declaration.containers.get(state.declared) for state in states}
+        return {name: one.needs if one else () for name, one in declared.items() if name in names}
 
     def apply(self, wanted: Plan, drain_seconds: float = 0) -> None:
         """Carry out a plan; the caller holds the lock."""
         operations = {operation.id: operation for operation in wanted.operations}
-        interrupted = Event()
         outcomes = run_graph(
             {id: operation.needs for id, operation in operations.items()},
-            lambda id: self._carry_out(operations[id], interrupted, drain_seconds),
+            lambda id: self._carry_out(operations[id], drain_seconds),
             workers=_PARALLEL,
-            stop=interrupted,
+            stop=self.interrupted,
             on_done=lambda outcome: self._show(outcome, operations),
         )
         failed = {operations[id].target: one.error for id, one in outcomes.items() if one.error}
@@ -197,11 +200,11 @@ class System:
             print(notice)
         return wanted.operations
 
-    def _carry_out(self, wanted: Operation, interrupted: Event, drain_seconds: float) -> None:
+    def _carry_out(self, wanted: Operation, drain_seconds: float) -> None:
         engine, labels = self.engine, self.owner.labels
         one = SystemContainer(
             engine, self.declaration, self.progress, self.name, self.owner,
-            wanted.target, wanted.declared or "", interrupted,
+            wanted.target, wanted.declared or "", self.interrupted,
         )  # fmt: skip
         actions: dict[str, Callable[[], None]] = {
             "create network": lambda: containers.ensure_network(engine, self.name, labels),
