@@ -13,7 +13,8 @@ from typing import Any
 from bench.table import Row, side_by_side
 from nagoya.config import loader
 from nagoya.engine import connect
-from nagoya.koji.hub import HubConnection, wait_for_task
+from nagoya.koji.hub import HubConnection
+from nagoya.koji.tasks import wait_for_task
 from nagoya.koji.verify import Sources, demo_sources, verify_builds
 from nagoya.system.system import System
 from nagoya.utils.progress import Progress
@@ -27,7 +28,7 @@ def rows(rounds: int) -> Iterator[Row]:
     with _system() as system:
         yield Row("memory of an idle builder", _memory(system, "kojibuilder"), "MB", aim="< 80 MB")
         verify_builds(system)
-        session = HubConnection.to(system.name, system.owner.home).session()
+        session = HubConnection.of(system).session()
         sources = demo_sources(system, "hello")
         _mock_config(system)
         (build, peak), (mock,) = side_by_side(
@@ -109,7 +110,7 @@ def _builds(session: Any, sources: Sources) -> float:
 
 def _mock_config(system: System) -> None:
     """Give the builder the configuration that kojid would write, as koji's client knows it."""
-    profile = HubConnection.to(system.name, system.owner.home).profile
+    profile = HubConnection.of(system).profile.name
     config = subprocess.run(
         ["koji", "-p", profile, "mock-config", "--tag=demo-build", "--arch=x86_64",
          "--topurl=https://koji/kojifiles", "bench"],

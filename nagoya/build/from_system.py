@@ -347,7 +347,7 @@ def _choice(paths: Sequence[str], secret: Sequence[str], *, keep: bool) -> _Choi
 
 def _digests(path: Path) -> list[str]:
     """What a seed's content is: its own, and that of the files of this machine that it imports."""
-    imports = [one for one in seed.read_seed(path).ours if isinstance(one, seed.Import)]
+    imports = seed.read_seed(path).imports
     patterns = [rpm for one in imports if one.container is None for rpm in one.rpms]
     files = [path, *(file for rpm in patterns for file in sorted(path.parent.glob(rpm)))]
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]

@@ -17,14 +17,16 @@ from nagoya.cli.common import (
     command,
     config_option,
     on_system,
+    quiet_system,
     system_option,
 )
 from nagoya.cli.completion import complete_container
 from nagoya.engine import Handle, containers
 from nagoya.errors import EngineError, LifecycleError
-from nagoya.koji.hub import HubConnection, hub_errors, task_logs, task_tree
+from nagoya.koji.hub import HubConnection, hub_errors
 from nagoya.koji.report import write_report
-from nagoya.system.system import System, require_system
+from nagoya.koji.tasks import task_logs, task_tree
+from nagoya.system.system import require_system
 
 _LOOKUP_SECONDS = 5.0
 NOT_FOUND = 127
@@ -93,12 +95,7 @@ def _lines(
 
 
 def _task_logs(settings: Settings, task: int, tail: int | None) -> None:
-    system = System(
-        settings.engine, settings.system_declaration, settings.system, settings.progress()
-    )
-    session = HubConnection.to(system.name, system.owner.home).session()
-    if session.getTaskInfo(task) is None:
-        raise LifecycleError(f"there is no task {task}")
+    session = HubConnection.of(quiet_system(settings)).session()
     for each in task_tree(session, task):
         for name, content in task_logs(session, each["id"]):
             print(f"==> task {each['id']} {each['method']} {each['arch']}: {name} <==")
@@ -120,9 +117,7 @@ def report(settings: Settings, path: Path | None, force: bool) -> None:
       toji report failure.tar.gz
     """
     path = path or Path(f"nagoya-report-{settings.system}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
-    if path.exists() and not force:
-        raise LifecycleError(f"{path} already exists", "choose another name, or --force")
-    on_system(settings, lambda system: write_report(system, path))
+    on_system(settings, lambda system: write_report(system, path, overwrite=force))
     print(path)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nagoya.koji.hub import HubConnection, koji_module
+from nagoya.koji.profile import Profile
 from nagoya.system.system import System
 
 _TASKS = 50
@@ -52,11 +53,7 @@ class Activity:
 def read_activity(system: System) -> Activity:
     """Ask a system's hub. Raises LifecycleError; the errors of koji are those of `hub_errors`."""
     koji = koji_module()
-    connection = HubConnection.to(system.name, system.owner.home)
-    session = koji.ClientSession(
-        connection.urls["hub"],
-        opts={"serverca": str(connection.ca), "max_retries": 1, "timeout": 10},
-    )
+    session = HubConnection.of(system).session(None)
     states = {koji.TASK_STATES[name]: name.lower() for name in ("FREE", "OPEN", "ASSIGNED")}
     hosts = session.listHosts()
     tasks = session.listTasks(
@@ -95,7 +92,7 @@ def client_details(system: str, home: Path) -> dict[str, Any]:
     """What toji wrote into koji.json for a system's clients: `profile`, `urls` and more; empty if
     it wrote nothing."""
     try:
-        details = json.loads((home / ".koji" / "nagoya" / system / "koji.json").read_text())
+        details = json.loads((Profile(system, home).folder / "koji.json").read_text())
     except (OSError, ValueError):
         return {}
     return dict(details)

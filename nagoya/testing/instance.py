@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from nagoya.engine import Engine, connect
 from nagoya.engine import images as engine_images
 from nagoya.errors import LifecycleError
 from nagoya.koji import report, users
-from nagoya.koji.hub import HubConnection, koji_module
+from nagoya.koji.hub import HubConnection
 from nagoya.system import snapshots
 from nagoya.system.owner import Owner
 from nagoya.system.system import System
@@ -61,48 +61,46 @@ class Koji:
     @property
     def url(self) -> str:
         """The hub's URL, as in https://127.0.0.1:12345/kojihub."""
-        return self.access.urls["hub"]
+        return self.access.profile.urls["hub"]
 
     @property
     def web_url(self) -> str:
         """kojiweb's URL."""
-        return self.access.urls["web"]
+        return self.access.profile.urls["web"]
 
     @property
     def files_url(self) -> str:
         """The URL of Koji's top directory."""
-        return self.access.urls["files"]
+        return self.access.profile.urls["files"]
 
     @property
     def profile(self) -> str:
         """The name of the koji client's profile for kojiadmin."""
-        return self.access.profile
+        return self.access.profile.name
 
     @property
     def profile_file(self) -> Path:
         """The configuration that holds the profile, as for `koji --config FILE -p PROFILE`."""
-        return self.home / ".koji" / "config.d" / f"{self.profile}.conf"
+        return self.access.profile.config
 
     @property
     def ca(self) -> Path:
         """The certificate of the authority that the hub's certificate is from."""
-        return self.access.ca
+        return self.access.profile.ca
 
     def certificate(self, user: str = ADMIN) -> Path:
         """A user's key and certificate in one file; whoever is no user yet becomes one."""
         if user == ADMIN:
-            return self.access.certificate
+            return self.access.profile.certificate()
         if user not in self._certificates:
             self._certificates[user] = users.add(self.system, user)
         return self._certificates[user]
 
     def session(self, user: str | None = ADMIN) -> Any:
         """A new `koji.ClientSession`, logged in as that user, or as nobody where it is None."""
-        if user is None:
-            return koji_module().ClientSession(
-                self.url, opts={"serverca": str(self.ca), "max_retries": 3, "retry_interval": 1}
-            )
-        return replace(self.access, certificate=self.certificate(user)).session()
+        if user is not None:
+            self.certificate(user)
+        return self.access.session(user)
 
     def snapshot(self, name: str) -> None:
         """Keep its state under a name, for `reset` to go back to."""
@@ -170,7 +168,7 @@ def running_koji(
     koji: Koji | None = None
     try:
         system.init()
-        koji = Koji(system, HubConnection.to(name, home), home, own / "reports")
+        koji = Koji(system, HubConnection.of(system), home, own / "reports")
         snapshots.wait_and_snapshot(system, seconds)
         yield koji
     except Exception as error:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from nagoya.koji.verify import BUILD_TAG, BUILDROOT, wait_for_repository
+from nagoya.koji.builds import wait_for_repo
+from nagoya.koji.verify import BUILD_TAG, BUILDROOT
 from tests.image.tracked import wait_until
-from tests.system.building import child, sources, state, uploaded
+from tests.system.building import child, hub_of, sources, state, uploaded
 from tests.system.conftest import Koji, declaration_with
 from tests.system.test_builds import sleeping
 
@@ -18,7 +19,7 @@ def fleet(start: Callable[..., Koji], checkout: Path) -> Koji:
     """A seeded Koji with three builders, in which the package `slow` takes 15 seconds."""
     one = start("fleet")
     one.toji("seed", str(checkout / "demo/seed.yml"))
-    wait_for_repository(one.session(), BUILD_TAG, BUILDROOT)
+    wait_for_repo(hub_of(one), BUILD_TAG, [BUILDROOT])
     one.toji("scale", "kojibuilder=3")
     one.toji("wait")
     one.session().editTag2("demo-build", extra={"rpm.macro.seconds": "15"})
@@ -94,6 +95,9 @@ def test_a_builder_that_is_scaled_away_ends_its_work_first(
     made = child(session, task, "buildArch")
     assert made["host_id"] == session.getHost(name)["id"]
     assert not session.getHost(name)["enabled"]
+    fleet.toji("scale", "kojibuilder=3")
+    fleet.toji("wait")
+    assert session.getHost(name)["enabled"]
 
 
 def test_builders_have_the_capabilities_that_are_declared_and_no_more(fleet: Koji) -> None:
@@ -116,13 +120,20 @@ def test_builders_have_the_capabilities_that_are_declared_and_no_more(fleet: Koj
 def with_plugins(
     start: Callable[..., Koji], checkout: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Koji]:
-    """A seeded Koji with the plugin runroot on both sides."""
+    """A Koji that has built, with the plugin runroot on both sides; its hub is not called koji."""
 
     def plugins(raw: dict[str, Any]) -> None:
-        raw["containers"]["koji"]["environment"] = {"KOJI_HUB_PLUGINS": "runroot_hub"}
-        raw["containers"]["kojibuilder"]["environment"]["KOJI_BUILDER_PLUGINS"] = (
-            "prompt shared_machine runroot"
-        )
+        containers = raw["containers"]
+        containers["thehub"] = containers.pop("koji")
+        containers["thehub"]["environment"] = {"KOJI_HUB_PLUGINS": "runroot_hub"}
+        containers["kojicreds"]["environment"] = {"KOJI_HUB_NAMES": "thehub"}
+        containers["kojibuilder"]["links"] = ["thehub"]
+        containers["kojibuilder"]["environment"] = {
+            "KOJI_HUB_URL": "https://thehub/kojihub",
+            "KOJI_FILES_URL": "https://thehub/kojifiles",
+            "KOJI_BUILDER_ALLOWED_SCMS": "thehub:/kojifiles/demo/git/*:no:make,sources",
+            "KOJI_BUILDER_PLUGINS": "prompt shared_machine runroot",
+        }
 
     config = declaration_with(checkout, tmp_path_factory.mktemp("plugins"), plugins)
     one = start("plugins", config=config)

@@ -226,7 +226,7 @@ def test_a_report_overwrites_nothing_unless_told(toji: Toji) -> None:
     toji("init")
     path = toji.folder / "r.tar.gz"
     path.write_text("mine")
-    assert "already exists" in toji("report", str(path), status=7).stderr
+    assert "exists already" in toji("report", str(path), status=7).stderr
     assert path.read_text() == "mine"
     toji("report", "--force", str(path))
     assert path.read_bytes()[:2] == b"\x1f\x8b"

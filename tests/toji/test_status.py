@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -81,6 +82,7 @@ def output(descriptor: int, until: str | None = None) -> str:
     """What comes from a terminal, up to its end or until there is some text."""
     text = b""
     while until is None or until not in text.decode(errors="replace"):
+        assert select.select([descriptor], [], [], 60)[0], text.decode(errors="replace")
         try:
             text += os.read(descriptor, 1000)
         except OSError:
@@ -103,7 +105,7 @@ def test_watch_shows_changes_until_ctrl_c(toji: Toji, client: docker.DockerClien
     toji("init")
     toji("wait")
     with terminal(toji, "status", "--watch", columns=200) as (process, descriptor):
-        output(descriptor, until="koji.json")
+        output(descriptor, until="declared by")
         client.containers.get(f"{toji.system}-server").exec_run("rm /ready")
         output(descriptor, until="not yet")
         process.send_signal(signal.SIGINT)
