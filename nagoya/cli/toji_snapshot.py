@@ -12,6 +12,7 @@ from nagoya.cli.common import (
     json_option,
     on_system,
     print_table,
+    seconds,
     timeout_option,
 )
 from nagoya.cli.completion import complete_snapshot
@@ -38,7 +39,7 @@ def snapshot() -> None:
 
 @click.argument("name")
 @click.option(
-    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0), default=600.0, show_default=True,
+    "--timeout", metavar="SECONDS", type=seconds, default=600.0, show_default=True,
     help="When to give up.",
 )  # fmt: skip
 @command

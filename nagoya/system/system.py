@@ -17,7 +17,7 @@ from threading import Event
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import EVENTS
 from nagoya.engine import Engine, Handle, containers, storage
-from nagoya.errors import LifecycleError
+from nagoya.errors import LifecycleError, UsageError
 from nagoya.system import plan, reconcile
 from nagoya.system.container import SystemContainer, ended
 from nagoya.system.observed import ObservedSystem, observe
@@ -239,9 +239,9 @@ class System:
 
 
 def check_name(name: str, what: str = "a system") -> None:
-    """Raise LifecycleError for a name that no system can have: it becomes part of host names."""
+    """Raise UsageError for a name that no system can have: it becomes part of host names."""
     if not _NAME.fullmatch(name):
-        raise LifecycleError(
+        raise UsageError(
             f"'{name}' cannot name {what}",
             "use lower-case letters, digits and inner dashes, 40 characters at most",
         )
