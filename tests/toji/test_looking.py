@@ -59,7 +59,7 @@ def test_wait_shows_the_log_of_the_culprit_alone(toji: Toji) -> None:
         client={"links": ["server"]},
         broken={"command": ["sh", "-c", "echo no configuration; exit 5"]},
     )
-    toji("init")
+    toji("init", status=7)
     error = toji("wait", "--timeout", "100", status=8).stderr
     assert "broken does not run" in error
     assert "no configuration" in error
