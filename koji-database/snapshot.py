@@ -100,7 +100,7 @@ def connected() -> Iterator[Cursor]:
     except errors.DiskFull as error:
         raise entry.Fatal(
             f"the database's disk is full: {error.diag.message_primary}",
-            hint="a snapshot takes as much room as the database; `toji drop` frees one's",
+            hint="a snapshot takes as much room as the database; `toji snapshot delete` frees it",
         ) from error
     except psycopg2.Error as error:
         raise entry.Fatal(f"PostgreSQL: {' '.join(str(error).split())}") from error

@@ -149,7 +149,7 @@ class SystemImageBuild:
                     self.stop,
                 )
         with self._phase("stopping the system"):
-            system.stop(tidy=True)
+            system.stop(pre_commit=True)
 
     def _root_files(self) -> bytes:
         files = self.wanted.root and self.wanted.root.files

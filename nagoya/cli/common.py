@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
+from nagoya.cli.completion import complete_system
 from nagoya.config import loader
 from nagoya.config.declaration import Declaration
-from nagoya.engine import Engine, connect
-from nagoya.errors import INTERRUPTED, USAGE, LifecycleError, reported
+from nagoya.engine import Engine, connect, containers
+from nagoya.errors import INTERRUPTED, USAGE, DeclarationError, LifecycleError, reported
 from nagoya.koji.hub import hub_errors
+from nagoya.system.observed import config_file
 from nagoya.system.system import System
 from nagoya.utils.parallel import Interrupted
 from nagoya.utils.progress import Progress
@@ -37,6 +38,23 @@ class Settings:
     @cached_property
     def declaration(self) -> Declaration:
         return loader.read(loader.locate(self.config))
+
+    @cached_property
+    def system_declaration(self) -> Declaration:
+        """The file that -c names, else the one that the system was created from, if it exists."""
+        present = containers.list_system(self.engine, self.system)
+        recorded = None if self.config else config_file(present)
+        if recorded is None:
+            return self.declaration
+        if not recorded.is_file():
+            raise DeclarationError(
+                str(recorded),
+                [f"no such file; the system '{self.system}' was created from it"],
+                "name another file with -c; `-c nagoya` names Nagoya's own",
+            )
+        if recorded != loader.locate(None).resolve() and not self.quiet:
+            print(f"using {recorded}, which '{self.system}' was created from", file=sys.stderr)
+        return loader.read(recorded)
 
     @cached_property
     def engine(self) -> Engine:
@@ -80,9 +98,12 @@ verbose_option = shared(
     "verbose", "-v", "--verbose", is_flag=True, help="Show the output of builds and programs."
 )
 system_option = shared(
-    "system", "--system", metavar="NAME",
+    "system", "--system", metavar="NAME", shell_complete=complete_system,
     help="The system to act on.  [default: $NAGOYA_SYSTEM, else koji]",
 )  # fmt: skip
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Print what would be done, with the reasons, and do nothing."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 timeout_option = click.option(
     "--timeout", metavar="SECONDS", type=seconds, default=180.0,
@@ -97,10 +118,17 @@ def command(function: Callable[..., None]) -> click.Command:
     return click.command(function.__name__.strip("_"))(click.pass_obj(function))
 
 
-def on_system(settings: Settings, verb: Callable[[System], None]) -> None:
+def on_system(settings: Settings, verb: Callable[[System], object]) -> None:
     """Call a verb on the selected system, and show its progress."""
+    declaration = settings.system_declaration
     with settings.progress() as progress, resumable(settings.system), hub_errors():
-        verb(System(settings.engine, settings.declaration, settings.system, progress))
+        verb(System(settings.engine, declaration, settings.system, progress))
+
+
+def quiet_system(settings: Settings) -> System:
+    """The system that the options name, to look at it."""
+    declaration = settings.system_declaration
+    return System(settings.engine, declaration, settings.system, Progress(quiet=True))
 
 
 def age(since: datetime) -> str:
@@ -112,7 +140,7 @@ def age(since: datetime) -> str:
     return f"{seconds:.0f} s"
 
 
-def print_table(table: Table) -> None:
+def print_table(table: RenderableType) -> None:
     """Print a table on stdout; no line is cut where a program reads it from a pipe."""
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 

@@ -1,53 +1,99 @@
-"""What toji does with a system as a whole: made, started, waited for, scaled, stopped, removed."""
+"""The verbs that act on a system as a whole: up, init, start, stop, remove, scale."""
 
 import re
 from dataclasses import replace
 
 import click
 
-from nagoya.cli.common import Settings, command, on_system, seconds, timeout_option
-from nagoya.system import listing, snapshots
+from nagoya.cli.common import Settings, command, dry_run_option, on_system, seconds, timeout_option
+from nagoya.cli.toji_status import wait_until_ready
+from nagoya.errors import LifecycleError, NagoyaError
+from nagoya.system import listing
 from nagoya.system.system import System
 
 
+@click.option(
+    "--recreate", multiple=True, metavar="CONTAINER",
+    help="Recreate this container even if nothing changed or it holds data; the data is copied.",
+)  # fmt: skip
+@timeout_option
+@dry_run_option
 @command
-def init(settings: Settings) -> None:
-    """Make and start what is declared; what runs already is left alone.
+def up(settings: Settings, recreate: tuple[str, ...], timeout: float, dry_run: bool) -> None:
+    """Bring a system to what is declared, and wait until it is ready.
 
-    It returns once everything is started, which is before everything is ready: see `toji wait`.
+    Creates what is missing and starts what is stopped. A container whose image or settings changed
+    is recreated on the ports and volumes that it had. The database is recreated only with
+    --recreate kojidatabase.
+
+    \b
+      toji up
+      toji up --dry-run
+      toji up --recreate kojidatabase
+    """
+
+    on_system(settings, lambda system: system.up(recreate, dry_run=dry_run))
+    if not dry_run:
+        wait_until_ready(settings, timeout)
+
+
+@dry_run_option
+@command
+def init(settings: Settings, dry_run: bool) -> None:
+    """Create and start what is declared; leave alone what runs already.
+
+    Returns once everything is started, which is before everything is ready: see `toji wait`.
+    Reports containers that differ from the declaration; `toji up` recreates them.
 
     \b
       toji init
       toji init --system second
     """
-    on_system(settings, System.init)
+
+    def verb(system: System) -> None:
+        done = system.init(dry_run=dry_run)
+        if not dry_run:
+            system.check_started(done)
+
+    on_system(settings, verb)
 
 
+@dry_run_option
 @command
-def start(settings: Settings) -> None:
-    """Start a system that was stopped; its data is as it was.
+def start(settings: Settings, dry_run: bool) -> None:
+    """Start a stopped system; its data is as it was.
 
     \b
       toji start
     """
-    on_system(settings, System.start)
+
+    def verb(system: System) -> None:
+        done = system.start(dry_run=dry_run)
+        if not dry_run:
+            system.check_started(done)
+
+    on_system(settings, verb)
 
 
+@dry_run_option
 @command
-def stop(settings: Settings) -> None:
-    """Stop a system and keep its data. Builders end first, the database last.
+def stop(settings: Settings, dry_run: bool) -> None:
+    """Stop a system and keep its data. Builders stop first, the database last.
+
+    Do not run `docker container prune` on a stopped system: it removes the database.
 
     \b
       toji stop
     """
-    on_system(settings, System.stop)
+    on_system(settings, lambda system: system.stop(dry_run=dry_run))
 
 
 @click.option(
-    "--stale", is_flag=True, help="Remove each that was made for a process which has ended."
+    "--stale", is_flag=True, help="Remove every system whose process ended without removing it."
 )
+@dry_run_option
 @command
-def remove(settings: Settings, stale: bool) -> None:
+def remove(settings: Settings, stale: bool, dry_run: bool) -> None:
     """Remove a system with all its data: containers, volumes, network, profile.
 
     \b
@@ -56,24 +102,33 @@ def remove(settings: Settings, stale: bool) -> None:
       toji remove --stale
     """
     if not stale:
-        on_system(settings, System.remove)
+        on_system(settings, lambda system: system.remove(dry_run=dry_run))
         return
-    for entry in listing.entries(settings.engine):
+    failed = []
+    for entry in listing.list_systems(settings.engine):
         if entry.stale:
-            on_system(replace(settings, system=entry.name), System.remove)
-            print(f"removed {entry.name}")
+            try:
+                one = replace(settings, system=entry.name)
+                on_system(one, lambda system: system.remove(dry_run=dry_run))
+            except NagoyaError as error:
+                failed.append(f"  {entry.name}: {error.message}")
+                continue
+            print(f"{'would remove' if dry_run else 'removed'} {entry.name}")
+    if failed:
+        raise LifecycleError("some stale systems were not removed:\n" + "\n".join(failed))
 
 
 @click.argument("wanted", nargs=-1, required=True, metavar="NAME=N...")
 @click.option(
     "--drain-timeout", metavar="SECONDS", type=seconds, default=600,
-    show_default=True, help="How long one that goes may take to end its work.",
+    show_default=True, help="How long to wait for a removed builder to finish its tasks.",
 )  # fmt: skip
+@dry_run_option
 @command
-def scale(settings: Settings, wanted: tuple[str, ...], drain_timeout: float) -> None:
-    """Have N containers of one that is declared.
+def scale(settings: Settings, wanted: tuple[str, ...], drain_timeout: float, dry_run: bool) -> None:
+    """Set how many copies of a container run.
 
-    Builders that are too many get no new tasks, end those that they have, and go.
+    A builder that is removed gets no new tasks and finishes those that it has first.
 
     \b
       toji scale kojibuilder=3
@@ -87,21 +142,6 @@ def scale(settings: Settings, wanted: tuple[str, ...], drain_timeout: float) -> 
 
     def verb(system: System) -> None:
         for name, count in counts.items():
-            system.scale(name, count, drain_timeout)
+            system.scale(name, count, drain_timeout, dry_run=dry_run)
 
     on_system(settings, verb)
-
-
-@timeout_option
-@command
-def wait(settings: Settings, timeout: float) -> None:
-    """Wait until every container is ready, by its own health check.
-
-    Ends with status 8 and the reason, with the last log lines of who is at fault, if one ended or
-    time ran out.
-
-    \b
-      toji wait
-      toji wait --timeout 600
-    """
-    on_system(settings, lambda system: snapshots.wait_and_snapshot(system, timeout))

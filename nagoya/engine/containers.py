@@ -186,8 +186,8 @@ def state(container: Handle, *, reload: bool = True) -> State:
     )
 
 
-def ensure_network(engine: Engine, system: str, labels: Mapping[str, str]) -> bool:
-    """Make a system's network, of its name, unless it is there; whether it was made.
+def ensure_network(engine: Engine, system: str, labels: Mapping[str, str]) -> None:
+    """Make a system's network, of its name, unless it is there.
 
     Two at once get one network: Docker itself would make a second one of the same name. Raises
     EngineError where one of that name is not the system's: `host` is there on every engine.
@@ -196,7 +196,7 @@ def ensure_network(engine: Engine, system: str, labels: Mapping[str, str]) -> bo
         for network in engine.client.networks.list(names=[f"^{system}$"]):
             if not _belongs(network.attrs["Labels"], system):
                 raise _strangers("network", system)
-            return False
+            return
         try:
             engine.client.networks.create(
                 system,
@@ -205,10 +205,8 @@ def ensure_network(engine: Engine, system: str, labels: Mapping[str, str]) -> bo
                 labels={SYSTEM_LABEL: system, **labels},
             )
         except docker.errors.APIError as error:
-            if error.status_code == 409:
-                return False
-            raise
-    return True
+            if error.status_code != 409:
+                raise
 
 
 def remove_networks(engine: Engine, system: str) -> None:
@@ -256,6 +254,7 @@ def create(engine: Engine, wanted: Specification) -> Handle:
                 host_config=api.create_host_config(
                     network_mode=wanted.network or "none",
                     port_bindings={port: (HOST, host) for port, host in wanted.ports.items()},
+                    # An empty volume gets what the image has at its path.
                     binds=[f"{volume}:{path}" for path, volume in wanted.volumes.items()],
                     volumes_from=list(wanted.volumes_from),
                     cap_add=list(wanted.cap_add),
@@ -317,6 +316,12 @@ def stop(container: Handle) -> None:
     """Stop a container by its own signal, within its own time."""
     with translated(f"stopping {container.name}"):
         container.docker.stop()
+
+
+def rename(container: Handle, name: str) -> None:
+    """Give a container another name."""
+    with translated(f"renaming {container.name} to {name}"):
+        container.docker.rename(name)
 
 
 def remove(container: Handle) -> None:

@@ -1,38 +1,37 @@
-"""One container of a system: made, started, stopped, removed, with the events of each."""
+"""One container of a system: create, start, stop and remove it, with the events of each."""
 
 import json
 import socket
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event as Signal
 
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container, Event
-from nagoya.engine import Engine, Handle, containers
+from nagoya.engine import Engine, Handle, containers, storage
 from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, State
 from nagoya.errors import LifecycleError, PortTaken
-from nagoya.system.observed import record
+from nagoya.system.observed import REPLACEMENT, record
 from nagoya.system.owner import Owner
+from nagoya.system.plan import DRAIN_LABEL, PRE_COMMIT_LABEL
 from nagoya.utils.progress import Progress
 
-DRAIN_LABEL = "nagoya.drain"
-"""On an image: a command, as a JSON list, that ends once the container has no more work to do."""
-PRE_COMMIT_LABEL = "nagoya.pre-commit"
-"""On an image: a command, as a JSON list, that takes away what no image made of it should have."""
-
-_RUN_ONCE_SECONDS = 120
 _PRE_COMMIT_SECONDS = 660
 _DRAIN_GRACE_SECONDS = 30
-"""What a drain may take longer than it was told; its command has to keep the time itself."""
+"""How much longer a drain may take than its command was told."""
 _PORT_TRIES = 5
+_PAUSE = 0.1
 
 
 @dataclass(frozen=True)
 class SystemContainer:
     """A container of a system, whether or not it exists; callbacks get one.
 
-    `name` is its host name; `declared` is the name it bears in moromi.yml, which several share
-    where a system was scaled. At pre_init and pre_create there is no container yet, at post_remove
-    there is none any more.
+    `name` is its host name; `declared` is its name in moromi.yml, which the copies of a scaled
+    container share. At pre_init and pre_create there is no container yet, at post_remove there is
+    none any more. Once `interrupted` is set nothing is created.
     """
 
     engine: Engine
@@ -42,123 +41,147 @@ class SystemContainer:
     owner: Owner
     name: str
     declared: str
+    interrupted: Signal = field(default_factory=Signal, repr=False)
+    suffix: str = ""
 
     @property
     def container_name(self) -> str:
-        """The name by which the engine knows it."""
-        return f"{self.system}-{self.name}"
+        """The engine's name of it."""
+        return f"{self.system}-{self.name}{self.suffix}"
 
     @property
     def settings(self) -> Container | None:
-        """What moromi.yml says of it; None where it says nothing (any more)."""
+        """How moromi.yml declares it; None where it does not (any more)."""
         return self.declaration.containers.get(self.declared)
 
     @property
     def home(self) -> Path:
-        """The folder in whose .koji/ profiles and credentials are: the user's home, or one that the
-        system's maker chose."""
+        """The folder whose .koji/ holds profiles and credentials: the user's home, or another one
+        that the system's creator chose."""
         return self.owner.home
+
+    @property
+    def replacement(self) -> "SystemContainer":
+        """The container that is about to take its place."""
+        return replace(self, suffix=REPLACEMENT)
 
     def handle(self) -> Handle:
         """The engine's container; EngineError where there is none."""
         return containers.get(self.engine, self.container_name)
 
     def state(self) -> State:
-        """What the engine says of it now; EngineError where there is none."""
+        """Its present state; EngineError where there is none."""
         return containers.state(self.handle(), reload=False)
 
     def read_file(self, path: str) -> bytes:
-        """A file out of it, running or not."""
+        """The content of a file in it, running or not."""
         return containers.read_file(self.handle(), path)
 
     def log(self, text: str) -> None:
-        """Tell the user something, without spoiling the progress that is shown."""
+        """Print a line above the progress display."""
         self.progress.log(text)
 
-    def init(self, present: bool = False) -> None:
-        """Make it unless it is `present`, and start it.
-
-        The events of init come every time, so that what an earlier call did not come to, since it
-        was cut off or a callback failed, is made good.
-        """
-        self._fire("pre_init")
-        if not present:
-            self.create()
-        self.start()
-        self._fire("post_init")
-
-    def create(self) -> Handle:
-        """Make it, not yet started."""
-        self._fire("pre_create")
+    def create(self, ports: Mapping[int, int], volumes: Mapping[str, str]) -> None:
+        """Create it without starting it; a port that is not in `ports` gets a free one."""
+        self.fire("pre_create")
+        self._check_interrupted()
         self._working("creating")
-        handle = containers.create(self.engine, self._specification())
-        self._fire("post_create")
-        return handle
+        handle = containers.create(self.engine, self._specification(ports, volumes))
+        if self.interrupted.is_set():  # whoever removes the system meanwhile did not see it
+            containers.remove(handle)
+            self._check_interrupted()
+        self._done("created")
+        self.fire("post_create")
 
-    def start(self) -> None:
-        """Start it unless it runs, or has done its work once and for all."""
-        handle = self.handle()
-        state = containers.state(handle, reload=False)
-        settings = self.settings
-        if state.running or (settings and settings.run_once and state.completed):
-            self._done("runs" if state.running else "ran before")
-            return
-        self._fire("pre_start")
+    def take_place(self, data: Sequence[str]) -> None:
+        """Replace the container by its replacement, with the `data` at these paths."""
+        old, new = self.handle(), self.replacement.handle()
+        for path in data:
+            self._working(f"copying {path}")
+            storage.copy_path(old, new, path)
+        # Its anonymous volumes stay, since the new one uses them.
+        containers.remove(old)
+        self.keep_replacement()
+
+    def keep_replacement(self) -> None:
+        """Give a replacement its name, now that the old container is gone."""
+        containers.rename(self.replacement.handle(), self.container_name)
+        self._done("replaced")
+
+    def start(self, volumes: Mapping[str, str], data: Sequence[str] = ()) -> None:
+        """Start it; with `detach: false` wait until it ends.
+
+        `volumes` and `data` are those that it was created with, should it need another free port.
+        """
+        self.fire("pre_start")
+        self._check_interrupted()
         self._working("starting")
-        handle = self._started(handle)
-        if settings and not settings.detach:
-            _ended_well(handle)
-            self._done("ran to its end")
+        self._start_on_free_port(volumes, data)
+        if self.settings and not self.settings.detach:
+            self.wait_for_end()
         else:
             self._done("started")
-        self._fire("post_start")
+        self.fire("post_start")
+
+    def wait_for_end(self) -> None:
+        """Wait until a container with `detach: false` ends. Raises LifecycleError."""
+        seconds = self.settings.timeout if self.settings else 0
+        deadline = time.monotonic() + seconds
+        handle = self.handle()
+        while (state := containers.state(handle)).running:
+            self._check_interrupted()
+            if time.monotonic() > deadline:
+                raise LifecycleError(
+                    f"still running after {seconds} s; `timeout: SECONDS` in moromi.yml allows it "
+                    f"longer, `toji --system {self.system} logs {self.name}` shows what it does"
+                )
+            time.sleep(_PAUSE)
+        if state.exit_code:
+            raise LifecycleError(ended(state.exit_code, handle))
+        self._done("completed")
 
     def stop(self) -> None:
-        """Stop it, by its image's own signal and within its own time."""
-        handle = self.handle()
-        # One that is paused, or between two starts, can be stopped too.
-        if containers.state(handle, reload=False).status in ("created", "exited", "dead"):
-            self._done("was not running")
-            return
-        self._fire("pre_stop")
+        """Stop it, with its image's signal and within its `stop_timeout`."""
+        self.fire("pre_stop")
         self._working("stopping")
-        containers.stop(handle)
+        containers.stop(self.handle())
         self._done("stopped")
-        self._fire("post_stop")
+        self.fire("post_stop")
 
     def remove(self) -> None:
-        """Remove it with its volumes; the event comes even where it is gone already."""
-        self._fire("pre_remove")
+        """Remove it with its anonymous volumes; one that is gone already is no error."""
+        self.fire("pre_remove")
         self._working("removing")
         containers.remove_named(self.engine, self.system, self.container_name)
         self._done("removed")
-        self._fire("post_remove")
+        self.fire("post_remove")
 
     def drain(self, seconds: float) -> None:
-        """Give it no more work, and let it end what it has, as its image says how."""
-        handle = self.handle()
-        command = containers.label(handle, DRAIN_LABEL)
-        if command is None or not containers.state(handle, reload=False).running:
-            return
-        self._working(f"draining, {seconds:.0f} s at most")
-        status, output = containers.execute(
-            handle, [*json.loads(command), f"{seconds:.0f}"], seconds=seconds + _DRAIN_GRACE_SECONDS
+        """Run the image's command that ends once the container has no more work to do."""
+        self._working(f"draining for up to {seconds:.0f} s")
+        status, output = self._execute(
+            DRAIN_LABEL, f"{seconds:.0f}", seconds=seconds + _DRAIN_GRACE_SECONDS
         )
         if status:
-            self.log(f"{self.name}: {output.strip()}; what it works on goes back to the hub")
+            self.log(f"{self.name}: {output}; its tasks go back to the hub")
 
-    def tidy(self) -> None:
-        """Have it take away what no image that is made of it should have, if its image says how."""
-        handle = self.handle()
-        command = containers.label(handle, PRE_COMMIT_LABEL)
-        if command is None or not containers.state(handle, reload=False).running:
-            return
-        self._working("tidying up")
-        status, output = containers.execute(
-            handle, json.loads(command), seconds=_PRE_COMMIT_SECONDS
-        )
+    def pre_commit(self) -> None:
+        """Run the image's command that deletes what no image made of the container should hold."""
+        self._working("cleaning up")
+        status, output = self._execute(PRE_COMMIT_LABEL, seconds=_PRE_COMMIT_SECONDS)
         if status:
-            raise LifecycleError(f"cannot tidy up: {output.strip()}")
+            raise LifecycleError(f"could not clean up: {output}")
+
+    def fire(self, event: Event) -> None:
+        """Call the callbacks of an event. Raises LifecycleError where one fails."""
+        for name in self.settings.callbacks.get(event, ()) if self.settings else ():
+            self.declaration.call(name, event, self)
+
+    def _execute(self, label: str, *arguments: str, seconds: float) -> tuple[int, str]:
+        handle = self.handle()
+        command = json.loads(containers.labels(handle)[label])
+        status, output = containers.execute(handle, [*command, *arguments], seconds=seconds)
+        return status, output.strip()
 
     def _working(self, detail: str) -> None:
         self.progress.update(self.name, "working", detail)
@@ -166,15 +189,18 @@ class SystemContainer:
     def _done(self, detail: str) -> None:
         self.progress.update(self.name, "done", detail)
 
-    def _fire(self, event: Event) -> None:
-        settings = self.settings
-        for name in settings.callbacks.get(event, ()) if settings else ():
-            self.declaration.call(name, event, self)
+    def _check_interrupted(self) -> None:
+        if self.interrupted.is_set():
+            raise LifecycleError("interrupted")
 
-    def _specification(self) -> containers.Specification:
+    def _specification(
+        self, ports: Mapping[int, int], volumes: Mapping[str, str]
+    ) -> containers.Specification:
         settings = self.declaration.containers[self.declared]
-        volumes = [f"{self.system}-{one.container}:{one.mode}" for one in settings.volumes_from]
-        ports = {port.container: port.host or free_port() for port in settings.ports}
+        published = {
+            port.container: port.host or ports.get(port.container) or free_port()
+            for port in settings.ports
+        }
         return containers.Specification(
             name=self.container_name,
             image=settings.image,
@@ -187,44 +213,46 @@ class SystemContainer:
                 **self.owner.labels,
             },
             command=settings.command,
-            environment=settings.variables(ports),
-            ports=ports,
-            volumes_from=volumes,
+            environment=settings.variables(published),
+            ports=published,
+            volumes=volumes,
+            volumes_from=[
+                f"{self.system}-{one.container}:{one.mode}" for one in settings.volumes_from
+            ],
             cap_add=settings.cap_add,
             cap_drop=settings.cap_drop,
             security_opt=settings.security_opt,
             stop_timeout=settings.stop_timeout,
         )
 
-    def _started(self, handle: Handle) -> Handle:
-        """Start it; a free port that somebody took meanwhile is chosen again.
+    def _start_on_free_port(self, volumes: Mapping[str, str], data: Sequence[str]) -> None:
+        """Start it; a free port that another program took meanwhile is chosen again.
 
-        Docker fixes the ports when a container is made, so a new choice is a new container; one
-        that has run before is left as it is, for its data would go.
+        Docker fixes the ports when a container is created, so that takes another container.
         """
         ports = self.settings.ports if self.settings else ()
         chosen = any(port.host is None for port in ports)
-        for _ in range(_PORT_TRIES):
+        for attempt in range(_PORT_TRIES):
+            handle = self.handle()
             try:
                 containers.start(handle)
-                return handle
+                return
             except PortTaken:
-                if not chosen or containers.state(handle).ever_started:
+                has_run = containers.state(handle).ever_started
+                if not chosen or has_run or attempt == _PORT_TRIES - 1:
                     raise
-            containers.remove(handle)
-            handle = self.create()
-        raise LifecycleError("no free port could be had", "is this machine short of ports?")
+            self.replacement.create({}, volumes)
+            self.take_place(data)
 
 
-def _ended_well(handle: Handle) -> None:
-    status = containers.wait_exit(handle, _RUN_ONCE_SECONDS)
-    if status:
-        said = "".join(f"\n    {line}" for line in containers.last_lines(handle))
-        raise LifecycleError(f"ended with status {status}{said}")
+def ended(status: int, handle: Handle) -> str:
+    """How a container ended, with the last lines of its log."""
+    lines = "".join(f"\n    {line}" for line in containers.last_lines(handle))
+    return f"ended with status {status}{lines}"
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has at this moment."""
+    """A port of 127.0.0.1 that nothing listens on at this moment."""
     with socket.socket() as probe:
         probe.bind((containers.HOST, 0))
         return int(probe.getsockname()[1])

@@ -5,13 +5,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container
-from nagoya.engine import Engine, containers, images, storage
+from nagoya.engine import Engine, Handle, containers, images, storage
 from nagoya.engine.containers import State
 
 CONFIG_LABEL = "nagoya.config"
@@ -49,7 +49,7 @@ class ObservedSystem:
     images: Mapping[str, ObservedImage]
     volumes: frozenset[str] = frozenset()
     network: bool = False
-    replacements: Mapping[str, State] | None = None
+    replacements: Mapping[str, State] = field(default_factory=dict)
     config_file: Path | None = None
 
     @property
@@ -60,9 +60,8 @@ class ObservedSystem:
 
 def observe(engine: Engine, name: str, declaration: Declaration) -> ObservedSystem:
     """Ask the engine for everything it holds of a system. Raises EngineError."""
-    handles = sorted(containers.list_system(engine, name), key=containers.created)
+    handles = containers.list_system(engine, name)
     states = [containers.state(handle, reload=False) for handle in handles]
-    files = [state.labels[FILE_LABEL] for state in states if FILE_LABEL in state.labels]
     current = {state.name: state for state in states if not state.container.endswith(REPLACEMENT)}
     others = {state.name: state for state in states if state.container.endswith(REPLACEMENT)}
     found = {
@@ -80,8 +79,18 @@ def observe(engine: Engine, name: str, declaration: Declaration) -> ObservedSyst
         volumes=storage.list_volumes(engine, name),
         network=name in containers.networks(engine),
         replacements=others,
-        config_file=Path(files[-1]) if files else None,
+        config_file=config_file(handles),
     )
+
+
+def config_file(handles: Iterable[Handle]) -> Path | None:
+    """The moromi.yml that declared the newest of some containers; None where none says it."""
+    files = [
+        containers.labels(handle)[FILE_LABEL]
+        for handle in sorted(handles, key=containers.created)
+        if FILE_LABEL in containers.labels(handle)
+    ]
+    return Path(files[-1]) if files else None
 
 
 def digests(container: Container) -> dict[str, str]:

@@ -1,49 +1,45 @@
-"""A system of containers on one engine: made, started, scaled, stopped and removed.
+"""A system of containers on one engine: Compose calls it a project.
 
-Everything that is made bears the system's label, and is found again by it alone. A system S holds
-for each declared container C one that is named S-C, has the host name C, and answers to C on the
-network S; where C was scaled, also S-C-2, S-C-3 and so on. What the engine holds is the only state
-there is: every verb starts from what it finds, so each may be given twice, by two people at once,
-or after one that was cut off.
+Everything that toji creates bears the system's label and is found by it alone. For each declared
+container C a system S has one named S-C, with the host name C, which answers to C on the network S;
+a scaled one also has S-C-2, S-C-3 and so on. The engine holds all state: every verb observes it,
+plans, and carries the plan out, so a verb may be repeated, or follow one that was cut off.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from functools import cached_property, wraps
-from threading import Event, get_ident
-from typing import Concatenate, ParamSpec
+from dataclasses import replace
+from functools import cached_property, partial
+from threading import Event
 
 from nagoya.config.declaration import Declaration
-from nagoya.engine import Engine, Handle, containers, images
+from nagoya.config.model import EVENTS
+from nagoya.engine import Engine, Handle, containers, storage
 from nagoya.errors import LifecycleError, UsageError
-from nagoya.system.container import SystemContainer
+from nagoya.system import plan, reconcile
+from nagoya.system.container import SystemContainer, ended
+from nagoya.system.observed import ObservedSystem, observe
 from nagoya.system.owner import Owner
-from nagoya.utils.graph import Graph, reverse
+from nagoya.system.plan import Operation, Plan
+from nagoya.utils.graph import Graph
 from nagoya.utils.lock import locked
-from nagoya.utils.parallel import run_graph
+from nagoya.utils.parallel import Result, run_graph
 from nagoya.utils.progress import Progress
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _PARALLEL = 8
-_P = ParamSpec("_P")
-
-
-def _one_at_a_time(
-    verb: Callable[Concatenate["System", _P], None],
-) -> Callable[Concatenate["System", _P], None]:
-    @wraps(verb)
-    def alone(system: "System", /, *args: _P.args, **kwargs: _P.kwargs) -> None:
-        with system.alone():
-            verb(system, *args, **kwargs)
-
-    return alone
+_EARLY_EXIT_SECONDS = 1.5
+_PAUSE = 0.2
+Planner = Callable[[Declaration, ObservedSystem], Plan]
 
 
 class System:
-    """The verbs on a system; each raises LifecycleError that names every container that failed.
+    """The verbs on a system. Each returns the operations that were done.
 
-    Two calls at once, by one user, come one after the other.
+    With `dry_run` nothing is done, and the operations are those that would be. Raises
+    LifecycleError that names every container that failed. Calls of one user take turns.
     """
 
     def __init__(
@@ -55,194 +51,191 @@ class System:
         owner: Owner | None = None,
     ) -> None:
         check_name(name)
-        self._given_owner = owner
         self.engine = engine
         self.declaration = declaration
         self.name = name
         self.progress = progress
-        self._holder: int | None = None
+        self.interrupted = Event()
+        """Once it is set, nothing more is created or started; it is set on Ctrl-C."""
+        self._owner = owner
 
     @contextmanager
-    def alone(self) -> Iterator[bool]:
-        """Keep this user's other calls off the system while this one is at work on it; whether one
-        had to be waited for."""
+    def lock(self) -> Iterator[bool]:
+        """Keep this user's other calls off the system. Yields whether one had to be waited for."""
         waited = Event()
 
         def waiting() -> None:
             waited.set()
             self.progress.log(f"another toji is at work on '{self.name}'; waiting for it")
 
-        if self._holder == get_ident():
-            yield False
-            return
         with locked(f"system-{self.name}", waiting):
-            self._holder = get_ident()
-            try:
-                yield waited.is_set()
-            finally:
-                self._holder = None
+            yield waited.is_set()
 
     @cached_property
     def owner(self) -> Owner:
-        """Whom it belongs to: its maker, whoever is at work on it now."""
-        if self._given_owner is not None:
-            return self._given_owner
-        present = containers.list_containers(self.engine, self.name).values()
-        owners = (Owner.of(containers.labels(handle)) for handle in present)
+        """Who created the system, whoever works on it now."""
+        if self._owner is not None:
+            return self._owner
+        present = containers.list_system(self.engine, self.name)
+        owners = (Owner.from_labels(containers.labels(handle)) for handle in present)
         return next((owner for owner in owners if owner), Owner.user())
 
-    @_one_at_a_time
-    def init(self) -> None:
-        """Make and start what is declared and not there; what runs is left alone."""
-        self._check_images()
-        containers.ensure_network(self.engine, self.name, self.owner.labels)
-        present = containers.list_containers(self.engine, self.name)
-        members = self._declared() | self._members(present)
-        self._each(members, lambda one: one.init(one.name in present), "made and started")
+    def observe(self) -> ObservedSystem:
+        """What the engine holds of the system now."""
+        return observe(self.engine, self.name, self.declaration)
 
-    @_one_at_a_time
-    def start(self) -> None:
-        """Start what was made; a run_once container that has done its work stays as it is."""
-        self._each(
-            self._members(require_system(self.engine, self.name)), SystemContainer.start, "started"
-        )
+    def init(self, *, dry_run: bool = False) -> tuple[Operation, ...]:
+        """Create what is missing and start it; what differs from the declaration is reported."""
+        return self._do(reconcile.init, dry_run)
 
-    @_one_at_a_time
-    def stop(self, *, tidy: bool = False) -> None:
-        """Stop what runs, each by its image's own signal, those first that need others.
+    def up(self, recreate: Collection[str] = (), *, dry_run: bool = False) -> tuple[Operation, ...]:
+        """Create what is missing, recreate what differs, start everything.
 
-        With `tidy` each is made ready before for an image to be made of it.
+        What holds data is recreated only if `recreate` names it, and its data is copied.
         """
+        return self._do(partial(reconcile.up, recreate=recreate), dry_run)
 
-        def stop(member: SystemContainer) -> None:
-            if tidy:
-                member.tidy()
-            member.stop()
+    def start(self, *, dry_run: bool = False) -> tuple[Operation, ...]:
+        """Start what exists; a completed `run_once` container stays as it is."""
+        require_system(self.engine, self.name)
+        return self._do(plan.start, dry_run)
 
-        members = self._members(require_system(self.engine, self.name))
-        self._each(members, stop, "stopped", backwards=True)
+    def stop(self, *, pre_commit: bool = False, dry_run: bool = False) -> tuple[Operation, ...]:
+        """Stop what runs, dependents first.
 
-    @_one_at_a_time
-    def restart(self, names: Collection[str]) -> None:
-        """Stop some containers, and start them again."""
-        present = self._members(require_system(self.engine, self.name))
-        members = {name: one for name, one in present.items() if name in names}
-        self._each(members, SystemContainer.stop, "stopped", backwards=True)
-        self._each(members, SystemContainer.start, "started")
-
-    @_one_at_a_time
-    def remove(self) -> None:
-        """Remove whatever bears the system's label: containers, their volumes, the network."""
-        present = containers.list_containers(self.engine, self.name)
-        members = self._declared() | self._members(present)
-        self._each(members, SystemContainer.remove, "removed", backwards=True)
-        containers.remove_networks(self.engine, self.name)
-
-    @_one_at_a_time
-    def scale(self, name: str, count: int, drain_seconds: float) -> None:
-        """See to it that there are `count` containers of one that is declared.
-
-        The first bears the declared name, the others NAME-2 and on. Those that are too many are
-        drained, each for `drain_seconds` at most, then stopped and removed; the last go first.
+        With `pre_commit` each container first deletes what no image made of it should hold.
         """
-        if name not in self.declaration.containers:
-            raise LifecycleError(
-                f"moromi.yml declares no container '{name}'",
-                f"it declares {', '.join(self.declaration.containers)}",
-            )
-        users = [who for who, one in self.declaration.containers.items() if name in one.needs]
-        if users and count > 1:
-            raise LifecycleError(
-                f"'{name}' cannot be more than one: {', '.join(users)} would not find the others",
-                "scale what nothing else needs, such as a builder",
-            )
-        present = self._members(require_system(self.engine, self.name))
-        wanted = [self._member(one, name) for one in _instances(name, count)]
-        names = {member.name for member in wanted}
-        surplus = [
-            member
-            for member in present.values()
-            if member.declared == name and member.name not in names
-        ]
-
-        def take_away(member: SystemContainer) -> None:
-            member.drain(drain_seconds)
-            member.stop()
-            member.remove()
-
-        self._each({member.name: member for member in surplus}, take_away, "taken away")
-        self._each(
-            {member.name: member for member in wanted},
-            lambda one: one.init(one.name in present),
-            "made and started",
+        require_system(self.engine, self.name)
+        return self._do(
+            lambda declaration, now: plan.stop(declaration, now, pre_commit=pre_commit), dry_run
         )
 
-    def needs(self, names: Iterable[str]) -> Graph:
-        """What needs what among containers by their host names."""
-        members = self._members(containers.list_containers(self.engine, self.name))
-        return self._needs({name: member for name, member in members.items() if name in set(names)})
+    def remove(self, *, dry_run: bool = False) -> tuple[Operation, ...]:
+        """Remove everything that bears the system's label: containers, volumes, the network."""
+        done = self._do(plan.remove, dry_run)
+        if not done:
+            self.progress.log(f"{_no_system(self.engine, self.name)}; nothing was removed")
+        return done
 
-    def _member(self, name: str, declared: str) -> SystemContainer:
-        return SystemContainer(
-            self.engine, self.declaration, self.progress, self.name, self.owner, name, declared
+    def scale(
+        self, name: str, count: int, drain_seconds: float, *, dry_run: bool = False
+    ) -> tuple[Operation, ...]:
+        """Make the copies of a declared container `count`: NAME, NAME-2 and so on.
+
+        Those that are too many get `drain_seconds` each to finish their work.
+        """
+        require_system(self.engine, self.name)
+        return self._do(
+            partial(reconcile.scale, name=name, count=count),
+            dry_run,
+            drain_seconds,
         )
 
-    def _declared(self) -> dict[str, SystemContainer]:
-        return {name: self._member(name, name) for name in self.declaration.containers}
+    def check_started(self, done: Collection[Operation]) -> None:
+        """Raise LifecycleError if a container ended right after it was started.
 
-    def _members(self, present: dict[str, Handle]) -> dict[str, SystemContainer]:
-        """Those that are on the engine, in the order of moromi.yml and then of their names."""
-        place = {name: index for index, name in enumerate(self.declaration.containers)}
-        members = [
-            self._member(name, containers.state(handle, reload=False).declared)
-            for name, handle in present.items()
-        ]
-        members.sort(key=lambda one: (place.get(one.declared, len(place)), one.name))
-        return {member.name: member for member in members}
+        A wrong setting ends a container within a second or so; a wait would tell it too.
+        """
+        started = {operation.target for operation in done if operation.verb == "start"}
+        deadline = time.monotonic() + (_EARLY_EXIT_SECONDS if started else 0)
+        while time.monotonic() < deadline:
+            failed = []
+            for name, handle in containers.list_containers(self.engine, self.name).items():
+                state = containers.state(handle, reload=False)
+                settings = self.declaration.containers.get(state.declared)
+                if name in started and settings and settings.detach and state.status == "exited":
+                    failed.append(f"  {name}: {ended(state.exit_code, handle)}")
+            if failed:
+                raise LifecycleError(
+                    f"not everything of '{self.name}' runs:\n" + "\n".join(failed),
+                    f"correct it, then `toji --system {self.name} up`",
+                )
+            time.sleep(_PAUSE)
 
-    @staticmethod
-    def _needs(members: dict[str, SystemContainer]) -> Graph:
-        return {
-            name: member.settings.needs if member.settings else ()
-            for name, member in members.items()
-        }
+    def needs(self, names: Collection[str]) -> Graph:
+        """Which of the containers with these host names need which."""
+        present = containers.list_containers(self.engine, self.name)
+        states = [containers.state(handle, reload=False) for handle in present.values()]
+        declared = {state.name: self.declaration.containers.get(state.declared) for state in states}
+        return {name: one.needs if one else () for name, one in declared.items() if name in names}
 
-    def _each(
-        self,
-        members: dict[str, SystemContainer],
-        work: Callable[[SystemContainer], object],
-        done: str,
-        *,
-        backwards: bool = False,
-    ) -> None:
-        """Do one thing with every member, each after those it needs, or before them."""
-        needs = self._needs(members)
+    def apply(self, wanted: Plan, drain_seconds: float = 0) -> None:
+        """Carry out a plan; the caller holds the lock."""
+        operations = {operation.id: operation for operation in wanted.operations}
         outcomes = run_graph(
-            reverse(needs) if backwards else needs,
-            lambda name: work(members[name]),
+            {id: operation.needs for id, operation in operations.items()},
+            lambda id: self._carry_out(operations[id], drain_seconds),
             workers=_PARALLEL,
-            on_done=self.progress.finish,
+            stop=self.interrupted,
+            on_done=lambda outcome: self._show(outcome, operations),
         )
-        failed = {name: outcome.error for name, outcome in outcomes.items() if outcome.error}
+        failed = {operations[id].target: one.error for id, one in outcomes.items() if one.error}
         if failed:
             causes = "\n".join(f"  {name}: {error}" for name, error in failed.items())
             raise LifecycleError(
-                f"not everything of '{self.name}' was {done}:\n{causes}",
-                f"mend the cause and give the command again, or take all away with "
+                f"could not {wanted.doing} '{self.name}':\n{causes}",
+                "correct the cause and run the command again, or remove the system with "
                 f"`toji --system {self.name} remove`",
             )
+        for notice in wanted.notices:
+            self.progress.log(notice)
 
-    def _check_images(self) -> None:
-        used = {declared.image for declared in self.declaration.containers.values()}
-        missing = sorted(name for name in used if not images.exists(self.engine, name))
-        if missing:
-            raise LifecycleError(
-                f"no image called {', '.join(missing)}", f"moromi build {' '.join(missing)}"
-            )
+    def _do(
+        self, planner: Planner, dry_run: bool, drain_seconds: float = 0
+    ) -> tuple[Operation, ...]:
+        with self.lock():
+            observed = self.observe()
+            wanted = planner(self.declaration, observed)
+            if not dry_run:
+                changed = {operation.target for operation in wanted.operations}
+                for name, state in observed.containers.items():
+                    if name not in changed:
+                        text = "completed" if state.completed else state.status
+                        self.progress.update(name, "done", text)
+                self.apply(wanted, drain_seconds)
+                return wanted.operations
+        for operation in wanted.operations:
+            print(operation)
+        for notice in wanted.notices:
+            print(notice)
+        return wanted.operations
 
+    def _carry_out(self, wanted: Operation, drain_seconds: float) -> None:
+        engine, labels = self.engine, self.owner.labels
+        one = SystemContainer(
+            engine, self.declaration, self.progress, self.name, self.owner,
+            wanted.target, wanted.declared or "", self.interrupted,
+        )  # fmt: skip
+        actions: dict[str, Callable[[], None]] = {
+            "create network": lambda: containers.ensure_network(engine, self.name, labels),
+            "remove network": lambda: containers.remove_networks(engine, self.name),
+            "create volume": lambda: storage.create_volume(
+                engine, self.name, wanted.target, labels
+            ),
+            "remove volume": lambda: storage.remove_volume(engine, wanted.target),
+            "create": lambda: one.create(wanted.ports, wanted.volumes),
+            "create replacement": lambda: one.replacement.create(wanted.ports, wanted.volumes),
+            "replace": lambda: one.take_place(wanted.data),
+            "keep replacement": one.keep_replacement,
+            "remove replacement": one.replacement.remove,
+            "start": lambda: one.start(wanted.volumes, wanted.data),
+            "wait for": one.wait_for_end,
+            "stop": one.stop,
+            "drain": lambda: one.drain(drain_seconds),
+            "pre-commit": one.pre_commit,
+            "remove": one.remove,
+            **{event: partial(one.fire, event) for event in EVENTS},
+        }
+        actions[wanted.verb]()
 
-def _instances(name: str, count: int) -> list[str]:
-    return [name if number == 1 else f"{name}-{number}" for number in range(1, count + 1)]
+    def _show(self, outcome: Result, operations: dict[str, Operation]) -> None:
+        """Show how an operation on a container failed, or for whose failure it was skipped."""
+        operation = operations[outcome.name]
+        blocker = operations[outcome.blocked_by].target if outcome.blocked_by else None
+        # Only containers are on display, not volumes and networks.
+        on_display = operation.declared is not None and blocker != operation.target
+        if outcome.state != "done" and on_display:
+            self.progress.finish(replace(outcome, name=operation.target, blocked_by=blocker))
 
 
 def check_name(name: str, what: str = "a system") -> None:
@@ -259,7 +252,11 @@ def require_system(engine: Engine, name: str) -> dict[str, Handle]:
     check_name(name)
     present = containers.list_containers(engine, name)
     if not present:
-        raise LifecycleError(
-            f"there is no system called '{name}' on this engine", f"toji --system {name} init"
-        )
+        raise LifecycleError(_no_system(engine, name), f"toji --system {name} up")
     return present
+
+
+def _no_system(engine: Engine, name: str) -> str:
+    others = sorted(containers.list_all_containers(engine))
+    there = f"there are: {', '.join(others)}" if others else "there is none"
+    return f"there is no system called '{name}' on this engine; {there}"

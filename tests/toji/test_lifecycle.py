@@ -181,7 +181,7 @@ def test_what_bears_no_label_is_left_alone(
         strangers.remove(v=True)
     assert (
         "a network called host is there already"
-        in toji("--system", "host", "init", status=4).stderr
+        in toji("--system", "host", "init", status=7).stderr
     )
 
 
@@ -323,8 +323,8 @@ def test_what_goes_is_drained_as_its_image_says(toji: Toji) -> None:
     toji("init")
     toji("scale", "worker=2")
     said = toji("scale", "worker=1", "--drain-timeout", "7").stderr
-    assert "draining, 7 s at most" in said
-    assert "worker-2: refuses after 7; what it works on goes back" in said
+    assert "draining for up to 7 s" in said
+    assert "worker-2: refuses after 7; its tasks go back to the hub" in said
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,8 @@ def test_what_goes_is_drained_as_its_image_says(toji: Toji) -> None:
         ("worker", 64, "'worker' is not of the form NAME=N"),
         ("worker=many", 64, "is not of the form NAME=N"),
         ("typo=2", 7, "moromi.yml declares no container 'typo'"),
-        ("server=2", 7, "'server' cannot be more than one: worker would not find the others"),
+        ("server=2", 7, "'server' cannot run more than once: worker would not find the copies"),
+        ("server=0", 7, "'server' cannot be removed: worker needs it"),
     ],
 )
 def test_a_wrong_scale_is_told(toji: Toji, wanted: str, status: int, message: str) -> None:

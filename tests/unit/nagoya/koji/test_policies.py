@@ -30,11 +30,13 @@ class Hub:
         monkeypatch.setattr(policies, "_write", self.write)
         monkeypatch.setattr(policies, "wait", self.wait)
         self.system: Any = SimpleNamespace(
-            engine=None, name="some", alone=self.alone, restart=self.restart
-        )
+            engine=None, name="some", lock=self.lock, apply=self.restart,
+            declaration=None, observe=lambda: None,
+        )  # fmt: skip
+        monkeypatch.setattr(policies.plan, "restart", lambda _, __, names: names)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         self.locked = True
         yield
         self.locked = False

@@ -25,7 +25,7 @@ def declare(tmp_path: Path) -> Callable[..., Declaration]:
             "containers": {name: {"image": "tiny", **keys} for name, keys in containers.items()},
         }
         path = tmp_path / "moromi.yml"
-        path.write_text(yaml.safe_dump(raw))
+        path.write_text(yaml.safe_dump(raw, sort_keys=False))
         return loader.read(path)
 
     return read
