@@ -2,13 +2,11 @@
 
 import os
 import pwd
-import re
 import sys
 from pathlib import Path
 
 from util import entry, files
 
-PROGRAMS = (Path("usr/sbin/kojid"), Path("usr/bin/koji"))
 MOCK_USER = "kojibuilder"
 # What a site may mount folders over.
 SITE_FOLDERS = ("etc/kojid/kojid.conf.d", "usr/local/lib/koji-builder-plugins")
@@ -35,22 +33,12 @@ def make_folders(root: Path, gid: int) -> None:
     cache.chmod(0o2775)
 
 
-def fix_shebang(program: Path) -> None:
-    """Koji's programs name a Python that Debian does not have; and kojid starts itself again by its
-    own name."""
-    text = program.read_text()
-    mended = re.sub(r"\A#!.*python\S*", "#!/usr/bin/python3", text)
-    files.write(program, mended, mode=0o755)
-
-
 def main() -> int:
     """Do all of it."""
     root = Path("/")
     account = pwd.getpwnam(MOCK_USER)
     make_folders(root, account.pw_gid)
     files.write(root / "etc/rpm/macros.koji", MACROS)
-    for program in PROGRAMS:
-        fix_shebang(root / program)
     return 0
 
 

@@ -56,22 +56,12 @@ def write_layout(root: Path) -> None:
     files.write(root / LAYOUT, "# Written by setup.py of koji-hub.\n" + "\n".join(lines) + "\n")
 
 
-def fix_shebangs(root: Path) -> None:
-    """Koji's programs name a Python that Debian does not have."""
-    for program in [*(root / "usr/bin").glob("koji*"), *(root / "usr/sbin").glob("koji*")]:
-        text = program.read_text()
-        mended = re.sub(r"\A#!.*python\S*", "#!/usr/bin/python3", text)
-        if mended != text:
-            files.write(program, mended, mode=0o755)
-
-
 def main() -> int:
     """Do all of it."""
     root = Path("/")
     for folder in FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
     write_layout(root)
-    fix_shebangs(root)
     return 0
 
 

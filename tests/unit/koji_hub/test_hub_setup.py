@@ -1,6 +1,5 @@
 """koji-hub's setup on a temporary root: it fits itself to the Koji it finds."""
 
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -55,13 +54,3 @@ def test_gives_back_what_is_called_and_missing(setup: ModuleType, root: Path, sc
     (root / script).parent.mkdir(parents=True, exist_ok=True)
     (root / script).write_text("args = inspect.getargspec(f)\n")
     assert "Define KOJI_NEEDS_COMPAT" in layout(setup, root)
-
-
-@pytest.mark.parametrize("first", ["#!/usr/bin/python2", "#! /usr/bin/env python"])
-def test_mends_the_interpreter_of_kojis_programs(setup: ModuleType, root: Path, first: str) -> None:
-    program = root / "usr/bin/koji"
-    program.parent.mkdir()
-    program.write_text(f"{first}\nprint('#!/usr/bin/python2')\n")
-    setup.fix_shebangs(root)
-    assert program.read_text() == "#!/usr/bin/python3\nprint('#!/usr/bin/python2')\n"
-    assert stat.S_IMODE(program.stat().st_mode) == 0o755
