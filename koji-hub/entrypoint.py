@@ -40,6 +40,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import psycopg2
+import site_files
 import write_lock
 from cryptography import x509
 
@@ -293,6 +294,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_lock.create(root / RUN)
     copy_keys(root, USER)
     write_configuration(root, settings)
+    site_files.record(root)
 
     key = root / CREDENTIALS / "private/kojihub.key"
     address = database_address(root, settings.database, key)

@@ -5,19 +5,12 @@ import re
 import sys
 from pathlib import Path
 
+import site_files
+
 from util import entry, files
 
 UPSTREAM = Path("usr/lib/nagoya/upstream/conf.d")
 LAYOUT = Path("etc/apache2/koji-layout.conf")
-# Apache's root, which stays empty, and what a site may mount folders over.
-FOLDERS = (
-    "var/www",
-    "etc/apache2/conf.d",
-    "etc/koji-hub/hub.conf.d",
-    "etc/kojira/kojira.conf.d",
-    "etc/kojiweb/web.conf.d",
-    "usr/local/lib/koji-hub-plugins",
-)
 # The functions that compat.py gives back.
 REMOVED = ("getargspec", "formatargspec")
 
@@ -59,7 +52,8 @@ def write_layout(root: Path) -> None:
 def main() -> int:
     """Do all of it."""
     root = Path("/")
-    for folder in FOLDERS:
+    # Apache's root, which stays empty, and what a site may mount folders over.
+    for folder in ("var/www", *site_files.FOLDERS):
         (root / folder).mkdir(parents=True, exist_ok=True)
     write_layout(root)
     return 0

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import site_files
 import write_lock
 
 from util import processes, snapshot
@@ -24,14 +25,6 @@ TOP = Path("mnt/koji")
 FOLDER = TOP / ".snapshots"
 # No snapshot can be named so.
 NEW, OLD, UNFINISHED = "+new", "+old", "+unfinished"
-# Whatever docs/images.md says that a site may put there.
-SITE = (
-    "etc/apache2/conf.d",
-    "etc/koji-hub/hub.conf.d",
-    "etc/kojira/kojira.conf.d",
-    "etc/kojiweb/web.conf.d",
-    "usr/local/lib/koji-hub-plugins",
-)
 PATIENCE = 30.0
 CLOSED_SECONDS = 60.0
 
@@ -70,7 +63,7 @@ class Hub:
             # kojira deletes outworn repositories by itself, and cp trips over what vanishes.
             with processes.frozen([one.pid for one in kojira()]):
                 _copy(self._state(), unfinished / "top")
-            for site in SITE:
+            for site in site_files.FOLDERS:
                 _copy([self.root / site], (unfinished / "site" / site).parent)
             about = {"created": time.time(), "bytes": _size(unfinished)}
             (unfinished / "about.json").write_text(json.dumps(about))
@@ -104,14 +97,19 @@ class Hub:
         moves = [(path, old / path.name) for path in self._state()]
         moves += [(path, self.top / path.name) for path in (new / "top").iterdir()]
         _move(moves)
-        changed = [site for site in SITE if _differ(new / "site" / site, self.root / site)]
-        for site in changed:
-            _fill(self.root / site, new / "site" / site)
-        return {"restart": bool(changed)}
+        # The hub may have been started with other files than there are: an earlier reset put the
+        # files back, and ended before the restart.
+        restart = site_files.changed(self.root)
+        for site in site_files.FOLDERS:
+            folder, kept = self.root / site, new / "site" / site
+            # A folder that is as it was may be mounted read-only.
+            if site_files.content(folder) != site_files.content(kept):
+                _fill(folder, kept)
+                restart = True
+        return {"restart": restart}
 
     def release(self) -> snapshot.Note:
-        lost = not write_lock.is_held()
-        write_lock.release()
+        lost = not write_lock.release()
         # A `save` that was killed has left it standing still.
         processes.send(signal.SIGCONT, [one.pid for one in kojira()])
         for name in (NEW, OLD, UNFINISHED):
@@ -185,19 +183,6 @@ def _remove(path: Path) -> None:
 def _size(path: Path) -> int:
     told = subprocess.run(["du", "-sB1", str(path)], check=True, capture_output=True, text=True)
     return int(told.stdout.split()[0])
-
-
-def _differ(one: Path, other: Path) -> bool:
-    """Whether two folders hold other files, or files that hold other things."""
-    return _content(one) != _content(other)
-
-
-def _content(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
 
 
 def _fill(folder: Path, kept: Path) -> None:
