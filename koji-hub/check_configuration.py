@@ -10,7 +10,8 @@ prints one line for each problem and ends with 1, or prints nothing and ends wit
 """
 
 import configparser
-import importlib
+import importlib.machinery
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,8 @@ def check_startup() -> list[str]:
 
 def _hub() -> ModuleType:
     """The module of Koji's that sets the hub up."""
+    # What it logs besides is in the hub's own log.
+    logging.disable()
     sys.path.insert(0, LATE["kojihub"][0])
     try:
         # A package of its own since Koji 1.31.
@@ -82,10 +85,15 @@ def _load_plugins(
     hub: ModuleType, configuration: configparser.RawConfigParser
 ) -> tuple[Any, list[str]]:
     """The hub's plugins, as Koji keeps them, and those that cannot be loaded."""
-    path = configuration.get("hub", "PluginPath", fallback="/usr/lib/koji-hub-plugins")
-    tracker = hub.koji.plugin.PluginTracker(path=path.split(":"))
+    folders = configuration.get("hub", "PluginPath", fallback="/usr/lib/koji-hub-plugins").split(
+        ":"
+    )
+    tracker = hub.koji.plugin.PluginTracker(path=folders)
     problems = []
     for name in configuration.get("hub", "Plugins", fallback="").split():
+        if not importlib.machinery.PathFinder.find_spec(name, folders):
+            problems.append(f"plugin {name}: it is not in {' or '.join(folders)}")
+            continue
         try:
             tracker.load(name)
         except Exception as error:

@@ -11,7 +11,7 @@ from util import entry, files
 
 UPSTREAM = Path("usr/lib/nagoya/upstream/conf.d")
 LAYOUT = Path("etc/apache2/koji-layout.conf")
-# The functions that compat.py gives back.
+# The functions that compat.py puts back.
 REMOVED = ("getargspec", "formatargspec")
 
 
@@ -28,15 +28,17 @@ def entry_point(root: Path, snippet: str, alias: str) -> Path:
 
 
 def needs_compat(root: Path, scripts: list[Path]) -> bool:
-    """Whether this Python lacks what Koji calls.
+    """Whether Koji calls what this Python lacks, or its hub lacks what newer clients call.
 
     The sources are asked, since Koji's developers bring trees whose version says little.
     """
     missing = [name for name in REMOVED if not hasattr(inspect, name)]
+    packages = root / "usr/lib/python3/dist-packages"
     folders = {(root / script.relative_to("/")).parent for script in scripts}
-    folders |= set((root / "usr/lib/python3").glob("dist-packages/kojihub"))
+    folders |= set(packages.glob("kojihub"))
     sources = [path.read_text() for folder in folders for path in folder.rglob("*.py")]
-    return any(f"inspect.{name}(" in source for source in sources for name in missing)
+    old_logout = any("def logout():" in path.read_text() for path in packages.glob("koji*/auth.py"))
+    return old_logout or any(f"inspect.{name}(" in source for source in sources for name in missing)
 
 
 def write_layout(root: Path) -> None:

@@ -54,3 +54,15 @@ def test_gives_back_what_is_called_and_missing(setup: ModuleType, root: Path, sc
     (root / script).parent.mkdir(parents=True, exist_ok=True)
     (root / script).write_text("args = inspect.getargspec(f)\n")
     assert "Define KOJI_NEEDS_COMPAT" in layout(setup, root)
+
+
+@pytest.mark.parametrize(
+    ("logout", "needed"), [("def logout():", True), ("def logout(session_id=None):", False)]
+)
+def test_adjusts_a_logout_that_takes_no_session(
+    setup: ModuleType, root: Path, *, logout: str, needed: bool
+) -> None:
+    auth = root / "usr/lib/python3/dist-packages/koji/auth.py"
+    auth.parent.mkdir(parents=True)
+    auth.write_text(f"{logout}\n    pass\n")
+    assert ("Define KOJI_NEEDS_COMPAT" in layout(setup, root)) == needed
