@@ -24,15 +24,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from util import certificates, entry, files
+from util import certificates, credentials, entry, files
 from util.environment import Environment
 
-CREDENTIALS = Path("etc/pki/koji")
-
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-CLIENTS = ("kojiadmin", "kojira", "kojiweb")
-SERVERS = ("kojihub", "kojidatabase")
-ISSUED = (*SERVERS, *CLIENTS)
 
 
 @dataclass(frozen=True)
@@ -60,24 +55,24 @@ def read_names(environment: Environment, variable: str, own: Sequence[str]) -> N
 
 def make_credentials(root: Path, hub: Names, database: Names) -> None:
     """Fill the empty volume below `root`, its marker last."""
-    folder = root / CREDENTIALS
+    folder = root / credentials.FOLDER
     authority = certificates.Authority.create(folder)
     authority.issue("kojihub", hub.dns, hub.ips, server=True, client=True)
     authority.issue("kojidatabase", database.dns, database.ips, server=True)
-    for client in CLIENTS:
-        authority.issue(client, client=True)
+    for client in credentials.CLIENTS:
+        authority.issue(client, client=True, browser=client == "kojiadmin")
     files.mark_done(folder)
 
 
 def check_credentials(root: Path) -> None:
     """Raise Fatal if a certificate does not fit its key or its authority, or has expired."""
-    for name in ISSUED:
-        certificates.check(root / CREDENTIALS, name)
+    for name in credentials.RESERVED:
+        certificates.check(root / credentials.FOLDER, name)
 
 
 def prepare(root: Path, hub: Names, database: Names) -> None:
-    """What a start does."""
-    folder = root / CREDENTIALS
+    """Make the credentials, unless an earlier start has, and check them."""
+    folder = root / credentials.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     if files.done(folder):
         entry.log(f"{folder} has its certificates already")
@@ -89,7 +84,7 @@ def prepare(root: Path, hub: Names, database: Names) -> None:
 
 def issue_for_users(root: Path, names: Sequence[str]) -> None:
     """Issue a certificate for each who has none, by the authority below `root`."""
-    folder = root / CREDENTIALS
+    folder = root / credentials.FOLDER
     if not names:
         raise entry.Fatal("`user` needs the names of users", hint="user alice bob")
     if not files.done(folder):
@@ -98,10 +93,19 @@ def issue_for_users(root: Path, names: Sequence[str]) -> None:
             hint="`--volumes-from kojicreds`, after that has run",
         )
     for name in names:
-        if name in SERVERS:
-            raise entry.Fatal(f"{name} is a server of the system's, and no user")
+        if name in credentials.RESERVED:
+            raise entry.Fatal(
+                f"{name!r} is reserved: the system itself logs in with that certificate",
+                hint="choose another name",
+            )
         if not (folder / f"certs/{name}.crt").exists():
-            certificates.Authority.load(folder).issue(name, client=True)
+            certificates.Authority.load(folder).issue(name, client=True, browser=True)
+        # Only people get a file for their browser.
+        elif not (folder / f"{name}_browser_cert.p12").exists():
+            raise entry.Fatal(
+                f"{name!r} is the name of a builder, which has a certificate of its own",
+                hint="choose another name",
+            )
         certificates.check(folder, name)
 
 

@@ -44,20 +44,18 @@ import site_files
 import write_lock
 from cryptography import x509
 
-from util import entry, files
+from util import credentials, entry, files
 from util.configuration import merged
-from util.environment import Environment
+from util.environment import LOG_LEVELS, Environment
 from util.supervise import Daemon, supervise
 from util.waiting import wait_until
 
 USER = "www-data"
-CREDENTIALS = Path("etc/pki/koji")
 TOP = Path("mnt/koji")
 # On a tmpfs, so that `docker commit` of the container leaves them out of the image.
 PRIVATE = Path("dev/shm/koji-hub")
 RUN = Path("run/koji-hub")
 PLUGIN_PATH = ("usr/local/lib/koji-hub-plugins", "usr/lib/koji-hub-plugins")
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 WEB_URL = "https://koji/koji"
 
 # What Apache gets to finish the requests that it has begun, and a little; an engine kills after 10.
@@ -99,9 +97,6 @@ class Settings:
         files_url = environment.text("KOJI_FILES_URL", "/kojifiles")
         if not files_url.startswith("/"):
             files_url = environment.url("KOJI_FILES_URL", "", schemes=("https", "http"))
-        level = environment.text("KOJI_LOG_LEVEL", "WARNING").upper()
-        if level not in LEVELS:
-            environment.wrong("KOJI_LOG_LEVEL", f"{level!r} is none of {', '.join(LEVELS)}")
         plugins = environment.words("KOJI_HUB_PLUGINS")
         for name in plugins:
             if not any((root / folder / f"{name}.py").exists() for folder in PLUGIN_PATH):
@@ -114,7 +109,7 @@ class Settings:
             https_origin=origin,
             files_url=files_url,
             web_secret=environment.secret("KOJI_WEB_SECRET"),
-            log_level=level,
+            log_level=environment.choice("KOJI_LOG_LEVEL", "WARNING", LOG_LEVELS),
             plugins=plugins,
             processes=environment.integer("KOJI_HUB_PROCESSES", processes, minimum=1, maximum=64),
             maven=environment.flag("KOJI_ENABLE_MAVEN", False),
@@ -129,12 +124,7 @@ class Settings:
 
 def check_volumes(root: Path) -> None:
     """Raise Fatal unless the credentials and a writable top directory are there."""
-    if not (root / CREDENTIALS / files.MARKER).exists():
-        raise entry.Fatal(
-            f"there are no credentials at {root / CREDENTIALS}",
-            hint="run koji-credentials-volume first, and then this image with "
-            "`--volumes-from kojicreds:ro`",
-        )
+    credentials.require(root)
     packages = root / TOP / "packages"
     if not packages.is_dir():
         raise entry.Fatal(
@@ -150,10 +140,10 @@ def check_volumes(root: Path) -> None:
 
 def copy_keys(root: Path, user: str) -> None:
     """Give `user`, who the hub, kojiweb and kojira run as, the keys of these three alone."""
-    credentials, private = root / CREDENTIALS, root / PRIVATE
-    files.private_copy(credentials / "private/kojihub.key", private / "kojihub.key", user)
+    folder, private = root / credentials.FOLDER, root / PRIVATE
+    files.private_copy(folder / "private/kojihub.key", private / "kojihub.key", user)
     for name in ("kojiweb", "kojira"):
-        files.private_copy(credentials / f"{name}.pem", private / f"{name}.pem", user)
+        files.private_copy(folder / f"{name}.pem", private / f"{name}.pem", user)
 
 
 def database_address(root: Path, host: str, key: Path) -> str:
@@ -164,8 +154,8 @@ def database_address(root: Path, host: str, key: Path) -> str:
             "dbname=koji",
             "user=koji",
             "sslmode=verify-full",
-            f"sslrootcert={root / CREDENTIALS / 'koji_ca_cert.crt'}",
-            f"sslcert={root / CREDENTIALS / 'certs/kojihub.crt'}",
+            f"sslrootcert={root / credentials.FOLDER / 'koji_ca_cert.crt'}",
+            f"sslcert={root / credentials.FOLDER / 'certs/kojihub.crt'}",
             f"sslkey={key}",
             "connect_timeout=5",
             # A hub that waits for an answer from a database that is gone must notice.
@@ -217,7 +207,7 @@ def web_options(settings: Settings, secret: str) -> dict[str, dict[str, str]]:
         "SiteName": settings.site_name,
         # To itself, in this container; a browser sees only KojiFilesURL.
         "KojiHubURL": "https://localhost/kojihub",
-        "KojiHubCA": f"/{CREDENTIALS}/koji_ca_cert.crt",
+        "KojiHubCA": f"/{credentials.FOLDER}/koji_ca_cert.crt",
         "KojiFilesURL": settings.files_url,
         "WebCert": f"/{PRIVATE}/kojiweb.pem",
         "Secret": secret,
@@ -231,7 +221,7 @@ def kojira_options(settings: Settings) -> dict[str, dict[str, str]]:
     return {
         "kojira": {
             "server": "https://localhost/kojihub",
-            "serverca": f"/{CREDENTIALS}/koji_ca_cert.crt",
+            "serverca": f"/{credentials.FOLDER}/koji_ca_cert.crt",
             "cert": f"/{PRIVATE}/kojira.pem",
             "topdir": f"/{TOP}",
             # It logs to stderr too, which is what the engine keeps.
@@ -249,11 +239,11 @@ def kojira_options(settings: Settings) -> dict[str, dict[str, str]]:
 
 def write_configuration(root: Path, settings: Settings) -> None:
     """Write the three files, with what the site adds to them."""
-    credentials = root / CREDENTIALS
+    folder = root / credentials.FOLDER
     key = root / PRIVATE / "kojihub.key"
     address = database_address(root, settings.database, key)
-    proxy = subject(credentials / "certs/kojiweb.crt")
-    secret = settings.web_secret or derived_secret(credentials / "private/kojiweb.key")
+    proxy = subject(folder / "certs/kojiweb.crt")
+    secret = settings.web_secret or derived_secret(folder / "private/kojiweb.key")
 
     hub = merged(hub_options(settings, address, proxy), root / "etc/koji-hub/hub.conf.d")
     web = merged(web_options(settings, secret), root / "etc/kojiweb/web.conf.d")
@@ -296,7 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_configuration(root, settings)
     site_files.record(root)
 
-    key = root / CREDENTIALS / "private/kojihub.key"
+    key = root / credentials.FOLDER / "private/kojihub.key"
     address = database_address(root, settings.database, key)
     wait_until(
         lambda: ask_database(address),

@@ -3,7 +3,7 @@
 On the first start alone: a later one changes nothing. A top directory that comes from elsewhere
 is welcome: what it lacks is added, and what it has is left as it is.
 
-There are no environment variables.
+It has no environment variables.
 """
 
 import os
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from util import entry, files
+from util.environment import Environment
 
 TOP = Path("mnt/koji")
 # Those of the server how-to in Koji's documentation, and `vol`, where further volumes go.
@@ -25,17 +26,21 @@ def make_directories(root: Path, uid: int, gid: int) -> None:
     """Make what is missing below `root`, owned by `uid` and `gid`, and set the marker last."""
     top = root / TOP
     top.mkdir(parents=True, exist_ok=True)
-    missing = [top / name for name in DIRECTORIES if not (top / name).is_dir()]
-    for directory in missing:
-        directory.mkdir(mode=0o755)
-        os.chown(directory, uid, gid)
+    for name in DIRECTORIES:
+        directory = top / name
+        if not directory.is_dir():
+            # Named last: what has the name has its owner too, wherever a start was killed.
+            new = top / f".{name}.new"
+            new.mkdir(mode=0o755, exist_ok=True)
+            os.chown(new, uid, gid)
+            new.rename(directory)
     # The hub and its plugins make further directories beside these.
     os.chown(top, uid, gid)
     files.mark_done(top)
 
 
 def prepare(root: Path, uid: int, gid: int) -> None:
-    """What a start does."""
+    """Make the directories, unless an earlier start has."""
     top = root / TOP
     if (top / files.MARKER).exists():
         entry.log(f"{top} is made already")
@@ -49,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if entry.passes_through(argv):
         entry.exec_command(argv)
+    Environment(os.environ).check()
     owner = pwd.getpwnam(OWNER)
     prepare(Path("/"), owner.pw_uid, owner.pw_gid)
     return 0

@@ -5,7 +5,7 @@
     private/NAME.key           0600  the key of NAME
     certs/NAME.crt             0644  the certificate of NAME, the last file written for it
     NAME.pem                   0600  key and certificate in one
-    NAME_browser_cert.p12      0600  the same for browsers, where NAME is a client
+    NAME_browser_cert.p12      0600  the same for browsers, where NAME is a person's
 
 Keys are EC P-256. One takes under a millisecond to make, where an RSA key of 2048 bits takes
 a few hundred now and then, and ten builders that start at once make ten; and all that has to
@@ -101,8 +101,10 @@ class Authority:
         name: str,
         dns: Sequence[str] = (),
         ips: Sequence[Address] = (),
+        *,
         server: bool = False,
         client: bool = False,
+        browser: bool = False,
     ) -> None:
         """Make a key and a certificate for `name`, and write NAME's files.
 
@@ -139,9 +141,9 @@ class Authority:
         files.write(self.folder / f"private/{name}.key", _key_pem(key), mode=0o600)
         both = _key_pem(key) + _pem(certificate)
         files.write(self.folder / f"{name}.pem", both, mode=0o600)
-        if client:
-            browser = self._browser_file(name, key, certificate)
-            files.write(self.folder / f"{name}_browser_cert.p12", browser, mode=0o600)
+        if browser:
+            pkcs12_file = self._browser_file(name, key, certificate)
+            files.write(self.folder / f"{name}_browser_cert.p12", pkcs12_file, mode=0o600)
         files.write(self.folder / f"certs/{name}.crt", _pem(certificate))
 
     def _browser_file(

@@ -3,14 +3,26 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from tests.image.tracked import wait_until
 from util import processes
 from util.entry import Fatal
+
+Answer = TypeVar("Answer")
+
+
+def wait_until(question: Callable[[], Answer], seconds: float, what: str) -> Answer:
+    """Ask until the answer is true, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.01)
+    return answer
 
 
 @pytest.fixture
