@@ -49,6 +49,14 @@ class EngineError(NagoyaError):
     exit_code = 4
 
 
+class PortTaken(EngineError):
+    """A port that was to be published is in use."""
+
+
+class EngineTimeout(EngineError):
+    """A command in a container did not answer in time."""
+
+
 class SourceError(NagoyaError):
     """A source or the base image could not be had."""
 

@@ -18,7 +18,8 @@ from nagoya.build import base_image, dockerfile, sources
 from nagoya.build.context import FOLDER, Context
 from nagoya.build.dockerfile import Dockerfile
 from nagoya.build.from_system import SystemImageBuild
-from nagoya.config.loader import Declaration
+from nagoya.config import loader
+from nagoya.config.declaration import Declaration
 from nagoya.config.model import Source
 from nagoya.engine import Engine
 from nagoya.engine import images as engine_images
@@ -45,16 +46,16 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Step:
-    """How an image is made, or several: from a Dockerfile, or from a live system of `starts`.
+    """How images are made: from a Dockerfile, or from a running system of `source_system`.
 
     `declaration` is the one that declares it. `needs` are images.
     """
 
     declaration: Declaration
     needs: tuple[str, ...]
-    gives: tuple[str, ...]
+    outputs: tuple[str, ...]
     file: Dockerfile | None = None
-    starts: Declaration | None = None
+    source_system: Declaration | None = None
 
 
 def read_all(
@@ -86,8 +87,8 @@ def steps(declaration: Declaration, arguments: Mapping[str, str] | None = None) 
             except DeclarationError as error:
                 problems += [f"images.{name}: {problem}" for problem in error.problems]
                 continue
-            if step.starts is not None:
-                open_.append(step.starts)
+            if step.source_system is not None:
+                open_.append(step.source_system)
     needs = needed(found)
     try:
         waves(needs)
@@ -101,7 +102,7 @@ def steps(declaration: Declaration, arguments: Mapping[str, str] | None = None) 
 
 def needed(steps: Mapping[str, Step]) -> dict[str, list[str]]:
     """What each step needs: other steps, and images that none of them gives."""
-    maker = {image: name for name, step in steps.items() for image in step.gives}
+    maker = {image: name for name, step in steps.items() for image in step.outputs}
     return {
         name: list(dict.fromkeys(maker.get(image, image) for image in step.needs))
         for name, step in steps.items()
@@ -112,11 +113,11 @@ def _step(declaration: Declaration, name: str, arguments: Mapping[str, str] | No
     live = declaration.images[name].system
     if live is None:
         file = dockerfile.read(declaration.dockerfile(name), arguments)
-        return Step(declaration, file.parents, (name,), file=file)
-    starts = declaration.system_config_for(name)
+        return Step(declaration, tuple(file.parents), (name,), file=file)
+    starts = loader.read_system(declaration, name)
     used = [one.image for one in starts.containers.values()]
     used += [live.root.image] if live.root else []
-    return Step(declaration, tuple(dict.fromkeys(used)), live.gives, starts=starts)
+    return Step(declaration, tuple(dict.fromkeys(used)), live.outputs, source_system=starts)
 
 
 def build(
@@ -145,7 +146,7 @@ class _Build:
         progress: Progress,
         options: BuildOptions,
     ) -> None:
-        declared = [*declaration.images, *declaration.given]
+        declared = [*declaration.images, *declaration.produced_by]
         unknown = sorted(names - set(declared))
         if unknown:
             raise BuildError(
@@ -158,15 +159,17 @@ class _Build:
         self.options = options
         self.steps = steps(declaration, options.arguments)
         self.files = {name: step.file for name, step in self.steps.items() if step.file}
-        self.wanted = frozenset(declaration.given.get(name, name) for name in names) or frozenset(
-            name for name in declaration.images if name in self.files
-        )
+        self.wanted = frozenset(
+            declaration.produced_by.get(name, name) for name in names
+        ) or frozenset(name for name in declaration.images if name in self.files)
         self.fetches: dict[str, tuple[Declaration, str]] = {}
         self.bases = {
             one.declaration.base.image: one.declaration.base for one in self.steps.values()
         }
         self.stop = Event()
-        self.lives = {name: self._live(name, one) for name, one in self.steps.items() if one.starts}
+        self.lives = {
+            name: self._live(name, one) for name, one in self.steps.items() if one.source_system
+        }
         _check_arguments(self.files, options.arguments)
 
     def run(self) -> None:
@@ -245,16 +248,16 @@ class _Build:
     def _live(self, name: str, step: Step) -> SystemImageBuild:
         live = step.declaration.images[name].system
         assert live
-        assert step.starts
-        folder = step.declaration.context(name)
+        assert step.source_system
+        folder = step.declaration.contexts[name]
         return SystemImageBuild(
-            self.engine, name, live, folder, step.starts, self.progress, self.stop
+            self.engine, name, live, folder, step.source_system, self.progress, self.stop
         )
 
     def _build_live(self, name: str) -> None:
         live = self.lives[name]
         inputs = live.inputs()
-        given = live.live.gives
+        given = live.live.outputs
         anew = self.options.no_cache and name in self.wanted
         # Found by their names alone: those of two builds would not fit together.
         if not anew and engine_images.built_together(self.engine, given, inputs):
@@ -265,7 +268,7 @@ class _Build:
 
     def _build(self, name: str) -> None:
         file, declared = self.files[name], self.steps[name].declaration
-        context = Context(declared.context(name), file, declared.source_dirs)
+        context = Context(declared.contexts[name], file, declared.source_dirs)
         given = self.options.arguments
         arguments = {key: value for key, value in given.items() if key in file.arguments}
         # What a proxy lets through is the same as without it: no input, to Docker neither.

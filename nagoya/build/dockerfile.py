@@ -1,7 +1,8 @@
-"""What a Dockerfile stands on and what it copies: read, not run.
+"""Find a Dockerfile's parent images, build arguments and the files that it copies.
 
-Only the classic builder's language is read (the SDK speaks to no other); what needs BuildKit is
-told as such. See https://docs.docker.com/reference/dockerfile/ for the rules.
+What needs BuildKit is refused, since images are built by the classic builder. A path with a
+variable counts as `.`, the whole context: that costs time, a wrong guess would cost files.
+https://docs.docker.com/reference/dockerfile/ has the rules.
 """
 
 import json
@@ -14,197 +15,174 @@ from pathlib import Path
 
 from nagoya.errors import DeclarationError
 
-_VARIABLE = re.compile(r"(\\?)\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})")
+_DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S+)")
+_FLAGS = re.compile(r"(?:--[\w-]+(?:=\S+)?\s+)*")
+_HEREDOC = re.compile(r"\d*<<-?(\w+)")
 _REMOTE = re.compile(r"(https?|ftp|git)://|git@")
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::([-+])([^${}]*))?\})")
 
 
 @dataclass(frozen=True)
 class CopySource:
-    """A path of the context that COPY or ADD names, wildcards and all; the root is `.`."""
+    """A path of the context that COPY or ADD names, wildcards included; `.` is all of it."""
 
     path: str
     line: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Dockerfile:
     """What is known of an image before it is built.
 
-    `parents` are the images that FROM and COPY --from name, less the stages of the file itself, in
-    order of first use; `arguments` are the names of all build arguments that it takes.
+    `parents` are the images in FROM and COPY --from, without the file's own stages; `onbuild` is
+    what an image that is built on this one copies from its own context.
     """
 
     path: Path
-    parents: tuple[str, ...]
-    copied: tuple[CopySource, ...]
-    arguments: frozenset[str]
-
-
-@dataclass
-class _Reading:
-    """What is known at one line of the file; `values` are those of the stage at hand."""
-
-    given: Mapping[str, str]
-    outside: dict[str, str] = field(default_factory=dict)
-    values: dict[str, str] = field(default_factory=dict)
-    stages: list[str] = field(default_factory=list)
-    parents: dict[str, None] = field(default_factory=dict)
+    parents: list[str] = field(default_factory=list)
     copied: list[CopySource] = field(default_factory=list)
+    onbuild: list[CopySource] = field(default_factory=list)
     arguments: set[str] = field(default_factory=set)
 
 
 def read(path: Path, given: Mapping[str, str] | None = None) -> Dockerfile:
-    """Read a Dockerfile, with `given` in place of the defaults of its build arguments.
+    """Read a Dockerfile; `given` are build arguments, in place of their defaults.
 
     Raises DeclarationError with every problem found, each with its line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationError(str(path), [f"cannot be read: {error}"]) from None
-    reading = _Reading(given or {})
-    problems = []
-    for line, instruction, rest in _instructions(text):
+    file, problems = Dockerfile(path), []
+    stages: list[str] = []
+    values: dict[str, str] = {}
+    for line, instruction, rest in _instructions(lines):
         try:
-            _take(reading, line, instruction, rest)
+            if instruction == "ARG":
+                for name, equals, default in (word.partition("=") for word in _words(rest)):
+                    file.arguments.add(name)
+                    if not stages and (equals or name in (given or {})):
+                        values[name] = (given or {}).get(name, _expand(default, values))
+            elif instruction == "FROM":
+                image, stage = _from(rest, values)
+                _add_parent(file, image, stages)
+                stages.append(stage)
+            elif not stages and instruction != "#SYNTAX":
+                raise ValueError(f"{instruction} stands before the first FROM")
+            else:
+                _read(file, line, instruction, rest, stages)
         except ValueError as error:
             problems.append(f"line {line}: {error}")
-    if not reading.stages and not problems:
-        problems.append("there is no FROM in it")
+    if not stages and not problems:
+        problems.append("there is no FROM")
     if problems:
         raise DeclarationError(str(path), problems)
-    return Dockerfile(
-        path, tuple(reading.parents), tuple(reading.copied), frozenset(reading.arguments)
-    )
+    return file
 
 
-def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
-    """Each instruction with the line that it begins on, its continued lines joined."""
-    begun, joined = 0, ""
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if not joined and re.match(r"#\s*syntax\s*=", stripped):
-            yield number, "#SYNTAX", ""
-        # A comment or an empty line does not end what is continued across it.
-        if not stripped or stripped.startswith("#"):
+def _instructions(lines: list[str]) -> Iterator[tuple[int, str, str]]:
+    """Each instruction with its first line, continued lines joined, here-documents left out."""
+    directives, escape, joined, first, ends = True, "\\", "", 0, list[str]()
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if directives and (found := _DIRECTIVE.fullmatch(text)):
+            if found[1].lower() == "syntax":
+                yield number, "#SYNTAX", ""
+            escape = found[2] if found[1].lower() == "escape" else escape
             continue
-        begun = begun if joined else number
-        joined += line.rstrip().removesuffix("\\")
-        if not stripped.endswith("\\"):
-            yield begun, *_split(joined)
-            joined = ""
-    if joined:
-        yield begun, *_split(joined)
+        directives = False
+        if ends:
+            ends = ends[1:] if text == ends[0] else ends
+        elif text and not text.startswith("#"):
+            first = first if joined else number
+            joined += text.removesuffix(escape) + " "
+            if not text.endswith(escape) or number == len(lines):
+                yield first, *_split(joined)
+                ends, joined = _heredocs(*_split(joined)), ""
 
 
-def _split(line: str) -> tuple[str, str]:
-    word, *rest = line.strip().split(maxsplit=1)
-    return word.upper(), rest[0] if rest else ""
+def _read(file: Dockerfile, line: int, instruction: str, rest: str, stages: list[str]) -> None:
+    refused = "# syntax=" if instruction == "#SYNTAX" else None
+    refused = "a here-document" if _heredocs(instruction, rest) else refused
+    if instruction == "RUN" and rest.startswith("--"):
+        refused = f"RUN {rest.split('=', maxsplit=1)[0]}"
+    if refused:
+        raise ValueError(f"{refused} needs BuildKit, which is not used here")
+    if instruction in ("COPY", "ADD"):
+        file.copied += _copied(file, line, instruction, rest, stages)
+    elif instruction == "ONBUILD" and _split(rest)[0] in ("COPY", "ADD"):
+        file.onbuild += _copied(file, line, *_split(rest), stages)
 
 
-def _take(reading: _Reading, line: int, instruction: str, rest: str) -> None:
-    flags = dict(re.findall(r"--([\w-]+)(?:=(\S+))?(?=\s|$)", _leading_flags(rest)))
-    rest = rest[len(_leading_flags(rest)) :]
-    if instruction not in ("FROM", "ARG", "#SYNTAX") and not reading.stages:
-        raise ValueError(f"{instruction} stands before the first FROM")
-    match instruction:
-        case "#SYNTAX":
-            raise ValueError("'# syntax=' needs BuildKit and a registry; leave the line out")
-        case "FROM":
-            _from(reading, rest)
-        case "ARG":
-            _argument(reading, rest)
-        case "ENV":
-            reading.values |= _environment(reading, rest)
-        case "COPY" | "ADD":
-            _copy(reading, line, instruction, flags, rest)
-        case "RUN" if flags:
-            raise ValueError(f"RUN --{next(iter(flags))} needs BuildKit, which is not used here")
-
-
-def _leading_flags(rest: str) -> str:
-    found = re.match(r"(?:--[\w-]+(?:=\S+)?\s+)*", rest)
-    return found[0] if found else ""
-
-
-def _from(reading: _Reading, rest: str) -> None:
-    words = rest.split()
-    named = len(words) == 3 and words[1].upper() == "AS"
-    if len(words) != 1 and not named:
+def _from(rest: str, values: Mapping[str, str]) -> tuple[str, str]:
+    """Image and stage of a FROM."""
+    words = _FLAGS.sub("", rest, count=1).split()
+    if len(words) != 1 and not (len(words) == 3 and words[1].upper() == "AS"):
         raise ValueError("FROM is not of the form FROM IMAGE [AS STAGE]")
-    _parent(reading, _expanded(words[0], reading.outside))
-    reading.stages.append(words[2].lower() if named else "")
-    reading.values = {}
+    image = _expand(words[0], values)
+    if not image or image.endswith(":"):
+        raise ValueError(f"FROM {words[0]} names no image; give its ARG a value")
+    return image, words[-1].lower() if len(words) == 3 else ""
 
 
-def _parent(reading: _Reading, image: str) -> None:
-    if not image:
-        raise ValueError("the name of the image comes out empty; its ARG has no default")
-    if image.lower() not in reading.stages and image != "scratch":
-        reading.parents[image.removesuffix(":latest")] = None
+def _add_parent(file: Dockerfile, image: str, stages: list[str]) -> None:
+    name = image.removesuffix(":latest")
+    if image.lower() not in stages and image != "scratch" and name not in file.parents:
+        file.parents.append(name)
 
 
-def _argument(reading: _Reading, rest: str) -> None:
-    for word in shlex.split(rest):
-        name, equals, default = word.partition("=")
-        reading.arguments.add(name)
-        values = reading.values if reading.stages else reading.outside
-        if name in reading.given:
-            values[name] = reading.given[name]
-        elif equals:
-            values[name] = _expanded(default, values)
-        elif name in reading.outside:
-            values[name] = reading.outside[name]
-
-
-def _environment(reading: _Reading, rest: str) -> dict[str, str]:
-    if re.match(r"\w+\s", rest):
-        name, _, value = rest.partition(" ")
-        pairs = [(name, value.strip())]
-    else:
-        pairs = [(name, value) for name, _, value in (w.partition("=") for w in shlex.split(rest))]
-    # A variable of the parent image's may stand in a value; nothing is known of it here.
-    return {name: _expanded(value, reading.values, known=False) for name, value in pairs}
-
-
-def _copy(
-    reading: _Reading, line: int, instruction: str, flags: Mapping[str, str], rest: str
-) -> None:
-    for flag in flags:
-        if flag not in ("from", "chown"):
-            raise ValueError(f"{instruction} --{flag} needs BuildKit, which is not used here")
+def _copied(
+    file: Dockerfile, line: int, instruction: str, rest: str, stages: list[str]
+) -> Iterator[CopySource]:
+    operands = _FLAGS.sub("", rest, count=1)
+    flags = dict(re.findall(r"--([\w-]+)(?:=(\S+))?", rest.removesuffix(operands)))
+    if other := set(flags) - {"from", "chown"}:
+        raise ValueError(f"{instruction} --{other.pop()} needs BuildKit, which is not used here")
     if "from" in flags:
-        stage = _expanded(flags["from"], reading.values)
-        if not (stage.isdigit() and int(stage) < len(reading.stages)):
-            _parent(reading, stage)
+        if not (flags["from"].isdigit() and int(flags["from"]) < len(stages)):
+            _add_parent(file, flags["from"], stages)
         return
-    words = json.loads(rest) if rest.startswith("[") else rest.split()
+    try:
+        words = json.loads(operands) if operands.startswith("[") else operands.split()
+    except ValueError:  # a wildcard, such as [ab]*.py
+        words = operands.split()
     if len(words) < 2:
-        raise ValueError(f"{instruction} needs what to copy, and where to")
-    for word in words[:-1]:
-        source = _expanded(word, reading.values)
-        if source.startswith("<<"):
-            raise ValueError("a here-document needs BuildKit, which is not used here")
-        if instruction == "ADD" and _REMOTE.match(source):
-            continue
+        raise ValueError(f"{instruction} needs a source and a destination")
+    for source in words[:-1]:
         path = posixpath.normpath(source.lstrip("/") or ".")
-        if path.startswith(".."):
+        if re.search(r"[$\\]|\[\^", source):
+            yield CopySource(".", line)
+        elif path.startswith(".."):
             raise ValueError(f"{source} is outside of the build context")
-        reading.copied.append(CopySource(path, line))
+        elif instruction == "COPY" or not _REMOTE.match(source):
+            yield CopySource(path, line)
 
 
-def _expanded(text: str, values: Mapping[str, str], *, known: bool = True) -> str:
-    """The text with its variables put in; one that has no value is an error if `known`."""
+def _split(text: str) -> tuple[str, str]:
+    word, _, rest = text.strip().partition(" ")
+    return word.upper(), rest.strip()
 
-    def value(found: re.Match[str]) -> str:
-        escaped, plain, braced, operator, other = found.groups()
-        name = plain or braced
-        if escaped:
-            return found[0][1:]
-        if operator == "+":
-            return other if name in values else ""
-        if name not in values and operator is None and known:
-            raise ValueError(f"${name} has no value that is known before the build")
-        return values.get(name) or (other if operator else "")
 
-    return _VARIABLE.sub(value, text)
+def _heredocs(instruction: str, rest: str) -> list[str]:
+    if instruction not in ("RUN", "COPY", "ADD") or rest.startswith("["):
+        return []
+    return [found[1] for word in _words(rest) if (found := _HEREDOC.fullmatch(word))]
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:  # a quote without its end, which only a shell minds
+        return text.split()
+
+
+def _expand(text: str, values: Mapping[str, str]) -> str:
+    """The text with its variables replaced, the innermost first."""
+    for _ in range(99):
+        if not (found := _VARIABLE.search(text)):
+            break
+        value = values.get(found[1] or found[2], "")
+        value = {"-": value or found[4], "+": value and found[4]}.get(found[3], value)
+        text = text[: found.start()] + value + text[found.end() :]
+    return text

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import IO
 
 from nagoya import __version__
-from nagoya.config.loader import Declaration
-from nagoya.config.model import Live, Root
-from nagoya.engine import Engine, archive, containers, volumes
+from nagoya.config.declaration import Declaration
+from nagoya.config.model import Provisioner, SystemImages
+from nagoya.engine import Engine, Handle, archive, containers, volumes
 from nagoya.engine import images as engine_images
 from nagoya.engine.archive import Layer, Remade
-from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, Handle, Specification
+from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, Specification
 from nagoya.errors import BuildError, LifecycleError, NagoyaError, NotReady
 from nagoya.koji import seed
 from nagoya.koji.hub import hub_errors
@@ -55,7 +55,7 @@ class SystemImageBuild:
 
     engine: Engine
     name: str
-    live: Live
+    live: SystemImages
     folder: Path
     starts: Declaration
     progress: Progress
@@ -153,7 +153,7 @@ class SystemImageBuild:
         except NagoyaError as error:
             raise BuildError(f"{what}: {error.message}", error.hint) from error
 
-    def _run_root(self, system: System, root: Root) -> None:
+    def _run_root(self, system: System, root: Provisioner) -> None:
         handle = containers.create(
             self.engine,
             Specification(
@@ -213,7 +213,7 @@ class SystemImageBuild:
                 return f"not at its end after {seconds:.0f} s"
             time.sleep(_PAUSE)
 
-    def _files(self, root: Root) -> bytes:
+    def _files(self, root: Provisioner) -> bytes:
         """The root's files as an archive that is the same wherever they lie."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as made:
@@ -243,7 +243,7 @@ class SystemImageBuild:
             for name, image in self.live.persist.items():
                 with self._phase(f"persisting {name}"):
                     handle = containers.get(self.engine, f"{system.name}-{name}")
-                    sources.append(handle.attrs["Image"])
+                    sources.append(containers.state(handle, reload=False).image_id)
                     choice = self._choice(handle, name, image)
                     packed = stack.enter_context(tempfile.TemporaryFile())
                     layer = self._layer(system, handle, choice, packed)
@@ -269,7 +269,8 @@ class SystemImageBuild:
     ) -> Remade:
         """An image of the layers of `source`, which begins as the image that a container was made
         of: a commit's own settings are the container's, with the names and ports of its system."""
-        config = engine_images.inspect(self.engine, handle.attrs["Image"])["Config"]
+        made_of = containers.state(handle, reload=False).image_id
+        config = engine_images.inspect(self.engine, made_of)["Config"]
         own = {engine_images.IMAGE_LABEL: image, engine_images.TITLE_LABEL: image, **labels}
         return Remade(
             image,

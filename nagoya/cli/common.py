@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nagoya.config import loader
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.engine import Engine, connect
 from nagoya.errors import INTERRUPTED, LifecycleError, reported
 from nagoya.koji.hub import hub_errors

@@ -102,7 +102,9 @@ def run(settings: Settings) -> None:
     """
     declared, engine = settings.declaration, settings.engine
     wanted = [name for name, one in declared.images.items() if not one.system]
-    wanted += [one.image for one in declared.containers.values() if one.image in declared.given]
+    wanted += [
+        one.image for one in declared.containers.values() if one.image in declared.produced_by
+    ]
     missing = [name for name in wanted if not engine_images.exists(engine, name)]
     if missing:
         with settings.progress() as progress:
@@ -128,7 +130,7 @@ def plan(settings: Settings, as_json: bool) -> None:
         "images": waves(builder.needed(steps)),
         "containers": waves({name: one.needs for name, one in declared.containers.items()}),
     }
-    gives = {name: step.gives for name, step in steps.items() if step.starts}
+    gives = {name: step.outputs for name, step in steps.items() if step.source_system}
     if as_json:
         print(json.dumps({"base": declared.base.image, **order, "gives": gives}, indent=2))
         return

@@ -24,7 +24,7 @@ from nagoya.cli.common import (
     print_table,
     system_option,
 )
-from nagoya.engine import containers
+from nagoya.engine import Handle, containers
 from nagoya.errors import LifecycleError
 from nagoya.koji.hub import HubConnection, hub_errors, task_logs, task_tree
 from nagoya.koji.report import write_report
@@ -144,7 +144,7 @@ def logs(
 
 
 def _lines(
-    chosen: dict[str, containers.Handle], follow: bool, tail: int | Literal["all"]
+    chosen: dict[str, Handle], follow: bool, tail: int | Literal["all"]
 ) -> Iterator[tuple[str, str]]:
     """Each line with its container's name: one log after the other, or as they come."""
     if not follow:
@@ -153,7 +153,7 @@ def _lines(
         return
     heard: queue.Queue[tuple[str, str] | Exception | None] = queue.Queue(maxsize=1000)
 
-    def listen(name: str, handle: containers.Handle) -> None:
+    def listen(name: str, handle: Handle) -> None:
         try:
             for line in containers.log(handle, follow=True, tail=tail):
                 heard.put((name, line))
@@ -230,11 +230,11 @@ def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
             f"'{name}' is not running ({state.status})", f"toji --system {settings.system} start"
         )
     flags = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
-    os.environ["DOCKER_HOST"] = settings.engine.address
-    os.execvp("docker", ["docker", "exec", *flags, str(handle.name), *command])
+    docker = settings.engine.docker_command
+    os.execvp(docker[0], [*docker, "exec", *flags, handle.name, *command])
 
 
-def _one(settings: Settings, name: str) -> containers.Handle:
+def _one(settings: Settings, name: str) -> Handle:
     present = require_system(settings.engine, settings.system)
     if name not in present:
         raise LifecycleError(

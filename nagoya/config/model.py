@@ -1,4 +1,4 @@
-"""The types of what moromi.yml declares: what may stand there, each rule with its words."""
+"""The model of moromi.yml: what each key may hold, and the message where it does not."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ EVENTS: tuple[Event, ...] = get_args(Event)
 
 
 def _form(pattern: str, words: str) -> AfterValidator:
-    """A rule for a text, told in words where it is broken."""
+    """A validator: the text matches a pattern, or "is not WORDS"."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -25,7 +25,7 @@ def _form(pattern: str, words: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-# Docker's own rules for names of images and of containers, less what a host name cannot hold.
+# Docker's rules for names of images and containers, narrowed to what a host name may hold.
 ImageName = Annotated[
     str, _form(r"[a-z0-9]+([._/-][a-z0-9]+)*", "a name for an image, such as koji-hub")
 ]
@@ -40,15 +40,15 @@ CallbackName = Annotated[
 
 
 class StrictModel(BaseModel):
-    """A value that never changes, and holds no key that is not declared here."""
+    """A frozen model without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Source(StrictModel):
-    """Where one source comes from: PyPI, a URL, or a path on this machine (exactly one).
+    """The origin of a source: PyPI, a URL, or a path on this machine (exactly one).
 
-    `sha256` is that of the archive; a `path` has none, for a work tree changes.
+    `sha256` is that of the archive; a `path` has none, since a work tree changes.
     """
 
     pypi: Annotated[str, _form(r"[\w.-]+==[\w.+!-]+", "of the form NAME==VERSION")] | None = None
@@ -63,18 +63,18 @@ class Source(StrictModel):
         if self.path is None and self.sha256 is None:
             raise ValueError("needs 'sha256', the archive's checksum")
         if self.path is not None and self.sha256 is not None:
-            raise ValueError("'sha256' goes with 'pypi' or 'url', a 'path' may change")
+            raise ValueError("'sha256' is for 'pypi' and 'url': a 'path' may change")
         return self
 
-    def beside(self, folder: Path) -> "Source":
-        """The same with its `path` taken from a folder."""
+    def relative_to(self, folder: Path) -> "Source":
+        """The same, with `path` resolved from a folder."""
         if self.path is None:
             return self
         return self.model_copy(update={"path": str(folder / self.path)})
 
 
 class Base(StrictModel):
-    """The image that ours stand on, and the Debian suite it is made from where none answers."""
+    """The base image, and the Debian suite to build it from where no registry has it."""
 
     image: Annotated[
         str, _form(r"[a-z0-9./_:-]+:[\w.-]+", "of the form NAME:TAG, such as debian:bookworm-slim")
@@ -83,10 +83,17 @@ class Base(StrictModel):
 
 
 class Port(StrictModel):
-    """A port of a container published on 127.0.0.1; `host` None means a free one."""
+    """A port of a container, published on port `host` of 127.0.0.1; None means any free one."""
 
     container: int
     host: int | None = None
+
+
+class Volume(StrictModel):
+    """A volume of the system's, called SYSTEM-NAME on the engine, mounted at an absolute path."""
+
+    name: str
+    path: str
 
 
 class VolumesFrom(StrictModel):
@@ -97,14 +104,28 @@ class VolumesFrom(StrictModel):
 
 
 def _port(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"[\w.\[\]:]+:\d*:\d+", value):
+        raise ValueError(
+            f"{value!r} names an address; ports are published on 127.0.0.1 only: "
+            "write 443 (a free host port) or '8443:443'"
+        )
     match = re.fullmatch(r"(?:(\d+):)?(\d+)", str(value)) if not isinstance(value, bool) else None
     if not isinstance(value, int | str) or not match:
-        raise ValueError(f"{value!r} is no port; write 443 (a free host port) or '8443:443'")
+        raise ValueError(f"{value!r} is not a port; write 443 (a free host port) or '8443:443'")
     host, container = (int(text) if text else None for text in match.groups())
     for number in (host, container):
         if number is not None and not 0 < number < 65536:
-            raise ValueError(f"{number} is no port: from 1 to 65535")
+            raise ValueError(f"{number} is not a port (1 to 65535)")
     return Port.model_construct(container=container, host=host)
+
+
+def _volume(value: Any) -> Any:
+    match = (
+        re.fullmatch(r"([a-z0-9][a-z0-9-]*):(/[^:]+?)/?", value) if isinstance(value, str) else None
+    )
+    if not match:
+        raise ValueError(f"{value!r} is not NAME:/PATH, such as kojicreds:/etc/pki/koji")
+    return Volume.model_construct(name=match[1], path=match[2])
 
 
 def _volumes_from(value: Any) -> Any:
@@ -115,7 +136,7 @@ def _volumes_from(value: Any) -> Any:
 
 
 def _texts(value: Any) -> Any:
-    """YAML reads `KEY: 1` as a number; an environment holds text alone."""
+    """Turn numbers into text: YAML reads `KEY: 1` as a number."""
     if isinstance(value, Mapping):
         return {
             key: str(item) if isinstance(item, int | float) and not isinstance(item, bool) else item
@@ -130,8 +151,9 @@ _PUBLISHED = re.compile(r"\{port:(\w*)\}")
 class Container(StrictModel):
     """A container of the system, as declared.
 
-    In its environment `{port:443}` stands for the port of this machine that its 443 is published
-    on, which is known only once there is a container: see `variables`.
+    In its environment `{port:443}` stands for the host port that its port 443 is published on,
+    which is known only when the container is created: see `variables`. `timeout` is how many
+    seconds a container with `detach: false` may take to end.
     """
 
     image: ImageName
@@ -142,6 +164,7 @@ class Container(StrictModel):
         default_factory=dict
     )
     ports: tuple[Annotated[Port, BeforeValidator(_port)], ...] = ()
+    volumes: tuple[Annotated[Volume, BeforeValidator(_volume)], ...] = ()
     volumes_from: tuple[Annotated[VolumesFrom, BeforeValidator(_volumes_from)], ...] = ()
     links: tuple[ContainerName, ...] = ()
     network_mode: Literal["none"] | None = None
@@ -149,15 +172,16 @@ class Container(StrictModel):
     cap_drop: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
     stop_timeout: Annotated[int, Field(ge=1, le=3600)] = 10
+    timeout: Annotated[int, Field(ge=1)] = 120
     callbacks: dict[Event, tuple[CallbackName, ...]] = Field(default_factory=dict)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The containers that have to be there first."""
+        """The containers that have to be started first."""
         return tuple(dict.fromkeys([*(v.container for v in self.volumes_from), *self.links]))
 
     def variables(self, published: Mapping[int, int]) -> dict[str, str]:
-        """The environment of a container whose ports are published so, by the container's own."""
+        """The environment, for ports published so: host ports by container ports."""
         return {
             name: _PUBLISHED.sub(lambda match: str(published[int(match[1])]), text)
             for name, text in self.environment.items()
@@ -175,23 +199,31 @@ class Container(StrictModel):
         return self
 
     @model_validator(mode="after")
-    def _ports_and_links_need_a_network(self) -> "Container":
-        for key in ("ports", "links"):
-            if self.network_mode and getattr(self, key):
-                raise ValueError(f"has {key!r}, and no network: 'network_mode: none'")
+    def _one_volume_at_a_path(self) -> "Container":
+        paths = [volume.path for volume in self.volumes]
+        for path in {path for path in paths if paths.count(path) > 1}:
+            raise ValueError(f"'volumes' mounts two volumes at {path}")
         return self
 
     @model_validator(mode="after")
-    def _run_once_ends(self) -> "Container":
-        if self.run_once and self.detach:
-            raise ValueError("'run_once: true' needs 'detach: false': toji waits for its end")
+    def _ports_and_links_need_a_network(self) -> "Container":
+        for key in ("ports", "links"):
+            if self.network_mode and getattr(self, key):
+                raise ValueError(f"{key!r} needs a network, but has 'network_mode: none'")
+        return self
+
+    @model_validator(mode="after")
+    def _run_once_and_timeout_need_an_end(self) -> "Container":
+        for key in ("run_once", "timeout"):
+            if key in self.model_fields_set and getattr(self, key) and self.detach:
+                raise ValueError(f"{key!r} needs 'detach: false': toji waits for its end")
         return self
 
 
-class Root(StrictModel):
-    """A container more in a live system, run to its end once that is ready, with files of its own.
+class Provisioner(StrictModel):
+    """A helper container that runs to its end in the system, once that is ready.
 
-    `files` is a folder beside the declaration; `timeout` is in seconds.
+    `files` is a folder relative to the declaration; `timeout` is in seconds.
     """
 
     image: ImageName
@@ -204,51 +236,54 @@ class Root(StrictModel):
     timeout: Annotated[int, Field(ge=1)] = 1800
 
 
-class Live(StrictModel):
-    """A system that is started for its containers to become images, and what is done in it.
+class SystemImages(StrictModel):
+    """Images made from a temporary system, and what is done in it before.
 
-    `containers` names the file whose containers are started, the declaring one unless told.
-    `commit` and `persist` map a container to the image that its file system, or the contents of its
-    volumes, become; `secrets` says whether the latter include what is secret.
+    `containers` names the file whose containers are started, by default the declaring one.
+    `commit` and `persist` map a container to the image made of its file system, or of the contents
+    of its volumes; `secrets` says whether the latter include secret files.
     """
 
     containers: str | None = None
     seed: str | None = None
-    root: Root | None = None
+    root: Provisioner | None = None
     secrets: bool = True
     commit: dict[ContainerName, ImageName] = Field(default_factory=dict)
     persist: dict[ContainerName, ImageName] = Field(default_factory=dict)
 
     @property
-    def gives(self) -> tuple[str, ...]:
-        """The images that come of it."""
+    def outputs(self) -> tuple[str, ...]:
+        """The images that are made."""
         return (*self.commit.values(), *self.persist.values())
 
     @model_validator(mode="after")
-    def _gives_something(self) -> "Live":
-        if not self.gives:
-            raise ValueError("gives no image: it needs 'commit' or 'persist'")
+    def _has_outputs(self) -> "SystemImages":
+        if not self.outputs:
+            raise ValueError("makes no image: needs 'commit' or 'persist'")
         return self
 
 
 class Image(StrictModel):
-    """An image: its folder holds the Dockerfile, and is named as the image unless told.
-
-    Or else what makes images of a live system, and is none itself.
-    """
+    """An image with a Dockerfile in `folder` (by default named as the image), or else an entry that
+    makes images from a running system and is none itself."""
 
     folder: str | None = None
-    system: Live | None = None
+    system: SystemImages | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Image":
         if self.folder is not None and self.system is not None:
-            raise ValueError("has either a 'folder' or a 'system'")
+            raise ValueError("has both 'folder' and 'system'; keep one")
         return self
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The images made from a running system; empty for an image with a Dockerfile."""
+        return self.system.outputs if self.system else ()
 
-class File(StrictModel):
-    """The whole of moromi.yml, but for `extends`, which is followed before (see layers.py)."""
+
+class MoromiFile(StrictModel):
+    """A whole moromi.yml, after `extends` is merged (see extends.py)."""
 
     sources: dict[str, Source] = Field(default_factory=dict)
     base: Base

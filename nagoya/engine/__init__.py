@@ -4,7 +4,6 @@
 package imports `docker`, and nothing but `EngineError` comes out of it.
 """
 
-from nagoya.engine.client import Engine, connect
-from nagoya.engine.translation import translated
+from nagoya.engine.client import Engine, Handle, connect
 
-__all__ = ["Engine", "connect", "translated"]
+__all__ = ["Engine", "Handle", "connect"]

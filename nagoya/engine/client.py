@@ -1,94 +1,231 @@
-"""Finding an engine that answers."""
+"""Finding the engine that the docker CLI uses too."""
 
+import hashlib
+import json
 import os
+import socket
+import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import docker.errors
+from docker.models.containers import Container
+from docker.tls import TLSConfig
+from docker.utils import kwargs_from_env
 
-from nagoya.engine.frames import frames
+from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 
 USUAL_SOCKET = Path("/var/run/docker.sock")
 PRIVATE_SOCKET = Path("/run/nagoya/engine.sock")
 """Where `tools/engine start` lets the project's private engine listen."""
 
+_CONNECT_SECONDS = 5
 # Builds and stops may take long without a byte on the wire; a dead engine is noticed otherwise.
 _TIMEOUT = 600
 
 
 @dataclass(frozen=True)
+class Address:
+    """Where an engine may be, and what named it."""
+
+    url: str
+    source: str = ""
+    context: str | None = None
+    tls: TLSConfig | None = None
+
+
+@dataclass(frozen=True)
 class Engine:
-    """An engine that has answered: Docker's client, and the address it was found at."""
+    """An engine that has answered."""
 
     client: docker.DockerClient
-    address: str
+    found: Address
 
     @property
-    def private(self) -> bool:
-        """Whether it is the project's own, started by `tools/engine`."""
-        return self.address == f"unix://{PRIVATE_SOCKET}"
+    def address(self) -> str:
+        """Its URL, as DOCKER_HOST has it."""
+        return self.found.url
+
+    @property
+    def docker_command(self) -> list[str]:
+        """The docker CLI on the same engine, whatever the environment says."""
+        if self.found.context:
+            return ["docker", "--context", self.found.context]
+        return ["docker", "--host", self.address]
+
+    @property
+    def remote_host(self) -> str | None:
+        """The engine's machine, or None where it is this one."""
+        url = urlsplit(self.address)
+        if url.scheme == "tcp":
+            try:
+                # Only an address of this machine can be listened on.
+                socket.create_server((url.hostname or "", 0)).close()
+            except OSError:
+                return url.hostname
+        return None
+
+    def version(self) -> dict[str, Any]:
+        """What the engine says of itself."""
+        with translated("asking for the engine's version"):
+            return dict(self.client.version())
+
+    def open_socket(self, seconds: float) -> socket.socket:
+        """A new connection to the engine. Raises OSError, TimeoutError after `seconds`."""
+        url = urlsplit(self.address)
+        if url.scheme == "unix":
+            connection = socket.socket(socket.AF_UNIX)
+            try:
+                connection.settimeout(seconds)
+                connection.connect(url.netloc + url.path)
+            except OSError:
+                connection.close()
+                raise
+            return connection
+        connection = socket.create_connection((url.hostname, url.port), seconds)
+        tls = self.found.tls
+        if tls is None:
+            return connection
+        context = ssl.create_default_context(cafile=tls.ca_cert)
+        if tls.cert:
+            context.load_cert_chain(*tls.cert)
+        if not tls.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context.wrap_socket(connection, server_hostname=url.hostname)
 
 
-class _Api(docker.APIClient):
-    """The SDK's calls, with a fault less: all is heard that a command in a container prints.
+@dataclass(frozen=True)
+class Handle:
+    """A container; opaque outside of this package, which has the functions that take it."""
 
-    The SDK reads from the socket, beneath the buffer that the head of the answer was read into.
-    What came along with the head, as on a busy machine all that a short command has to say does, is
-    lost (https://github.com/docker/docker-py/issues/3332).
-    """
+    engine: Engine
+    docker: Container
 
-    def _read_from_socket(
-        self, response: Any, stream: bool, tty: bool = True, demux: bool = False
-    ) -> Any:
-        buffered = response.raw._fp.fp
-        if stream or tty or demux or not hasattr(buffered, "raw"):  # nobody asks for these here
-            return super()._read_from_socket(response, stream, tty, demux)  # type: ignore[misc]
-        self._raise_for_status(response)  # type: ignore[attr-defined]
-        # A command may take as long as it likes.
-        self._disable_socket_timeout(buffered.raw)  # type: ignore[attr-defined]
-        try:
-            return b"".join(output for _, output in frames(buffered.read))
-        finally:
-            response.close()
-
-
-class _Client(docker.DockerClient):
-    """The SDK's client, by those calls."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self.api = _Api(*arguments, **options)
+    @property
+    def name(self) -> str:
+        return str(self.docker.name)
 
 
 def connect() -> Engine:
-    """The engine to use: DOCKER_HOST where it is set, else the usual socket, else our private one.
+    """The engine that DOCKER_HOST, DOCKER_CONTEXT or `docker context use` names, as for the docker
+    CLI; else the first of the usual sockets that answers within 5 s.
 
     Raises EngineError that names every address tried.
     """
-    named = os.environ.get("DOCKER_HOST")
-    usual = [f"unix://{USUAL_SOCKET}", f"unix://{PRIVATE_SOCKET}"]
     failures = []
-    for address in [named] if named else usual:
+    hint = "start Docker, or `tools/engine start` for a private one"
+    for address in _addresses():
         client = None
         try:
-            client = _Client.from_env(
-                environment={**os.environ, "DOCKER_HOST": address},
-                timeout=_TIMEOUT,
+            client = docker.DockerClient(
+                base_url=address.url,
+                tls=address.tls or False,
+                version="auto",
+                timeout=_CONNECT_SECONDS,
                 max_pool_size=32,
             )
             client.ping()
         except (docker.errors.DockerException, OSError) as error:
             if client is not None:
                 client.close()
-            failures.append(f"\n    {address}: {_plainly(error)}")
+            failures.append(f"\n    {address.url}: {_plainly(error)}")
+            hint = f"check {address.source}" if address.source else hint
             continue
+        client.api.timeout = _TIMEOUT
         return Engine(client, address)
-    raise EngineError(
-        f"no container engine answers{''.join(failures)}",
-        "check DOCKER_HOST" if named else "start Docker, or `tools/engine start` for a private one",
-    )
+    raise EngineError(f"no container engine answers{''.join(failures)}", hint)
+
+
+def _addresses() -> Iterator[Address]:
+    """Where to look: at what is named, or else at the usual places."""
+    if host := os.environ.get("DOCKER_HOST"):
+        yield _checked(host, "DOCKER_HOST", tls=_tls_from_environment())
+    elif context := os.environ.get("DOCKER_CONTEXT") or _current_context():
+        yield _from_context(context)
+    else:
+        runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
+        # The last two but one are those of a rootless Docker and of Docker Desktop.
+        rootless = [runtime / "docker.sock", Path.home() / ".docker/run/docker.sock"]
+        present = [path for path in rootless if path.exists()]
+        for path in [USUAL_SOCKET, *present, PRIVATE_SOCKET]:
+            yield Address(f"unix://{path}")
+
+
+def _checked(
+    url: str, source: str, context: str | None = None, tls: TLSConfig | None = None
+) -> Address:
+    parts = urlsplit(url)
+    if parts.scheme == "ssh":
+        raise EngineError(
+            f"{source}: Nagoya does not connect by ssh ({url})",
+            f"run it on {parts.hostname}: published ports can be reached only there",
+        )
+    if not ((parts.scheme == "unix" and parts.path) or (parts.scheme == "tcp" and parts.netloc)):
+        raise EngineError(
+            f"{source}: '{url}' is not an address",
+            "an address is like unix:///var/run/docker.sock or tcp://127.0.0.1:2375",
+        )
+    try:
+        missing = parts.scheme == "tcp" and not parts.port
+    except ValueError:
+        missing = True
+    if missing:
+        raise EngineError(f"{source}: '{url}' names no port", f"{url.rstrip('/')}:2375, maybe")
+    return Address(url, source, context, tls)
+
+
+def _tls_from_environment() -> TLSConfig | None:
+    try:
+        return kwargs_from_env().get("tls")
+    except docker.errors.TLSParameterError as error:
+        raise EngineError(
+            f"DOCKER_TLS_VERIFY is set, but the certificates cannot be used: {error.msg}",
+            "DOCKER_CERT_PATH names the folder of ca.pem, cert.pem and key.pem",
+        ) from error
+
+
+def _docker_folder() -> Path:
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+
+
+def _current_context() -> str | None:
+    try:
+        name = json.loads((_docker_folder() / "config.json").read_bytes()).get("currentContext")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return name if name != "default" else None
+
+
+def _from_context(name: str) -> Address:
+    """The address of one of docker's contexts. The SDK finds none where config.json is missing."""
+    if name == "default":
+        return Address(f"unix://{USUAL_SOCKET}", "DOCKER_CONTEXT")
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    contexts = _docker_folder() / "contexts"
+    try:
+        endpoint = json.loads((contexts / "meta" / digest / "meta.json").read_bytes())
+        endpoint = endpoint["Endpoints"]["docker"]
+    except (OSError, ValueError, KeyError) as error:
+        raise EngineError(
+            f"there is no docker context '{name}'", "`docker context ls` shows those there are"
+        ) from error
+    folder = contexts / "tls" / digest / "docker"
+    tls = None
+    if folder.is_dir():
+        tls = TLSConfig(
+            client_cert=(str(folder / "cert.pem"), str(folder / "key.pem"))
+            if (folder / "cert.pem").exists()
+            else None,
+            ca_cert=str(folder / "ca.pem") if (folder / "ca.pem").exists() else None,
+            verify=not endpoint.get("SkipTLSVerify"),
+        )
+    return _checked(endpoint["Host"], f"the docker context '{name}'", name, tls)
 
 
 def _plainly(error: Exception) -> str:
@@ -96,7 +233,8 @@ def _plainly(error: Exception) -> str:
     for sign, meaning in (
         ("FileNotFoundError", "there is no such socket"),
         ("PermissionError", "permission denied; are you root, or in the group docker?"),
-        ("refused", "nobody listens there"),
+        ("refused", "nothing listens there"),
+        ("timed out", f"no answer within {_CONNECT_SECONDS} s"),
     ):
         if sign in text:
             return meaning

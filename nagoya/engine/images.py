@@ -9,8 +9,8 @@ from typing import IO, Any
 import docker.errors
 import urllib3.exceptions
 
-from nagoya.engine.client import Engine
-from nagoya.engine.containers import Handle
+from nagoya.engine import containers
+from nagoya.engine.client import Engine, Handle
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 
@@ -125,7 +125,7 @@ def pull(engine: Engine, name: str, heard: Callable[[str], None]) -> None:
 def commit(container: Handle) -> str:
     """Make an image, without a name, of a container's file system; its id."""
     with translated(f"committing {container.name}"):
-        return str(container.commit(message=LIVE_COMMENT).id)
+        return str(container.docker.commit(message=LIVE_COMMENT).id)
 
 
 def save(engine: Engine, images: Sequence[str], output: IO[bytes]) -> None:
@@ -226,7 +226,9 @@ def remove_untagged(engine: Engine) -> tuple[list[tuple[str, int]], list[tuple[s
             except docker.errors.APIError as error:
                 if error.status_code != 409:
                     raise
-                kept.append((label, re.sub(r".*: ", "", str(error.explanation))))
+                users = ", ".join(containers.users_of(engine, image["Id"]))
+                reason = f"{users} runs of it" if users else "another image is built on it"
+                kept.append((label, reason))
                 continue
             gone = [event["Deleted"] for event in answer if "Deleted" in event]
             removed.append((label, sum(sizes.get(layer, 0) for layer in gone)))

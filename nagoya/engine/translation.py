@@ -15,7 +15,8 @@ _HINTS = (
      "another program has that port; leave the host port out, and a free one is chosen"),
     (r"No such image|pull access denied", "`moromi build` makes the images"),
     (r"no such container", "somebody else may have removed it; `toji status` shows what is there"),
-    (r"non-overlapping IPv4 address pool",
+    # The first is what Docker said until version 26.
+    (r"non-overlapping IPv4 address pool|address pools have been fully subnetted",
      "every system has a network, and the engine has no addresses left for one more: `toji list` "
      "shows them, `toji remove --stale` removes what nobody needs; `default-address-pools` in the "
      "engine's daemon.json makes room"),
@@ -28,17 +29,15 @@ def translated(doing: str) -> Iterator[None]:
     """Raise EngineError for whatever Docker raises inside; `doing` says what was tried."""
     try:
         yield
-    except docker.errors.APIError as error:
-        said = str(error.explanation or error).strip()
-        raise EngineError(f"{doing}: {said}", _hint(said)) from error
     except docker.errors.DockerException as error:
-        raise EngineError(f"{doing}: {error}", _hint(str(error))) from error
+        reason = str(getattr(error, "explanation", None) or error).strip()
+        raise EngineError(f"{doing}: {reason}", _hint(reason)) from error
     except (requests.exceptions.RequestException, ConnectionError, TimeoutError) as error:
         raise EngineError(
             f"{doing}: the engine does not answer ({type(error).__name__})",
-            "is dockerd still running? `tools/engine status` tells of the project's own",
+            "is dockerd still running? Check the project's private one with `tools/engine status`",
         ) from error
 
 
-def _hint(said: str) -> str | None:
-    return next((hint for pattern, hint in _HINTS if re.search(pattern, said, re.IGNORECASE)), None)
+def _hint(reason: str) -> str | None:
+    return next((hint for sign, hint in _HINTS if re.search(sign, reason, re.IGNORECASE)), None)

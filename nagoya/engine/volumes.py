@@ -13,7 +13,8 @@ from typing import IO, Any
 
 import docker.errors
 
-from nagoya.engine.containers import SYSTEM_LABEL, Handle, remove, wait_exit
+from nagoya.engine.client import Handle
+from nagoya.engine.containers import SYSTEM_LABEL, remove, wait_exit
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 
@@ -25,7 +26,7 @@ _ALL_BUT_EMPTY = ".wh..wh..opq"
 
 def own(container: Handle) -> list[str]:
     """The paths of a container's own volumes, less those that lie in another one."""
-    paths = sorted(container.attrs["Config"].get("Volumes") or {})
+    paths = sorted(container.docker.attrs["Config"].get("Volumes") or {})
     return [path for path in paths if not any(within(path, other) for other in paths)]
 
 
@@ -49,11 +50,10 @@ def pack(
     `name` reads them, made as that one was, with those labels; it is removed whatever happens.
     Raises EngineError where its image has no GNU tar.
     """
-    assert container.client is not None
     program, *arguments = _tar(paths, left_out)
     with translated(f"reading the volumes of {container.name}"):
-        beside = container.client.containers.create(
-            container.attrs["Image"],
+        helper = container.engine.client.containers.create(
+            container.docker.attrs["Image"],
             arguments,
             entrypoint=[program],
             name=name,
@@ -61,12 +61,13 @@ def pack(
             user="0:0",
             labels=dict(labels),
             network_mode="none",
-            volumes_from=[f"{container.id}:ro"],
+            volumes_from=[f"{container.docker.id}:ro"],
             cap_add=["SYS_ADMIN"],  # which the kernel asks of who reads attributes called trusted.*
         )
+        beside = Handle(container.engine, helper)
         try:
             _run(beside, container)
-            chunks, _ = beside.get_archive(_PACKED)
+            chunks, _ = helper.get_archive(_PACKED)
             with (
                 io.BufferedReader(_Stream(chunks)) as stream,
                 tarfile.open(fileobj=stream, mode="r|") as outer,
@@ -83,9 +84,9 @@ def pack(
 def _run(beside: Handle, container: Handle) -> None:
     said = ""
     try:
-        beside.start()
+        beside.docker.start()
         if wait_exit(beside, _SECONDS):
-            said = bytes(beside.logs()).decode(errors="replace").strip() or "tar failed"
+            said = bytes(beside.docker.logs()).decode(errors="replace").strip() or "tar failed"
     except docker.errors.APIError as error:
         if "executable file not found" not in str(error.explanation):
             raise
@@ -93,7 +94,7 @@ def _run(beside: Handle, container: Handle) -> None:
     if said:
         raise EngineError(
             f"the volumes of {container.name} cannot be read: {said}",
-            f"GNU tar does it; it has to be in {container.attrs['Config']['Image']}",
+            f"GNU tar does it; it has to be in {container.docker.attrs['Config']['Image']}",
         )
 
 

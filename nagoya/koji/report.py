@@ -53,15 +53,13 @@ def _everything(system: System) -> Iterator[tuple[str, bytes]]:
     present = require_system(system.engine, system.name)
     yield (
         "versions.json",
-        _json(
-            {"nagoya": __version__, "engine": system.engine.client.version(), "system": system.name}
-        ),
+        _json({"nagoya": __version__, "engine": system.engine.version(), "system": system.name}),
     )
     for number, path in enumerate(system.declaration.files):
         yield f"moromi{f'-{number}' if number else ''}.yml", path.read_bytes()
     for name, handle in present.items():
         system.progress.update(name, "working", "collecting")
-        yield f"containers/{name}.json", _json(without_secrets(handle.attrs))
+        yield f"containers/{name}.json", _json(without_secrets(containers.inspect(handle)))
         yield f"containers/{name}.log", "\n".join(containers.log(handle)).encode()
         system.progress.update(name, "done", "collected")
     try:

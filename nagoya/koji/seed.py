@@ -138,7 +138,7 @@ def _write_policies(system: System, policies: list[Policy]) -> bool:
     content = "\n".join([*lines, ""]).encode()
     hub = require_system(system.engine, system.name)[HUB]
     folder, _, name = POLICY_FILE.rpartition("/")
-    status, there = containers.execute(hub, ["cat", POLICY_FILE])
+    status, there = containers.execute(hub, ["cat", POLICY_FILE], seconds=60)
     if status == 0 and there.encode() == content:
         return False
     packed = io.BytesIO()

@@ -83,8 +83,8 @@ def demo_sources(system: System, package: str) -> Sources:
         raise LifecycleError("the system has no builder", "toji scale kojibuilder=1")
     made = json.loads(containers.read_file(builder, f"{folder}/sources.json"))[package]
     hub = there[seed.HUB]
-    if containers.execute(hub, ["test", "-d", f"{_SERVED}/git"])[0]:
-        containers.execute(hub, ["mkdir", "-p", _SERVED])
+    if containers.execute(hub, ["test", "-d", f"{_SERVED}/git"], seconds=60)[0]:
+        containers.execute(hub, ["mkdir", "-p", _SERVED], seconds=60)
         containers.write_files(hub, _SERVED, containers.read_folder(builder, f"{folder}/git"))
     return Sources(
         Path(made["srpm"]).name,

@@ -1,16 +1,16 @@
 """One container of a system: made, started, stopped, removed, with the events of each."""
 
 import json
-import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container, Event
-from nagoya.engine import Engine, containers
-from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, Handle, State
-from nagoya.errors import EngineError, LifecycleError
+from nagoya.engine import Engine, Handle, containers
+from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, State
+from nagoya.errors import LifecycleError, PortTaken
+from nagoya.system.observed import record
 from nagoya.system.owner import Owner
 from nagoya.utils.progress import Progress
 
@@ -20,8 +20,10 @@ PRE_COMMIT_LABEL = "nagoya.pre-commit"
 """On an image: a command, as a JSON list, that takes away what no image made of it should have."""
 
 _RUN_ONCE_SECONDS = 120
+_PRE_COMMIT_SECONDS = 660
+_DRAIN_GRACE_SECONDS = 30
+"""What a drain may take longer than it was told; its command has to keep the time itself."""
 _PORT_TRIES = 5
-_PORT_TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,9 @@ class SystemContainer:
         if command is None or not containers.state(handle, reload=False).running:
             return
         self._working(f"draining, {seconds:.0f} s at most")
-        status, output = containers.execute(handle, [*json.loads(command), f"{seconds:.0f}"])
+        status, output = containers.execute(
+            handle, [*json.loads(command), f"{seconds:.0f}"], seconds=seconds + _DRAIN_GRACE_SECONDS
+        )
         if status:
             self.log(f"{self.name}: {output.strip()}; what it works on goes back to the hub")
 
@@ -150,7 +154,9 @@ class SystemContainer:
         if command is None or not containers.state(handle, reload=False).running:
             return
         self._working("tidying up")
-        status, output = containers.execute(handle, json.loads(command))
+        status, output = containers.execute(
+            handle, json.loads(command), seconds=_PRE_COMMIT_SECONDS
+        )
         if status:
             raise LifecycleError(f"cannot tidy up: {output.strip()}")
 
@@ -163,10 +169,7 @@ class SystemContainer:
     def _fire(self, event: Event) -> None:
         settings = self.settings
         for name in settings.callbacks.get(event, ()) if settings else ():
-            try:
-                self.declaration.callbacks[name](self)
-            except OSError as error:
-                raise LifecycleError(f"the callback {name}: {error}") from error
+            self.declaration.call(name, event, self)
 
     def _specification(self) -> containers.Specification:
         settings = self.declaration.containers[self.declared]
@@ -180,6 +183,7 @@ class SystemContainer:
             labels={
                 SYSTEM_LABEL: self.system,
                 CONTAINER_LABEL: self.declared,
+                **record(self.declaration, self.declared),
                 **self.owner.labels,
             },
             command=settings.command,
@@ -204,9 +208,8 @@ class SystemContainer:
             try:
                 containers.start(handle)
                 return handle
-            except EngineError as error:
-                taken = _PORT_TAKEN.search(error.message)
-                if not (taken and chosen) or containers.state(handle).ever_started:
+            except PortTaken:
+                if not chosen or containers.state(handle).ever_started:
                     raise
             containers.remove(handle)
             handle = self.create()

@@ -8,16 +8,19 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from nagoya.config.loader import Declaration
-from nagoya.engine import containers
-from nagoya.engine.containers import Handle, State
-from nagoya.errors import NotReady
+from nagoya.config.declaration import Declaration
+from nagoya.engine import Handle, containers
+from nagoya.engine.containers import State
+from nagoya.errors import EngineTimeout, NotReady
 from nagoya.system.system import System, require_system
 from nagoya.utils.parallel import run_graph
 
 _PATIENCE = 2.0
 """Seconds that an answer may take which is no; then what it says is shown."""
 _PAUSE = 0.2
+_LEAST_SECONDS = 1.0
+_CHECK_SECONDS = 60.0
+"""How long a health check may take, if the wait lasts that long."""
 _LOG_LINES = 15
 _PARALLEL = 8
 
@@ -35,10 +38,11 @@ class Answer:
     asked: bool = True
 
 
-def ask(handle: Handle, declaration: Declaration, patience: float) -> Answer:
+def ask(handle: Handle, declaration: Declaration, patience: float, seconds: float) -> Answer:
     """Ask one container; one that is declared `detach: false` is ready once it ended well.
 
-    An image that knows of patience says no only after so many seconds (see util/entry.py).
+    An image that knows of patience says no only after so many seconds (see util/entry.py). A health
+    check that has not ended after `seconds` is killed.
     """
     state = containers.state(handle)
     settings = declaration.containers.get(state.declared)
@@ -49,7 +53,12 @@ def ask(handle: Handle, declaration: Declaration, patience: float) -> Answer:
     test = containers.health_test(handle)
     if test is None:
         return Answer(True, "running")
-    status, output = containers.execute(handle, test, {"HEALTH_PATIENCE": f"{patience:.1f}"})
+    try:
+        status, output = containers.execute(
+            handle, test, seconds=seconds, environment={"HEALTH_PATIENCE": f"{patience:.1f}"}
+        )
+    except EngineTimeout:
+        return Answer(False, f"the health check did not end within {seconds:.0f} s")
     lines = output.strip().splitlines()
     return Answer(status == 0, lines[-1] if lines else f"health check ended with {status}")
 
@@ -82,7 +91,7 @@ def wait(
         answers = {
             name: Answer(False, f"needs {', '.join(others)} first", asked=False)
             for name, others in waiting_for.items()
-        } | _asked(asked, system, max(0.0, min(_PATIENCE, deadline - begun)))
+        } | _asked(asked, system, max(0.0, deadline - begun))
         open_ = {name: handle for name, handle in open_.items() if not answers[name].ready}
         if not open_:
             return
@@ -97,12 +106,14 @@ def wait(
             time.sleep(_PAUSE)
 
 
-def _asked(asked: dict[str, Handle], system: System, patience: float) -> dict[str, Answer]:
+def _asked(asked: dict[str, Handle], system: System, seconds: float) -> dict[str, Answer]:
     """What each answers, all asked at once; the progress shows it."""
     answers = {}
 
     def one(name: str) -> None:
-        answer = answers[name] = ask(asked[name], system.declaration, patience)
+        patience = min(_PATIENCE, seconds)
+        limit = max(_LEAST_SECONDS, min(_CHECK_SECONDS, seconds))
+        answer = answers[name] = ask(asked[name], system.declaration, patience, limit)
         system.progress.update(name, "done" if answer.ready else "working", answer.text)
 
     outcomes = run_graph(dict.fromkeys(asked, ()), one, workers=_PARALLEL)

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Self
 
-from nagoya.engine import containers
-from nagoya.engine.containers import Handle, State
+from nagoya.engine import Handle, containers
+from nagoya.engine.containers import State
 from nagoya.engine.exec import ExecSession
 from nagoya.errors import LifecycleError, NagoyaError
 
@@ -19,6 +19,7 @@ SNAPSHOT_LABEL = "nagoya.snapshot"
 VERBS_LABEL = "nagoya.snapshot.verbs"
 """On the same image: the words that they are to be asked, with blanks between."""
 
+_SECONDS = 600.0
 _CONTRACT = "util/snapshot.py of Nagoya tells what an image has to say, and to answer"
 
 
@@ -38,7 +39,7 @@ class SnapshotAgent:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, *words: str) -> dict[str, Any]:
+    def ask(self, *words: str, seconds: float = _SECONDS) -> dict[str, Any]:
         """What it answers, once it has answered what it was asked before.
 
         Raises LifecycleError for a refusal, and EngineError where there is no answer.
@@ -47,7 +48,7 @@ class SnapshotAgent:
             try:
                 if self._conversation is None:
                     self._conversation = ExecSession(self.handle, self._command())
-                told = _told(words, self._conversation.ask(" ".join(words)))
+                told = _told(words, self._conversation.ask(" ".join(words), seconds))
             except NagoyaError:
                 # What it says next, if anything, might be the answer to this.
                 self.close()

@@ -14,9 +14,8 @@ from functools import cached_property, wraps
 from threading import Event, get_ident
 from typing import Concatenate, ParamSpec
 
-from nagoya.config.loader import Declaration
-from nagoya.engine import Engine, containers, images
-from nagoya.engine.containers import Handle
+from nagoya.config.declaration import Declaration
+from nagoya.engine import Engine, Handle, containers, images
 from nagoya.errors import LifecycleError
 from nagoya.system.container import SystemContainer
 from nagoya.system.owner import Owner

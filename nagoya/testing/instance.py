@@ -20,7 +20,7 @@ import yaml
 
 from nagoya.build import builder
 from nagoya.config import loader
-from nagoya.config.loader import Declaration
+from nagoya.config.declaration import Declaration
 from nagoya.engine import Engine, connect
 from nagoya.engine import images as engine_images
 from nagoya.errors import LifecycleError

@@ -118,7 +118,7 @@ def _declaration(config: pytest.Config) -> Path | None:
     if not named:
         named = config.getini("koji_config")
         folder = config.inipath.parent if config.inipath else config.rootpath
-    return extends.named(named, folder) if named else None
+    return extends.resolve(named, folder) if named else None
 
 
 def _images(lines: list[str]) -> dict[str, str]:

@@ -58,12 +58,13 @@ def test_clean_keeps_what_a_container_is_made_of(moromi: Moromi) -> None:
     moromi.declare(one=f"FROM {BASE}\nRUN echo {moromi.prefix} >/x\n")
     moromi("build")
     first = moromi.identity("one")
-    container = moromi.client.containers.create(first)
+    container = moromi.client.containers.create(first, labels={"nagoya.system": "any"})
     try:
         moromi.declare(one=f"FROM {BASE}\n")
         moromi("build")
         out, _ = moromi("clean")
-        assert f"kept    X-one {str(first).removeprefix('sha256:')[:12]}" in out
+        short = str(first).removeprefix("sha256:")[:12]
+        assert f"kept    X-one {short}: {container.name} (system 'any') runs of it" in out
         assert exists(moromi, first)
     finally:
         container.remove()

@@ -25,7 +25,7 @@ from nagoya.build import builder
 from nagoya.build.context import Context
 declared = loader.read(loader.locate(None))
 print(json.dumps({
-    name: Context(declared.context(name), file, declared.source_dirs).digest()
+    name: Context(declared.contexts[name], file, declared.source_dirs).digest()
     for name, file in builder.read_all(declared).items()
 }))
 """

@@ -81,7 +81,7 @@ def test_its_credentials_are_its_own_and_nothing_else_is_trusted(
     assert populated.toji("exec", "kojidatabase", *psql).stdout == "0\n"
 
 
-@pytest.mark.parametrize("image", loader.read(extends.shipped()).given, ids=str)
+@pytest.mark.parametrize("image", loader.read(extends.shipped()).produced_by, ids=str)
 def test_no_image_holds_a_key_or_a_name_of_the_system_it_was_made_of(
     populated: Koji, image: str
 ) -> None:

@@ -28,7 +28,8 @@ DOCKERFILE = f"""
 FROM debian:bookworm-slim
 LABEL nagoya.test={TOKEN}
 VOLUME /data
-HEALTHCHECK --interval=1h CMD test -e /ready || {{ echo not yet; exit 1; }}
+HEALTHCHECK --interval=1h CMD test ! -e /hangs || sleep 1000; \
+    test -e /ready || {{ echo not yet; exit 1; }}
 LABEL nagoya.drain='["sh", "-c", "echo refuses after $0; exit 1"]'
 STOPSIGNAL SIGTERM
 CMD touch /ready; echo up; trap 'echo down; exit 0' TERM; while :; do sleep 0.1; done

@@ -1,14 +1,14 @@
 """Which engine toji finds: DOCKER_HOST's, the usual one, the project's private one."""
 
-import http.client
 import os
-import time
+import socket as socket_module
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import docker
 import pytest
 
-from nagoya.engine import client, connect, containers
+from nagoya.engine import client, connect
 from nagoya.errors import EngineError
 
 
@@ -21,14 +21,25 @@ def socket() -> Path:
 @pytest.fixture(autouse=True)
 def nowhere(monkeypatch: pytest.MonkeyPatch, socket: Path, tmp_path: Path) -> None:
     """No engine at any of the places, until a test puts one there."""
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(client, "USUAL_SOCKET", tmp_path / "usual.sock")
     monkeypatch.setattr(client, "PRIVATE_SOCKET", tmp_path / "private.sock")
 
 
+@contextmanager
+def listening(path: Path) -> Iterator[None]:
+    """A socket that accepts connections, and never answers."""
+    with socket_module.socket(socket_module.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        yield
+
+
 def test_the_private_one_is_found_where_no_other_answers(socket: Path) -> None:
     client.PRIVATE_SOCKET.symlink_to(socket)
-    assert connect().private
+    assert connect().address == f"unix://{client.PRIVATE_SOCKET}"
 
 
 def test_the_usual_one_comes_first(socket: Path) -> None:
@@ -47,29 +58,20 @@ def test_the_one_that_is_named_or_none(socket: Path, monkeypatch: pytest.MonkeyP
     assert caught.value.hint == "check DOCKER_HOST"
 
 
+def test_an_engine_that_never_answers_is_passed_over(
+    socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.PRIVATE_SOCKET.symlink_to(socket)
+    with listening(client.USUAL_SOCKET):
+        assert connect().address == f"unix://{client.PRIVATE_SOCKET}"
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{client.USUAL_SOCKET}")
+        with pytest.raises(EngineError, match="no answer within 5 s"):
+            connect()
+
+
 def test_every_place_that_was_tried_is_named() -> None:
     with pytest.raises(EngineError) as caught:
         connect()
     for place in (client.USUAL_SOCKET, client.PRIVATE_SOCKET):
         assert f"unix://{place}: there is no such socket" in caught.value.message
     assert "tools/engine start" in str(caught.value.hint)
-
-
-def test_what_a_command_prints_is_heard_however_late_one_listens(
-    client: docker.DockerClient, tiny: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a busy machine it may be over before the head of the engine's answer was read."""
-    answered = http.client.HTTPConnection.getresponse
-
-    def late(self: http.client.HTTPConnection) -> http.client.HTTPResponse:
-        time.sleep(1)
-        return answered(self)
-
-    container = client.containers.run(tiny, detach=True)
-    try:
-        monkeypatch.setattr(http.client.HTTPConnection, "getresponse", late)
-        words = ["sh", "-c", "echo said; exit 3"]
-        assert containers.execute(container, words) == (3, "said\n")
-    finally:
-        monkeypatch.undo()
-        container.remove(force=True, v=True)

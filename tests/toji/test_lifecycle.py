@@ -10,7 +10,7 @@ import pytest
 
 from nagoya.config.model import EVENTS
 from tests.image.tracked import wait_until
-from tests.toji.conftest import IMAGE, Toji
+from tests.toji.conftest import IMAGE, Toji, own_system
 
 ONCE = {"detach": False, "run_once": True, "command": ["true"]}
 
@@ -110,12 +110,25 @@ def test_ports_are_published_on_this_machine_alone(toji: Toji, client: docker.Do
     assert all(f"127.0.0.1:{binding[0]['HostPort']}" in shown for binding in bindings.values())
 
 
+def test_a_port_that_another_system_has(
+    toji: Toji, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with own_system(tmp_path_factory.mktemp("other")) as other:
+        other.declare(web={"ports": [80]})
+        other("init")
+        port = json.loads(other("status", "--json").stdout)["containers"][0]["ports"]["80"]
+        toji.declare(server={"ports": [f"{port}:80"]})
+        error = toji("init", status=7).stderr
+    taken = f"port {port} of 127.0.0.1 is taken by {other.system}-web (system '{other.system}')"
+    assert taken in error
+
+
 def test_a_port_that_is_taken_is_told(toji: Toji) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         toji.declare(server={"ports": [f"{port}:80"]})
         error = toji("init", status=7).stderr
-    assert "address already in use" in error or "already allocated" in error
+    assert f"server: port {port} of 127.0.0.1 is taken\n" in error
     toji("init")
     assert toji.states() == {"server": "running"}
 

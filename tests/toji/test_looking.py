@@ -1,10 +1,16 @@
 """wait, logs and exec."""
 
 import signal
+import socket
+import subprocess
+from pathlib import Path
 
 import docker
+import pytest
 
+from nagoya.engine import connect
 from tests.toji.conftest import Toji
+from tests.toji.relay import relay
 
 NEVER_READY = {"command": ["sh", "-c", "echo line one; echo the last line; sleep 100"]}
 
@@ -27,6 +33,14 @@ def test_wait_says_why_time_ran_out(toji: Toji) -> None:
     # What waits for another has nothing to say, and its log would hide the other's.
     assert "client (running, starting): needs server first\n    " not in error
     assert "client (running, starting): needs server first\n" in error
+
+
+def test_wait_ends_in_time_although_a_health_check_does_not(toji: Toji) -> None:
+    toji.declare(server={"command": ["sh", "-c", "touch /hangs /ready; sleep 1000"]})
+    toji("init")
+    error = toji("wait", "--timeout", "3", status=8).stderr
+    assert "not ready after 3 s" in error
+    assert "server (running, starting): the health check did not end within 3 s" in error
 
 
 def test_wait_ends_as_soon_as_a_container_has(toji: Toji) -> None:
@@ -73,6 +87,25 @@ def test_logs_follow_until_the_end(toji: Toji, client: docker.DockerClient) -> N
     assert out == "down\n"
 
 
+def test_logs_whose_engine_ends(toji: Toji, monkeypatch: pytest.MonkeyPatch) -> None:
+    toji.declare(server={})
+    toji("init")
+    engine = connect().address
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(toji.folder / "engine.sock"))
+    server.listen()
+    with relay(server, Path(engine.removeprefix("unix://"))) as between:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{toji.folder}/engine.sock")
+        process = toji.start("logs", "--follow")
+        monkeypatch.setenv("DOCKER_HOST", engine)
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        between.cut()
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 4
+    assert "the engine does not answer" in error
+
+
 def test_logs_whose_reader_has_gone(toji: Toji) -> None:
     toji.declare(server={"command": ["sh", "-c", "while :; do echo line; sleep 0.1; done"]})
     toji("init")
@@ -93,6 +126,28 @@ def test_exec_passes_output_and_status_on(toji: Toji) -> None:
     assert toji("exec", "server", "sh", "-c", "exit 9", status=9)
     toji("stop")
     assert "'server' is not running (exited)" in toji("exec", "server", "ls", status=7).stderr
+
+
+def test_exec_uses_the_engine_that_toji_uses(
+    toji: Toji, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Found by DOCKER_CONTEXT, or named by DOCKER_HOST whatever the context is."""
+    engine = connect().address
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    for name, host in (("good", engine), ("bad", "unix:///nonexistent.sock")):
+        subprocess.run(
+            ["docker", "context", "create", name, "--docker", f"host={host}"], check=True
+        )
+    toji.declare(server={})
+    toji("init")
+    monkeypatch.setenv("DOCKER_CONTEXT", "bad")
+    assert toji("exec", "server", "echo", "hello").stdout == "hello\n"
+    monkeypatch.delenv("DOCKER_HOST")
+    assert "unix:///nonexistent.sock: there is no such socket" in toji("list", status=4).stderr
+    monkeypatch.setenv("DOCKER_CONTEXT", "good")
+    assert toji("exec", "server", "echo", "hello").stdout == "hello\n"
+    monkeypatch.delenv("DOCKER_CONTEXT")
+    monkeypatch.setenv("DOCKER_HOST", engine)
 
 
 def test_ctrl_c_ends_a_wait(toji: Toji) -> None:

@@ -199,7 +199,7 @@ def test_a_wait_ends_well_whatever_becomes_of_the_state(pair: Toji) -> None:
     run(pair, "first", "echo list >/data/dies")
     said = pair("wait").stderr
     assert "the state could not be kept" in said
-    assert "first: speaking with sh in" in said
+    assert "first: running sh in" in said
     assert "it has ended: out of order" in said
 
 

@@ -65,6 +65,18 @@ def test_only_the_engine_package_speaks_docker(checkout: Path) -> None:
     assert [path.name for path in outside] == ["context.py"]
 
 
+def test_only_the_engine_package_looks_into_the_sdk_s_objects(checkout: Path) -> None:
+    """Elsewhere a Handle is opaque, and so is the client of an Engine."""
+    found = [
+        f"{path}:{node.lineno}"
+        for path in [*(checkout / "nagoya").rglob("*.py"), checkout / "kojicallbacks.py"]
+        if path.parent.name != "engine"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("attrs", "client", "docker")
+    ]
+    assert found == []
+
+
 def test_the_two_worlds_import_nothing_of_each_other(checkout: Path) -> None:
     images = [
         path

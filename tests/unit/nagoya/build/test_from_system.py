@@ -12,6 +12,7 @@ import pytest
 from nagoya.build import builder
 from nagoya.build.from_system import _choice
 from nagoya.config import extends, loader
+from nagoya.config.declaration import Declaration
 from nagoya.engine import volumes
 from nagoya.engine.archive import Layer, Remade, rewrite
 from nagoya.errors import DeclarationError, EngineError
@@ -36,14 +37,14 @@ FILES = {
 LIVE = "demo: {system: {%s}}"
 COMMIT = "commit: {koji: hub-demo}"
 
-Read = Callable[..., loader.Declaration]
+Read = Callable[..., Declaration]
 
 
 @pytest.fixture
 def read(tree: Callable[..., Path]) -> Read:
     """Read a moromi.yml with this entry more, beside other files."""
 
-    def read(entry: str, **beside: str) -> loader.Declaration:
+    def read(entry: str, **beside: str) -> Declaration:
         files = {f"{name}.yml": text for name, text in beside.items()}
         return loader.read(tree({**FILES, **files, "moromi.yml": SOUND % entry}) / "moromi.yml")
 
@@ -52,10 +53,10 @@ def read(tree: Callable[..., Path]) -> Read:
 
 def test_what_it_needs_and_gives(read: Read) -> None:
     declared = read(LIVE % (COMMIT + ", persist: {store: store-demo}"))
-    assert declared.given == {"hub-demo": "demo", "store-demo": "demo"}
+    assert declared.produced_by == {"hub-demo": "demo", "store-demo": "demo"}
     steps = builder.steps(declared)
     assert waves(builder.needed(steps)) == [["base"], ["hub"], ["demo"]]
-    assert steps["demo"].gives == ("hub-demo", "store-demo")
+    assert steps["demo"].outputs == ("hub-demo", "store-demo")
     assert list(builder.read_all(declared)) == ["base", "hub"]
 
 
@@ -79,7 +80,7 @@ def test_who_extends_the_file_may_use_what_it_gives(read: Read) -> None:
     path = read(LIVE % COMMIT, extending=extending).path.parent / "extending.yml"
     declared = loader.read(path)
     assert declared.containers["koji"].image == "hub-demo"
-    assert declared.system_config_for("demo").containers["koji"].image == "hub"
+    assert loader.read_system(declared, "demo").containers["koji"].image == "hub"
     assert builder.steps(declared)["demo"].needs == ("base", "hub")
 
 
@@ -93,14 +94,13 @@ def test_a_circle_is_named(read: Read) -> None:
 
 
 def test_what_is_wrong_in_another_file_is_told_with_its_name(read: Read) -> None:
-    declared = read(
-        LIVE % f"containers: extending.yml, {COMMIT}",
-        extending="extends: moromi.yml\ncontainers: {koji: {lnks: []}}\n",
-    )
     with pytest.raises(DeclarationError) as caught:
-        builder.steps(declared)
+        read(
+            LIVE % f"containers: extending.yml, {COMMIT}",
+            extending="extends: moromi.yml\ncontainers: {koji: {lnks: []}}\n",
+        )
     (problem,) = caught.value.problems
-    assert problem.startswith("images.demo: ")
+    assert problem.startswith("images.demo.system.containers: ")
     assert problem.endswith(
         "extending.yml: containers.koji.lnks: unknown key; did you mean 'links'?"
     )
@@ -117,10 +117,10 @@ def test_a_fixed_port_is_nobody_elses_business(read: Read) -> None:
     ("entry", "told"),
     [
         ("demo: {system: }", "images.demo: the folder demo/ has no Dockerfile"),
-        (LIVE % "", "images.demo.system: gives no image: it needs 'commit' or 'persist'"),
+        (LIVE % "", "images.demo.system: makes no image: needs 'commit' or 'persist'"),
         (
             "demo: {folder: hub, system: {commit: {koji: hub-demo}}}",
-            "images.demo: has either a 'folder' or a 'system'",
+            "images.demo: has both 'folder' and 'system'; keep one",
         ),
         (
             LIVE % "commit: {kojii: hub-demo}",
@@ -132,12 +132,12 @@ def test_a_fixed_port_is_nobody_elses_business(read: Read) -> None:
         ),
         (
             LIVE % "commit: {koji: hub}",
-            "images.demo.system.commit.koji: images.hub is the image 'hub' already",
+            "images.demo.system.commit.koji: the image 'hub' is already made by images.hub",
         ),
         (
             LIVE % "commit: {koji: same}, persist: {koji: same}",
-            "images.demo.system.persist.koji: images.demo.system.commit.koji is the image 'same' "
-            "already",
+            "images.demo.system.persist.koji: the image 'same' is already made by "
+            "images.demo.system.commit.koji",
         ),
         (
             LIVE % "commit: {koji: Hub}",
@@ -164,7 +164,7 @@ def test_a_fixed_port_is_nobody_elses_business(read: Read) -> None:
         ),
         (
             LIVE % f"{COMMIT}, root: {{image: hub}}",
-            "images.demo.system.root.entrypoint: is missing",
+            "images.demo.system.root: needs 'entrypoint'",
         ),
         (
             LIVE % f"{COMMIT}, root: {{image: hub, entrypoint: []}}",
@@ -194,12 +194,12 @@ def test_ours_are_named(checkout: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     path = loader.locate(Path("nagoya-demo"))
     assert path == checkout / "demo" / "moromi.yml"
-    assert extends.named("./nagoya-demo", tmp_path) == tmp_path / "nagoya-demo"
+    assert extends.resolve("./nagoya-demo", tmp_path) == tmp_path / "nagoya-demo"
     declared = loader.read(path)
     given = {one.image for one in declared.containers.values()}
-    assert given == set(declared.given)
+    assert given == set(declared.produced_by)
     blank = loader.read(loader.locate(None))
-    assert declared.system_config_for("demo").containers == blank.containers
+    assert loader.read_system(declared, "demo").containers == blank.containers
     for name, one in declared.containers.items():
         assert one.model_copy(update={"image": ""}) == blank.containers[name].model_copy(
             update={"image": ""}

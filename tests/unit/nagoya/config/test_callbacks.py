@@ -1,117 +1,114 @@
-"""kojicallbacks.py on a home folder of the test's own; the container is made up."""
+"""Callbacks of a moromi.yml: checked without running them, loaded for their event, isolated."""
 
-import configparser
-import json
-import stat
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-import kojicallbacks
-from nagoya.errors import LifecycleError
+from nagoya.config import loader
+from nagoya.config.declaration import Declaration
+from nagoya.errors import DeclarationError, LifecycleError
 
+TEXT = """
+base: {image: "debian:bookworm-slim", suite: bookworm}
+images: {hub: {}}
+containers: {koji: {image: hub, callbacks: {post_start: [%s]}}}
+"""
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return tmp_path
+Read = Callable[..., Declaration]
 
 
 @pytest.fixture
-def member(home: Path) -> Any:
+def read(tree: Callable[..., Path]) -> Read:
+    def read(callback: str, at: str = ".", **modules: str) -> Declaration:
+        files = {f"{name.replace('__', '/')}.py": text for name, text in modules.items()}
+        beside = {"hub/Dockerfile": "FROM scratch", "moromi.yml": TEXT % callback}
+        return loader.read(tree({**beside, **files}, at=at) / "moromi.yml")
+
+    return read
+
+
+def call(declared: Declaration, name: str) -> list[str]:
     said: list[str] = []
-    return SimpleNamespace(
-        system="some",
-        home=home,
-        name="koji",
-        said=said,
-        log=said.append,
-        state=lambda: SimpleNamespace(ports={443: 40443}, address="172.18.0.4"),
-        read_file=lambda path: f"content of {path}".encode(),
-    )
+    declared.call(name, "post_start", SimpleNamespace(name="koji", log=said.append))
+    return said
 
 
-def test_credentials_come_out_readable_by_their_owner_alone(home: Path, member: Any) -> None:
-    kojicallbacks.extract_credentials(member)
-    folder = home / ".koji/nagoya/some"
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    for name in kojicallbacks.CREDENTIALS:
-        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
-        assert (folder / name).read_text() == f"content of /etc/pki/koji/{name}"
+def test_reading_runs_nothing(read: Read, tmp_path: Path) -> None:
+    code = f"open({str(tmp_path / 'ran')!r}, 'w')\ndef greet(container): ...\n"
+    declared = read("callbacks.greet", callbacks=code)
+    assert not (tmp_path / "ran").exists()
+    call(declared, "callbacks.greet")
+    assert (tmp_path / "ran").exists()
 
 
-def test_the_key_of_the_authority_stays_in_the_volume() -> None:
-    assert not [name for name in kojicallbacks.CREDENTIALS if name.endswith(".key")]
+def test_two_declarations_have_a_module_of_one_name(read: Read) -> None:
+    """Siblings that a module imports are its own too."""
+    code = "import helper\ndef greet(container): container.log(helper.WORD)\n"
+    both = [
+        read("callbacks.greet", at=word, callbacks=code, helper=f"WORD = {word!r}\n")
+        for word in ("one", "other")
+    ]
+    assert [call(declared, "callbacks.greet") for declared in [*both, both[0]]] == [
+        ["one"], ["other"], ["one"],
+    ]  # fmt: skip
 
 
-def test_a_second_extraction_replaces_the_first(home: Path, member: Any) -> None:
-    kojicallbacks.extract_credentials(member)
-    member.read_file = lambda path: b"another"
-    kojicallbacks.extract_credentials(member)
-    assert (home / ".koji/nagoya/some/kojiadmin.pem").read_text() == "another"
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(c): ...",
+        "from os.path import join as f",
+        "from os.path import *",
+        "try:\n    import json as f\nexcept ImportError:\n    f = None",
+        "class f:\n    def __init__(self, c): ...",
+        "def __getattr__(name): ...",
+    ],
+)
+def test_names_of_every_kind_are_found(read: Read, code: str) -> None:
+    read("callbacks.f", callbacks=code)
+    read("package.inner.f", package__inner=code, package____init__="1 / 0")
 
 
-def test_cleanup_takes_away_only_its_own_system(home: Path, member: Any) -> None:
-    kojicallbacks.extract_credentials(member)
-    other = home / ".koji/nagoya/other/kojiadmin.pem"
-    other.parent.mkdir()
-    other.touch()
-    kojicallbacks.cleanup_credentials(member)
-    kojicallbacks.cleanup_credentials(member)
-    assert other.exists()
-    assert not (home / ".koji/nagoya/some").exists()
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("no_such.thing", "no module named 'no_such'"),
+        ("callbacks.inner.thing", "no module named 'callbacks.inner'"),
+        ("callbacks.gret", "module 'callbacks' has no function 'gret'; did you mean 'greet'?"),
+        ("broken.greet", "broken.py, line 1: '(' was never closed"),
+    ],
+)
+def test_a_wrong_name_is_told(read: Read, name: str, told: str) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        read(name, callbacks="def greet(c): ...", broken="def greet(")
+    (problem,) = caught.value.problems
+    assert problem.startswith("containers.koji.callbacks.post_start[0]: ")
+    assert problem.endswith(told)
 
 
-def test_the_profile_is_one_that_koji_reads(home: Path, member: Any) -> None:
-    kojicallbacks.update_config_profile(member)
-    profile = configparser.ConfigParser()
-    profile.read(home / ".koji/config.d/nagoya-some.conf")
-    assert dict(profile["nagoya-some"]) == {
-        "server": "https://127.0.0.1:40443/kojihub",
-        "weburl": "https://127.0.0.1:40443/koji",
-        "topurl": "https://127.0.0.1:40443/kojifiles",
-        "authtype": "ssl",
-        "cert": str(home / ".koji/nagoya/some/kojiadmin.pem"),
-        "serverca": str(home / ".koji/nagoya/some/koji_ca_cert.crt"),
-    }
-    assert profile.sections() == ["nagoya-some"]
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("def greet(c): return c.state()", "AttributeError: "),
+        ("def greet(c): raise SystemExit(3)", "SystemExit: 3"),
+        ("import no_such_module\ndef greet(c): ...", "ModuleNotFoundError: No module named "),
+        ("greet = 3", "TypeError: callbacks.greet is a int, not a function"),
+        ("def greet(c): open('/nonexistent/x')", "FileNotFoundError: "),
+    ],
+)
+def test_a_callback_with_a_bug_is_told_with_event_and_container(
+    read: Read, code: str, told: str
+) -> None:
+    with pytest.raises(LifecycleError) as caught:
+        call(read("callbacks.greet", callbacks=code), "callbacks.greet")
+    words = "the callback callbacks.greet failed at post_start of koji: "
+    assert caught.value.message.startswith(words + told)
+    assert caught.value.__cause__
 
 
-def test_the_description_names_urls_and_paths(home: Path, member: Any) -> None:
-    kojicallbacks.update_config_profile(member)
-    told = json.loads((home / ".koji/nagoya/some/koji.json").read_text())
-    assert told["urls"]["hub"] == "https://127.0.0.1:40443/kojihub"
-    assert told["profile"] == "nagoya-some"
-    assert told["certificate"] == str(home / ".koji/nagoya/some/kojiadmin.pem")
-
-
-def test_a_profile_that_is_not_ours_is_never_touched(home: Path, member: Any) -> None:
-    theirs = home / ".koji/config.d/nagoya-some.conf"
-    theirs.parent.mkdir(parents=True)
-    theirs.write_text("[nagoya-some]\nserver = https://elsewhere/kojihub\n")
-    with pytest.raises(LifecycleError, match="was not written by toji"):
-        kojicallbacks.update_config_profile(member)
-    kojicallbacks.remove_config_profile(member)
-    assert "elsewhere" in theirs.read_text()
-
-
-def test_a_hub_that_publishes_no_port_is_told(member: Any) -> None:
-    member.state = lambda: SimpleNamespace(ports={})
-    with pytest.raises(LifecycleError, match="publishes no port 443"):
-        kojicallbacks.update_config_profile(member)
-
-
-def test_removing_the_profile_twice_is_harmless(home: Path, member: Any) -> None:
-    kojicallbacks.update_config_profile(member)
-    kojicallbacks.remove_config_profile(member)
-    kojicallbacks.remove_config_profile(member)
-    assert not (home / ".koji/config.d/nagoya-some.conf").exists()
-
-
-def test_addresses_are_told(member: Any) -> None:
-    kojicallbacks.show_network(member)
-    kojicallbacks.show_kojiweb_url(member)
-    assert member.said[0] == "koji is 172.18.0.4 on the network some"
-    assert member.said[1] == "kojiweb: https://127.0.0.1:40443/koji"
+def test_an_error_of_nagoyas_is_left_as_it_is(read: Read) -> None:
+    code = "from nagoya.errors import NagoyaError\ndef greet(c): raise NagoyaError('mine')\n"
+    with pytest.raises(Exception, match=r"^mine$"):
+        call(read("callbacks.greet", callbacks=code), "callbacks.greet")

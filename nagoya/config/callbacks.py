@@ -1,0 +1,98 @@
+"""Callbacks: found when a moromi.yml is read, imported only when their event is fired.
+
+Reading a declaration runs nothing of it. Each declaration gets its own modules, although another
+one in the same process may have a module of the same name.
+"""
+
+import importlib
+import importlib.util
+import re
+import symtable
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from nagoya.errors import did_you_mean
+
+_import_lock = threading.Lock()
+_modules: dict[tuple[Path, ...], dict[str, ModuleType]] = {}
+"""By the folders of a declaration, the modules that were imported from them."""
+
+
+def find_problem(name: str, folders: Sequence[Path]) -> str | None:
+    """What is wrong with `module.function`, looked for in folders, then in Python's own path.
+
+    Nothing is imported, but for the parents of a module that is in none of the folders.
+    """
+    module, _, function = name.rpartition(".")
+    try:
+        spec = _find_module(module, folders)
+        if spec is None:
+            return f"no module named '{module}'"
+        if spec.origin is None or not spec.origin.endswith(".py"):
+            return None
+        source = Path(spec.origin).read_text(encoding="utf-8")
+        names = {
+            symbol.get_name()
+            for symbol in symtable.symtable(source, spec.origin, "exec").get_symbols()
+            if symbol.is_assigned() or symbol.is_imported()
+        }
+    except SyntaxError as error:
+        return f"{error.filename}, line {error.lineno}: {error.msg}"
+    except (OSError, ValueError, ImportError) as error:
+        return f"module '{module}': {error}"
+    anything = "__getattr__" in names or re.search(r"^\s*from .* import \*", source, re.MULTILINE)
+    if function in names or anything:
+        return None
+    return f"module '{module}' has no function '{function}'{did_you_mean(function, names)}"
+
+
+@cache
+def load(name: str, folders: tuple[Path, ...]) -> Callable[[Any], object]:
+    """Import a callback. Raises whatever its module raises, and TypeError if it is no function."""
+    module, _, attribute = name.rpartition(".")
+    with _import_lock, _importing_from(folders):
+        function: Callable[[Any], object] = getattr(importlib.import_module(module), attribute)
+    if not callable(function):
+        raise TypeError(f"{name} is a {type(function).__name__}, not a function")
+    return function
+
+
+def _find_module(module: str, folders: Sequence[Path]) -> ModuleSpec | None:
+    first, *rest = module.split(".")
+    spec = PathFinder.find_spec(first, [str(folder) for folder in folders])
+    spec = spec or importlib.util.find_spec(first)
+    for part in rest:
+        if spec is None:
+            return None
+        spec = PathFinder.find_spec(f"{spec.name}.{part}", spec.submodule_search_locations)
+    return spec
+
+
+@contextmanager
+def _importing_from(folders: tuple[Path, ...]) -> Iterator[None]:
+    """Import from these folders first; modules of the same names from elsewhere are put back."""
+    local = {path.stem for folder in folders for path in folder.glob("*.py")}
+    local |= {path.parent.name for folder in folders for path in folder.glob("*/__init__.py")}
+    local -= {"nagoya", *sys.stdlib_module_names}
+    path, others = list(sys.path), _take_out(local)
+    sys.modules.update(_modules.get(folders, {}))
+    sys.path[:0] = [str(folder) for folder in folders]
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        _modules[folders] = _take_out(local)
+        sys.modules.update(others)
+
+
+def _take_out(names: set[str]) -> dict[str, ModuleType]:
+    found = [module for module in sys.modules if module.partition(".")[0] in names]
+    return {module: sys.modules.pop(module) for module in found}

@@ -1,0 +1,180 @@
+"""What the engine holds of a system, collected once, and how it differs from the declaration.
+
+`observe` asks the engine; everything else here is pure. In Compose's words a system is a project.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nagoya.config.declaration import Declaration
+from nagoya.config.model import Container
+from nagoya.engine import Engine, containers, images, storage
+from nagoya.engine.containers import State
+
+CONFIG_LABEL = "nagoya.config"
+"""On a container: a digest of each key that it was declared with, as a JSON object."""
+FILE_LABEL = "nagoya.config-file"
+"""On a container: the moromi.yml that declared it, an absolute path."""
+DATA_LABEL = "nagoya.data"
+"""On an image: the paths outside of volumes where its containers keep data, as a JSON list."""
+REPLACEMENT = ".new"
+"""Ends the name of a container that is about to take another one's place."""
+
+_TOJIS_OWN = {"detach", "run_once", "links", "timeout", "callbacks"}
+"""Keys that toji itself obeys. They apply at once, without another container."""
+
+
+@dataclass(frozen=True)
+class ObservedImage:
+    """An image's id, and the paths outside of volumes where its containers keep data."""
+
+    id: str
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ObservedSystem:
+    """A system's containers by host name, and its other objects on the engine.
+
+    `replacements` are containers that were to take another one's place when toji was cut off.
+    `images` holds those of the declared images that exist, by name; `volumes` the engine's names
+    of the system's volumes. `config_file` is the moromi.yml that declared the newest container.
+    """
+
+    name: str
+    containers: Mapping[str, State]
+    images: Mapping[str, ObservedImage]
+    volumes: frozenset[str] = frozenset()
+    network: bool = False
+    replacements: Mapping[str, State] | None = None
+    config_file: Path | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether the engine holds anything of the system."""
+        return bool(self.containers or self.replacements or self.volumes or self.network)
+
+
+def observe(engine: Engine, name: str, declaration: Declaration) -> ObservedSystem:
+    """Ask the engine for everything it holds of a system. Raises EngineError."""
+    handles = sorted(containers.list_system(engine, name), key=containers.created)
+    states = [containers.state(handle, reload=False) for handle in handles]
+    files = [state.labels[FILE_LABEL] for state in states if FILE_LABEL in state.labels]
+    current = {state.name: state for state in states if not state.container.endswith(REPLACEMENT)}
+    others = {state.name: state for state in states if state.container.endswith(REPLACEMENT)}
+    found = {
+        image: images.inspect(engine, image)
+        for image in sorted({one.image for one in declaration.containers.values()})
+        if images.exists(engine, image)
+    }
+    return ObservedSystem(
+        name=name,
+        containers=current,
+        images={
+            image: ObservedImage(about["Id"], _paths(about["Config"]["Labels"] or {}))
+            for image, about in found.items()
+        },
+        volumes=storage.list_volumes(engine, name),
+        network=name in containers.networks(engine),
+        replacements=others,
+        config_file=Path(files[-1]) if files else None,
+    )
+
+
+def digests(container: Container) -> dict[str, str]:
+    """A short digest of each key of a declaration that shapes the container.
+
+    Keys at their default are left out, so a key that a later toji knows changes nothing.
+    """
+    declared = container.model_dump(mode="json", exclude_defaults=True, exclude=_TOJIS_OWN)
+    return {
+        key: hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+        for key, value in declared.items()
+    }
+
+
+def record(declaration: Declaration, name: str) -> dict[str, str]:
+    """The labels that record what a container is created from."""
+    return {
+        CONFIG_LABEL: json.dumps(digests(declaration.containers[name]), sort_keys=True),
+        FILE_LABEL: str(declaration.path),
+    }
+
+
+def data_paths(state: State) -> tuple[str, ...]:
+    """The paths outside of volumes where a container keeps data."""
+    return _paths(state.labels)
+
+
+def differences(observed: ObservedSystem, declaration: Declaration) -> dict[str, list[str]]:
+    """How each container differs from what would be created now, a phrase for each difference.
+
+    A container that is up to date, or that is not declared, is not in the result.
+    """
+    place = {name: index for index, name in enumerate(declaration.containers)}
+    present = [state for state in observed.containers.values() if state.declared in place]
+    present.sort(key=lambda state: (place[state.declared], state.name))
+    found = {
+        state.name: _differences(state, declaration.containers[state.declared], observed)
+        for state in present
+    }
+    return {name: phrases for name, phrases in found.items() if phrases}
+
+
+def _differences(state: State, declared: Container, observed: ObservedSystem) -> list[str]:
+    if CONFIG_LABEL not in state.labels:
+        return ["created by an older toji, which did not record its settings"]
+    phrases = []
+    image = observed.images.get(declared.image)
+    if state.image != declared.image:
+        phrases.append(f"image {state.image}, now {declared.image}")
+    elif image is not None and image.id != state.image_id:
+        phrases.append(f"an older image {declared.image}")
+    recorded, wanted = json.loads(state.labels[CONFIG_LABEL]), digests(declared)
+    phrases += [
+        f"other {key}"
+        for key in Container.model_fields
+        if key != "image" and recorded.get(key) != wanted.get(key)
+    ]
+    return phrases
+
+
+def missing(observed: ObservedSystem, declaration: Declaration) -> list[str]:
+    """The declared containers of which there is none."""
+    there = {state.declared for state in observed.containers.values()}
+    return [name for name in declaration.containers if name not in there]
+
+
+def conflicts(observed: ObservedSystem, declaration: Declaration) -> list[str]:
+    """A sentence for each container that was started with another volume than its source holds.
+
+    Such containers do not trust each other, or show different files: volumes cannot be changed
+    after creation, so one of the two was created again on other data.
+    """
+    sentences = []
+    for name, state in observed.containers.items():
+        declared = declaration.containers.get(state.declared)
+        for source in declared.volumes_from if declared else ():
+            held = volumes_of(source.container, observed, declaration)
+            own = {volume.path for volume in declared.volumes} if declared else set()
+            sentences += [
+                f"{source.container} holds another {path} than {name} was started with"
+                for path, volume in held.items()
+                if path not in own and state.volumes.get(path, volume) != volume
+            ]
+    return sentences
+
+
+def volumes_of(name: str, observed: ObservedSystem, declaration: Declaration) -> dict[str, str]:
+    """The volumes of a container by path; of one that is missing, those it would be created on."""
+    if name in observed.containers:
+        return dict(observed.containers[name].volumes)
+    declared = declaration.containers[name].volumes
+    return {volume.path: f"{observed.name}-{volume.name}" for volume in declared}
+
+
+def _paths(labels: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(json.loads(labels.get(DATA_LABEL, "[]")))
