@@ -1,7 +1,7 @@
 """Starts PostgreSQL, whose cluster was made while the image was built.
 
-It needs the credentials at /etc/pki/koji, for the certificate that it shows and the authority
-that it measures the hub's certificate by; PostgreSQL gets copies of its own, in memory.
+It needs the credentials at /etc/pki/koji: its own certificate, and the authority that the hub's
+certificate is checked against. PostgreSQL gets copies of its own, in memory.
 
 It has no environment variables. Arguments that begin with a dash are PostgreSQL's, such as
 `-c max_connections=200`.
@@ -20,7 +20,7 @@ POSTGRES = "/usr/lib/postgresql/15/bin/postgres"
 CLUSTER = "/var/lib/postgresql/15/main"
 USER = "postgres"
 
-# What PostgreSQL is told in koji.conf. On a tmpfs, so that `docker commit` of the container
+# Where koji.conf says that they are. On a tmpfs, so that `docker commit` of the container
 # leaves the key out of the image.
 COPIES = Path("dev/shm/koji-database")
 COPIED = {
@@ -32,14 +32,14 @@ SOCKETS = Path("run/postgresql")
 
 
 def copy_credentials(root: Path, user: str) -> None:
-    """Give `user` the database's key and certificates. Raises Fatal if there are none."""
+    """Copy the database's key and certificates for `user`. Raises Fatal if there are none."""
     folder = credentials.require(root)
     for target, source in COPIED.items():
         files.private_copy(folder / source, root / COPIES / target, user)
 
 
 def make_socket_directory(root: Path, user: str) -> None:
-    """/run may be new at every start."""
+    """Make the directory of the socket: /run may be new at every start."""
     directory = root / SOCKETS
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     account = pwd.getpwnam(user)
@@ -47,7 +47,7 @@ def make_socket_directory(root: Path, user: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Become PostgreSQL, or the command given in place of it."""
+    """Execute PostgreSQL, or the command in the arguments."""
     argv = sys.argv[1:] if argv is None else argv
     if entry.passes_through(argv, own=[word for word in argv if word.startswith("-")]):
         entry.exec_command(argv)

@@ -1,4 +1,4 @@
-"""Fits this image to the Koji that was installed into it, while the image is built."""
+"""Adapts this image to the Koji that it holds, while the image is built."""
 
 import inspect
 import re
@@ -23,7 +23,7 @@ def entry_point(root: Path, snippet: str, alias: str) -> Path:
     text = (root / UPSTREAM / snippet).read_text()
     found = re.search(rf'^\s*(?:WSGIScript)?Alias\s+{alias}\s+"?(/[^"\s]+)', text, re.MULTILINE)
     if not found:
-        raise entry.Fatal(f"Koji's {snippet} does not say what it serves at {alias}")
+        raise entry.Fatal(f"Koji's {snippet} names no script for {alias}")
     return Path(found[1])
 
 
@@ -42,7 +42,7 @@ def needs_compat(root: Path, scripts: list[Path]) -> bool:
 
 
 def write_layout(root: Path) -> None:
-    """Tell Apache where Koji's entries are, and whether they need compat.py."""
+    """Write for Apache where Koji's WSGI scripts are, and whether they need compat.py."""
     hub = entry_point(root, "kojihub.conf", "/kojihub")
     web = entry_point(root, "kojiweb.conf", "/koji")
     lines = [f"Define KOJIHUB_ENTRY {hub}", f"Define KOJIWEB_ENTRY {web}"]
@@ -52,7 +52,7 @@ def write_layout(root: Path) -> None:
 
 
 def main() -> int:
-    """Do all of it."""
+    """Make the folders, and write Apache's part that depends on the version of Koji."""
     root = Path("/")
     # Apache's root, which stays empty, and what a site may mount folders over.
     for folder in ("var/www", *site_files.FOLDERS):

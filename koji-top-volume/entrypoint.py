@@ -1,7 +1,7 @@
 """Makes Koji's directories in the volume /mnt/koji, for the user that the hub runs as.
 
-On the first start alone: a later one changes nothing. A top directory that comes from elsewhere
-is welcome: what it lacks is added, and what it has is left as it is.
+Only the first start does so. In a top directory that comes from elsewhere the missing directories
+are added, and the existing ones are left unchanged.
 
 It has no environment variables.
 """
@@ -43,14 +43,14 @@ def prepare(root: Path, uid: int, gid: int) -> None:
     """Make the directories, unless an earlier start has."""
     top = root / TOP
     if (top / files.MARKER).exists():
-        entry.log(f"{top} is made already")
+        entry.log(f"{top} is complete already")
     else:
         make_directories(root, uid, gid)
         entry.log(f"made Koji's directories in {top}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make the directories, or run the command given in place of that."""
+    """Make the directories, or run the command in the arguments."""
     argv = sys.argv[1:] if argv is None else argv
     if entry.passes_through(argv):
         entry.exec_command(argv)

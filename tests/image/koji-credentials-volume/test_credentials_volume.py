@@ -62,7 +62,7 @@ def test_started_again_it_changes_nothing(containers: Containers) -> None:
     status, output = outcome(container)
     after = read_tree(container, FOLDER)
     assert status == 0
-    assert "has its certificates already" in output
+    assert "is complete already" in output
     assert {name: (member.mtime, content) for name, (member, content) in after.items()} == {
         name: (member.mtime, content) for name, (member, content) in before.items()
     }
@@ -96,7 +96,7 @@ def test_refuses_a_half_made_volume(containers: Containers) -> None:
     container.start()
     status, output = outcome(container)
     assert status == 1
-    assert f"{IMAGE}: {FOLDER} is half made" in output
+    assert f"{IMAGE}: {FOLDER} is incomplete" in output
     assert "\n  hint: " in output
     assert "Traceback" not in output
     after = read_tree(container, FOLDER)
@@ -113,7 +113,7 @@ def test_refuses_a_certificate_that_does_not_fit_its_key(containers: Containers)
     container.start()
     status, output = outcome(container)
     assert status == 1
-    assert "the certificate of kojira in /etc/pki/koji is no good" in output
+    assert "the certificate of kojira in /etc/pki/koji is not valid" in output
 
 
 @pytest.mark.parametrize("purpose", ["sslserver", "sslclient"])

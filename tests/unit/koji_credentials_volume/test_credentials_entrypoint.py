@@ -55,7 +55,7 @@ def test_makes_all_once(
     assert tree(tmp_path) == first
     said = capsys.readouterr().err.splitlines()
     assert "made the certificates" in said[0]
-    assert "has its certificates already" in said[1]
+    assert "is complete already" in said[1]
 
 
 @pytest.mark.parametrize("broken_off_at", ["kojihub", "kojidatabase", "kojiweb"])
@@ -75,7 +75,7 @@ def test_never_goes_on_with_a_half_made_volume(
         script.prepare(tmp_path, names, names)
     monkeypatch.undo()
     before = tree(tmp_path)
-    with pytest.raises(Fatal, match="is half made"):
+    with pytest.raises(Fatal, match="is incomplete"):
         script.prepare(tmp_path, names, names)
     assert tree(tmp_path) == before
 
@@ -112,7 +112,7 @@ def test_a_user_gets_a_certificate_once(script: ModuleType, tmp_path: Path) -> N
         ([], "`user` needs the names of users"),
         *(([name], f"{name!r} is reserved") for name in credentials.RESERVED),
         (["kojibuilder"], "'kojibuilder' is the name of a builder"),
-        (["../alice"], "'../alice' cannot stand in a certificate"),
+        (["../alice"], "'../alice' is not a valid name for a certificate"),
     ],
 )
 def test_who_gets_none(script: ModuleType, tmp_path: Path, names: list[str], told: str) -> None:
@@ -126,5 +126,5 @@ def test_who_gets_none(script: ModuleType, tmp_path: Path, names: list[str], tol
 
 def test_without_an_authority_nobody_gets_one(script: ModuleType, tmp_path: Path) -> None:
     (tmp_path / credentials.FOLDER).mkdir(parents=True)
-    with pytest.raises(Fatal, match="there is no authority in"):
+    with pytest.raises(Fatal, match="there is no certificate authority in"):
         script.issue_for_users(tmp_path, ["alice"])

@@ -44,7 +44,7 @@ def test_finds_the_entries_where_koji_says_they_are(setup: ModuleType, root: Pat
     snippet.write_text("Alias /kojihub /usr/share/koji-hub/kojiapp.py\n")
     assert layout(setup, root)[0] == "Define KOJIHUB_ENTRY /usr/share/koji-hub/kojiapp.py"
     snippet.write_text("# Alias /kojihub /x\n")
-    with pytest.raises(Fatal, match="does not say what it serves at /kojihub"):
+    with pytest.raises(Fatal, match="names no script for /kojihub"):
         layout(setup, root)
 
 

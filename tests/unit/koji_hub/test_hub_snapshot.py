@@ -34,7 +34,7 @@ def hub(
     """The hub's part, where there is neither a supervisor nor a write lock."""
     module = load_script("koji-hub/snapshot.py")
     monkeypatch.setattr(module, "kojira", list[processes.Process])
-    monkeypatch.setattr(module, "start_kojira_anew", lambda: None)
+    monkeypatch.setattr(module, "restart_kojira", lambda: None)
     monkeypatch.setattr(module.write_lock, "bump_generation", lambda: None)
     monkeypatch.setattr(module.write_lock, "release", lambda: True)
     (root / "run/koji-hub").mkdir(parents=True)
@@ -176,7 +176,7 @@ def test_a_copy_that_fails_leaves_nothing(
 
 def test_a_switch_with_nothing_prepared_changes_nothing(hub: Any, root: Path) -> None:
     before = files(root / "mnt/koji")
-    with pytest.raises(Fatal, match="nothing is prepared"):
+    with pytest.raises(Fatal, match="no snapshot is prepared"):
         hub.switch()
     assert files(root / "mnt/koji") == before
 

@@ -66,7 +66,7 @@ def test_who_is_waited_for_has_ended(
 ) -> None:
     child = children(family.pid)[0].pid
     monkeypatch.setattr(processes, "_PATIENCE", 0.1)
-    with pytest.raises(Fatal, match=f"processes do not end: {child}"):
+    with pytest.raises(Fatal, match=f"still running after 0.1 s: PIDs {child}"):
         processes.wait_gone([child])
     processes.send(signal.SIGKILL, [child, 2**22 + 1])
     processes.wait_gone([child])
