@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 
 from bench.table import Row
-from nagoya.build import builder
+from nagoya.build.steps import build_graph
 from nagoya.config import loader
 from nagoya.engine import connect
 
@@ -13,7 +13,8 @@ from nagoya.engine import connect
 def sizes() -> Iterator[Row]:
     """Each image's size, and that of all together, where what a parent holds counts once."""
     declared = loader.read(loader.locate(None))
-    files = builder.read_all(declared)
+    steps = build_graph(declared).steps
+    files = {name: step.file for name, step in steps.items() if step.file}
     client = connect().client.images
     size = {name: client.get(name).attrs["Size"] / 1e6 for name in files}
     base = client.get(declared.base.image).attrs["Size"] / 1e6

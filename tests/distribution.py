@@ -15,7 +15,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "engine": (
         "tests/moromi/",
         "tests/system/test_installed.py",
-        "tests/system/test_layering.py",
+        "tests/system/test_examples.py",
         "tests/system/test_populated.py",
         "tests/system/test_readme.py",
         "tests/toji/test_list.py",

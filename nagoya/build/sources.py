@@ -32,6 +32,24 @@ _SILENCE_SECONDS = 30
 _OFFLINE = "is there a network? A file that was fetched before is used without any"
 
 
+def outdated(directory: Path, name: str, source: Source) -> str | None:
+    """Why `ensure` has something to do, or None if src/NAME/ is up to date."""
+    if source.path is not None:
+        return f"{source.path} is a work tree: changed files are copied"
+    target = directory / FOLDER / name
+    stamp = _stamp(target)
+    if not target.is_dir():
+        return "not fetched yet"
+    if not stamp.exists() or stamp.read_text() != source.sha256:
+        return "moromi.yml declares another sha256"
+    return None
+
+
+def _stamp(target: Path) -> Path:
+    """The sha256 of what was unpacked; beside the folder, so that it becomes part of no image."""
+    return target.with_name(f".{target.name}.sha256")
+
+
 def ensure(directory: Path, name: str, source: Source, progress: Progress) -> None:
     """See to it that src/NAME/ in the build context `directory` is what is declared.
 
@@ -50,12 +68,11 @@ def ensure(directory: Path, name: str, source: Source, progress: Progress) -> No
         locked(f"source-{whose}", lambda: heard("another moromi is at it; waiting")),
     ):
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the folder, not in it, so that it becomes part of no image.
-        stamp = target.with_name(f".{name}.sha256")
+        stamp = _stamp(target)
         if source.path is not None:
             stamp.unlink(missing_ok=True)
             done = _copy(directory / source.path, target)
-        elif target.is_dir() and stamp.exists() and stamp.read_text() == source.sha256:
+        elif outdated(directory, name, source) is None:
             done = "present"
         else:
             assert source.sha256

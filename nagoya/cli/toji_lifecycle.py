@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import click
 
-from nagoya.cli.common import Settings, command, on_system, timeout_option
+from nagoya.cli.common import Settings, command, on_system, seconds, timeout_option
 from nagoya.system import listing, snapshots
 from nagoya.system.system import System
 
@@ -66,7 +66,7 @@ def remove(settings: Settings, stale: bool) -> None:
 
 @click.argument("wanted", nargs=-1, required=True, metavar="NAME=N...")
 @click.option(
-    "--drain-timeout", metavar="SECONDS", type=click.FloatRange(min=0), default=600,
+    "--drain-timeout", metavar="SECONDS", type=seconds, default=600,
     show_default=True, help="How long one that goes may take to end its work.",
 )  # fmt: skip
 @command

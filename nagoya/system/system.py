@@ -16,7 +16,7 @@ from typing import Concatenate, ParamSpec
 
 from nagoya.config.declaration import Declaration
 from nagoya.engine import Engine, Handle, containers, images
-from nagoya.errors import LifecycleError
+from nagoya.errors import LifecycleError, UsageError
 from nagoya.system.container import SystemContainer
 from nagoya.system.owner import Owner
 from nagoya.utils.graph import Graph, reverse
@@ -246,9 +246,9 @@ def _instances(name: str, count: int) -> list[str]:
 
 
 def check_name(name: str, what: str = "a system") -> None:
-    """Raise LifecycleError for a name that no system can have: it becomes part of host names."""
+    """Raise UsageError for a name that no system can have: it becomes part of host names."""
     if not _NAME.fullmatch(name):
-        raise LifecycleError(
+        raise UsageError(
             f"'{name}' cannot name {what}",
             "use lower-case letters, digits and inner dashes, 40 characters at most",
         )

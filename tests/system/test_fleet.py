@@ -1,15 +1,14 @@
 """Several builders: they share the work, and none of it is lost when one goes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nagoya.koji.verify import BUILD_TAG, BUILDROOT, wait_for_repository
 from tests.image.tracked import wait_until
 from tests.system.building import child, sources, state, uploaded
-from tests.system.conftest import Koji, declaration_with
+from tests.system.conftest import Koji
 from tests.system.test_builds import sleeping
 
 
@@ -110,31 +109,3 @@ def test_builders_have_the_capabilities_that_are_declared_and_no_more(fleet: Koj
     # capability(7): CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SYS_CHROOT SYS_ADMIN
     # MKNOD SETFCAP
     assert bounding == sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 18, 21, 27, 31))
-
-
-@pytest.fixture(scope="module")
-def with_plugins(
-    start: Callable[..., Koji], checkout: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Koji]:
-    """A seeded Koji with the plugin runroot on both sides."""
-
-    def plugins(raw: dict[str, Any]) -> None:
-        raw["containers"]["koji"]["environment"] = {"KOJI_HUB_PLUGINS": "runroot_hub"}
-        raw["containers"]["kojibuilder"]["environment"]["KOJI_BUILDER_PLUGINS"] = (
-            "prompt shared_machine runroot"
-        )
-
-    config = declaration_with(checkout, tmp_path_factory.mktemp("plugins"), plugins)
-    one = start("plugins", config=config)
-    one.toji("verify")
-    yield one
-    one.toji("remove")
-
-
-def test_runroot(with_plugins: Koji) -> None:
-    session = with_plugins.session()
-    session.addHostToChannel("kojibuilder", "runroot", create=True)
-    said = with_plugins.client(
-        "runroot", "--package=demo-gcc", "demo-build", "x86_64", "gcc", "--version"
-    ).stdout
-    assert "Free Software Foundation" in said

@@ -281,7 +281,7 @@ def test_kojira_comes_back(mortal_koji: Koji) -> None:
     execute(hub.container, "sh", "-c", f"kill -KILL {first}")
     wait_until(lambda: processes(hub)["/usr/sbin/kojira"] not in ([], [first]), 30)
     # The first one's session was locked, and its successor has taken it over.
-    expected = "koji-hub: kojira ended (SIGKILL), restarting it in 1 s"
+    expected = "koji-hub: kojira ended (SIGKILL); restarting it in 1 s"
     assert expected in hub.container.logs().decode()
     assert task_of_kojiras(hub)["state"] == koji.TASK_STATES["FREE"]
     assert health(hub.container)[0]

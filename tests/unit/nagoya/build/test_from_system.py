@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from nagoya.build import builder
 from nagoya.build.from_system import _choice
+from nagoya.build.steps import build_graph, dependencies
 from nagoya.config import extends, loader
 from nagoya.config.declaration import Declaration
 from nagoya.engine import volumes
@@ -54,24 +54,24 @@ def read(tree: Callable[..., Path]) -> Read:
 def test_what_it_needs_and_gives(read: Read) -> None:
     declared = read(LIVE % (COMMIT + ", persist: {store: store-demo}"))
     assert declared.produced_by == {"hub-demo": "demo", "store-demo": "demo"}
-    steps = builder.steps(declared)
-    assert waves(builder.needed(steps)) == [["base"], ["hub"], ["demo"]]
+    steps = build_graph(declared).steps
+    assert waves(dependencies(steps)) == [["base"], ["hub"], ["demo"]]
     assert steps["demo"].outputs == ("hub-demo", "store-demo")
-    assert list(builder.read_all(declared)) == ["base", "hub"]
+    assert [name for name, step in steps.items() if step.file] == ["base", "hub"]
 
 
 def test_what_stands_on_a_given_image_comes_after_it(read: Read, tree: Callable[..., Path]) -> None:
     tree({"mine/Dockerfile": "FROM hub-demo\n"})
     declared = read(LIVE % COMMIT + "\n  mine: {}")
-    order = waves(builder.needed(builder.steps(declared)))
+    order = waves(dependencies(build_graph(declared).steps))
     assert order == [["base"], ["hub"], ["demo"], ["mine"]]
 
 
 def test_the_root_is_needed_too(read: Read, tree: Callable[..., Path]) -> None:
     tree({"tools/Dockerfile": "FROM debian:bookworm-slim\n"})
     root = "root: {image: tools, entrypoint: [make]}"
-    steps = builder.steps(read(LIVE % f"{COMMIT}, {root}" + "\n  tools: {}"))
-    assert "tools" in steps["demo"].needs
+    steps = build_graph(read(LIVE % f"{COMMIT}, {root}" + "\n  tools: {}")).steps
+    assert "tools" in steps["demo"].images
 
 
 def test_who_extends_the_file_may_use_what_it_gives(read: Read) -> None:
@@ -81,7 +81,7 @@ def test_who_extends_the_file_may_use_what_it_gives(read: Read) -> None:
     declared = loader.read(path)
     assert declared.containers["koji"].image == "hub-demo"
     assert loader.read_system(declared, "demo").containers["koji"].image == "hub"
-    assert builder.steps(declared)["demo"].needs == ("base", "hub")
+    assert build_graph(declared).steps["demo"].images == ("base", "hub")
 
 
 def test_a_circle_is_named(read: Read) -> None:
@@ -89,8 +89,8 @@ def test_a_circle_is_named(read: Read) -> None:
         LIVE % f"containers: extending.yml, {COMMIT}",
         extending="extends: moromi.yml\ncontainers: {koji: {image: hub-demo}}\n",
     )
-    with pytest.raises(DeclarationError, match="in a circle: demo => demo"):
-        builder.steps(declared)
+    with pytest.raises(DeclarationError, match="circular dependency: demo => demo"):
+        build_graph(declared)
 
 
 def test_what_is_wrong_in_another_file_is_told_with_its_name(read: Read) -> None:
