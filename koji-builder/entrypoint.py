@@ -58,7 +58,6 @@ from util.certificates import Authority, check, is_name
 from util.configuration import RECONNECT, merged
 from util.environment import LOG_LEVELS, Environment
 
-CREDENTIALS = Path("etc/pki/koji")
 CONFIGURATION = Path("etc/kojid/kojid.conf")
 BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
 OWN_AUTHORITY = Path("usr/local/share/ca-certificates/koji.crt")
@@ -142,12 +141,6 @@ class Settings:
 
 def ensure_certificate(folder: Path, name: str) -> None:
     """Issue a certificate for `name` in `folder`, unless it has one that is valid."""
-    if not (folder / files.MARKER).exists():
-        raise entry.Fatal(
-            f"there are no credentials at {folder}",
-            hint="run koji-credentials-volume first, and then this image with "
-            "`--volumes-from kojicreds:rw`",
-        )
     if (folder / f"certs/{name}.crt").exists():
         try:
             check(folder, name)
@@ -217,8 +210,8 @@ def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
             "server": settings.hub,
             "topurl": settings.files,
             "topdir": "/mnt/koji",
-            "cert": f"/{CREDENTIALS}/{settings.name}.pem",
-            "serverca": f"/{CREDENTIALS}/koji_ca_cert.crt",
+            "cert": f"/{credentials.FOLDER}/{settings.name}.pem",
+            "serverca": f"/{credentials.FOLDER}/koji_ca_cert.crt",
             "maxjobs": str(settings.maxjobs),
             "sleeptime": str(settings.sleeptime),
             "minspace": str(settings.minspace),
@@ -261,8 +254,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     root = Path("/")
     settings = Settings.read(os.environ, socket.gethostname())
     choose_mock(root, settings.mock)
-    ensure_certificate(root / CREDENTIALS, settings.name)
-    trust(root, root / CREDENTIALS / "koji_ca_cert.crt")
+    folder = credentials.require(root, "rw")
+    ensure_certificate(folder, settings.name)
+    trust(root, folder / "koji_ca_cert.crt")
     configuration = merged(kojid_options(settings), root / "etc/kojid/kojid.conf.d")
     files.write(root / CONFIGURATION, configuration, mode=0o600)
     files.write(root / builder_file.PATH, json.dumps(builder(settings)))
