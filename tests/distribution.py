@@ -21,7 +21,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "tests/toji/test_list.py",
     ),
     # They share a Koji that takes long to make.
-    "seeded": ("tests/system/test_browser.py", "tests/system/test_builds.py"),
+    "seeded": (
+        "tests/system/test_browser.py",
+        "tests/system/test_builds.py",
+        "tests/system/test_fixtures.py",
+    ),
 }
 """What one worker has by itself, a test after the other: folders and files."""
 

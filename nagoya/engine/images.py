@@ -1,9 +1,10 @@
 """Images: thin verbs over Docker's, each with its failure in plain words."""
 
+import json
 import queue
 import re
 import threading
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -36,13 +37,12 @@ _LABELS = (
 """All labels of an image that moromi builds, in the order in which Docker makes them its last
 steps. Whatever is built on such an image inherits the labels, but has other last steps."""
 
-LIVE_COMMENT = "Made by moromi of a live system"
-"""What the history of such an image says in its last step."""
+SYSTEM_COMMENT = "Made by moromi from a running system"
+"""What the history of a committed image says in its last step."""
 
 # A registry that cannot be reached may keep the engine trying for many minutes.
 _REGISTRY_SECONDS = 10.0
 _PULL_SECONDS = 120.0
-_CHUNK = 1 << 20
 
 
 def find(engine: Engine, name: str) -> dict[str, Any] | None:
@@ -140,36 +140,68 @@ def pull(engine: Engine, name: str, heard: Callable[[str], None]) -> None:
             patience = _PULL_SECONDS
 
 
-def commit(container: Handle) -> str:
-    """Make an image, without a name, of a container's file system; its id."""
+def commit(container: Handle, labels: Mapping[str, str]) -> str:
+    """Make an image, without a name, of a container's file system; its id.
+
+    Containers of it start as those of the container's own image do.
+    """
+    made_of = inspect(container.engine, container.docker.attrs["Image"])["Config"]
+    changes = commit_changes(container.docker.attrs["Config"], made_of, labels)
     with translated(f"committing {container.name}"):
-        return str(container.docker.commit(message=LIVE_COMMENT).id)
+        made = container.docker.commit(message=SYSTEM_COMMENT, changes=changes)
+        return str(made.id)
 
 
-def save(engine: Engine, images: Sequence[str], output: IO[bytes]) -> None:
-    """Write an archive of images."""
-    api = engine.client.api
-    with translated("saving images"):
-        # The SDK's own call takes one image alone, and what several share would be there often.
-        address = f"{api.base_url}/v{api.api_version}/images/get"
-        with api.get(address, params={"names": list(images)}, stream=True) as answer:
-            answer.raise_for_status()
-            for chunk in answer.iter_content(_CHUNK):
-                output.write(chunk)
+def commit_changes(
+    own: Mapping[str, Any], image: Mapping[str, Any], labels: Mapping[str, str]
+) -> list[str]:
+    """What a commit has to change for the configuration to be the image's again, with `labels`.
+
+    A commit keeps a container's variables and labels. They cannot be removed, but set to nothing,
+    which counts as unset in Nagoya.
+    """
+
+    def quoted(text: str) -> str:
+        return '"' + re.sub(r'(["\\\\$])', r"\\\1", text) + '"'
+
+    def variables(config: Mapping[str, Any]) -> dict[str, str]:
+        return dict(entry.partition("=")[::2] for entry in config.get("Env") or ())
+
+    present, original = variables(own), variables(image)
+    lines = [
+        f"ENV {name}={quoted(original.get(name, ''))}"
+        for name, value in present.items()
+        if original.get(name) != value
+    ]
+    present, original = own.get("Labels") or {}, image.get("Labels") or {}
+    wanted = {**dict.fromkeys(present, ""), **original, **labels}
+    lines += [
+        f"LABEL {quoted(name)}={quoted(value)}"
+        for name, value in wanted.items()
+        if present.get(name) != value
+    ]
+    if own.get("Cmd") != image.get("Cmd"):
+        lines.append(f"CMD {json.dumps(image.get('Cmd') or [])}")
+    return lines
 
 
-def load(engine: Engine, archive: IO[bytes]) -> None:
-    """Take in the images of an archive, each under the name that it has there."""
-    with translated("loading images"):
-        for event in engine.client.api.load_image(archive):  # type: ignore[no-untyped-call]
-            if "error" in event:
-                raise docker.errors.DockerException(event["error"])
+def build_child(
+    engine: Engine, name: str, parent: str, context: Iterable[bytes], labels: Mapping[str, str]
+) -> Iterator[str]:
+    """Build an image from a context, and yield the lines that the build prints.
+
+    It bears all the labels by which moromi knows its images, its parent's unless `labels` has them.
+    """
+    inherited = inspect(engine, parent)["Config"]["Labels"] or {}
+    every = {**{label: inherited.get(label, "") for label in _LABELS}, **labels}
+    return build(engine, name, context, "Dockerfile", labels=every, arguments={}, no_cache=False)
 
 
-def remove(engine: Engine, image: str) -> None:
-    """Remove an image, or only its name where others stand on it."""
-    with translated(f"removing the image {image}"):
-        engine.client.api.remove_image(image)
+def remove_unnamed(engine: Engine, image: str) -> None:
+    """Remove an image by its id unless it has got a name."""
+    if not inspect(engine, image)["RepoTags"]:
+        with translated(f"removing the image {image}"):
+            engine.client.api.remove_image(image)
 
 
 def import_tar(engine: Engine, tar: IO[bytes], name: str, changes: Sequence[str]) -> None:
@@ -272,7 +304,7 @@ def _made_by_moromi(engine: Engine, image: str) -> bool:
     """Whether its own last steps are moromi's: labels alone may come from a parent image."""
     history = _history(engine, image)
     last_steps = [step["CreatedBy"] for step in reversed(history[: len(_LABELS)])]
-    return history[0]["Comment"].startswith(("Imported from", LIVE_COMMENT)) or (
+    return history[0]["Comment"].startswith(("Imported from", SYSTEM_COMMENT)) or (
         len(last_steps) == len(_LABELS)
         and all(f"LABEL {label}=" in step for label, step in zip(_LABELS, last_steps, strict=True))
     )

@@ -106,7 +106,7 @@ def test_a_base_that_cannot_be_had(moromi: Moromi) -> None:
     moromi.base = "127.0.0.1:9/nagoya-nobody-has-it:1"
     moromi.declare(one=f"FROM {moromi.base}\n", other=f"FROM {BASE}\n")
     _, err = moromi("base", PATH="/nonexistent", status=5)
-    assert "no registry gives 127.0.0.1:9/nagoya-nobody-has-it:1" in err
+    assert "127.0.0.1:9/nagoya-nobody-has-it:1 was not found in any registry" in err
     _, err = moromi("build", PATH="/nonexistent", status=6)
     assert "X-one: skipped because 127.0.0.1:9/nagoya-nobody-has-it:1 failed" in err
     assert moromi.identity("other")
