@@ -88,7 +88,7 @@ def install(kojid: ModuleType, tasks: ModuleType) -> None:
             missing.append(f"{name}.time")
     # In kojid up to 1.30, in koji.tasks since.
     waitrepo = getattr(kojid, "WaitrepoTask", None) or getattr(tasks, "WaitrepoTask", None)
-    if hasattr(waitrepo, "PAUSE"):
+    if waitrepo is not None and hasattr(waitrepo, "PAUSE"):
         waitrepo.PAUSE = _WAITREPO_PAUSE
     else:
         missing.append("WaitrepoTask.PAUSE")

@@ -10,6 +10,7 @@ On by default; KOJI_BUILDER_PLUGINS without `ignore_load` turns it off.
 import logging
 import os
 import sys
+from typing import Any
 
 
 def no_load() -> tuple[float, float, float]:
@@ -17,7 +18,7 @@ def no_load() -> tuple[float, float, float]:
     return (0.0, 0.0, 0.0)
 
 
-def install(task_manager: type) -> None:
+def install(task_manager: Any) -> None:
     """Replace os.getloadavg, if kojid's TaskManager decides by it; log which it is."""
     logger = logging.getLogger("koji.ignore_load")
     if "getloadavg" in task_manager.readyForTask.__code__.co_names:

@@ -125,8 +125,8 @@ def make(plan: Iterable[Mount], root: int) -> None:
         os.close(target)
         if item.target == "dev" and item.fstype == "tmpfs":
             device_directory = descend(root, "dev")
-            for name, target in LINKS.items():
-                os.symlink(target, name, dir_fd=device_directory)
+            for name, link in LINKS.items():
+                os.symlink(link, name, dir_fd=device_directory)
             os.close(device_directory)
 
 

@@ -42,7 +42,8 @@ class Step:
     containers of `source_system`.
 
     `declaration` declares it; `images` are needed for it; `sources` are the declared sources that
-    its Dockerfile copies; `onbuild` is what its parents' ONBUILD instructions copy.
+    its Dockerfile copies, `software` these and those of the images that it needs, as declared;
+    `onbuild` is what its parents' ONBUILD instructions copy.
     """
 
     declaration: Declaration
@@ -51,13 +52,14 @@ class Step:
     file: Dockerfile | None = None
     source_system: Declaration | None = None
     sources: tuple[str, ...] = ()
+    software: tuple[str, ...] = ()
     onbuild: tuple[CopySource, ...] = ()
 
     @property
     def package(self) -> tuple[str, str]:
-        """Version and origin of the software: of the first source copied, else of Nagoya. A PyPI
-        package has no URL but its package-url, https://purl.org."""
-        match [self.declaration.sources[name] for name in self.sources]:
+        """Version and origin of the first of the software, else of Nagoya. A PyPI package has no
+        URL but its package-url, https://purl.org."""
+        match [self.declaration.sources[name] for name in self.software]:
             case [Source(pypi=str(pypi)), *_]:
                 package, _, version = pypi.partition("==")
                 return version, f"pkg:pypi/{package.lower()}@{version}"
@@ -160,7 +162,11 @@ def _steps(declaration: Declaration, arguments: Mapping[str, str] | None) -> dic
     if problems:
         raise DeclarationError(str(declaration.path), problems)
     return {
-        name: replace(steps[name], onbuild=_onbuild(steps, steps[name]))
+        name: replace(
+            steps[name],
+            software=_software(steps, needs, name),
+            onbuild=_onbuild(steps, steps[name]),
+        )
         for name in with_dependencies(declaration.images, needs)
     }
 
@@ -181,6 +187,12 @@ def _copies(file: Dockerfile, source: str) -> bool:
     # The first two parts of each path, wildcards included; `.` has none, and copies everything.
     paths = ("/".join([*Path(copied.path).parts, "*", "*"][:2]) for copied in file.copied)
     return any(fnmatch(f"{FOLDER}/{source}", path) for path in paths)
+
+
+def _software(steps: Mapping[str, Step], needs: Graph, name: str) -> tuple[str, ...]:
+    lineage = [steps[image] for image in with_dependencies([name], needs) if image in steps]
+    copied = {source for step in lineage for source in step.sources}
+    return tuple(source for source in steps[name].declaration.sources if source in copied)
 
 
 def _onbuild(steps: Mapping[str, Step], step: Step) -> tuple[CopySource, ...]:
