@@ -1,56 +1,63 @@
-# `make help` lists what can be made. The scripts in tools/ say what they install and start.
+# `make help` lists the targets. The scripts in tools/ print what they install and start.
 
 SHELL := /bin/bash
-BIN := .venv/bin
-PYTEST := $(BIN)/pytest
+# Programs of .venv are found in a shell that activated nothing, Docker's in one without root's PATH.
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
+# The host side is checked for each; the images run Debian's Python, the oldest of them.
+PYTHONS := 3.11 3.12 3.13
 # How many tests run at once where an engine is used (tests/distribution.py).
 WORKERS := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down images test test-unit test-image test-system lint bench purge
+.PHONY: help demo down images test test-unit test-image test-system test-long lint bench purge
 
-help: ## list these targets
+help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
 
 demo: images ## build the images, start a Koji and build an RPM in it
 	@tools/demo
 
-down: ## end and remove all that `make demo` started; the images stay
-	@! [ -x $(BIN)/toji ] || ! tools/engine status 2>/dev/null || $(BIN)/toji --system koji remove
+down: ## stop and remove what `make demo` started; the images stay
+	@! [ -x .venv/bin/toji ] || ! tools/engine status 2>/dev/null || toji --system koji remove
 	@tools/engine stop
 
 images: ## build the images
 	@tools/setup host
 	@tools/engine start
-	@$(BIN)/moromi build
+	@moromi build
 
-test: ## run every test; an engine that is started for it is ended again
+test: ## run every test; a private engine that this starts is stopped at the end
 	@tools/setup test
 	@tools/engine with $(MAKE) --no-print-directory _test
 
 _test: lint
-	@$(BIN)/moromi build
-	@$(PYTEST) -n $(WORKERS)
+	@moromi build
+	@pytest -n $(WORKERS)
 
 test-unit: ## run the tests that need no engine
 	@tools/setup test
-	@$(PYTEST) tests/unit
+	@pytest tests/unit
 
 test-image test-system: test-%: ## run one of the tiers that need an engine
 	@tools/setup test
-	@tools/engine with bash -c '$(BIN)/moromi build && $(PYTEST) -n $(WORKERS) tests/$*'
+	@tools/engine with bash -c 'moromi build && pytest -n $(WORKERS) tests/$*'
+
+test-long: ## run `make demo` and `make test` in a clone on the Debian, 12 or 13, that this is not
+	@tools/setup debian
+	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test; do time make $$target; done'
 
 lint: ## check the style and the types
 	@tools/setup test
-	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy --no-error-summary nagoya kojicallbacks.py util bench demo
+	@ruff check --quiet . && ruff format --check --quiet .
+	@set -e; for version in $(PYTHONS); do mypy --no-error-summary --python-version $$version \
+	    nagoya kojicallbacks.py util bench demo; done
 	@# Each by itself, since all have a module `entrypoint`.
-	@set -e; for image in $(filter-out koji-base,$(wildcard koji-*)); do $(BIN)/mypy --no-error-summary $$image; done
+	@set -e; for image in $(filter-out koji-base,$(wildcard koji-*)); do mypy --no-error-summary $$image; done
 
 bench: ## measure speed and size, side by side
 	@tools/setup test
-	@tools/engine with bash -c '$(BIN)/moromi build -q && $(BIN)/python -m bench'
+	@tools/engine with bash -c 'moromi build -q && python -m bench'
 
-purge: down ## delete the private engine's images too, and .venv
+purge: down ## delete the private engine with its images, and .venv
 	@tools/engine purge
 	@rm -rf .venv src

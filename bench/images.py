@@ -1,19 +1,20 @@
 """How large the images are, and how long they take to build."""
 
-import subprocess
 import time
 from collections.abc import Iterator
 
+from bench.systems import run
 from bench.table import Row
-from nagoya.build import builder
+from nagoya.build.steps import build_graph
 from nagoya.config import loader
 from nagoya.engine import connect
 
 
-def sizes() -> Iterator[Row]:
+def size_rows() -> Iterator[Row]:
     """Each image's size, and that of all together, where what a parent holds counts once."""
     declared = loader.read(loader.locate(None))
-    files = builder.read_all(declared)
+    steps = build_graph(declared).steps
+    files = {name: step.file for name, step in steps.items() if step.file}
     client = connect().client.images
     size = {name: client.get(name).attrs["Size"] / 1e6 for name in files}
     base = client.get(declared.base.image).attrs["Size"] / 1e6
@@ -26,7 +27,7 @@ def sizes() -> Iterator[Row]:
     yield Row("all images, what they share once", once, "MB", aim="<= 700 MB")
 
 
-def builds() -> Iterator[Row]:
+def build_image_rows() -> Iterator[Row]:
     """Building all images: from nothing but the base, and once more with nothing changed."""
     everything = _seconds("moromi", "build", "--quiet", "--no-cache")
     unchanged = min(_seconds("moromi", "build", "--quiet") for _ in range(3))
@@ -37,6 +38,6 @@ def builds() -> Iterator[Row]:
 
 
 def _seconds(*command: str) -> float:
-    begun = time.monotonic()
-    subprocess.run(command, check=True)
-    return time.monotonic() - begun
+    start = time.monotonic()
+    run(*command)
+    return time.monotonic() - start

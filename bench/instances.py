@@ -1,15 +1,13 @@
 """Many systems, and many tests on one: side by side, reset, populated, and through the fixtures."""
 
-import os
-import secrets
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from bench.systems import BenchSystem, ready_system, run
 from bench.table import Row, side_by_side
 
 _TOGETHER = 4
@@ -17,18 +15,18 @@ _TESTS = 5
 _POPULATED = "nagoya-demo"
 
 
-def rows(rounds: int) -> Iterator[Row]:
-    """A reset, a populated start, four at once and the fixtures, each beside a plain start."""
-    subprocess.run(["moromi", "build", "--quiet", "demo"], check=True)
-    with _started() as environment:
-        for command in (["verify"], ["snapshot", "proved"]):
-            subprocess.run(
-                ["toji", *command, "-q"], env=environment, check=True, stdout=subprocess.DEVNULL
-            )
-        (back, on), (fresh,) = side_by_side(rounds, lambda: _reset(environment), _init)
+def reset_rows(system: BenchSystem, rounds: int) -> Iterator[Row]:
+    """A reset of a system that `toji verify` has passed on, beside a new one."""
+    system.toji("snapshot", "create", "verified")
+    (pristine, verified), (new,) = side_by_side(rounds, lambda: _reset(system), _init)
     against = "toji init, toji wait"
-    yield Row("toji reset to pristine, after two builds", back, "s", fresh, against, "<= 3 s")
-    yield Row("toji reset to a state with these builds", on, "s", fresh, against, "<= 3 s")
+    yield Row("toji reset to pristine, after two builds", pristine, "s", new, against, "<= 3 s")
+    yield Row("toji reset to a state with these builds", verified, "s", new, against, "<= 3 s")
+
+
+def instance_rows(rounds: int) -> Iterator[Row]:
+    """A populated start, four at once and the fixtures, each beside a plain start."""
+    run("moromi", "build", "--quiet", "demo")
     (populated,), (blank,) = side_by_side(rounds, lambda: _init("-c", _POPULATED), _init)
     yield Row("a populated start", populated, "s", blank, "a blank one", "ratio <= 1.2")
     (four,), (one,) = side_by_side(rounds, lambda: _together(_TOGETHER), lambda: _together(1))
@@ -44,42 +42,28 @@ def rows(rounds: int) -> Iterator[Row]:
 _FIXTURES = ("running_koji", "pristine_koji", "fresh_koji")
 
 
-@contextmanager
-def _started(*options: str) -> Iterator[dict[str, str]]:
-    """A system that is ready, and the environment in which it is toji's; removed in the end."""
-    with tempfile.TemporaryDirectory() as home:
-        system = f"bench-{secrets.token_hex(3)}"
-        environment = {**os.environ, "HOME": home, "NAGOYA_SYSTEM": system}
-        try:
-            for command in ("init", "wait"):
-                subprocess.run(["toji", *options, command, "-q"], env=environment, check=True)
-            yield environment
-        finally:
-            subprocess.run(["toji", "remove", "-q"], env=environment, check=True)
-
-
 def _init(*options: str) -> tuple[float]:
-    begun = time.monotonic()
-    with _started(*options):
-        return (time.monotonic() - begun,)
+    start = time.monotonic()
+    with ready_system(*options):
+        return (time.monotonic() - start,)
 
 
-def _reset(environment: dict[str, str]) -> tuple[float, float]:
-    """To the pristine state, and to the one called `proved`."""
-    begun = time.monotonic()
-    subprocess.run(["toji", "reset", "-q"], env=environment, check=True)
+def _reset(system: BenchSystem) -> tuple[float, float]:
+    """To the pristine state, and to the one called `verified`."""
+    start = time.monotonic()
+    system.toji("reset")
     pristine = time.monotonic()
-    subprocess.run(["toji", "reset", "proved", "-q"], env=environment, check=True)
-    return pristine - begun, time.monotonic() - pristine
+    system.toji("reset", "verified")
+    return pristine - start, time.monotonic() - pristine
 
 
 # None is removed before all are ready.
 _ONE_OF_MANY = """
 import sys, time
-from bench.instances import _started
-begun = time.monotonic()
-with _started():
-    print(time.monotonic() - begun, flush=True)
+from bench.systems import ready_system
+start = time.monotonic()
+with ready_system():
+    print(time.monotonic() - start, flush=True)
     sys.stdin.read()
 """
 
@@ -91,9 +75,9 @@ def _together(count: int) -> tuple[float]:
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(count)
     ]
-    ready = [float(one.stdout.readline()) for one in running if one.stdout]
-    for one in running:
-        one.communicate()
+    ready = [float(process.stdout.readline()) for process in running if process.stdout]
+    for process in running:
+        process.communicate()
     return (max(ready),)
 
 

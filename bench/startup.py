@@ -1,7 +1,5 @@
 """How long a system takes to its first answer, beside the same containers started by hand."""
 
-import json
-import os
 import secrets
 import subprocess
 import tempfile
@@ -13,13 +11,13 @@ from pathlib import Path
 import koji
 import requests
 
+from bench.systems import PROGRAMS, bench_home
 from bench.table import Row, side_by_side
-from nagoya.system.container import free_port
 
 _POLL = 0.05
 
 
-def rows(rounds: int) -> Iterator[Row]:
+def startup_rows(rounds: int) -> Iterator[Row]:
     """`toji init` to the first hello and to the first builder, against plain `docker run`."""
     (hello, builder), (floor_hello, floor_builder) = side_by_side(rounds, _by_toji, _by_hand)
     against = "docker run, one after the other"
@@ -29,27 +27,19 @@ def rows(rounds: int) -> Iterator[Row]:
 
 
 def _by_toji() -> tuple[float, float]:
-    system = f"bench-{secrets.token_hex(3)}"
-    with tempfile.TemporaryDirectory() as home:
-        environment = {**os.environ, "HOME": home, "NAGOYA_SYSTEM": system}
-        begun = time.monotonic()
-        starting = subprocess.Popen(["toji", "init", "--quiet"], env=environment)
-        folder = Path(home) / ".koji" / "nagoya" / system
-        while not (folder / "koji.json").exists():
-            time.sleep(_POLL)
-        hub = json.loads((folder / "koji.json").read_text())["urls"]["hub"]
-        try:
-            times = _answers(hub, folder, begun)
-            starting.wait()
-        finally:
-            subprocess.run(["toji", "remove", "--quiet"], env=environment, check=True)
-    return times
+    with bench_home() as system:
+        start = time.monotonic()
+        command = [str(PROGRAMS / "toji"), "init", "--quiet"]
+        with subprocess.Popen(command, env=system.environment):
+            folder = Path(system.environment["HOME"], ".koji", "nagoya", system.name)
+            while not (folder / "koji.json").exists():
+                time.sleep(_POLL)
+            return _answers(system.connection["urls"]["hub"], folder, start)
 
 
 def _by_hand() -> tuple[float, float]:
-    port = free_port()
     with _names() as name, tempfile.TemporaryDirectory() as folder:
-        begun = time.monotonic()
+        start = time.monotonic()
         _docker("network", "create", name("net"))
         _docker("run", "--name", name("kojicreds"), "koji-credentials-volume")
         _docker("run", "--name", name("kojitop"), "koji-top-volume")
@@ -59,13 +49,14 @@ def _by_hand() -> tuple[float, float]:
                 "--volumes-from", f"{creds}:ro", "koji-database")  # fmt: skip
         _docker("run", *net, "--name", name("koji"), "--network-alias", "koji",
                 "--volumes-from", f"{creds}:ro", "--volumes-from", top,
-                "--publish", f"127.0.0.1:{port}:443", "koji-hub")  # fmt: skip
+                "--publish", "127.0.0.1::443", "koji-hub")  # fmt: skip
         _docker("run", *net, "--name", name("kojibuilder"), "--hostname", "kojibuilder",
                 "--cap-add", "SYS_ADMIN",
                 "--volumes-from", creds, "--volumes-from", f"{top}:ro", "koji-builder")  # fmt: skip
         for file in ("koji_ca_cert.crt", "kojiadmin.pem"):
             _docker("cp", f"{creds}:/etc/pki/koji/{file}", folder)
-        return _answers(f"https://127.0.0.1:{port}/kojihub", Path(folder), begun)
+        port = _docker("port", name("koji"), "443").rpartition(":")[2].strip()
+        return _answers(f"https://127.0.0.1:{port}/kojihub", Path(folder), start)
 
 
 @contextmanager
@@ -74,28 +65,29 @@ def _names() -> Iterator["_Names"]:
     try:
         yield names
     finally:
-        every = [*reversed(names.given)]
-        _docker("rm", "--force", "--volumes", *[one for one in every if not one.endswith("net")])
+        every = [*reversed(names.names)]
+        _docker("rm", "--force", "--volumes", *[full for full in every if not full.endswith("net")])
         _docker("network", "rm", names("net"))
 
 
 class _Names:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self.given: dict[str, None] = {}
+        self.names: dict[str, None] = {}
 
     def __call__(self, name: str) -> str:
         full = f"{self.prefix}-{name}"
-        self.given[full] = None
+        self.names[full] = None
         return full
 
 
-def _docker(*arguments: str) -> None:
-    subprocess.run(["docker", *arguments], check=True, capture_output=True)
+def _docker(*arguments: str) -> str:
+    command = ["docker", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def _answers(hub: str, folder: Path, begun: float) -> tuple[float, float]:
-    """Seconds since `begun` to the first logged-in hello, and to the first host that is ready."""
+def _answers(hub: str, folder: Path, start: float) -> tuple[float, float]:
+    """Seconds since `start` to the first logged-in hello, and to the first host that is ready."""
     ca = str(folder / "koji_ca_cert.crt")
     session = koji.ClientSession(hub, opts={"serverca": ca, "max_retries": 0, "anon_retry": False})
     while True:
@@ -105,7 +97,7 @@ def _answers(hub: str, folder: Path, begun: float) -> tuple[float, float]:
             break
         except (koji.GenericError, requests.exceptions.RequestException, OSError):
             time.sleep(_POLL)
-    hello = time.monotonic() - begun
+    hello = time.monotonic() - start
     while not session.listHosts(ready=True):
         time.sleep(_POLL)
-    return hello, time.monotonic() - begun
+    return hello, time.monotonic() - start

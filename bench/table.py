@@ -10,29 +10,29 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement, as a median of several; `floor` is what it is measured against."""
+    """One measurement, as a median of several; `reference` is what it is measured against."""
 
     what: str
     value: float
     unit: str
-    floor: float | None = None
+    reference: float | None = None
     against: str = ""
     aim: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        ratio = f"{self.value / self.floor:.2f}" if self.floor else ""
-        floor = f"{self.floor:.1f}" if self.floor else ""
-        return self.what, f"{self.value:.1f}", self.unit, floor, ratio, self.against, self.aim
+        ratio = f"{self.value / self.reference:.2f}" if self.reference else ""
+        reference = f"{self.reference:.1f}" if self.reference else ""
+        return self.what, f"{self.value:.1f}", self.unit, reference, ratio, self.against, self.aim
 
 
 def show(rows: Sequence[Row]) -> None:
     """Print the rows on stdout."""
     table = Table("what", box=None, pad_edge=False)
-    table.add_column("ours", justify="right")
+    table.add_column("Nagoya", justify="right")
     table.add_column()
-    table.add_column("floor", justify="right")
+    table.add_column("reference", justify="right")
     table.add_column("ratio", justify="right")
-    table.add_column("the floor is")
+    table.add_column("the reference is")
     table.add_column("aim")
     for row in rows:
         table.add_row(*row.cells())

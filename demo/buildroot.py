@@ -1,9 +1,9 @@
-"""Make the demo's buildroot: RPMs of the very programs that this image holds, without any network.
+"""Pack this image's own programs as RPMs for the demo's buildroot, without any network.
 
-Runs as root in the koji-builder image, or in a stage of its build that has gcc besides. Two RPMs
-come out: `demo-buildroot`, what rpmbuild needs, and `demo-gcc`, a C compiler for those packages
-that ask for one. They are Debian's binaries in RPM's clothes: good enough to build a package with,
-and no distribution to build upon.
+Runs as root in the koji-builder image, or in a stage of its build that also has gcc. It writes two
+RPMs: `demo-buildroot`, with the programs that rpmbuild needs, and `demo-gcc`, a C compiler for
+packages that require one. They contain Debian's binaries: enough to try a build, but no
+distribution to build on.
 """
 
 import os
@@ -18,9 +18,9 @@ from pathlib import Path
 
 ARCH = os.uname().machine
 
-# What a build does not read. The sanitizers, LTO and static libraries are most of Debian's gcc, and
-# one odd rpm2archive would bring libicu, a quarter of the whole.
-LEFT_OUT = (
+# Files that no build reads. Sanitizers, LTO and static libraries are most of Debian's gcc, and
+# rpm2archive alone would bring in libicu, a quarter of the total.
+EXCLUDED = (
     "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*",
     "/usr/share/lintian/*", "/usr/share/bash-completion/*", "/usr/share/doc-base/*",
     "/usr/share/bug/*", "/usr/share/gcc/python/*", "/etc/init.d/*", "/etc/cron*", "/etc/pam.d/*",
@@ -33,7 +33,7 @@ LEFT_OUT = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """One RPM: the Debian packages whose files it takes, and the names that it answers to."""
+    """An RPM to make: the Debian packages whose files it contains, and its Provides."""
 
     name: str
     summary: str
@@ -67,7 +67,7 @@ GCC = Recipe(
     ("demo-buildroot",),
 )  # fmt: skip
 
-# Files that Debian's maintainer scripts make, or that a machine makes for itself.
+# Files that Debian's maintainer scripts or the machine itself would generate.
 PLAIN_FILES = {
     "etc/group": "root:x:0:\ntty:x:5:\nusers:x:100:\nnobody:x:65534:\n",
     "etc/passwd": "root:x:0:0:root:/root:/bin/bash\n"
@@ -96,16 +96,16 @@ def debian_files(patterns: Iterable[str]) -> list[str]:
         ["dpkg", "--listfiles", *packages], check=True, capture_output=True, text=True
     ).stdout.splitlines()
     files = {line for line in lines if line.startswith("/") and not Path(line).is_dir()}
-    return sorted(f for f in files if not is_left_out(f))
+    return sorted(f for f in files if not is_excluded(f))
 
 
-def is_left_out(file: str) -> bool:
-    """Whether a build can do without a file."""
-    return any(fnmatch(file, pattern) for pattern in LEFT_OUT)
+def is_excluded(file: str) -> bool:
+    """Whether a file matches EXCLUDED."""
+    return any(fnmatch(file, pattern) for pattern in EXCLUDED)
 
 
 def libraries(files: Iterable[str]) -> set[str]:
-    """The shared libraries that these programs load, the loader among them."""
+    """The shared libraries that these programs load, and the loader."""
     programs = [f for f in files if Path(f).is_file() and is_elf(Path(f))]
     out = subprocess.run(["ldd", *programs], check=False, capture_output=True, text=True).stdout
     words = (word for line in out.splitlines() for word in line.split() if not line.endswith(":"))
@@ -118,38 +118,38 @@ def is_elf(path: Path) -> bool:
         return file.read(4) == b"\x7fELF"
 
 
-def real_place(path: Path) -> Path:
-    """Where a path lies once /bin, /lib and their like have been followed, but not its own link."""
+def resolve_parent(path: Path) -> Path:
+    """Resolve the links in a path's directories (/bin, /lib), but not the path's own link."""
     return path.parent.resolve() / path.name
 
 
 def gather(recipe: Recipe, already: set[Path]) -> set[Path]:
-    """Every file of a recipe, without those that another RPM owns; a link comes with its target."""
+    """The files of a recipe, with the targets of links, without those that another RPM owns."""
     files = [f for f in debian_files(recipe.debian) if os.path.lexists(f)]
     wanted: set[Path] = set()
-    waiting = [real_place(Path(f)) for f in {*files, *libraries(files)}]
+    waiting = [resolve_parent(Path(f)) for f in {*files, *libraries(files)}]
     while waiting:
         path = waiting.pop()
         if path in wanted or path in already:
             continue
         wanted.add(path)
         if path.is_symlink():
-            target = real_place(path.parent / path.readlink())
-            if target.is_file() and not is_left_out(str(target)):
+            target = resolve_parent(path.parent / path.readlink())
+            if target.is_file() and not is_excluded(str(target)):
                 waiting.append(target)
     return wanted
 
 
 def stage(tree: Path, files: Iterable[Path]) -> None:
-    """Copy files into a tree, in the place where they were."""
+    """Copy files into a tree, at the same paths."""
     for path in files:
         target = tree / path.relative_to("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target, follow_symlinks=False)
 
 
-def make_plain(tree: Path, recipe: Recipe) -> None:
-    """What makes the tree a system: links, users, a locale, directories to write in."""
+def complete(tree: Path, recipe: Recipe) -> None:
+    """Add what makes the tree a system: links, users, a locale, macros, empty directories."""
     for name, target in LINKS.items():
         path = tree / name
         path.unlink(missing_ok=True)
@@ -168,7 +168,7 @@ def make_plain(tree: Path, recipe: Recipe) -> None:
 
 
 def file_list(tree: Path) -> str:
-    """The %files of a tree: every file and link, and the directories at a leaf or of odd mode."""
+    """The %files of a tree: files, links, and directories that are empty or not of mode 755."""
     lines = []
     for directory, names, files in os.walk(tree):
         here = Path(directory)
@@ -181,7 +181,7 @@ def file_list(tree: Path) -> str:
 
 
 def spec(recipe: Recipe, tree: Path) -> str:
-    """A spec that packs a tree as it is: no dependency found, no file stripped or compressed."""
+    """A spec that packs a tree unchanged: no generated dependencies, no stripping."""
     return "\n".join([
         "%global __os_install_post %{nil}",
         "%global __check_files %{nil}",
@@ -206,10 +206,9 @@ def spec(recipe: Recipe, tree: Path) -> str:
 
 
 def pack(recipe: Recipe, tree: Path, work: Path, output: Path) -> Path:
-    """Turn a staged tree into an RPM, and return its path. Fast zstd: the chroot unpacks it often.
+    """Pack a staged tree as an RPM, and return its path. zstd, since chroots unpack it often.
 
-    The macro files' names are spelled out because rpmbuild, run as root with a foreign HOME, would
-    otherwise read whatever ~/.rpmmacros says.
+    HOME is the work directory, so that no ~/.rpmmacros is read.
     """
     (work / f"{recipe.name}.spec").write_text(spec(recipe, tree))
     subprocess.run(
@@ -225,7 +224,7 @@ def pack(recipe: Recipe, tree: Path, work: Path, output: Path) -> Path:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the RPMs into the directory named; say which, and leave gcc out where there is none."""
+    """Write the RPMs into the directory that is named, and print their paths."""
     arguments = sys.argv[1:] if argv is None else argv
     if len(arguments) != 1:
         print("usage: buildroot.py DIRECTORY", file=sys.stderr)
@@ -237,13 +236,13 @@ def main(argv: list[str] | None = None) -> int:
         work = Path(directory)
         for recipe in (BUILDROOT, GCC):
             if recipe is GCC and not shutil.which("gcc"):
-                print("buildroot.py: no gcc in this image, so no demo-gcc", file=sys.stderr)
+                print("buildroot.py: no gcc here, so skipping demo-gcc", file=sys.stderr)
                 continue
             tree = work / recipe.name
             files = gather(recipe, owned)
             stage(tree, files)
             if recipe is BUILDROOT:
-                make_plain(tree, recipe)
+                complete(tree, recipe)
             owned |= files
             print(pack(recipe, tree, work, output))
     return 0

@@ -1,13 +1,12 @@
 """Make source RPMs and git repositories of the demo's packages, without any network.
 
-Runs in the koji-builder image, which has rpmbuild and git. Below the directory named there will be
+Runs in the koji-builder image, which has rpmbuild and git. In the directory that is named it writes
 `srpms/NAME-VERSION-RELEASE.src.rpm` and bare repositories `git/NAME.git`, which a web server can
-hand out as plain files: `git update-server-info` has written what git's dumb HTTP protocol reads.
-What came out is printed as JSON, {name: {"srpm": path, "git": path, "commit": hash}}, paths
-relative to the directory.
+serve as plain files, since they contain what git's dumb HTTP protocol reads. It prints JSON:
+{name: {"srpm": path, "git": path, "commit": hash}}, with paths relative to the directory.
 
-kojid takes them as git+https://koji/kojifiles/demo/git/NAME.git#COMMIT, if allowed_scms has
-koji:/kojifiles/demo/git/*:no:make,sources .
+kojid accepts git+https://koji/kojifiles/demo/git/NAME.git#COMMIT as a source if allowed_scms
+contains koji:/kojifiles/demo/git/*:no:make,sources .
 """
 
 import json
@@ -20,7 +19,7 @@ from pathlib import Path
 
 PACKAGES = Path(__file__).resolve().parent / "packages"
 
-# One name and one moment for every commit: so the same sources have the same hash everywhere.
+# A fixed author and date, so that the same sources have the same hash everywhere.
 IDENTITY = {
     "GIT_AUTHOR_NAME": "Nagoya", "GIT_AUTHOR_EMAIL": "nagoya@example.com",
     "GIT_AUTHOR_DATE": "2024-01-01T00:00:00Z", "GIT_COMMITTER_NAME": "Nagoya",
@@ -30,7 +29,7 @@ IDENTITY = {
 
 
 def run(argv: list[str], cwd: Path, home: Path) -> str:
-    """Run a program with an environment that nobody's settings reach; return what it printed."""
+    """Run a program without any user's settings, and return what it printed."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), **IDENTITY}
     return subprocess.run(
         argv, cwd=cwd, env=environment, check=True, stdout=subprocess.PIPE, text=True
@@ -38,7 +37,7 @@ def run(argv: list[str], cwd: Path, home: Path) -> str:
 
 
 def make_repository(package: Path, bare: Path, work: Path) -> str:
-    """Turn a package's directory into a bare repository of one commit, and return its hash."""
+    """Make a bare repository of a package's directory, with one commit; return its hash."""
     checkout = work / "checkout" / package.name
     shutil.copytree(package, checkout)
     run(["git", "init", "--quiet", "--initial-branch=main"], checkout, work)
@@ -66,14 +65,14 @@ def make_srpm(package: Path, srpms: Path, work: Path) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Make both of every package, or of those named after the directory."""
+    """Make both for every package, or for those that are named after the directory."""
     arguments = sys.argv[1:] if argv is None else argv
     known = sorted(path.name for path in PACKAGES.iterdir())
     if not arguments or not set(arguments[1:]) <= set(known):
         print(f"usage: sources.py DIRECTORY [PACKAGE...], of {', '.join(known)}", file=sys.stderr)
         return 2
     output = Path(arguments[0]).resolve()
-    made = {}
+    results = {}
     for name in ("srpms", "git"):
         (output / name).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
@@ -81,8 +80,8 @@ def main(argv: list[str] | None = None) -> int:
         for name in arguments[1:] or known:
             srpm = make_srpm(PACKAGES / name, output / "srpms", work)
             commit = make_repository(PACKAGES / name, output / "git" / f"{name}.git", work)
-            made[name] = {"srpm": f"srpms/{srpm}", "git": f"git/{name}.git", "commit": commit}
-    print(json.dumps(made, indent=2))
+            results[name] = {"srpm": f"srpms/{srpm}", "git": f"git/{name}.git", "commit": commit}
+    print(json.dumps(results, indent=2))
     return 0
 
 

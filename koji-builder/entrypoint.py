@@ -1,41 +1,41 @@
-"""Makes this container a builder of the hub's, and starts kojid.
+"""Register this container as a builder, and start kojid.
 
-It needs the credentials at /etc/pki/koji, to write to, since it issues its own certificate there
-once; the top directory at /mnt/koji, to read; and the hub. Environment variables, with their
-defaults:
+It needs the credentials at /etc/pki/koji, writable, since it issues its own certificate there once;
+the top directory at /mnt/koji, read-only; and the hub. Environment variables, with their defaults:
 
 KOJI_HUB_URL=https://koji/kojihub      the hub; it must show a certificate of that name
 KOJI_FILES_URL=https://koji/kojifiles  the top directory as the hub serves it
 KOJI_WAIT_SECONDS=60                   how long to wait for the hub
 KOJI_BUILDER_NAME=                     the name of the host, its user and its certificate; by
                                        default the container's host name
-KOJI_BUILDER_ARCHES=                   what it builds for, such as `x86_64 i686`
-KOJI_BUILDER_CHANNELS=                 the channels it is in
-KOJI_BUILDER_CAPACITY=                 the weight of tasks that it takes on, more than 1 (one RPM
-                                       weighs 1.5 and more)
-KOJI_BUILDER_MAXJOBS=10                the number of tasks that it takes on at most
-KOJI_BUILDER_SLEEPTIME=1               seconds between two looks for work
-KOJI_BUILDER_MINSPACE=2048             MB that have to be free, or it takes no task
-KOJI_BUILDER_MOCK=                     the path of another mock than ours, such as upstream's; or
-                                       `none` for a builder that makes repositories alone, and
-                                       needs no privilege for that
-KOJI_BUILDER_PLUGINS=prompt shared_machine
-                                       kojid's plugins, by name, from /usr/lib/koji-builder-plugins
-                                       or the site's own /usr/local/lib/koji-builder-plugins; these
-                                       two are ours, and open with what they are for
+KOJI_BUILDER_ARCHES=                   the arches it builds for, such as `x86_64 i686`
+KOJI_BUILDER_CHANNELS=                 its channels; those that the hub lacks are added
+KOJI_BUILDER_CAPACITY=                 the total weight of its tasks, more than 1 (building an RPM
+                                       weighs 1.5 or more)
+KOJI_BUILDER_MAXJOBS=10                the maximum number of its tasks
+KOJI_BUILDER_SLEEPTIME=1               seconds between two polls of the hub for tasks
+KOJI_BUILDER_MINSPACE=2048             MB of free space, below which it takes no task
+KOJI_BUILDER_MOCK=                     the path of another mock, such as upstream's; or `none` for
+                                       a builder that only makes repositories, and so needs no
+                                       privileges
+KOJI_BUILDER_PLUGINS=fast_poll ignore_load
+                                       kojid's plugins, from /usr/local/lib/koji-builder-plugins
+                                       (the site's) or /usr/lib/koji-builder-plugins. Koji has
+                                       runroot and save_failed_tree among others, configured in
+                                       /etc/kojid/plugins; the two defaults are this image's
 KOJI_BUILDER_ALLOWED_SCMS=             where sources may come from, as in kojid.conf:
                                        `host:repository[:use_common[:source_cmd]] …`
 KOJI_LOG_LEVEL=INFO                    DEBUG, INFO, WARNING, ERROR
 
-Arches, channels and capacity are the hub's to keep. Where they are set here, each start makes the
-hub's record so; where they are not, a new host gets this machine's arch, the channels `default`
-and `createrepo` and Koji's capacity of 2, and a known one keeps what `koji edit-host` made of it.
+The hub keeps arches, channels and capacity. Those that are set here are set on the hub at every
+start. For the others, a new host gets this machine's arch, the channels `default` and `createrepo`
+and Koji's capacity of 2, and a known host keeps what `koji edit-host` made of it.
 
-Everything else comes in as /etc/kojid/kojid.conf.d/*.conf (section [kojid]), read at the start in
-the order of their names, each winning over this script and over the one before.
+Other options go into /etc/kojid/kojid.conf.d/*.conf (section [kojid]). These files are read at the
+start, in the order of their names, and override this script and each other.
 
-Every build starts with a look for work, and so does every step of it; with Koji's 15 s it would
-mostly wait. A look costs hub and database together some 15 ms of a processor.
+Koji's sleeptime is 15 s. Every step of a build starts with a poll, so that a build would mostly
+wait. Each poll costs about 15 ms of CPU on hub and database.
 """
 
 import json
@@ -50,43 +50,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import builder_file
 from OpenSSL import crypto
 
 from util import entry, files
 from util.certificates import Authority, check, is_name
-from util.configuration import merged
+from util.configuration import RECONNECT, merged
 from util.environment import Environment
 
 CREDENTIALS = Path("etc/pki/koji")
 CONFIGURATION = Path("etc/kojid/kojid.conf")
-# What was settled here, for registration.py and health.py. Written at every start: its time tells
-# which of the hub's records are older than that.
-BUILDER = Path("run/koji-builder.json")
 BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
 OWN_AUTHORITY = Path("usr/local/share/ca-certificates/koji.crt")
 
-# The users that the credentials volume is made with. A builder of such a name would overwrite
-# their certificates.
+# The users of the credentials volume. A builder with such a name would overwrite a certificate.
 RESERVED = ("kojihub", "kojidatabase", "kojiadmin", "kojira", "kojiweb")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-OUR_PLUGINS = ("prompt", "shared_machine")
+DEFAULT_PLUGINS = ("fast_poll", "ignore_load")
 DEFAULT_CHANNELS = ("default", "createrepo")
 MOCK = "/usr/bin/mock"
-# What /usr/bin/mock starts in place of our driver, where it is there.
+# What /usr/bin/mock executes instead of our driver, if it exists.
 OTHER_MOCK = Path("etc/mock/driver")
 NO_MOCK = "none"
 PLUGIN_PATH = "/usr/local/lib/koji-builder-plugins:/usr/lib/koji-builder-plugins"
 
-KEEPER = "/usr/lib/nagoya/keeper.py"
+SUPERVISOR = "/usr/lib/nagoya/supervisor.py"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says. None: it does not say."""
+    """The environment, read and checked. None: not set."""
 
     hub: str
     files: str
-    patience: float
+    hub_timeout: float
     name: str
     arches: tuple[str, ...] | None
     channels: tuple[str, ...] | None
@@ -101,38 +98,38 @@ class Settings:
 
     @classmethod
     def read(cls, values: Mapping[str, str], hostname: str) -> Self:
-        """Read it. Raises Fatal with every error in it."""
+        """Read `values`. Raises Fatal that lists every error."""
         environment = Environment(values)
         name = environment.text("KOJI_BUILDER_NAME", hostname)
         if not is_name(name):
-            environment.wrong("KOJI_BUILDER_NAME", f"{name!r} cannot stand in a certificate")
+            environment.wrong("KOJI_BUILDER_NAME", f"{name!r} is not valid in a certificate")
         elif name in RESERVED:
-            environment.wrong("KOJI_BUILDER_NAME", f"{name!r} is a user of Koji's own")
+            environment.wrong("KOJI_BUILDER_NAME", f"{name!r} is one of Koji's own users")
         arches = environment.words("KOJI_BUILDER_ARCHES")
         for arch in arches:
             if not re.fullmatch(r"[A-Za-z0-9_]+", arch):
-                environment.wrong("KOJI_BUILDER_ARCHES", f"{arch!r} is no arch")
+                environment.wrong("KOJI_BUILDER_ARCHES", f"{arch!r} is not an arch")
         scms = environment.text("KOJI_BUILDER_ALLOWED_SCMS", "")
         for scm in scms.split():
             if ":" not in scm.strip(":"):
                 environment.wrong(
-                    "KOJI_BUILDER_ALLOWED_SCMS", f"{scm!r} is not host:repository, as kojid needs"
+                    "KOJI_BUILDER_ALLOWED_SCMS", f"{scm!r} is not of the form host:repository"
                 )
         mock = environment.text("KOJI_BUILDER_MOCK", "")
         if mock not in ("", NO_MOCK) and not os.access(mock, os.X_OK):
-            environment.wrong("KOJI_BUILDER_MOCK", f"{mock!r} is no program in this container")
+            environment.wrong("KOJI_BUILDER_MOCK", f"{mock!r} is not an executable here")
         level = environment.text("KOJI_LOG_LEVEL", "INFO").upper()
         if level not in LEVELS:
-            environment.wrong("KOJI_LOG_LEVEL", f"{level!r} is none of {', '.join(LEVELS)}")
+            environment.wrong("KOJI_LOG_LEVEL", f"{level!r} is not one of {', '.join(LEVELS)}")
         capacity = environment.number("KOJI_BUILDER_CAPACITY", 0)
         if environment.text("KOJI_BUILDER_CAPACITY", "") and capacity <= 1:
-            environment.wrong("KOJI_BUILDER_CAPACITY", "Koji's database wants more than 1")
+            environment.wrong("KOJI_BUILDER_CAPACITY", "Koji's database requires more than 1")
         settings = cls(
             hub=environment.url("KOJI_HUB_URL", "https://koji/kojihub"),
             files=environment.url(
                 "KOJI_FILES_URL", "https://koji/kojifiles", schemes=("https", "http")
             ),
-            patience=environment.seconds("KOJI_WAIT_SECONDS", 60),
+            hub_timeout=environment.seconds("KOJI_WAIT_SECONDS", 60),
             name=name,
             arches=arches or None,
             channels=environment.words("KOJI_BUILDER_CHANNELS") or None,
@@ -141,7 +138,7 @@ class Settings:
             sleeptime=environment.integer("KOJI_BUILDER_SLEEPTIME", 1, minimum=1),
             minspace=environment.integer("KOJI_BUILDER_MINSPACE", 2048, minimum=0),
             mock=mock,
-            plugins=environment.words("KOJI_BUILDER_PLUGINS", OUR_PLUGINS),
+            plugins=environment.words("KOJI_BUILDER_PLUGINS", DEFAULT_PLUGINS),
             allowed_scms=scms,
             log_level=level,
         )
@@ -149,8 +146,8 @@ class Settings:
         return settings
 
 
-def own_certificate(folder: Path, name: str) -> None:
-    """See to it that `name` has a certificate in `folder`: one that is in force, once."""
+def ensure_certificate(folder: Path, name: str) -> None:
+    """Issue a certificate for `name` in `folder`, unless it has one that is valid."""
     if not (folder / files.MARKER).exists():
         raise entry.Fatal(
             f"there are no credentials at {folder}",
@@ -162,49 +159,48 @@ def own_certificate(folder: Path, name: str) -> None:
             check(folder, name)
             return
         except entry.Fatal as refusal:
-            entry.log(f"{refusal}; making another")
+            entry.log(f"{refusal}; issuing another")
     try:
         Authority.load(folder).issue(name, client=True)
     except OSError as error:
         raise entry.Fatal(
             f"cannot write a certificate to {folder}: {error.strerror}",
-            hint="mount it to be written to: `--volumes-from kojicreds:rw`",
+            hint="mount it writable: `--volumes-from kojicreds:rw`",
         ) from error
-    entry.log(f"made the certificate of {name}")
+    entry.log(f"issued a certificate for {name}")
 
 
 def trust(root: Path, authority: Path) -> None:
-    """Let every program here trust the instance's authority: dnf, git and curl know nothing of
-    kojid's own setting, and fetch from the hub all the same.
+    """Add the instance's authority to the system's trust store.
 
-    It does what update-ca-certificates would do in a second of its time, and leaves that the
-    file that it looks for. A container of an image that was made of a builder trusts another
-    instance's authority, which then is trusted no more.
+    dnf, git and curl fetch from the hub, and do not read kojid's `serverca`. This does what
+    update-ca-certificates takes a second for, and writes the file that it reads. A container whose
+    image was committed from a builder trusts the authority of that instance, which is removed.
     """
     pem = authority.read_text()
     own = root / OWN_AUTHORITY
-    former = own.read_text() if own.exists() else pem
+    previous = own.read_text() if own.exists() else pem
     bundle = was = (root / BUNDLE).read_text()
-    if former != pem:
-        bundle = bundle.replace(former, "")
-        _hashed(root, former).unlink(missing_ok=True)
+    if previous != pem:
+        bundle = bundle.replace(previous, "")
+        _hashed(root, previous).unlink(missing_ok=True)
     if pem not in bundle:
         bundle += pem
     if bundle != was:
         files.write(root / BUNDLE, bundle)
     files.write(_hashed(root, pem), pem)
-    # Last: until then it tells of the one that has to go.
+    # Last: until then it names the authority to remove.
     files.write(own, pem)
 
 
 def _hashed(root: Path, pem: str) -> Path:
-    """Where OpenSSL looks for an authority in a folder."""
+    """The file in which OpenSSL looks for an authority in a folder."""
     certificate = crypto.load_certificate(crypto.FILETYPE_PEM, pem.encode())
     return root / BUNDLE.parent / f"{certificate.subject_name_hash():08x}.0"
 
 
 def choose_mock(root: Path, mock: str) -> None:
-    """Let kojid's mock be ours, or the site's. Raises Fatal if it cannot work in here."""
+    """Select our mock, the site's or none. Raises Fatal if ours cannot work in this container."""
     link = root / OTHER_MOCK
     link.unlink(missing_ok=True)
     if mock == NO_MOCK:
@@ -215,13 +211,13 @@ def choose_mock(root: Path, mock: str) -> None:
     checked = subprocess.run([MOCK, "--check-host"], check=False, capture_output=True, text=True)
     if checked.returncode:
         raise entry.Fatal(
-            f"no RPM can be built in this container: {checked.stderr.strip()}",
-            hint="or, for a builder that makes repositories alone: KOJI_BUILDER_MOCK=none",
+            f"this container cannot build RPMs: {checked.stderr.strip()}",
+            hint="or set KOJI_BUILDER_MOCK=none for a builder that only makes repositories",
         )
 
 
 def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
-    """kojid.conf. Koji's defaults are not repeated."""
+    """The contents of kojid.conf, without Koji's defaults."""
     return {
         "kojid": {
             "server": settings.hub,
@@ -236,28 +232,26 @@ def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
             "log_level": settings.log_level,
             "pluginpath": PLUGIN_PATH,
             "plugins": " ".join(settings.plugins),
-            # How long the stronger of two builders has the first choice of a task. Koji's 300 s
-            # suit 15 s between two looks; here they would be spent waiting for a host that was
-            # killed, and that the hub takes to be alive until five minutes have passed.
+            # How long a task is left to builders with more free capacity. Koji's 300 s go with
+            # its sleeptime of 15 s. Here they would be spent waiting for a builder that was killed,
+            # which the hub considers alive for five minutes.
             "task_avail_delay": str(5 * settings.sleeptime),
-            # A hub that is started again is missed for seconds, not minutes.
-            "retry_interval": "2",
-            "offline_retry_interval": "2",
-            "max_retries": "300",
+            **RECONNECT,
         }
     }
 
 
 def builder(settings: Settings) -> dict[str, object]:
-    """What registration.py and health.py have to know."""
+    """What registration.py, health.py and snapshot.py have to know, as JSON."""
     return {
         "hub": settings.hub,
-        "patience": settings.patience,
+        "hub_timeout": settings.hub_timeout,
         "name": settings.name,
-        # What is to be so, always; and what a new host begins with.
+        # Set on the hub at every start, unless null.
         "arches": settings.arches,
         "channels": settings.channels,
         "capacity": settings.capacity,
+        # The defaults of a new host.
         "new": {
             "arches": [platform.machine()],
             "channels": ("createrepo",) if settings.mock == NO_MOCK else DEFAULT_CHANNELS,
@@ -266,24 +260,23 @@ def builder(settings: Settings) -> dict[str, object]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prepare everything, register, and become the keeper of kojid."""
+    """Configure and register this builder, then execute kojid's supervisor."""
     argv = sys.argv[1:] if argv is None else argv
     if entry.passes_through(argv):
         entry.exec_command(argv)
     root = Path("/")
     settings = Settings.read(os.environ, socket.gethostname())
     choose_mock(root, settings.mock)
-    own_certificate(root / CREDENTIALS, settings.name)
+    ensure_certificate(root / CREDENTIALS, settings.name)
     trust(root, root / CREDENTIALS / "koji_ca_cert.crt")
     configuration = merged(kojid_options(settings), root / "etc/kojid/kojid.conf.d")
     files.write(root / CONFIGURATION, configuration, mode=0o600)
-    files.write(root / BUILDER, json.dumps(builder(settings)))
-    import registration  # noqa: PLC0415 - Koji, which is not needed for what is passed through
+    files.write(root / builder_file.PATH, json.dumps(builder(settings)))
+    import registration  # noqa: PLC0415 - loads Koji's library, which other commands do without
 
     registration.main(["join"])
-    # As a program of its own: what was needed of Koji's library and of cryptography would otherwise
-    # stay in memory as long as the builder runs.
-    entry.exec_command([sys.executable, KEEPER])
+    # Another program: Koji's library and cryptography would otherwise stay in memory for good.
+    entry.exec_command([sys.executable, SUPERVISOR])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Takes away what an image that is made of this builder should not have: what tasks have left, and
-the log. The tasks that it has are ended first."""
+"""Drain this builder, and remove what an image committed from it should not contain."""
 
 import subprocess
 import sys
@@ -14,13 +13,13 @@ LOG = Path("var/log/kojid.log")
 
 
 def remove_leftovers(root: Path) -> None:
-    """Empty the folders of work, and the log."""
+    """Remove the files of tasks, and empty the log."""
     work.clear(root)
     (root / LOG).write_text("")
 
 
 def main() -> int:
-    """Do both."""
+    """Drain, then clean up; the status of draining."""
     status = subprocess.run(DRAIN, check=False).returncode
     if status == 0:
         remove_leftovers(Path("/"))

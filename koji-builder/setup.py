@@ -1,4 +1,4 @@
-"""Fits Debian's programs to what kojid expects of them, while the image is built."""
+"""Adapt Koji's and Debian's programs to each other, while the image is built."""
 
 import os
 import pwd
@@ -10,41 +10,39 @@ from util import entry, files
 
 PROGRAMS = (Path("usr/sbin/kojid"), Path("usr/bin/koji"))
 MOCK_USER = "kojibuilder"
-# What a site may mount folders over.
+# Where a site mounts its own files.
 SITE_FOLDERS = ("etc/kojid/kojid.conf.d", "usr/local/lib/koji-builder-plugins")
 
-# Debian's rpm keeps its database in the home of whoever calls it; kojid reads a buildroot's where
-# all the others have it.
+# Debian's rpm keeps its database in the caller's home; kojid reads a buildroot's in /var/lib/rpm.
 MACROS = "%_dbpath %{_var}/lib/rpm\n"
 
 
 def make_folders(root: Path, gid: int) -> None:
-    """Make the folders of the site, and those that kojid and mock share.
+    """Make the site's folders, and those that kojid and mock share. `gid` is the group mock.
 
-    kojid refuses to work where mock's folder is not there, and asks how much room it has.
+    kojid takes no task without mock's folder, whose free space it checks.
     """
     for folder in SITE_FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
-    # /var/lib/mock is root's alone: who may write there could put a link in a buildroot's place.
+    # Root alone may write to /var/lib/mock: anyone else could replace a buildroot by a link.
     for folder in ("etc/mock/koji", "etc/rpm", "var/lib/mock"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     cache = root / "var/cache/mock"
     cache.mkdir(parents=True, exist_ok=True)
     os.chown(cache, 0, gid)
-    # What is made in it belongs to the group too.
+    # setgid: new files belong to the group too.
     cache.chmod(0o2775)
 
 
 def fix_shebang(program: Path) -> None:
-    """Koji's programs name a Python that Debian does not have; and kojid starts itself again by its
-    own name."""
+    """Replace the path of a Python that Debian does not have; kojid also re-executes itself."""
     text = program.read_text()
-    mended = re.sub(r"\A#!.*python\S*", "#!/usr/bin/python3", text)
-    files.write(program, mended, mode=0o755)
+    fixed = re.sub(r"\A#!.*python\S*", "#!/usr/bin/python3", text)
+    files.write(program, fixed, mode=0o755)
 
 
 def main() -> int:
-    """Do all of it."""
+    """Set up the image; see the functions above."""
     root = Path("/")
     account = pwd.getpwnam(MOCK_USER)
     make_folders(root, account.pw_gid)

@@ -1,41 +1,37 @@
-"""A builder's part in a snapshot: it keeps nothing, and where the hub goes back, its work goes.
+"""A builder's part in a snapshot: it saves nothing, and a reset of the hub ends its tasks.
 
-kojid itself stays, with its session: it finds out what became of its tasks as it does when the hub
-cancels one. What tasks have left behind has to go, since numbers of tasks and buildroots come
-again.
+kojid keeps running, with its session: it notices that its tasks are gone, as it does when the hub
+cancels one. The files of tasks are removed, since the numbers of tasks and buildroots repeat.
 """
 
-import json
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+import builder_file
 import work
 
 from util import processes, snapshot
 from util.hub import UNREACHABLE, hub
 from util.waiting import wait_until
 
-# Written by entrypoint.py at every start.
-BUILDER = Path("run/koji-builder.json")
 KOJID = "/usr/sbin/kojid"
-PATIENCE = 60.0
+HUB_TIMEOUT = 60.0
 
 
 def switch(root: Path) -> None:
-    """End all work, and take away what it left."""
+    """End all tasks, and remove their files."""
     end_tasks()
     work.clear(root)
 
 
 def release(root: Path) -> snapshot.Note:
-    """Whether kojid has to register again and log in, as it does at a start: the state may be older
-    than this builder."""
-    builder = json.loads((root / BUILDER).read_text())
+    """Ask for a restart of this container if the restored hub does not know it, or its session."""
+    builder = builder_file.read(root)
     known = wait_until(
         lambda: is_known(hub(builder["hub"]), builder["name"]),
-        PATIENCE,
+        HUB_TIMEOUT,
         f"the hub at {builder['hub']}",
         retry=UNREACHABLE,
     )
@@ -43,20 +39,19 @@ def release(root: Path) -> snapshot.Note:
 
 
 def is_known(calls: Any, name: str) -> bool:
-    """Whether the hub has this host, and a session of its own."""
+    """Whether the hub has this host and a session of its kojid."""
     host = calls.getHost(name)
     return host is not None and calls.getLastHostUpdate(host["id"], True) is not None
 
 
 def end_tasks() -> None:
-    """Kill whatever kojid has started, and what lost its parent; a shell of `toji exec` is none
-    of PID 1's."""
+    """Kill what kojid has started, and orphans. A `toji exec` shell is no descendant of PID 1."""
     while True:
         running = processes.processes()
         started = processes.descendants(1, running)
-        # The supervisor gives it a session of its own, and its children stay in that.
-        kojid = {one.pid for one in started if one.pid == one.session and KOJID in one.command}
-        tasks = [one.pid for one in started if one.pid not in kojid]
+        # The supervisor starts kojid in a session of its own, which its children share.
+        kojid = {p.pid for p in started if p.pid == p.session and KOJID in p.command}
+        tasks = [p.pid for p in started if p.pid not in kojid]
         if not tasks:
             return
         processes.send(signal.SIGKILL, tasks)
@@ -68,5 +63,5 @@ if __name__ == "__main__":
         "switch": lambda: switch(Path("/")),
         "release": lambda: release(Path("/")),
     }
-    # A release waits for the hub, which may wait for the next who changes the state, and for us.
+    # release waits for the hub, which may itself wait for a later change and its release here.
     sys.exit(snapshot.run("koji-builder", VERBS, at_any_time=["release"]))

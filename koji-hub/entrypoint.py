@@ -44,7 +44,7 @@ import write_lock
 from cryptography import x509
 
 from util import entry, files
-from util.configuration import merged
+from util.configuration import RECONNECT, merged
 from util.environment import Environment
 from util.supervise import Daemon, supervise
 from util.waiting import wait_until
@@ -238,10 +238,7 @@ def kojira_options(settings: Settings) -> dict[str, dict[str, str]]:
             "verbose": str(settings.log_level in ("DEBUG", "INFO")),
             "debug": str(settings.log_level == "DEBUG"),
             "sleeptime": str(settings.sleeptime),
-            # A hub or database that is started again is missed for seconds, not minutes.
-            "retry_interval": "2",
-            "offline_retry_interval": "2",
-            "max_retries": "300",
+            **RECONNECT,
         }
     }
 

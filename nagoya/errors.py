@@ -1,7 +1,7 @@
-"""Everything that can go wrong by a user's or the world's doing, and the exit status of each.
+"""Every error that a user can meet, and its exit status.
 
 Libraries raise these; only `reported()` around a command line prints and exits. Anything else
-that is raised is a fault of ours: it keeps its traceback and ends with status 2.
+that is raised is a bug: it keeps its traceback and ends with status 2.
 """
 
 import difflib
@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 INTERRUPTED = 130
+USAGE = 64
+"""As in sysexits.h; 2 is UNEXPECTED."""
 UNEXPECTED = 2
 
 
 class NagoyaError(Exception):
-    """Something a user can understand and mend.
+    """An error that a user can understand and correct.
 
     `message` says what is wrong and where, `hint` what to do about it.
     """
@@ -32,8 +34,14 @@ class NagoyaError(Exception):
             self.exit_code = exit_code
 
 
+class UsageError(NagoyaError):
+    """A call that is wrong in itself, such as the name of an image that is not declared."""
+
+    exit_code = USAGE
+
+
 class DeclarationError(NagoyaError):
-    """moromi.yml, or a Dockerfile that it names, is not as it should be; holds every problem."""
+    """moromi.yml or a Dockerfile is not valid; holds every problem."""
 
     exit_code = 3
 
@@ -58,7 +66,7 @@ class EngineTimeout(EngineError):
 
 
 class SourceError(NagoyaError):
-    """A source or the base image could not be had."""
+    """A source or the base image could not be fetched or made."""
 
     exit_code = 5
 
@@ -107,11 +115,11 @@ def reported(program: str) -> Iterator[None]:
         print(f"{program}: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except OSError as error:
-        # A home that cannot be written to, a full disk: the world's doing, not ours.
+        # Such as a home folder that cannot be written to, or a full disk.
         where = f"{error.filename}: " if error.filename else ""
         print(f"{program}: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(NagoyaError.exit_code)
     except Exception:
         traceback.print_exc()
-        print(f"{program}: this is a fault of {program} itself, please report it", file=sys.stderr)
+        print(f"{program}: this is a bug in {program}, please report it", file=sys.stderr)
         sys.exit(UNEXPECTED)

@@ -15,13 +15,17 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "engine": (
         "tests/moromi/",
         "tests/system/test_installed.py",
-        "tests/system/test_layering.py",
+        "tests/system/test_examples.py",
         "tests/system/test_populated.py",
         "tests/system/test_readme.py",
         "tests/toji/test_list.py",
     ),
     # They share a Koji that takes long to make.
-    "seeded": ("tests/system/test_browser.py", "tests/system/test_builds.py"),
+    "seeded": (
+        "tests/system/test_browser.py",
+        "tests/system/test_builds.py",
+        "tests/system/test_fixtures.py",
+    ),
 }
 """What one worker has by itself, a test after the other: folders and files."""
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from .entry import Fatal
 
+# For Koji's daemons: reconnect within seconds, not minutes, after the hub was restarted.
+RECONNECT = {"retry_interval": "2", "offline_retry_interval": "2", "max_retries": "300"}
+
 
 def merged(settings: Mapping[str, Mapping[str, str]], folder: Path) -> str:
     """The text of a configuration: `settings` by section and name, changed by `folder`/*.conf.

@@ -1,4 +1,4 @@
-"""The few calls of Linux that Python 3.11 lacks, and the order in which privileges are dropped."""
+"""System calls that Python 3.11 lacks, and what is built from them: chroot, privileges, network."""
 
 import ctypes
 import fcntl
@@ -6,7 +6,7 @@ import os
 import socket
 import struct
 
-from ending import Failed, Status
+from errors import MockError, Status
 
 # <sched.h>
 NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NETWORK = (
@@ -17,22 +17,22 @@ READ_ONLY, NO_SUID, NO_DEV, NO_EXEC, REMOUNT, BIND, MOVE, RECURSIVE, PRIVATE = (
     0x1, 0x2, 0x4, 0x8, 0x20, 0x1000, 0x2000, 0x4000, 0x40000,
 )  # fmt: skip
 # <sys/prctl.h>, <sys/personality.h>
-DIE_WITH_PARENT, NO_NEW_PRIVILEGES, NARROW_PERSONALITY = 1, 38, 0x0008
+DIE_WITH_PARENT, NO_NEW_PRIVILEGES, PERSONALITY_32BIT = 1, 38, 0x0008
 # <linux/capability.h>: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SYS_CHROOT MKNOD and
-# SETFCAP, which installing packages needs, and which root in the chroot gets. No SYS_ADMIN.
-KEPT = sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 18, 27, 31))
+# SETFCAP: what installing packages takes, and so what root has in the chroot. No SYS_ADMIN.
+CAPABILITIES = sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 18, 27, 31))
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Refused(OSError):
-    """The kernel refuses a namespace or a mount; `filename` is which."""
+class KernelError(OSError):
+    """The kernel refused a namespace or a mount; `filename` names it."""
 
-    def explained(self) -> Failed:
-        """What to say about it to whoever runs the builder."""
-        return Failed(
+    def as_mock_error(self) -> MockError:
+        """The same for the builder's operator, with the options that the container lacks."""
+        return MockError(
             Status.NAMESPACE,
-            f"the kernel refuses what a buildroot needs ({self.filename}: {self.strerror})",
+            f"the kernel refused what a buildroot needs ({self.filename}: {self.strerror})",
             "start the builder with --cap-add SYS_ADMIN, and where AppArmor confines containers,"
             " with --security-opt apparmor=unconfined too; --privileged is never needed",
         )
@@ -41,13 +41,14 @@ class Refused(OSError):
 def _checked(result: int, what: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
-        raise Refused(number, os.strerror(number), what)
+        raise KernelError(number, os.strerror(number), what)
 
 
-def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
     """mount(2), which needs CAP_SYS_ADMIN."""
+    source_path, target_path = os.fsencode(source), os.fsencode(target)
     result = _libc.mount(
-        source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()
+        source_path, target_path, fstype.encode(), ctypes.c_ulong(flags), data.encode()
     )
     _checked(result, target)
 
@@ -58,29 +59,29 @@ def unshare(flags: int) -> None:
 
 
 def setns(descriptor: int, kind: int) -> None:
-    """setns(2): join the namespace that a descriptor stands for."""
+    """setns(2): join the namespace that an open descriptor refers to."""
     _checked(_libc.setns(descriptor, kind), "setns")
 
 
 def prctl(option: int, value: int) -> None:
-    """prctl(2), for its options of one value."""
+    """prctl(2), for options that take one value."""
     unsigned = ctypes.c_ulong
     _checked(_libc.prctl(option, unsigned(value), unsigned(0), unsigned(0), unsigned(0)), "prctl")
 
 
-def narrow_personality() -> None:
+def set_32bit_personality() -> None:
     """Make uname(2) name the 32-bit machine, for this process and its children."""
-    _libc.personality(ctypes.c_ulong(NARROW_PERSONALITY))
+    _libc.personality(ctypes.c_ulong(PERSONALITY_32BIT))
 
 
 def change_root(directory: int) -> None:
-    """Make an open directory, which has to be a mount point, the root, for good.
+    """Make an open directory, which has to be a mount point, the root for good.
 
-    Moving it over "/" before chroot(2) is what keeps root in there from climbing out: above it,
-    there is nothing. pivot_root(2) would do that too, but Docker's seccomp profile refuses it, with
-    SYS_ADMIN even.
+    Moving it over "/" before chroot(2) keeps root in there from climbing out: there is nothing
+    above it. pivot_root(2) would do the same, but Docker's seccomp profile refuses it even with
+    SYS_ADMIN.
     """
-    os.fchdir(directory)  # first: a new namespace copies mounts, and takes our place along
+    os.fchdir(directory)  # before unshare, which maps the working directory to the copied mounts
     unshare(NEW_MOUNTS)
     mount(".", "/", flags=MOVE)
     os.chroot(".")
@@ -88,19 +89,19 @@ def change_root(directory: int) -> None:
 
 
 def confine() -> None:
-    """Keep root, but none of its powers over the kernel, for this process and all it starts.
+    """Stay root without power over the kernel, for this process and its descendants.
 
-    The bounding set cannot be cut without CAP_SETPCAP, which the container does not have. So the
-    capabilities are given up, and no-new-privileges keeps an exec from giving them back.
+    Reducing the bounding set takes CAP_SETPCAP, which the container does not have. So this drops
+    the capabilities, and no-new-privileges keeps an exec from restoring them.
     """
     prctl(NO_NEW_PRIVILEGES, 1)
     header = struct.pack("=Ii", 0x20080522, 0)
-    data = struct.pack("=6I", KEPT & 0xFFFFFFFF, KEPT & 0xFFFFFFFF, 0, 0, 0, 0)
+    data = struct.pack("=6I", CAPABILITIES & 0xFFFFFFFF, CAPABILITIES & 0xFFFFFFFF, 0, 0, 0, 0)
     _checked(_libc.capset(header, data), "capset")
 
 
-def become(uid: int, gid: int) -> None:
-    """Become a user with one group, and keep no way back."""
+def drop_privileges(uid: int, gid: int) -> None:
+    """Become a user with one group, for good."""
     os.setgroups([gid])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
@@ -108,28 +109,28 @@ def become(uid: int, gid: int) -> None:
 
 
 def leave_network() -> bool:
-    """Move this process into a network of its own; say whether that has a loopback that is up.
+    """Move this process into a new network namespace; return whether its loopback is up.
 
-    Raising an interface takes CAP_NET_ADMIN, which the container does not have. But whoever makes
-    a user namespace has it in there: so a helper makes both, raises the loopback and hands over the
-    network namespace, which SYS_ADMIN suffices to join.
+    Bringing up an interface takes CAP_NET_ADMIN, which the container does not have, but which the
+    creator of a user namespace has inside it. So a helper creates both namespaces, brings up the
+    loopback, and passes back the network namespace; joining that takes SYS_ADMIN only.
     """
-    ours, theirs = socket.socketpair()
+    receiver, sender = socket.socketpair()
     helper = os.fork()
     if helper == 0:
         try:
             unshare(NEW_USER | NEW_NETWORK)
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
                 up = struct.pack("16sH14x", b"lo", 0x1 | 0x40)  # IFF_UP, IFF_RUNNING
-                fcntl.ioctl(any_socket, 0x8914, up)  # SIOCSIFFLAGS
+                fcntl.ioctl(control, 0x8914, up)  # SIOCSIFFLAGS
             namespace = os.open("/proc/self/ns/net", os.O_RDONLY)
-            socket.send_fds(theirs, [b"."], [namespace])
+            socket.send_fds(sender, [b"."], [namespace])
         finally:
             os._exit(0)
-    theirs.close()
-    _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
+    sender.close()
+    _, descriptors, _, _ = socket.recv_fds(receiver, 1, 1)
     os.waitpid(helper, 0)
-    ours.close()
+    receiver.close()
     if not descriptors:
         unshare(NEW_NETWORK)
         return False

@@ -1,8 +1,8 @@
 """The logs in a buildroot's `result/`, which kojid uploads while they grow.
 
-root.log says what was installed and what failed, build.log is rpmbuild's, state.log tells when each
-step began and ended, hw_info.log what machine it was. Each is opened once, by the unprivileged
-user, and only appended to: kojid reads all of it again in every call.
+root.log has the output of dnf and rpm, build.log that of rpmbuild, state.log the time of each step,
+hw_info.log the machine. Each is opened once, as the unprivileged user, and only appended to, since
+kojid reads them from the start in every call.
 """
 
 import os
@@ -15,7 +15,7 @@ NAMES = ("root", "build", "state", "hw_info", "installed_pkgs")
 
 
 class Logs:
-    """The logs of one call, open for appending; `directory` is the open result directory."""
+    """The logs of one call, open for appending in `directory`, a descriptor of `result/`."""
 
     def __init__(self, directory: int) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
@@ -24,36 +24,36 @@ class Logs:
         }
 
     def write(self, name: str, data: bytes) -> None:
-        """Append to one log."""
+        """Append to the log called `name`, one of NAMES."""
         while data:
             data = data[os.write(self._files[name], data) :]
 
     def root(self, data: bytes) -> None:
-        """Append to root.log: what dnf and rpm print."""
+        """Append the output of dnf or rpm to root.log."""
         self.write("root", data)
 
     def build(self, data: bytes) -> None:
-        """Append to build.log: what rpmbuild prints."""
+        """Append the output of rpmbuild to build.log."""
         self.write("build", data)
 
     def command(self, data: bytes) -> None:
-        """Append to root.log and print: what a command in the chroot prints."""
+        """Append the output of a command in the chroot to root.log, and print it."""
         self.root(data)
         os.write(1, data)
 
     def note(self, text: str) -> None:
-        """A line of our own in root.log."""
+        """Append a line of mock's own to root.log."""
         self.root(f"mock: {text}\n".encode())
 
     def error(self, text: str) -> None:
-        """Say what failed where people are sent to: root.log, build.log and mock_output.log."""
+        """Report a failure in every log that kojid may refer to."""
         print(f"ERROR: {text}", file=sys.stderr, flush=True)
         for name in ("root", "build"):
             self.write(name, f"ERROR: {text}\n".encode())
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Tell in state.log, and in mock_output.log, that a step begins and ends."""
+        """Log the start and the end of a step to state.log, and print both."""
         self._state(f"Start: {name}")
         try:
             yield

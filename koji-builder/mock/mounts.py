@@ -1,7 +1,7 @@
-"""Which mounts a buildroot gets, as plans that can be read and tested without making one.
+"""The mounts of a buildroot, as plans that can be read and tested without making any.
 
-The worker (see worker.py) sees the builder in mounts of its own, where only the chroot can be
-written. The chroot has /proc, /sys and /dev, and what the configuration binds besides.
+The worker (see worker.py) has a mount namespace of its own, in which only the chroot is writable.
+The chroot has /proc, /sys, /dev, and the directories that the configuration binds.
 """
 
 import os
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kernel
-from ending import Failed, Status
+from errors import MockError, Status
+from mountinfo import MountPoint, beneath, mount_points
 from settings import Settings
 
-# What dnf, and through it the scriptlets of packages, have no business to see.
+# Hidden from dnf, and so from the scriptlets of packages.
 HIDDEN = ("/etc/pki/koji", "/run/secrets")
-SCRATCH = "/tmp"  # the worker's own; what lies there otherwise is hidden too
+SCRATCH = "/tmp"  # the worker's own tmpfs, which hides the builder's /tmp
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 LINKS = {
     "core": "/proc/kcore", "fd": "/proc/self/fd", "ptmx": "pts/ptmx", "stderr": "/proc/self/fd/2",
@@ -26,57 +27,34 @@ FLAGS = {"nosuid": kernel.NO_SUID, "nodev": kernel.NO_DEV, "noexec": kernel.NO_E
 
 
 @dataclass(frozen=True)
-class Mounted:
-    """A line of /proc/self/mountinfo: where something is mounted, and with which options."""
-
-    place: str
-    options: tuple[str, ...]
-
-    @property
-    def flags(self) -> int:
-        """The options that a remount has to repeat, or it would lift them."""
-        return sum(flag for name, flag in FLAGS.items() if name in self.options)
-
-
-@dataclass(frozen=True)
 class Mount:
-    """A mount to make in the chroot: the place is relative to it. A source of "" is the kind."""
+    """A mount to make in the chroot. `target` is relative; no source means a new `fstype`."""
 
-    place: str
+    target: str
     source: str
-    kind: str = ""
+    fstype: str = ""
     flags: int = 0
     data: str = ""
 
 
-def mountinfo(text: str) -> list[Mounted]:
-    """Read /proc/self/mountinfo (proc(5)): the fifth field is the place, the sixth the options."""
-    found = []
-    for line in text.splitlines():
-        fields = line.split(" ")
-        place = fields[4].encode().decode("unicode_escape")  # a space is written \\040
-        found.append(Mounted(place, tuple(fields[5].split(","))))
-    return found
+def restrictions(mount: MountPoint) -> int:
+    """The flags that a remount has to repeat, or it would lift them."""
+    return sum(flag for name, flag in FLAGS.items() if name in mount.options)
 
 
-def beneath(directory: str, mounts: Iterable[Mounted]) -> list[Mounted]:
-    """Those mounts that lie somewhere in a directory, the nearest first."""
-    return [mounted for mounted in mounts if mounted.place.startswith(f"{directory}/")]
-
-
-def to_close(root: Path, mounts: Iterable[Mounted]) -> list[Mounted]:
-    """The mounts that become read-only in the worker: all but the chroot's, and those hidden."""
+def read_only_mounts(root: Path, mounts: Iterable[MountPoint]) -> list[MountPoint]:
+    """The mounts to make read-only in the worker: all but the chroot's, and the hidden ones."""
     writable = (str(root), SCRATCH)
-    out_of_reach = tuple(f"{place}/" for place in (*writable, *HIDDEN))
-    return [m for m in mounts if m.place not in writable and not m.place.startswith(out_of_reach)]
+    out_of_reach = tuple(f"{path}/" for path in (*writable, *HIDDEN))
+    return [m for m in mounts if m.path not in writable and not m.path.startswith(out_of_reach)]
 
 
 def chroot_plan(settings: Settings) -> list[Mount]:
-    """What is mounted in the chroot, in order.
+    """What to mount in the chroot, in order.
 
-    /proc is bound with all that lies on it: the engine masks parts of it, /proc/sysrq-trigger for
-    one, and a fresh procfs would lay them open. kojid and the runroot plugin bind a /dev of their
-    own where internal_dev_setup is off.
+    /proc is bound recursively: the engine masks parts of it, such as /proc/sysrq-trigger, and a
+    fresh procfs would expose them. Where internal_dev_setup is off, kojid and its plugin runroot
+    bind their own /dev.
     """
     plan = [
         Mount("proc", "/proc", flags=kernel.BIND | kernel.RECURSIVE),
@@ -97,9 +75,10 @@ def chroot_plan(settings: Settings) -> list[Mount]:
 
 
 def descend(directory: int, path: str, *, file: bool = False, make: bool = False) -> int:
-    """Open what lies at a relative path, and follow no link on the way: the caller closes it.
+    """Open a path relative to an open directory, following no link. The caller closes the result.
 
-    With `make`, directories that are missing are made, and with `file` an empty file at the end.
+    `make` creates missing directories, and with `file` an empty file at the end. Raises OSError,
+    PermissionError for ".." and for a link.
     """
     here = os.dup(directory)
     parts = [part for part in path.split("/") if part]
@@ -109,20 +88,20 @@ def descend(directory: int, path: str, *, file: bool = False, make: bool = False
             if part == "..":
                 raise PermissionError(f"{path}: .. could lead out of the chroot")
             if make:
-                _make_one(part, here, is_file)
+                _create(part, here, is_file)
             flags = os.O_PATH if is_file else os.O_DIRECTORY
             deeper = os.open(part, flags | os.O_NOFOLLOW, dir_fd=here)
         finally:
             os.close(here)
         here = deeper
-    if stat.S_ISLNK(os.fstat(here).st_mode):  # which is what O_PATH opens, instead of refusing it
+    if stat.S_ISLNK(os.fstat(here).st_mode):  # O_PATH opens a link instead of refusing it
         os.close(here)
         raise PermissionError(f"{path} is a link in the chroot")
     return here
 
 
-def _make_one(name: str, directory: int, is_file: bool) -> None:
-    """Make a file or a directory in an open directory, unless something of that name is there."""
+def _create(name: str, directory: int, is_file: bool) -> None:
+    """Create a file or a directory in an open directory, unless the name is taken."""
     try:
         if is_file:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644, dir_fd=directory))
@@ -136,58 +115,60 @@ def make(plan: Iterable[Mount], root: int) -> None:
     """Make the mounts of a plan in a chroot, an open directory whose contents are not trusted."""
     for item in plan:
         if item.source and not Path(item.source).exists():
-            raise Failed(Status.CHROOT, f"{item.source} is not there to be bound to /{item.place}")
+            raise MockError(
+                Status.CHROOT, f"cannot bind {item.source} to /{item.target}: it does not exist"
+            )
         is_file = bool(item.source) and not Path(item.source).is_dir()
-        place = descend(root, item.place, file=is_file, make=True)
-        kernel.mount(item.source or item.kind, f"/proc/self/fd/{place}", item.kind, item.flags,
-                     item.data)  # fmt: skip
-        os.close(place)
-        if item.place == "dev" and item.kind == "tmpfs":
+        target = descend(root, item.target, file=is_file, make=True)
+        kernel.mount(item.source or item.fstype, f"/proc/self/fd/{target}", item.fstype,
+                     item.flags, item.data)  # fmt: skip
+        os.close(target)
+        if item.target == "dev" and item.fstype == "tmpfs":
             device_directory = descend(root, "dev")
             for name, target in LINKS.items():
                 os.symlink(target, name, dir_fd=device_directory)
             os.close(device_directory)
 
 
-def own_proc(mounts: Iterable[Mounted], scratch: Path) -> None:
-    """Give the worker's namespace of processes its own /proc, masked as the engine masked the old.
+def mount_proc(mounts: list[MountPoint], scratch: Path) -> None:
+    """Give the worker's PID namespace its own /proc, masked as the engine masked the builder's.
 
-    Where that is refused, as in a user namespace, the builder's /proc stays: it numbers processes
-    in another way, and is good enough for all who ask for /proc/self.
+    Where the kernel refuses that, as in a user namespace, the builder's /proc stays. It numbers
+    processes differently, which does not matter to programs that read /proc/self.
     """
     fresh = scratch / "proc"
     fresh.mkdir()
     try:
         kernel.mount("proc", str(fresh), "proc", kernel.NO_SUID | kernel.NO_DEV | kernel.NO_EXEC)
-    except kernel.Refused:
+    except kernel.KernelError:
         return
     for mask in beneath("/proc", mounts):
-        place = fresh / mask.place.removeprefix("/proc/")
-        if place.exists():
-            kernel.mount(mask.place, str(place), flags=kernel.BIND)
+        target = fresh / mask.path.removeprefix("/proc/")
+        if target.exists():
+            kernel.mount(mask.path, str(target), flags=kernel.BIND)
     kernel.mount(str(fresh), "/proc", flags=kernel.MOVE)
 
 
 def isolate(root: Path) -> int:
-    """Give the worker its view of the builder, and return the chroot, opened as a mount point."""
-    mounts = mountinfo(Path("/proc/self/mountinfo").read_text())
+    """Give the worker its own mounts; return the chroot, which is now a mount point, opened."""
+    mounts = mount_points()
     kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_IPC)
     kernel.mount("none", "/", flags=kernel.RECURSIVE | kernel.PRIVATE)
     kernel.mount("tmpfs", SCRATCH, "tmpfs", kernel.NO_SUID | kernel.NO_DEV, "mode=1777")
-    own_proc(mounts, Path(SCRATCH))
+    mount_proc(mounts, Path(SCRATCH))
     kernel.mount(str(root), str(root), flags=kernel.BIND | kernel.RECURSIVE)
-    for place in HIDDEN:
-        if Path(place).is_dir():
-            kernel.mount("tmpfs", place, "tmpfs", kernel.READ_ONLY)
+    for path in HIDDEN:
+        if Path(path).is_dir():
+            kernel.mount("tmpfs", path, "tmpfs", kernel.READ_ONLY)
     return os.open(root, os.O_DIRECTORY | os.O_NOFOLLOW)
 
 
-def close(root: Path) -> None:
-    """Make all that the worker sees read-only, but for the chroot and a /tmp of its own.
+def make_read_only(root: Path) -> None:
+    """Make everything read-only in the worker except the chroot and its own /tmp.
 
-    So dnf and rpm, which run as root and take a chroot's absolute links for the builder's, can
-    write nowhere else, whatever link a build or a package has planted.
+    dnf and rpm run as root, and resolve a chroot's absolute links in the builder. This keeps them
+    from writing anywhere else, whatever link a build or a package has planted.
     """
-    for mounted in to_close(root, mountinfo(Path("/proc/self/mountinfo").read_text())):
-        flags = kernel.BIND | kernel.REMOUNT | kernel.READ_ONLY | mounted.flags
-        kernel.mount("none", mounted.place, flags=flags)
+    for mount in read_only_mounts(root, mount_points()):
+        flags = kernel.BIND | kernel.REMOUNT | kernel.READ_ONLY | restrictions(mount)
+        kernel.mount("none", mount.path, flags=flags)

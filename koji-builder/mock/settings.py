@@ -1,9 +1,9 @@
-"""A buildroot's configuration: the Python that kojid writes to /etc/mock/koji, read as its user.
+"""A buildroot's configuration: the Python that kojid writes to /etc/mock/koji, run as the caller.
 
-The file is code that changes `config_opts`. It is run by a child that has become the unprivileged
-caller for good, and only what can be said in JSON comes back, so that nothing of it ever runs as
-root. What it says is obeyed by root all the same (which directories to bind, for one): hence only
-a file of root's counts, beneath /etc/mock, that nobody else can write.
+The file is code that changes `config_opts`. A child process runs it as the unprivileged caller and
+returns the result as JSON, so none of it ever runs as root. Root still acts on the values (it binds
+the directories, for example), so the file must lie beneath /etc/mock, belong to root and be
+writable by root alone.
 """
 
 import json
@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import kernel
-from ending import Failed, Status
+from errors import MockError, Status
 
 CONFIGURATIONS = Path("/etc/mock")
 SAFE_NAME = re.compile(r"[A-Za-z0-9_+~.-]*[A-Za-z0-9_+~-][A-Za-z0-9_+~.-]*")  # so neither . nor ..
 
-# What a machine runs besides itself, in the names that RPM has for them. All of these are 32 bits
-# wide and want the personality that goes with it.
-NARROW = {
+# 32-bit architectures, in RPM's names, that a 64-bit machine can run under PER_LINUX32.
+ARCHITECTURES_32BIT = {
     "x86_64": ("i386", "i486", "i586", "i686", "athlon"),
     "aarch64": ("armv7l", "armv7hl"),
     "ppc64": ("ppc",),
@@ -33,7 +32,7 @@ NARROW = {
 
 @dataclass(frozen=True)
 class Account:
-    """Who called: the user that the driver is when it need not be root, in the group mock."""
+    """The caller, which the driver acts as where it need not be root, and the group mock."""
 
     uid: int
     gid: int
@@ -41,7 +40,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a buildroot's configuration says, checked. Paths are the builder's, but for `home`."""
+    """A validated configuration. Paths are the builder's, except `home`, which is the chroot's."""
 
     root: str
     basedir: Path
@@ -50,7 +49,7 @@ class Settings:
     setup: tuple[str, ...]
     networking: bool
     host_resolver: bool
-    timeout: int  # seconds, for one command; 0 is for ever
+    timeout: int  # seconds, for one command; 0 means no limit
     dnf_conf: str
     forcearch: str = ""
     releasever: str = ""
@@ -61,13 +60,13 @@ class Settings:
     environment: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     sign: str = ""
-    notes: tuple[str, ...] = ()  # what was asked for and is done otherwise, for root.log
+    notes: tuple[str, ...] = ()  # settings that this driver ignores, for root.log
 
 
 def defaults() -> dict[str, Any]:
-    """What `config_opts` holds before the file changes it: upstream's keys, as far as kojid goes.
+    """`config_opts` before the file changes it: those of upstream's keys that kojid uses.
 
-    kojid appends to the list of binds and sets single macros, so those have to be there.
+    kojid appends to the list of binds and sets single macros, so those keys must exist.
     """
     return {
         "basedir": "/var/lib/mock",
@@ -97,19 +96,24 @@ def defaults() -> dict[str, Any]:
 
 
 def read(name: str, account: Account, directory: Path = CONFIGURATIONS) -> dict[str, Any]:
-    """Run the configuration `koji/NAME` as the caller, and return `config_opts` as data."""
+    """Run the configuration `name` (such as koji/TAG-7-3) as the caller; return its `config_opts`.
+
+    Raises MockError if the name leads elsewhere, or with whatever the code raised.
+    """
     if name.startswith("/") or not all(SAFE_NAME.fullmatch(part) for part in name.split("/")):
-        raise Failed(Status.CONFIGURATION, f"{name!r} does not name a file beneath {directory}")
+        raise MockError(
+            Status.CONFIGURATION, f"{name!r} is not the name of a file beneath {directory}"
+        )
     path = directory / f"{name}.cfg"
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         answer: dict[str, Any]
         try:
-            kernel.become(account.uid, account.gid)
+            kernel.drop_privileges(account.uid, account.gid)
             answer = {"options": evaluate(path)}
             text = json.dumps(answer)
-        except BaseException as error:  # whatever the code in the file may raise, SystemExit too
+        except BaseException as error:  # the code may raise anything, even SystemExit
             text = json.dumps({"error": f"{path}: {type(error).__name__}: {error}"})
         with os.fdopen(writer, "w") as pipe:
             pipe.write(text)
@@ -120,17 +124,20 @@ def read(name: str, account: Account, directory: Path = CONFIGURATIONS) -> dict[
     os.waitpid(child, 0)
     answer = json.loads(text or '{"error": "the reader of the configuration was killed"}')
     if "error" in answer:
-        raise Failed(Status.CONFIGURATION, answer["error"])
+        raise MockError(Status.CONFIGURATION, answer["error"])
     return dict(answer["options"])
 
 
 def evaluate(path: Path) -> dict[str, Any]:
-    """Run a configuration that is root's own, and return what it made of the defaults."""
+    """Run a configuration file and return the defaults as it changed them.
+
+    Raises PermissionError unless root alone can write it.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     with os.fdopen(descriptor, encoding="utf-8") as file:
         status = os.fstat(descriptor)
         if status.st_uid != 0 or stat.S_IMODE(status.st_mode) & 0o022:
-            raise PermissionError("it must belong to root, and nobody else may write it")
+            raise PermissionError("it must belong to root and be writable by root alone")
         code = compile(file.read(), str(path), "exec")
     options = defaults()
     exec(code, {"config_opts": options})
@@ -138,24 +145,27 @@ def evaluate(path: Path) -> dict[str, Any]:
 
 
 def settings(options: dict[str, Any]) -> Settings:
-    """Check what a configuration said; every part of a path that root will use, above all."""
+    """Validate `config_opts`, above all the parts of paths that root will use.
+
+    Raises MockError that lists every problem.
+    """
     plugins = options["plugin_conf"]
     timeout = options["rpmbuild_timeout"]
     commands = options["chroot_setup_cmd"]
-    wrong = []
+    problems = []
     if not SAFE_NAME.fullmatch(str(options.get("root", ""))):
-        wrong.append(f"root: {options.get('root')!r} is no name for a directory")
+        problems.append(f"root: {options.get('root')!r} is not a directory name")
     for key in ("basedir", "chroothome"):
         if not re.fullmatch(r"(/[\w+~.-]+)+", options[key]) or ".." in options[key]:
-            wrong.append(f"{key}: {options[key]!r} is no absolute path")
+            problems.append(f"{key}: {options[key]!r} is not an absolute path without ..")
     if Path("/tmp") in Path(options["basedir"]).parents:
-        wrong.append("basedir: /tmp is hidden from the worker, which has its own")
+        problems.append("basedir: must not be in /tmp, which the worker does not see")
     if not isinstance(timeout, int) or timeout < 0:
-        wrong.append(f"rpmbuild_timeout: {timeout!r} is no number of seconds")
+        problems.append(f"rpmbuild_timeout: {timeout!r} is not a number of seconds")
     if not (options.get("dnf.conf") or options.get("yum.conf")):
-        wrong.append("yum.conf: it is missing, so there is no repository")
-    if wrong:
-        raise Failed(Status.CONFIGURATION, "the configuration is wrong: " + "; ".join(wrong))
+        problems.append("yum.conf: missing, so there is no repository")
+    if problems:
+        raise MockError(Status.CONFIGURATION, "invalid configuration: " + "; ".join(problems))
     sign = plugins.get("sign_opts", {}) if plugins.get("sign_enable") else {}
     return Settings(
         root=options["root"],
@@ -183,21 +193,24 @@ def settings(options: dict[str, Any]) -> Settings:
 def _notes(options: dict[str, Any]) -> list[str]:
     notes = []
     if options["package_manager"] not in ("dnf", "dnf4"):
-        notes.append(f"package_manager {options['package_manager']}: this driver uses dnf")
+        notes.append(f"package_manager {options['package_manager']}: this driver always uses dnf")
     if options["use_bootstrap"] or options["use_bootstrap_image"]:
-        notes.append("use_bootstrap: this driver installs with the builder's own dnf and rpm")
+        notes.append("use_bootstrap: this driver always uses the builder's own dnf and rpm")
     return notes
 
 
 def personality(architecture: str, machine: str) -> bool:
-    """Whether an architecture needs the 32-bit personality here; refuse one that cannot run."""
+    """Whether an architecture needs the 32-bit personality on `machine`, as uname names it.
+
+    Raises MockError if it cannot run there.
+    """
     if architecture in (machine, "noarch") or architecture.startswith(f"{machine}_v"):
         return False
-    if architecture in NARROW.get(machine, ()):
+    if architecture in ARCHITECTURES_32BIT.get(machine, ()):
         return True
-    raise Failed(
+    raise MockError(
         Status.ARCHITECTURE,
-        f"{architecture} cannot be built here: this builder is {machine}, and emulation (forcearch"
-        " with qemu-user) is not supported",
-        "take the architecture from the builder's, or add a builder on such a machine",
+        f"this builder is {machine} and cannot build {architecture}: emulation (forcearch with"
+        " qemu-user) is not supported",
+        f"remove {architecture} from the builder's arches, or add a builder on such a machine",
     )

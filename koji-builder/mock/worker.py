@@ -1,9 +1,10 @@
-"""The worker: PID 1 of its own processes and mounts, in which everything about a buildroot runs.
+"""The worker: PID 1 of its own PID namespace, with its own mounts, in which a buildroot is changed.
 
-Two processes work on a call of mock. The first, which kojid started, reads, opens and waits; it
-gives the worker only open files. The worker makes the mounts and starts dnf, rpm and the commands
-in the chroot. If the first ends, by whatever signal, the kernel ends the worker; and with PID 1 the
-kernel ends all its processes and takes away all its mounts. So a cancelled build leaves nothing.
+A call of mock is two processes. The first, started by kojid, reads and opens files and waits; the
+worker gets only open descriptors from it. The worker makes the mounts and runs dnf, rpm and the
+commands in the chroot. When the first process ends, for whatever reason, the kernel kills the
+worker; since that is PID 1, the kernel then kills all its processes and drops all its mounts. So a
+canceled build leaves nothing behind.
 """
 
 import os
@@ -11,114 +12,139 @@ import select
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from types import FrameType
 
 import kernel
 import mounts
-from ending import Failed, Status
+from errors import MockError, Status
 from logs import Logs
 from settings import Account, Settings, personality
 
-
-class Stopped(Exception):
-    """A signal asked mock to end."""
+STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 def supervise(work: Callable[[], int]) -> int:
-    """Run `work` as the worker and return its status; 128 and the signal's number if stopped."""
+    """Run `work` as the worker and return its status; 128 plus the signal's number if stopped."""
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
     alive, held = os.pipe()
+    # A blocked signal is not lost, and interrupts nothing: it stays pending for _wait.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS | {signal.SIGCHLD})
     try:
         kernel.unshare(kernel.NEW_PIDS)
-    except kernel.Refused as error:
-        raise error.explained() from error
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
-    # kojid kills the descendants of a task that is cancelled, but a task that ends by itself, as
-    # one does whose upload is refused since it was cancelled, leaves its mock to nobody.
-    kernel.prctl(kernel.DIE_WITH_PARENT, signal.SIGTERM)
-    worker = os.fork()
-    if worker == 0:
-        status = 1
-        try:
+        # kojid kills the descendants of a canceled task. But a task that ends by itself, such as
+        # one whose upload the hub refuses because it was canceled, leaves its mock running.
+        kernel.prctl(kernel.DIE_WITH_PARENT, signal.SIGTERM)
+        worker = os.fork()
+        if worker == 0:
             os.close(held)
-            kernel.prctl(kernel.DIE_WITH_PARENT, signal.SIGKILL)
-            if not select.select([alive], [], [], 0)[0]:  # else the first has already died
-                status = work()
-        except Stopped as stopped:
-            status = 128 + int(stopped.args[0])
-        except Exception:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    os.close(alive)
-    try:
-        status = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
-    except Stopped as stopped:
-        os.kill(worker, signal.SIGKILL)
-        os.waitpid(worker, 0)
-        return 128 + int(stopped.args[0])
-    finally:
+            _work(work, alive, mask)
+        status = _wait(worker)
         kernel.setns(own_pids, kernel.NEW_PIDS)
-        os.close(own_pids)
-    return status if status >= 0 else 128 - status
+        return status
+    except kernel.KernelError as error:
+        raise error.as_mock_error() from error
+    finally:
+        for descriptor in (own_pids, alive, held):
+            os.close(descriptor)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _stop(number: int, _frame: object) -> None:
-    raise Stopped(number)
+def _work(work: Callable[[], int], alive: int, mask: Collection[int]) -> None:
+    """In the child: be the worker. Never returns.
+
+    `alive` is a pipe whose other end the first process holds open while it lives.
+    A stop signal ends the worker at once, and the kernel ends everything else.
+    """
+    status = 1
+    try:
+        for number in STOP_SIGNALS:
+            signal.signal(number, _exit)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        kernel.prctl(kernel.DIE_WITH_PARENT, signal.SIGKILL)
+        if not select.select([alive], [], [], 0)[0]:
+            status = work()
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    os._exit(128 + number)
+
+
+def _wait(worker: int) -> int:
+    """Wait for the worker and return its status; kill it if a stop signal comes first."""
+    stopped = 0
+    while True:
+        number = signal.sigwait(STOP_SIGNALS | {signal.SIGCHLD})
+        if number in STOP_SIGNALS and not stopped:
+            stopped = number
+            os.kill(worker, signal.SIGKILL)
+        pid, wait_status = os.waitpid(worker, os.WNOHANG)
+        if pid:
+            status = os.waitstatus_to_exitcode(wait_status)
+            return 128 + stopped if stopped else (status if status >= 0 else 128 - status)
 
 
 class Chroot:
-    """A buildroot's tree as the worker sees it: mounted, and ready to run commands in and on."""
+    """A buildroot's tree in the worker: mounted, and ready for commands in it and on it."""
 
     def __init__(
         self, settings: Settings, account: Account, logs: Logs, architecture: str | None
     ) -> None:
-        """Make the mounts; `architecture` overrides what uname says in the chroot (--arch)."""
+        """Make the mounts. `architecture` (--arch) overrides what uname prints in the chroot.
+
+        Raises MockError if the kernel refuses, or if the architecture cannot run here.
+        """
         self.settings, self.account, self.logs = settings, account, logs
         self.path = settings.basedir / settings.root / "root"
         machine = os.uname().machine
-        self.narrow = personality(architecture or settings.architecture, machine)
+        self.is_32bit = personality(architecture or settings.architecture, machine)
         if settings.forcearch:
             personality(settings.forcearch, machine)
         try:
             self.directory = mounts.isolate(self.path)
             mounts.make(mounts.chroot_plan(settings), self.directory)
-            mounts.close(self.path)
-        except kernel.Refused as error:
-            raise error.explained() from error
+            mounts.make_read_only(self.path)
+        except kernel.KernelError as error:
+            raise error.as_mock_error() from error
 
     def outside(self, argv: list[str], sink: Callable[[bytes], None]) -> int:
-        """Run a program of the builder's on the chroot (dnf, rpm): as root, without SYS_ADMIN."""
+        """Run a program of the builder's (dnf, rpm) as root without SYS_ADMIN; return its status.
+
+        `sink` gets the output, in pieces.
+        """
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": "/tmp"}
 
-        def become() -> None:
+        def prepare() -> None:
             os.chdir("/")
             kernel.confine()
 
-        return self._run(argv, environment, become, sink, timeout=0)
+        return self._run(argv, environment, prepare, sink, timeout=0)
 
     def inside(
         self, argv: list[str], sink: Callable[[bytes], None], *,
         user: bool = True, cwd: str | None = None,
     ) -> int:  # fmt: skip
-        """Run a command in the chroot, as the unprivileged user or as root, and return its status.
+        """Run a command in the chroot, as the unprivileged user or as root; return its status.
 
-        It has no network but a loopback unless the configuration gives it one. A command that
-        takes longer than rpmbuild_timeout is killed, and Failed is raised.
+        Unless the configuration gives it a network, it has a loopback only. A command that runs
+        longer than rpmbuild_timeout is killed, and MockError is raised.
         """
 
-        def become() -> None:
+        def prepare() -> None:
             if not self.settings.networking:
                 kernel.leave_network()
             self._enter(user)
             os.chdir(cwd or "/")
 
         timeout = self.settings.timeout
-        return self._run(argv, self.settings.environment, become, sink, timeout)
+        return self._run(argv, self.settings.environment, prepare, sink, timeout)
 
     def do(self, work: Callable[[], None], *, user: bool) -> None:
-        """Run a piece of this program in the chroot, where no link can lead out of it."""
+        """Run a function in the chroot, where no link leads out of it; MockError if it raises."""
         child = os.fork()
         if child == 0:
             status = 1
@@ -131,66 +157,66 @@ class Chroot:
             finally:
                 os._exit(status)
         if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0:
-            raise Failed(Status.CHROOT, f"the chroot is not as it should be ({work.__name__})")
+            raise MockError(Status.CHROOT, f"{work.__name__} failed in the chroot")
 
     def _enter(self, user: bool) -> None:
-        """Go into the chroot for good, and become who is to act there."""
+        """Enter the chroot for good, as the unprivileged user or as root without power."""
         kernel.change_root(self.directory)
         kernel.confine()
         if user:
-            kernel.become(self.account.uid, self.account.gid)
+            kernel.drop_privileges(self.account.uid, self.account.gid)
 
     def _run(
-        self, argv: list[str], environment: dict[str, str], become: Callable[[], None],
+        self, argv: list[str], environment: dict[str, str], prepare: Callable[[], None],
         sink: Callable[[bytes], None], timeout: int,
     ) -> int:  # fmt: skip
-        """Start a program and give what it prints to `sink`, until it ends or has taken too long.
+        """Run a program, passing its output to `sink`, until it exits or times out.
 
-        The end of the program counts, not that of its output: a daemon that a build leaves behind
-        holds the pipe open until the worker ends, and it with it.
+        It waits for the exit, not for the end of the output: a daemon that a build leaves behind
+        holds the pipe open until the worker ends.
         """
         reader, writer = os.pipe()
         os.fchown(writer, self.account.uid, self.account.gid)  # or /dev/stderr could not be opened
         child = os.fork()
         if child == 0:
-            self._start(argv, environment, become, writer)
+            self._start(argv, environment, prepare, writer)
         os.close(writer)
         os.set_blocking(reader, False)
-        ended = os.pidfd_open(child)
+        exited = os.pidfd_open(child)
         deadline = time.monotonic() + timeout if timeout else None
-        reading = [reader, ended]
+        reading = [reader, exited]
         try:
             while True:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     os.kill(child, signal.SIGKILL)
-                    raise Failed(Status.TIMEOUT, f"{argv[0]} took longer than {timeout} s")
+                    raise MockError(Status.TIMEOUT, f"{argv[0]} ran longer than {timeout} s")
                 ready, _, _ = select.select(reading, [], [], left)
                 if reader in ready and not _drain(reader, sink):
                     reading.remove(reader)
-                if ended in ready:
+                if exited in ready:
                     _drain(reader, sink)
                     break
         finally:
             os.close(reader)
-            os.close(ended)
+            os.close(exited)
         return self._status(child)
 
     def _start(
-        self, argv: list[str], environment: dict[str, str], become: Callable[[], None], writer: int
+        self, argv: list[str], environment: dict[str, str], prepare: Callable[[], None], writer: int
     ) -> None:
-        """In the child: become who is to run the program, and run it. Never returns."""
+        """In the child: prepare it, and exec the program. Never returns."""
         try:
             os.setsid()
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
             os.dup2(writer, 1)
             os.dup2(writer, 2)
-            become()
-            if self.narrow:
-                kernel.narrow_personality()
+            prepare()
+            if self.is_32bit:
+                kernel.set_32bit_personality()
             os.umask(0o022)
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in STOP_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             os.execvpe(argv[0], argv, environment)
         except FileNotFoundError as error:
@@ -201,7 +227,7 @@ class Chroot:
             os._exit(127)
 
     def _status(self, child: int) -> int:
-        """The child's exit status, or 128 and the signal's number; reap what was left to PID 1."""
+        """The child's exit status, or 128 plus the signal's number; also reap orphans."""
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
@@ -212,7 +238,7 @@ class Chroot:
 
 
 def _drain(reader: int, sink: Callable[[bytes], None]) -> bool:
-    """Pass on what can be read now; false when nobody can write any more."""
+    """Pass on what can be read now; return false once every writer has closed the pipe."""
     while True:
         try:
             chunk = os.read(reader, 65536)

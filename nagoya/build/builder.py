@@ -1,123 +1,50 @@
-"""Building the images of a declaration: in the order of their FROM lines, in parallel where nothing
-stands against it, and only where something changed."""
+"""Build images: observe, plan, and carry the plan out in parallel."""
 
 import hashlib
-import json
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from fnmatch import fnmatch
 from pathlib import Path
 from textwrap import shorten
 from threading import Event
 
-from nagoya import __version__
-from nagoya.build import base_image, dockerfile, sources
-from nagoya.build.context import FOLDER, Context
-from nagoya.build.dockerfile import Dockerfile
+from nagoya.build import base_image, sources
+from nagoya.build.context import Context
 from nagoya.build.from_system import SystemImageBuild
-from nagoya.config import loader
+from nagoya.build.planner import (
+    Observed,
+    ObservedImage,
+    Operation,
+    Parts,
+    image_parts,
+    inputs_digest,
+    parts_label,
+    plan_build,
+    read_parts_label,
+)
+from nagoya.build.steps import BuildOptions, Step, build_graph
 from nagoya.config.declaration import Declaration
-from nagoya.config.model import Source
 from nagoya.engine import Engine
 from nagoya.engine import images as engine_images
 from nagoya.errors import BuildError, DeclarationError, EngineError
-from nagoya.utils.graph import Cycle, Graph, waves, with_dependencies
+from nagoya.utils.graph import with_dependencies
 from nagoya.utils.parallel import Interrupted, raise_failures, run_graph
 from nagoya.utils.progress import Progress
 
-_PARALLEL = 4
+_WORKERS = 4
 _LAST_LINES = 20
 _STEP_WIDTH = 100
 
-# Docker takes these without a Dockerfile naming them.
-_PROXIES = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"})
 
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """What may be asked of a build: build arguments, and to do every step again."""
-
-    arguments: Mapping[str, str] = field(default_factory=dict)
-    no_cache: bool = False
-
-
-@dataclass(frozen=True)
-class Step:
-    """How images are made: from a Dockerfile, or from a running system of `source_system`.
-
-    `declaration` is the one that declares it. `needs` are images.
-    """
-
-    declaration: Declaration
-    needs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    file: Dockerfile | None = None
-    source_system: Declaration | None = None
-
-
-def read_all(
-    declaration: Declaration, arguments: Mapping[str, str] | None = None
-) -> dict[str, Dockerfile]:
-    """The Dockerfile of every declared image. Raises DeclarationError with all that is wrong."""
-    return {
-        name: step.file
-        for name, step in steps(declaration, arguments).items()
-        if step.file and name in declaration.images
-    }
-
-
-def steps(declaration: Declaration, arguments: Mapping[str, str] | None = None) -> dict[str, Step]:
-    """All that is declared of images, and what it needs of other files for its live systems.
-
-    Raises DeclarationError with all that is wrong.
-    """
-    found: dict[str, Step] = {}
-    problems: list[str] = []
-    open_ = [declaration]
-    while open_:
-        one = open_.pop()
-        for name in one.images:
-            if name in found:
-                continue
-            try:
-                found[name] = step = _step(one, name, arguments)
-            except DeclarationError as error:
-                problems += [f"images.{name}: {problem}" for problem in error.problems]
-                continue
-            if step.source_system is not None:
-                open_.append(step.source_system)
-    needs = needed(found)
-    try:
-        waves(needs)
-    except Cycle as cycle:
-        problems.append(f"images: they stand on each other in a circle: {cycle}")
-    if problems:
-        raise DeclarationError(str(declaration.path), problems)
-    wanted = with_dependencies(declaration.images, needs)
-    return {name: step for name, step in found.items() if name in wanted}
-
-
-def needed(steps: Mapping[str, Step]) -> dict[str, list[str]]:
-    """What each step needs: other steps, and images that none of them gives."""
-    maker = {image: name for name, step in steps.items() for image in step.outputs}
-    return {
-        name: list(dict.fromkeys(maker.get(image, image) for image in step.needs))
-        for name, step in steps.items()
-    }
-
-
-def _step(declaration: Declaration, name: str, arguments: Mapping[str, str] | None) -> Step:
-    live = declaration.images[name].system
-    if live is None:
-        file = dockerfile.read(declaration.dockerfile(name), arguments)
-        return Step(declaration, tuple(file.parents), (name,), file=file)
-    starts = loader.read_system(declaration, name)
-    used = [one.image for one in starts.containers.values()]
-    used += [live.root.image] if live.root else []
-    return Step(declaration, tuple(dict.fromkeys(used)), live.outputs, source_system=starts)
+def plan(
+    engine: Engine,
+    declaration: Declaration,
+    names: Collection[str],
+    options: BuildOptions | None = None,
+) -> dict[str, Operation]:
+    """What `build` does with the same arguments. Raises UsageError for unknown names."""
+    return _Build(engine, declaration, names, Progress(quiet=True), options).plan()
 
 
 def build(
@@ -127,226 +54,209 @@ def build(
     progress: Progress,
     options: BuildOptions | None = None,
 ) -> None:
-    """Build images and what they stand on: sources, the base image, parent images.
+    """Build images and what they need: sources, the base image, parent images.
 
-    No names means all that have a Dockerfile. An image whose inputs are unchanged is left alone.
-    Images that do not depend on a failed one are still built. Raises BuildError that tells of each
-    that failed, with the last lines of its build.
+    No names means all that have a Dockerfile. Unchanged images are left alone. Images that do not
+    depend on a failed one are still built. Raises UsageError for unknown names, BuildError that
+    lists every failure with the last lines of its build.
     """
-    options = options or BuildOptions()
-    _Build(engine, declaration, frozenset(names), progress, options).run()
+    _Build(engine, declaration, names, progress, options).carry_out()
+
+
+def checkout(context: Path) -> str:
+    """The value of CHECKOUT_LABEL of images built from a context."""
+    return hashlib.sha256(str(context).encode()).hexdigest()[:16]
 
 
 class _Build:
+    """One call of `moromi build`: what it works on, and the doing of each kind of operation."""
+
     def __init__(
         self,
         engine: Engine,
         declaration: Declaration,
-        names: frozenset[str],
+        names: Collection[str],
         progress: Progress,
-        options: BuildOptions,
+        options: BuildOptions | None,
     ) -> None:
-        declared = [*declaration.images, *declaration.produced_by]
-        unknown = sorted(names - set(declared))
-        if unknown:
-            raise BuildError(
-                f"{declaration.path} declares no image {', '.join(unknown)}",
-                f"it declares {', '.join(declared)}",
-            )
         self.engine = engine
-        self.declaration = declaration
         self.progress = progress
-        self.options = options
-        self.steps = steps(declaration, options.arguments)
-        self.files = {name: step.file for name, step in self.steps.items() if step.file}
-        self.wanted = frozenset(
-            declaration.produced_by.get(name, name) for name in names
-        ) or frozenset(name for name in declaration.images if name in self.files)
-        self.fetches: dict[str, tuple[Declaration, str]] = {}
-        self.bases = {
-            one.declaration.base.image: one.declaration.base for one in self.steps.values()
-        }
+        self.options = options or BuildOptions()
+        self.graph = build_graph(declaration, self.options.arguments)
+        self.wanted = self.graph.select(declaration, names)
         self.stop = Event()
-        self.lives = {
-            name: self._live(name, one) for name, one in self.steps.items() if one.source_system
+        self.systems = {
+            name: self._system(name, step)
+            for name, step in self.graph.steps.items()
+            if step.source_system
         }
-        _check_arguments(self.files, options.arguments)
 
-    def run(self) -> None:
-        steps = with_dependencies(self.wanted, self._needs())
-        # What is needed first is shown first.
-        self.progress.add(*(name for wave in waves(steps) for name in wave))
-        try:
-            outcomes = run_graph(
-                steps, self._do, workers=_PARALLEL, stop=self.stop, on_done=self.progress.finish
-            )
-        except Interrupted as interrupted:
-            done = {n for n, outcome in interrupted.results.items() if outcome.state == "done"}
-            for live in self.lives.values():
-                live.abandon()
-            left = [name for name in steps if name in self.steps and name not in done]
-            if left:
-                self.progress.log(f"not built, and still what they were: {', '.join(left)}")
-            raise
-        raise_failures(outcomes, BuildError, "some images could not be built")
-
-    def _needs(self) -> Graph:
-        """What each image needs, and that these things need nothing themselves."""
-        needs: dict[str, Collection[str]] = {
-            name: [*others, *(self._fetch(name, source) for source in self._sources(name))]
-            for name, others in needed(self.steps).items()
-        }
-        others = {other for named in needs.values() for other in named}
-        return {other: () for other in sorted(others - set(needs))} | needs
-
-    def _fetch(self, image: str, source: str) -> str:
-        """What the fetching of an image's source is called, which is one thing for each place."""
-        declared = self.steps[image].declaration
-        place = declared.source_dirs[source]
-        ours = self.declaration.source_dirs.get(source, place) == place
-        name = f"{FOLDER}/{source}" if ours else f"{place}/{FOLDER}/{source}"
-        self.fetches.setdefault(name, (declared, source))
-        return name
-
-    def _sources(self, image: str) -> list[str]:
-        """The declared sources that an image's Dockerfile copies from."""
-        file = self.files.get(image)
-        if file is None:
-            return []
-        # The first two parts of each path, wildcards and all; `.` has none, and copies everything.
-        copied = ["/".join([*Path(one.path).parts, "*", "*"][:2]) for one in file.copied]
-        return [
-            name
-            for name in self.steps[image].declaration.sources
-            if any(fnmatch(f"{FOLDER}/{name}", path) for path in copied)
-        ]
-
-    def _do(self, name: str) -> None:
-        if name in self.steps:
-            try:
-                if name in self.files:
-                    self._build(name)
-                else:
-                    self._build_live(name)
-            except OSError as error:
-                raise BuildError(f"the build context cannot be read: {error}") from error
-        elif name in self.fetches:
-            declared, source = self.fetches[name]
-            place = declared.source_dirs[source]
-            sources.ensure(place, source, declared.sources[source], self.progress)
-        elif name in self.bases:
-            base_image.ensure(self.engine, self.bases[name], self.progress)
-        else:
-            self._foreign(name)
-
-    def _foreign(self, name: str) -> None:
-        if not engine_images.exists(self.engine, name):
-            self.progress.update(name, "working", "asking the registry")
-            engine_images.pull(self.engine, name, lambda line: self.progress.output(name, line))
-        self.progress.update(name, "done", "present")
-
-    def _live(self, name: str, step: Step) -> SystemImageBuild:
-        live = step.declaration.images[name].system
-        assert live
+    def _system(self, name: str, step: Step) -> SystemImageBuild:
+        system = step.declaration.images[name].system
+        assert system
         assert step.source_system
         folder = step.declaration.contexts[name]
         return SystemImageBuild(
-            self.engine, name, live, folder, step.source_system, self.progress, self.stop
+            self.engine, name, system, folder, step.source_system, self.progress, self.stop
         )
 
-    def _build_live(self, name: str) -> None:
-        live = self.lives[name]
-        inputs = live.inputs()
-        given = live.live.outputs
-        anew = self.options.no_cache and name in self.wanted
-        # Found by their names alone: those of two builds would not fit together.
-        if not anew and engine_images.built_together(self.engine, given, inputs):
+    def plan(self) -> dict[str, Operation]:
+        return plan_build(self.graph, self.wanted, self._observe(), self.options)
+
+    def carry_out(self) -> None:
+        operations = self.plan()
+        self.progress.add(*operations)
+
+        def run(name: str) -> None:
+            try:
+                self._run(operations[name])
+            except OSError as error:
+                raise BuildError(f"the build context cannot be read: {error}") from error
+
+        try:
+            results = run_graph(
+                {name: operation.needs for name, operation in operations.items()},
+                run,
+                workers=_WORKERS,
+                stop=self.stop,
+                on_done=self.progress.finish,
+            )
+        except Interrupted as interrupted:
+            for system in self.systems.values():
+                system.abandon()
+            done = {name for name, result in interrupted.results.items() if result.state == "done"}
+            left = [name for name in operations if name in self.graph.steps and name not in done]
+            if left:
+                self.progress.log(f"not built, still the old images: {', '.join(left)}")
+            raise
+        raise_failures(results, BuildError, "some images could not be built")
+
+    def _observe(self) -> Observed:
+        needs = with_dependencies(self.wanted, self.graph.needs)
+        steps = {name: step for name, step in self.graph.steps.items() if name in needs}
+        names = {
+            *needs,
+            *(image for step in steps.values() for image in (*step.outputs, *step.images)),
+        }
+        images = {}
+        for name in names - set(self.graph.sources):
+            if (attributes := engine_images.find(self.engine, name)) is not None:
+                label = (attributes["Config"]["Labels"] or {}).get(engine_images.PARTS_LABEL, "")
+                images[name] = ObservedImage(attributes["Id"], read_parts_label(label))
+        files: dict[str, Parts] = {}
+        for name, step in steps.items():
+            try:
+                files |= {name: self._context(name, step).digests()} if step.file else {}
+            except (DeclarationError, OSError):
+                continue  # for the build to report, unless a source is fetched before
+        outdated = {}
+        for row, (declaration, source) in self.graph.sources.items():
+            place, declared = declaration.source_dirs[source], declaration.sources[source]
+            if row in needs and (reason := sources.outdated(place, source, declared)):
+                outdated[row] = reason
+        current = [
+            name for name in self.systems if name in needs and self._is_current(name, images)
+        ]
+        return Observed(images, engine_images.built(self.engine, steps), outdated, files, current)
+
+    def _is_current(self, name: str, images: Mapping[str, ObservedImage]) -> bool:
+        """Whether images of a system are what would be made now; found by their names alone, since
+        those of two builds would not fit together."""
+        step = self.graph.steps[name]
+        return all(output in images for output in step.outputs) and engine_images.built_together(
+            self.engine, step.outputs, self.systems[name].inputs()
+        )
+
+    def _context(self, name: str, step: Step) -> Context:
+        assert step.file
+        root, source_dirs = step.declaration.contexts[name], step.declaration.source_dirs
+        return Context(root, step.file, source_dirs, step.onbuild)
+
+    def _run(self, operation: Operation) -> None:
+        name = operation.name
+        if operation.action == "keep":
+            self.progress.update(name, "done", operation.cause)
+        elif name in self.graph.sources:
+            declaration, source = self.graph.sources[name]
+            place = declaration.source_dirs[source]
+            sources.ensure(place, source, declaration.sources[source], self.progress)
+        elif name in self.graph.bases:
+            base_image.ensure(self.engine, self.graph.bases[name], self.progress)
+        elif name in self.systems:
+            self._build_from_system(operation)
+        elif name in self.graph.steps:
+            self._build(operation, self.graph.steps[name])
+        else:
+            self.progress.update(name, "working", "pulling")
+            engine_images.pull(self.engine, name, lambda line: self.progress.output(name, line))
+            self.progress.update(name, "done", "pulled")
+
+    def _build_from_system(self, operation: Operation) -> None:
+        name, system = operation.name, self.systems[operation.name]
+        inputs, outputs = system.inputs(), self.graph.steps[operation.name].outputs
+        if operation.action == "build if changed" and engine_images.built_together(
+            self.engine, outputs, inputs
+        ):
             self.progress.update(name, "done", "unchanged")
             return
-        live.run(inputs)
-        self.progress.update(name, "done", f"made {', '.join(given)}")
+        system.run(inputs)
+        self.progress.update(name, "done", f"built {', '.join(outputs)}")
 
-    def _build(self, name: str) -> None:
-        file, declared = self.files[name], self.steps[name].declaration
-        context = Context(declared.contexts[name], file, declared.source_dirs)
-        given = self.options.arguments
-        arguments = {key: value for key, value in given.items() if key in file.arguments}
-        # What a proxy lets through is the same as without it: no input, to Docker neither.
-        proxies = {key: value for key, value in given.items() if key.lower() in _PROXIES}
-        version, source = self._packaged(name)
-        labels = {
-            engine_images.IMAGE_LABEL: name,
-            engine_images.SOURCE_LABEL: source,
-            engine_images.TITLE_LABEL: name,
-            engine_images.VERSION_LABEL: version,
-        }
-        parents = [engine_images.image_id(self.engine, parent) for parent in file.parents]
-        inputs = _digest(context.digest(), parents, labels, arguments)
-        no_cache = self.options.no_cache and name in self.wanted
-        if not no_cache:
-            made = engine_images.find_by_inputs(self.engine, name, inputs)
-            if made is not None:
-                if made != engine_images.image_id(self.engine, name):
-                    engine_images.tag(self.engine, made, name)
-                self.progress.update(name, "done", "unchanged")
-                return
-        labels[engine_images.INPUTS_LABEL] = inputs
-        labels[engine_images.CREATED_LABEL] = datetime.now(UTC).isoformat(timespec="seconds")
+    def _build(self, operation: Operation, step: Step) -> None:
+        assert step.file
+        name, image_id = operation.name, operation.image_id
+        if image_id is None:
+            context = self._context(name, step)
+            parents = {i: engine_images.image_id(self.engine, i) or "" for i in step.images}
+            parts = image_parts(step, context.digests(), parents, self.options)
+            if operation.action == "build if changed":
+                built = engine_images.built(self.engine, [name])
+                image_id = built.get((name, inputs_digest(parts)))
+        if image_id is not None:
+            if image_id != engine_images.image_id(self.engine, name):
+                engine_images.tag(self.engine, image_id, name)
+            self.progress.update(name, "done", "unchanged")
+            return
         lines = engine_images.build(
             self.engine,
             name,
             context.tar(),
             context.dockerfile,
-            labels=labels,
-            arguments=proxies | arguments,
-            no_cache=no_cache,
+            labels=_labels(name, step, context, parts),
+            arguments=self.options.proxies | self.options.taken_by(step.file),
+            no_cache=self.options.no_cache and name in self.wanted,
         )
         with closing(lines):
             self._watch(name, lines)
         self.progress.update(name, "done", "built")
 
     def _watch(self, name: str, lines: Iterable[str]) -> None:
+        """Show the lines of a build, and keep the last ones for its error."""
         last: deque[str] = deque(maxlen=_LAST_LINES)
         try:
             for line in lines:
                 last.append(line)
                 if line.startswith("Step "):
-                    self.progress.update(
-                        name, "working", shorten(line, _STEP_WIDTH, placeholder=" …")
-                    )
+                    step = shorten(line.removeprefix("Step "), _STEP_WIDTH, placeholder=" …")
+                    self.progress.update(name, "working", step)
                 else:
                     self.progress.output(name, line)
                 if self.stop.is_set():
                     raise BuildError("interrupted")
         except EngineError as error:
-            said = "".join(f"\n    {line}" for line in last)
-            raise BuildError(f"{error.message}{said}", error.hint) from None
-
-    def _packaged(self, image: str) -> tuple[str, str]:
-        """Version and origin of the software in an image: of the first source that it copies, or
-        else of Nagoya itself. A package has no URL but its package-url, https://purl.org."""
-        known = self.steps[image].declaration.sources
-        declared = [known[name] for name in self._sources(image)]
-        match declared:
-            case [Source(pypi=str(pypi)), *_]:
-                package, _, version = pypi.partition("==")
-                return version, f"pkg:pypi/{package.lower()}@{version}"
-            case [Source(url=str(url), sha256=str(sha256)), *_]:
-                return sha256[:12], url
-            case [Source(path=str(path)), *_]:
-                return "work tree", f"pkg:generic/{Path(path).name}"
-        return __version__, f"pkg:generic/nagoya@{__version__}"
+            output = "".join(f"\n    {line}" for line in last)
+            raise BuildError(f"{error.message}{output}", error.hint) from None
 
 
-def _check_arguments(files: Mapping[str, Dockerfile], given: Mapping[str, str]) -> None:
-    known = {name for file in files.values() for name in file.arguments}
-    unknown = sorted(n for n in given if n not in known and n.lower() not in _PROXIES)
-    if unknown:
-        raise BuildError(
-            f"no Dockerfile has an ARG called {', '.join(unknown)}",
-            f"there is {', '.join(sorted(known))}" if known else "none of them has any ARG",
-        )
-
-
-def _digest(*inputs: object) -> str:
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+def _labels(name: str, step: Step, context: Context, parts: Parts) -> dict[str, str]:
+    version, source = step.package
+    return {
+        engine_images.CHECKOUT_LABEL: checkout(context.root),
+        engine_images.IMAGE_LABEL: name,
+        engine_images.INPUTS_LABEL: inputs_digest(parts),
+        engine_images.PARTS_LABEL: parts_label(parts),
+        engine_images.CREATED_LABEL: datetime.now(UTC).isoformat(timespec="seconds"),
+        engine_images.SOURCE_LABEL: source,
+        engine_images.TITLE_LABEL: name,
+        engine_images.VERSION_LABEL: version,
+    }

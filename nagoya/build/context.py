@@ -1,14 +1,14 @@
-"""The build context: just the files that a Dockerfile copies, always packed in the same way.
+"""The build context: only the files that a Dockerfile copies, packed reproducibly.
 
-An unchanged rebuild has to notice within a moment that nothing changed, so all that is told apart
-here is what the engine's own cache tells apart: paths, contents, the executable bit.
+Two contexts differ if the engine's own cache would tell them apart: by paths, contents and the
+executable bit.
 """
 
 import hashlib
 import io
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from docker.utils.build import PatternMatcher
@@ -17,22 +17,27 @@ from nagoya.build.dockerfile import CopySource, Dockerfile
 from nagoya.errors import DeclarationError
 
 FOLDER = "src"
-"""Where sources lie in a build context; git ignores it."""
+"""The folder of the sources in a build context; git ignores it."""
 
-# 2020-01-01: zip archives and make(1) are uneasy about files from 1970.
+# 2020-01-01, since zip archives and make(1) have trouble with files of 1970.
 _MTIME = 1577836800
 _CHUNK = 1 << 20
 
 
 class Context:
-    """The files under `root` that one Dockerfile copies, less those that .dockerignore names.
+    """The files under `root` that one Dockerfile copies, without those that .dockerignore names.
 
-    `source_dirs` tells of each source the folder in which it is src/NAME, where that is not `root`.
-    Raises DeclarationError where there is nothing of a name that is copied.
+    `source_dirs` has for each source the folder in which it is src/NAME, if that is not `root`.
+    `onbuild` is what parents' ONBUILD instructions copy. Raises DeclarationError if a file that the
+    Dockerfile copies does not exist.
     """
 
     def __init__(
-        self, root: Path, dockerfile: Dockerfile, source_dirs: Mapping[str, Path] | None = None
+        self,
+        root: Path,
+        dockerfile: Dockerfile,
+        source_dirs: Mapping[str, Path] | None = None,
+        onbuild: Sequence[CopySource] = (),
     ) -> None:
         self.root = root
         self.source_dirs = source_dirs or {}
@@ -40,33 +45,35 @@ class Context:
         ignored = _ignored(root)
         found: set[str] = {self.dockerfile}
         problems = []
-        for copied in dockerfile.copied:
+        for copied in (*dockerfile.copied, *onbuild):
             paths = {
                 path
                 for folder in dict.fromkeys((root, *self.source_dirs.values()))
                 for path in _under(folder, copied, ignored)
                 if folder == self._folder(path)
             }
-            if not paths:
-                problems.append(f"line {copied.line}: nothing here is called {copied.path}")
+            if not paths and copied in dockerfile.copied:
+                problems.append(f"line {copied.line}: no such file or folder: {copied.path}")
             found |= paths
         if problems:
             raise DeclarationError(
                 str(dockerfile.path),
                 problems,
-                "`moromi fetch` brings src/; is it in .dockerignore?",
+                "`moromi fetch` brings src/; check .dockerignore too",
             )
         self.paths = sorted(found)
 
-    def digest(self) -> str:
-        """A sha256 over every path, kind, executable bit and content."""
-        whole = hashlib.sha256()
+    def digests(self) -> dict[str, str]:
+        """A sha256 over path, kind, executable bit and content of the files below each path, which
+        is cut after two parts: `koji-hub/setup.py`, `src/koji`."""
+        groups: dict[str, hashlib._Hash] = {}
         for path in self.paths:
             member = self._member(path)
             content = self._file(path).read_bytes() if member.isreg() else b""
-            whole.update(repr((path, member.type, member.mode, member.linkname)).encode())
-            whole.update(hashlib.sha256(content).digest())
-        return whole.hexdigest()
+            group = groups.setdefault("/".join(path.split("/")[:2]), hashlib.sha256())
+            group.update(repr((path, member.type, member.mode, member.linkname)).encode())
+            group.update(hashlib.sha256(content).digest())
+        return {path: group.hexdigest() for path, group in groups.items()}
 
     def tar(self) -> Iterator[bytes]:
         """The files as a tar stream, in chunks, for the engine's build call."""
@@ -118,21 +125,21 @@ def _ignored(root: Path) -> PatternMatcher:
 
 
 def _under(root: Path, copied: CopySource, ignored: PatternMatcher) -> Iterator[str]:
-    """Every file, link and folder that one COPY takes."""
+    """Every file, link and folder that one COPY names."""
     for start in [root] if copied.path == "." else root.glob(copied.path):
         yield from _walk(root, start, ignored)
 
 
 def _walk(root: Path, start: Path, ignored: PatternMatcher) -> Iterator[str]:
     relative = start.relative_to(root).as_posix()
-    left_out = relative != "." and ignored.matches(relative)  # type: ignore[arg-type]
-    if relative != "." and not left_out:
+    ignored_itself = relative != "." and ignored.matches(relative)  # type: ignore[arg-type]
+    if relative != "." and not ignored_itself:
         yield relative
-    # Something in a folder that is left out may be let in again, as by `!koji-*`.
-    open_ = not left_out or any(
+    # Parts of an ignored folder may be included again, as by `!koji-*`.
+    descend = not ignored_itself or any(
         pattern.exclusion and pattern.cleaned_pattern.startswith(relative)
         for pattern in ignored.patterns
     )
-    if open_ and start.is_dir() and not start.is_symlink():
+    if descend and start.is_dir() and not start.is_symlink():
         for entry in start.iterdir():
             yield from _walk(root, entry, ignored)

@@ -1,180 +1,131 @@
-"""Sources: brought into a cache, checked, and unpacked into the build context as src/NAME/.
+"""Sources: fetched into a cache, checked, and unpacked into the build context as src/NAME/.
 
-An archive is kept under its sha256 and never trusted without it, so a good one is used without any
-network, and a bad one is fetched again. A `path` is no archive: what changed there is copied.
+An archive is cached by its sha256, which is checked before every use: an intact one needs no
+network, a damaged one is fetched again. Of a `path`, the files that changed are copied.
 """
 
 import errno
 import hashlib
+import lzma
 import os
 import shutil
 import stat
-import sys
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from nagoya.build import download
 from nagoya.build.context import FOLDER
 from nagoya.config.model import Source
 from nagoya.errors import CommandError, SourceError
-from nagoya.utils.command import run, run_streaming
+from nagoya.utils.command import run
 from nagoya.utils.lock import cache_folder, locked
 from nagoya.utils.progress import Progress
 
-_CHUNK = 1 << 18
-_SILENCE_SECONDS = 30
-_OFFLINE = "is there a network? A file that was fetched before is used without any"
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+
+
+def outdated(directory: Path, name: str, source: Source) -> str | None:
+    """Why `ensure` has something to do, or None if src/NAME/ is up to date."""
+    if source.path is not None:
+        return f"{source.path} is a work tree: changed files are copied"
+    target = directory / FOLDER / name
+    stamp = _stamp(target)
+    if not target.is_dir():
+        return "not fetched yet"
+    if not stamp.exists() or stamp.read_text() != source.sha256:
+        return "moromi.yml declares another sha256"
+    return None
+
+
+def _stamp(target: Path) -> Path:
+    """The sha256 of what was unpacked; beside the folder, so that it becomes part of no image."""
+    return target.with_name(f".{target.name}.sha256")
 
 
 def ensure(directory: Path, name: str, source: Source, progress: Progress) -> None:
-    """See to it that src/NAME/ in the build context `directory` is what is declared.
+    """Make src/NAME/ in the build context `directory` what the source declares.
 
-    The progress has it as src/NAME. Raises SourceError, and leaves a src/NAME/ that was there as it
-    was.
+    The progress shows it as src/NAME. Raises SourceError, and then leaves an existing src/NAME/ as
+    it was.
     """
     target = directory / FOLDER / name
     row = f"{FOLDER}/{name}"
-    whose = hashlib.sha256(str(target).encode()).hexdigest()[:16]
+    target_id = hashlib.sha256(str(target).encode()).hexdigest()[:16]
 
-    def heard(line: str) -> None:
+    def on_line(line: str) -> None:
         progress.output(row, line)
 
     with (
-        _disk_errors(name),
-        locked(f"source-{whose}", lambda: heard("another moromi is at it; waiting")),
+        _named_errors(name),
+        locked(f"source-{target_id}", lambda: on_line("waiting for another moromi")),
     ):
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the folder, not in it, so that it becomes part of no image.
-        stamp = target.with_name(f".{name}.sha256")
+        stamp = _stamp(target)
         if source.path is not None:
             stamp.unlink(missing_ok=True)
-            done = _copy(directory / source.path, target)
-        elif target.is_dir() and stamp.exists() and stamp.read_text() == source.sha256:
-            done = "present"
+            result = _copy(directory / source.path, target)
+        elif not outdated(directory, name, source):
+            result = "present"
         else:
             assert source.sha256
             progress.update(row, "working", "fetching")
-            archive, done = _cached(name, source, heard)
+            archive, result = _cached(source, source.sha256, on_line)
             stamp.unlink(missing_ok=True)
             _unpack(archive, target)
             stamp.write_text(source.sha256)
-    progress.update(row, "done", done)
+    progress.update(row, "done", result)
 
 
 @contextmanager
-def _disk_errors(name: str) -> Iterator[None]:
+def _named_errors(name: str) -> Iterator[None]:
+    """Name the source in every error, and say what to do about those of the file system."""
     try:
         yield
+    except SourceError as error:
+        raise SourceError(f"source {name}: {error.message}", error.hint) from error.__cause__
     except OSError as error:
         hint = None
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            hint = f"make room, or let XDG_CACHE_HOME name a folder in place of {cache_folder()}"
+            hint = f"free some space, or set XDG_CACHE_HOME to move {cache_folder()} elsewhere"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            hint = f"may you write to {error.filename or cache_folder()}?"
+            hint = f"check that you may write to {error.filename or cache_folder()}"
         raise SourceError(f"source {name}: {error}", hint) from error
 
 
-def _cached(name: str, source: Source, heard: Callable[[str], None]) -> tuple[Path, str]:
-    """The archive in the cache, fetched if it is not there or not as it should be."""
-    assert source.sha256
-    archive = cache_folder() / "sources" / source.sha256
+def _cached(source: Source, sha256: str, on_line: Callable[[str], None]) -> tuple[Path, str]:
+    """The archive, fetched unless the cache has it intact, and which of the two it was."""
+    archive = cache_folder() / "sources" / sha256
     archive.parent.mkdir(parents=True, exist_ok=True)
-    with locked(f"archive-{source.sha256[:16]}", lambda: heard("another moromi fetches it")):
-        if archive.exists() and _sha256(archive) == source.sha256:
+    with locked(f"archive-{sha256[:16]}", lambda: on_line("waiting for another moromi")):
+        if archive.exists() and download.file_sha256(archive) == sha256:
             return archive, "from the cache"
         with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".fetching-") as folder:
-            fetched = (_from_url if source.url else _from_pypi)(name, source, Path(folder), heard)
-            found = _sha256(fetched)
-            if found != source.sha256:
-                raise SourceError(
-                    f"source {name}: {source.url or source.pypi} is not what it was\n"
-                    f"  sha256 declared  {source.sha256}\n"
-                    f"  sha256 fetched   {found}",
-                    "if you trust the new file, write its sha256 into moromi.yml",
-                )
-            fetched.replace(archive)
+            file = Path(folder, "archive")
+            if source.pypi:
+                download.from_index(source.pypi, sha256, file, on_line)
+            elif source.url:
+                download.from_url(source.url, file, on_line)
+                if (fetched := download.file_sha256(file)) != sha256:
+                    raise SourceError(
+                        f"{source.url} has changed\n"
+                        f"  sha256 declared  {sha256}\n"
+                        f"  sha256 fetched   {fetched}",
+                        "if you trust the new file, write its sha256 into moromi.yml",
+                    )
+            file.replace(archive)
     return archive, "fetched"
 
 
-def _from_pypi(name: str, source: Source, folder: Path, heard: Callable[[str], None]) -> Path:
-    """Have pip fetch the release, from where this machine is set up to fetch.
-
-    Among a release's files pip takes the one whose checksum is asked for: that tells the source
-    distribution from the wheel. (For the former it runs the metadata step, and so needs to reach
-    setuptools too.)
-    """
-    wanted = folder / "wanted.txt"
-    wanted.write_text(f"{source.pypi} --hash=sha256:{source.sha256}\n")
-    download = folder / "download"
-    heard("asking pip")
-    try:
-        run_streaming(
-            [
-                *(sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"),
-                *("--no-cache-dir", "--progress-bar", "off", "--disable-pip-version-check"),
-                *("--dest", download, "--requirement", wanted),
-            ],
-            heard,
-        )
-    except CommandError as error:
-        told = error.message
-        if "DO NOT MATCH THE HASHES" in told:
-            raise SourceError(
-                f"source {name}: no file of {source.pypi} has the declared sha256 {source.sha256}"
-                f"\n{told}",
-                "if you trust a file that is there, write its sha256 into moromi.yml",
-            ) from None
-        hint = "install pip for this Python" if "No module named pip" in told else _OFFLINE
-        raise SourceError(f"source {name}: {source.pypi} was not fetched\n{told}", hint) from None
-    return next(download.iterdir())
-
-
-def _from_url(name: str, source: Source, folder: Path, heard: Callable[[str], None]) -> Path:
-    assert source.url
-    fetched = folder / "download"
-    had = 0
-    try:
-        with (
-            urllib.request.urlopen(source.url, timeout=_SILENCE_SECONDS) as answer,
-            fetched.open("wb") as file,
-        ):
-            length = answer.headers["Content-Length"]
-            of = f" of {int(length) / 1e6:.1f}" if length else ""
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
-                had += len(chunk)
-                heard(f"{had / 1e6:.1f}{of} MB")
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise SourceError(
-            f"source {name}: {source.url} answers {error.code} {error.reason}",
-            "is the address in moromi.yml right?",
-        ) from None
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        why = getattr(error, "reason", None) or error
-        raise SourceError(f"source {name}: {source.url}: {why}", _OFFLINE) from None
-    if length and had < int(length):
-        raise SourceError(
-            f"source {name}: {source.url} ended after {had} of {length} bytes", "try again"
-        )
-    return fetched
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _unpack(archive: Path, target: Path) -> None:
-    """Unpack a tar or a zip so that `target` is whole or is what it was.
+    """Unpack a tar or zip archive to `target`, which is replaced as a whole or left as it was.
 
-    The one folder that holds everything in a source distribution is left out.
+    A single top folder, as source distributions have, is dropped.
     """
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpacking-") as folder:
         new, old = Path(folder, "new"), Path(folder, "old")
@@ -185,10 +136,15 @@ def _unpack(archive: Path, target: Path) -> None:
             else:
                 with tarfile.open(archive) as packed_tar:
                     _extract(packed_tar, new)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        except (
+            tarfile.TarError,
+            zipfile.BadZipFile,
+            EOFError,
+            zlib.error,
+            lzma.LZMAError,
+        ) as error:
             raise SourceError(
-                f"source {target.name}: cannot be unpacked: {error}",
-                "it should be a tar or a zip archive",
+                f"the archive cannot be unpacked: {error}", "it has to be a tar or zip archive"
             ) from None
         inside = list(new.iterdir())
         top = inside[0] if len(inside) == 1 and inside[0].is_dir() else new
@@ -198,29 +154,38 @@ def _unpack(archive: Path, target: Path) -> None:
 
 
 def _extract(packed: tarfile.TarFile, folder: Path) -> None:
-    for member in packed:
+    """Unpack a tar archive, the same by every Python from 3.11 on.
+
+    Debian 12's 3.11.2 lacks tarfile's `data` filter. So no path of a member, nor of what a link
+    points to, may pass through a link: then what its names say is where it ends up.
+    """
+    members = packed.getmembers()
+    links = {PurePosixPath(member.name) for member in members if member.issym()}
+    for member in members:
         path = PurePosixPath(member.name)
         link = path.parent / member.linkname if member.issym() else PurePosixPath(member.linkname)
-        if _leads_out(path) or (member.linkname and _leads_out(link)) or member.isdev():
-            raise tarfile.TarError(f"{member.name} would end up outside of its folder")
-    # What comes with Python since 3.11.4 (Debian 12 has 3.11.2) looks more closely still.
+        if member.isdev() or _leaves(path, links) or (member.linkname and _leaves(link, links)):
+            raise tarfile.TarError(f"{member.name} could end up outside of its folder")
+        member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+        member.uid, member.gid, member.uname, member.gname = os.geteuid(), os.getegid(), "", ""
     options: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-    packed.extractall(folder, **options)
+    packed.extractall(folder, members, **options)
 
 
-def _leads_out(path: PurePosixPath) -> bool:
-    depth = 0
+def _leaves(path: PurePosixPath, links: Collection[PurePosixPath]) -> bool:
+    """Whether a path is absolute, climbs above its start, or passes through one of the links."""
+    here = PurePosixPath()
     for part in path.parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0:
+        if here in links or path.is_absolute() or (part == ".." and here == PurePosixPath()):
             return True
-    return path.is_absolute()
+        here = here.parent if part == ".." else here / part
+    return False
 
 
 def _copy(tree: Path, target: Path) -> str:
-    """Make `target` what the source tree is, and touch only what differs."""
+    """Make `target` a copy of the source tree, rewriting only files that differ."""
     if not tree.is_dir():
-        raise SourceError(f"source {target.name}: there is no folder {tree}")
+        raise SourceError(f"no such folder: {tree}", "correct `path` in moromi.yml")
     wanted = _tracked(tree)
     superfluous = [path for path in _files(target) if path not in wanted]
     for path in superfluous:
@@ -238,7 +203,7 @@ def _copy(tree: Path, target: Path) -> str:
 
 
 def _tracked(tree: Path) -> set[Path]:
-    """Files of a tree: of a git work tree those that git tracks or would, else all."""
+    """The files of a tree; in a git work tree those that git does not ignore."""
     if not (tree / ".git").exists():
         return set(_files(tree))
     try:
@@ -246,10 +211,10 @@ def _tracked(tree: Path) -> set[Path]:
             ["git", "-C", tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         )
     except CommandError as error:
-        raise SourceError(f"{tree} is a git work tree, but: {error.message}") from None
-    named = (Path(name) for name in listed.split("\0") if name)
-    # Git names files that are gone, and submodules, which are folders.
-    return {path for path in named if (tree / path).is_symlink() or (tree / path).is_file()}
+        raise SourceError(f"git cannot list the files of {tree}: {error.message}") from None
+    names = (Path(name) for name in listed.split("\0") if name)
+    # Git also lists deleted files, and submodules, which are folders.
+    return {path for path in names if (tree / path).is_symlink() or (tree / path).is_file()}
 
 
 def _files(tree: Path) -> Iterator[Path]:
@@ -258,13 +223,12 @@ def _files(tree: Path) -> Iterator[Path]:
             yield Path(folder, name).relative_to(tree)
 
 
-def _same(one: Path, other: Path) -> bool:
-    if not other.is_symlink() and not other.exists():
+def _same(source: Path, copy: Path) -> bool:
+    if not copy.is_symlink() and not copy.exists():
         return False
-    if one.is_symlink() or other.is_symlink():
-        return one.is_symlink() and other.is_symlink() and one.readlink() == other.readlink()
-    first, second = one.stat(), other.stat()
-    return stat.S_ISREG(second.st_mode) and (
-        (first.st_size, first.st_mtime_ns, first.st_mode)
-        == (second.st_size, second.st_mtime_ns, second.st_mode)
+    if source.is_symlink() or copy.is_symlink():
+        return source.is_symlink() and copy.is_symlink() and source.readlink() == copy.readlink()
+    old, new = source.stat(), copy.stat()
+    return stat.S_ISREG(new.st_mode) and (
+        (old.st_size, old.st_mtime_ns, old.st_mode) == (new.st_size, new.st_mtime_ns, new.st_mode)
     )

@@ -1,5 +1,6 @@
-"""What the two command lines share: their options, and how a wrong call ends."""
+"""What the command lines share: options, tables, and how a wrong call ends."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -17,20 +18,17 @@ from rich.table import Table
 from nagoya.config import loader
 from nagoya.config.declaration import Declaration
 from nagoya.engine import Engine, connect, containers
-from nagoya.errors import INTERRUPTED, DeclarationError, LifecycleError, reported
+from nagoya.errors import INTERRUPTED, USAGE, DeclarationError, LifecycleError, reported
 from nagoya.koji.hub import hub_errors
 from nagoya.system.observed import config_file
 from nagoya.system.system import System
 from nagoya.utils.parallel import Interrupted
 from nagoya.utils.progress import Progress
 
-USAGE = 64
-"""Exit status of a call that is wrong in itself, as in sysexits.h; 2 is a fault of ours."""
-
 
 @dataclass
 class Settings:
-    """The shared options, and what follows from them once somebody asks."""
+    """The shared options, and what they select, opened when first needed."""
 
     config: Path | None = None
     system: str = field(default_factory=lambda: os.environ.get("NAGOYA_SYSTEM") or "koji")
@@ -67,55 +65,68 @@ class Settings:
 
 
 def shared(name: str, *flags: str, **attributes: Any) -> Callable[[Any], Any]:
-    """An option that may stand before or after the name of a command."""
+    """An option that is accepted before and after the name of a command."""
 
     def keep(context: click.Context, _: click.Parameter, value: Any) -> None:
         settings = context.ensure_object(Settings)
         if value not in (None, False):
             setattr(settings, name, value)
+        if settings.quiet and settings.verbose:
+            raise click.UsageError("-q and -v exclude each other")
 
     return click.option(*flags, expose_value=False, callback=keep, **attributes)
 
 
+def seconds(value: str) -> float:
+    """The type of an option that is a duration."""
+    try:
+        duration = float(value)
+    except ValueError:
+        duration = -1
+    if not 0 <= duration < math.inf:
+        raise click.BadParameter(f"'{value}' is not a number of seconds")
+    return duration
+
+
 config_option = shared(
     "config", "-c", "--config", metavar="FILE", type=click.Path(path_type=Path),
-    help="The declaration to use, a file or nagoya-demo.  "
-    "[default: moromi.yml here, else the project's own]",
+    help="The moromi.yml to use: a path, nagoya or nagoya-demo.  "
+    "[default: moromi.yml in this folder, else nagoya]",
 )  # fmt: skip
 quiet_option = shared("quiet", "-q", "--quiet", is_flag=True, help="Show no progress.")
 verbose_option = shared(
-    "verbose", "-v", "--verbose", is_flag=True, help="Show what the work itself prints."
+    "verbose", "-v", "--verbose", is_flag=True, help="Show the output of builds and programs."
 )
 system_option = shared(
     "system", "--system", metavar="NAME",
-    help="Which of the systems that live side by side.  [default: $NAGOYA_SYSTEM, else koji]",
+    help="The system to act on.  [default: $NAGOYA_SYSTEM, else koji]",
 )  # fmt: skip
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print what would be done, with the reasons, and do nothing."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 timeout_option = click.option(
-    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0), default=180.0,
+    "--timeout", metavar="SECONDS", type=seconds, default=180.0,
     show_default=True, help="When to give up.",
 )  # fmt: skip
 
 
 def command(function: Callable[..., None]) -> click.Command:
-    """A command of toji's, named as its function; the shared options may stand behind it too."""
-    for option in (config_option, system_option, quiet_option):
+    """A command of toji, named as its function; the shared options may follow it too."""
+    for option in (config_option, system_option, quiet_option, verbose_option):
         function = option(function)
     return click.command(function.__name__.strip("_"))(click.pass_obj(function))
 
 
 def on_system(settings: Settings, verb: Callable[[System], object]) -> None:
-    """Do something with the system that the options name, and show the progress."""
+    """Call a verb on the selected system, and show its progress."""
     declaration = settings.system_declaration
     with settings.progress() as progress, resumable(settings.system), hub_errors():
         verb(System(settings.engine, declaration, settings.system, progress))
 
 
 def age(since: datetime) -> str:
-    """How long ago a moment is, in the largest unit that is there at least twice."""
+    """How long ago a moment is, in the largest unit that fits at least twice."""
     seconds = (datetime.now(UTC) - since).total_seconds()
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
@@ -124,19 +135,19 @@ def age(since: datetime) -> str:
 
 
 def print_table(table: Table) -> None:
-    """Print a table on stdout; a program that reads it from a pipe wants no line cut."""
+    """Print a table on stdout; no line is cut where a program reads it from a pipe."""
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 @contextmanager
 def resumable(system: str) -> Iterator[None]:
-    """Turn a Ctrl-C in the middle of a system's work into what to do about what is half there."""
+    """Turn Ctrl-C during work on a system into a message that says how to go on."""
     try:
         yield
     except Interrupted as interrupted:
         raise LifecycleError(
-            f"interrupted; what was under way: {', '.join(interrupted.running) or 'nothing'}",
-            f"go on with the same command, or `toji remove --system {system}`",
+            f"interrupted; still running: {', '.join(interrupted.running) or 'nothing'}",
+            f"run the same command again, or `toji remove --system {system}`",
             exit_code=INTERRUPTED,
         ) from None
 

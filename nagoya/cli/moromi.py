@@ -1,14 +1,19 @@
 """moromi: builds the images that moromi.yml declares."""
 
+import dataclasses
 import json
+import sys
 from collections.abc import Callable
 
 import click
 
 from nagoya import __version__
-from nagoya.build import base_image, builder, sources
+from nagoya.build import base_image, builder, diagram, sources
+from nagoya.build.planner import Operation
+from nagoya.build.steps import BuildOptions
 from nagoya.cli.common import (
     Settings,
+    age,
     config_option,
     json_option,
     quiet_option,
@@ -16,11 +21,9 @@ from nagoya.cli.common import (
     system_option,
     verbose_option,
 )
-from nagoya.cli.common import (
-    run as run_group,
-)
+from nagoya.cli.common import run as run_group
 from nagoya.engine import images as engine_images
-from nagoya.errors import SourceError
+from nagoya.errors import SourceError, UsageError, did_you_mean
 from nagoya.system.system import System
 from nagoya.utils.graph import waves
 from nagoya.utils.parallel import raise_failures, run_graph
@@ -36,16 +39,16 @@ def cli() -> None:
 
     \b
       moromi build            all images, in order, in parallel
-      moromi build koji-hub   one, and what it stands on
+      moromi build koji-hub   one image, and those that it is built from
       moromi run              build what is missing, then start the system
-      moromi plan             what is built and started, after what
+      moromi plan             what would be built and why, and what is started after what
 
-    What is unchanged is not built again. The base image and the sources are seen to along the way.
+    Unchanged images are not rebuilt. The base image and sources are fetched as needed.
     """
 
 
 def _command(function: Callable[..., None]) -> click.Command:
-    """A command of moromi; the shared options may stand behind it too."""
+    """A command of moromi; the shared options may follow it too."""
     for option in (config_option, quiet_option, verbose_option):
         function = option(function)
     return cli.command()(click.pass_obj(function))
@@ -61,30 +64,41 @@ def _arguments(
     return {name: value for name, _, value in pairs}
 
 
-@click.argument("names", nargs=-1, metavar="[IMAGE]...")
+_names_argument = click.argument("names", nargs=-1, metavar="[IMAGE]...")
+
+
+@_names_argument
 @click.option(
-    "--env", "arguments", metavar="NAME=VALUE", multiple=True, callback=_arguments,
-    help="Give a value to an ARG of the Dockerfiles, as docker build --build-arg does.",
+    "--build-arg", "arguments", metavar="NAME=VALUE", multiple=True, callback=_arguments,
+    help="Set an ARG of the Dockerfiles.",
 )  # fmt: skip
-@click.option("--no-cache", is_flag=True, help="Do every step again, of the images named.")
+@click.option("--no-cache", is_flag=True, help="Run every step of the named images again.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, as `moromi plan` does.")
 @_command
 def build(
-    settings: Settings, names: tuple[str, ...], arguments: dict[str, str], no_cache: bool
+    settings: Settings,
+    names: tuple[str, ...],
+    arguments: dict[str, str],
+    no_cache: bool,
+    dry_run: bool,
 ) -> None:
-    """Build images, all or those named, with what they stand on.
+    """Build images, all or those named, and the images that they are built from.
 
     \b
       moromi build
       moromi build koji-hub --no-cache -v
-      moromi build --env http_proxy=http://proxy:3128
-      moromi build demo           a system is started, and its containers become images
+      moromi build --build-arg http_proxy=http://proxy:3128
+      moromi build demo           starts a system and makes images of its containers
 
-    What is made from a live system is built only where it is named, or something named needs it.
+    Images made from a running system are built only if they are named, or a named one needs them.
 
-    If one fails, those that stand on it are skipped, the others finished. Ends with status 6 then.
+    If an image fails, its dependents are skipped and the rest are still built; the exit status
+    is 6.
     """
-    declared = settings.declaration
-    options = builder.BuildOptions(arguments, no_cache)
+    declared, options = settings.declaration, BuildOptions(arguments, no_cache)
+    if dry_run:
+        _print_plan(builder.plan(settings.engine, declared, names, options))
+        return
     with settings.progress() as progress:
         builder.build(settings.engine, declared, names, progress, options)
 
@@ -92,19 +106,18 @@ def build(
 @system_option
 @_command
 def run(settings: Settings) -> None:
-    """Build what is missing, then start the system.
+    """Build the images that are missing, then start the system.
 
-    That is `moromi build` of the images that are missing, and `toji init`.
+    The same as `moromi build` of the missing images, then `toji init`.
 
     \b
       moromi run
       moromi run --system second
     """
     declared, engine = settings.declaration, settings.engine
-    wanted = [name for name, one in declared.images.items() if not one.system]
-    wanted += [
-        one.image for one in declared.containers.values() if one.image in declared.produced_by
-    ]
+    wanted = [name for name, image in declared.images.items() if not image.system]
+    used = {container.image for container in declared.containers.values()}
+    wanted += [name for name in used if name in declared.produced_by]
     missing = [name for name in wanted if not engine_images.exists(engine, name)]
     if missing:
         with settings.progress() as progress:
@@ -113,43 +126,57 @@ def run(settings: Settings) -> None:
         System(engine, declared, settings.system, progress).init()
 
 
+@_names_argument
 @json_option
+@click.option("--mermaid", "drawing", flag_value="mermaid", help="Draw the system for Mermaid.")
+@click.option("--dot", "drawing", flag_value="dot", help="Draw the system for Graphviz.")
 @_command
-def plan(settings: Settings, as_json: bool) -> None:
-    """Show what is built and started, after what. Nothing is done, no engine is asked.
+def plan(settings: Settings, names: tuple[str, ...], as_json: bool, drawing: str | None) -> None:
+    """Show what `moromi build` would do and why, and in what order containers are started.
 
-    Names in one line may go in parallel; each line needs only those before it.
+    Containers in one line are started in parallel, after those of the lines above. The drawings
+    show containers with their volumes, links and ports; they need no engine.
 
     \b
       moromi plan
-      moromi plan --json
+      moromi plan koji-hub --json
+      moromi plan --mermaid
     """
     declared = settings.declaration
-    steps = builder.steps(declared)
-    order = {
-        "images": waves(builder.needed(steps)),
-        "containers": waves({name: one.needs for name, one in declared.containers.items()}),
-    }
-    gives = {name: step.outputs for name, step in steps.items() if step.source_system}
-    if as_json:
-        print(json.dumps({"base": declared.base.image, **order, "gives": gives}, indent=2))
+    if drawing:
+        print((diagram.dot if drawing == "dot" else diagram.mermaid)(declared))
         return
-    for what, lines in order.items():
-        print(what)
-        for number, names in enumerate(lines, 1):
-            print(f"  {number}  {' '.join(names)}")
-    for name, given in gives.items():
-        print(f"{name} gives {' '.join(given)}")
+    operations = builder.plan(settings.engine, declared, names)
+    order = waves({name: container.needs for name, container in declared.containers.items()})
+    produces = {name: image.outputs for name, image in declared.images.items() if image.system}
+    if as_json:
+        images = [dataclasses.asdict(operation) for operation in operations.values()]
+        described = {"version": 1, "images": images, "containers": order, "produces": produces}
+        print(json.dumps(described, indent=2))
+        return
+    print("images")
+    _print_plan(operations, "  ")
+    print("containers")
+    for number, line in enumerate(order, 1):
+        print(f"  {number}  {' '.join(line)}")
+    for name, outputs in produces.items():
+        print(f"{name} produces {', '.join(outputs)}")
+
+
+def _print_plan(operations: dict[str, Operation], indent: str = "") -> None:
+    width = max(map(len, operations), default=0)
+    for name, operation in operations.items():
+        action = "" if operation.action == "keep" else f"{operation.action}: "
+        print(f"{indent}{name:{width}}  {action}{operation.cause}")
 
 
 @click.argument("names", nargs=-1, metavar="[SOURCE]...")
 @_command
 def fetch(settings: Settings, names: tuple[str, ...]) -> None:
-    """Bring sources into the build context.
+    """Fetch sources, all or those named, into the build context as src/NAME/.
 
-    All or those named, as src/NAME/. What was fetched before is taken from the cache
-    ($XDG_CACHE_HOME/nagoya), without any network. What is there already stays as it is; remove
-    src/NAME/ to have it unpacked anew.
+    Archives that were fetched before come from the cache ($XDG_CACHE_HOME/nagoya), without any
+    network. An existing src/NAME/ is left alone; delete it to have it unpacked again.
 
     \b
       moromi fetch
@@ -158,27 +185,27 @@ def fetch(settings: Settings, names: tuple[str, ...]) -> None:
     declared = settings.declaration
     unknown = sorted(set(names) - set(declared.sources))
     if unknown:
-        raise SourceError(
-            f"{declared.path} declares no source {', '.join(unknown)}",
-            f"it declares {', '.join(declared.sources)}",
+        raise UsageError(
+            f"{declared.path} declares no source '{unknown[0]}'"
+            f"{did_you_mean(unknown[0], declared.sources)}",
+            f"it declares {', '.join(declared.sources) or 'none'}",
         )
     with settings.progress() as progress:
 
-        def bring(name: str) -> None:
+        def ensure(name: str) -> None:
             sources.ensure(declared.source_dirs[name], name, declared.sources[name], progress)
 
-        chosen = dict.fromkeys(names or declared.sources, ())
-        outcomes = run_graph(chosen, bring, workers=2)
-    raise_failures(outcomes, SourceError, "some sources could not be fetched")
+        results = run_graph(dict.fromkeys(names or declared.sources, ()), ensure, workers=2)
+    raise_failures(results, SourceError, "some sources could not be fetched")
 
 
 @click.option("--install", is_flag=True, help="Install mmdebstrap if it is missing.")
 @_command
 def base(settings: Settings, install: bool) -> None:
-    """Pull or make the base image, if it is not there.
+    """Pull the base image, or make it with mmdebstrap where no registry has it.
 
-    It is pulled where a registry answers, and else made with mmdebstrap. It carries the name
-    that the registry has for it, so that plain `docker build` works too.
+    It has the registry's name, so that plain `docker build` works too. An existing one is left
+    alone.
 
     \b
       moromi base
@@ -189,25 +216,46 @@ def base(settings: Settings, install: bool) -> None:
         base_image.ensure(settings.engine, declared, progress, install=install)
 
 
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and stop.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @_command
-def clean(settings: Settings) -> None:
-    """Remove untagged images of moromi's.
+def clean(settings: Settings, dry_run: bool, yes: bool) -> None:
+    """Remove dangling images: built here by moromi, and since replaced by a newer build.
 
-    Those are images that it built, and that a newer one has taken the name of. Nothing else is
-    touched: no image with a name, none that somebody else made.
+    Only images that were built from the folders of this moromi.yml are removed, and none that a
+    container is made from.
 
     \b
-      moromi clean
+      moromi clean --dry-run
+      moromi clean --yes
     """
-    removed, kept = engine_images.remove_untagged(settings.engine)
-    for label, freed in removed:
-        print(f"removed {label} ({freed / 1e6:.1f} MB)")
-    for label, reason in kept:
-        print(f"kept    {label}: {reason}")
-    total = sum(freed for _, freed in removed)
-    print(f"{len(removed)} images removed, {total / 1e6:.1f} MB freed")
+    checkouts = {builder.checkout(folder) for folder in settings.declaration.contexts.values()}
+    unused = []
+    for image in engine_images.untagged(settings.engine, checkouts):
+        label = f"{image.name} {image.id.removeprefix('sha256:')[:12]}, {age(image.created)} old"
+        if image.used_by:
+            print(f"keep    {label}: {', '.join(image.used_by)} is made from it")
+        else:
+            print(f"remove  {label}")
+            unused.append(image)
+    if not unused:
+        print("nothing to remove")
+        return
+    if dry_run:
+        return
+    if not (yes or sys.stdin.isatty()):
+        raise UsageError("nobody can be asked, so nothing was removed", "add --yes")
+    if not (yes or click.confirm(f"Remove {_count(len(unused))}?")):
+        return
+    freed = [engine_images.remove_untagged(settings.engine, image.id) for image in unused]
+    removed = [size for size in freed if size is not None]
+    print(f"{_count(len(removed))} removed, {sum(removed) / 1e6:.1f} MB freed")
+
+
+def _count(images: int) -> str:
+    return "1 image" if images == 1 else f"{images} images"
 
 
 def main() -> None:
-    """The program `moromi`."""
+    """Run the command line."""
     run_group("moromi", cli)

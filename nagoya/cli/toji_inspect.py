@@ -26,8 +26,9 @@ from nagoya.cli.common import (
 )
 from nagoya.engine import Handle, containers
 from nagoya.errors import LifecycleError
-from nagoya.koji.hub import HubConnection, hub_errors, task_logs, task_tree
+from nagoya.koji.hub import HubConnection, hub_errors
 from nagoya.koji.report import write_report
+from nagoya.koji.tasks import task_logs, task_tree
 from nagoya.system import listing
 from nagoya.system.system import System, require_system
 
@@ -177,7 +178,7 @@ def _lines(
 def _task_logs(settings: Settings, task: int, tail: int | None) -> None:
     with settings.progress() as progress:
         system = System(settings.engine, settings.system_declaration, settings.system, progress)
-    session = HubConnection.to(system.name, system.owner.home).session()
+    session = HubConnection.of(system).session()
     for one in task_tree(session, task):
         for name, content in task_logs(session, one["id"]):
             print(f"==> task {one['id']} {one['method']} {one['arch']}: {name} <==")

@@ -1,10 +1,11 @@
-"""What toji does with the Koji in a system: it is filled, gets users, and proves that it builds."""
+"""What toji does with the Koji in a system: fills it, adds users, and proves that it builds."""
 
+import json
 from pathlib import Path
 
 import click
 
-from nagoya.cli.common import Settings, command, on_system
+from nagoya.cli.common import Settings, command, json_option, on_system
 from nagoya.koji import users
 from nagoya.koji.hub import HubConnection
 from nagoya.koji.seed import apply_seed, read_seed
@@ -17,7 +18,7 @@ from nagoya.system.system import System
 def seed(settings: Settings, file: Path) -> None:
     """Fill the hub with what FILE declares: tags, targets, users, policies, builds.
 
-    What is so already stays as it is. docs/seed.md says what may stand in the file.
+    Existing objects are left unchanged. docs/seed.md describes the file.
 
     \b
       toji seed demo/seed.yml
@@ -26,38 +27,60 @@ def seed(settings: Settings, file: Path) -> None:
     on_system(settings, lambda system: apply_seed(system, wanted))
 
 
+@json_option
 @command
-def verify(settings: Settings) -> None:
+def verify(settings: Settings, as_json: bool) -> None:
     """Prove that the system builds RPMs: seed it, build from a source RPM and from git, check.
 
-    Each step is told with the seconds that it took.
+    Shows each step with the seconds that it took, and the logs of a build that fails.
 
     \b
       toji verify
     """
     built: list[Built] = []
     on_system(settings, lambda system: built.extend(verify_builds(system)))
-    for one in built:
-        print(f"{one.rpm.nvr}.{one.rpm.arch}  built by task {one.task}: {one.url}")
+    files = {each.task: f"{each.rpm.nvr}.{each.rpm.arch}" for each in built}
+    if as_json:
+        rows = [{"rpm": files[each.task], "task": each.task, "url": each.url} for each in built]
+        print(json.dumps({"builds": rows}, indent=2))
+        return
+    for each in built:
+        print(f"{files[each.task]}  built by task {each.task}: {each.url}")
 
 
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--permission", "permissions", multiple=True, metavar="PERMISSION",
+    help="Grant a permission, such as admin; may be repeated.",
+)  # fmt: skip
+@json_option
 @command
-def user(settings: Settings, names: tuple[str, ...]) -> None:
-    """Let users log in: an account on the hub each, and a certificate beside kojiadmin's.
+def user(
+    settings: Settings, names: tuple[str, ...], permissions: tuple[str, ...], as_json: bool
+) -> None:
+    """Add users: for each an account on the hub, and a certificate beside kojiadmin's.
 
-    Those who can already keep what they have. `koji grant-permission` says what they may do.
+    Existing accounts keep their permissions, existing certificates are left unchanged. `koji
+    list-permissions` lists the permissions.
 
     \b
       toji user alice
+      toji user --permission tag --permission build bob
     """
+    for name in names:
+        users.check_name(name)
+    rows = []
 
     def verb(system: System) -> None:
+        profile = HubConnection.of(system).profile
         for name in names:
-            certificate = users.add(system, name)
-            system.progress.log(
-                f"koji -p {HubConnection.to(system.name, system.owner.home).profile} "
-                f"--cert={certificate} hello"
+            certificate = users.add(system, name, permissions)
+            browser = profile.browser_certificate(name)
+            rows.append(
+                {"user": name, "certificate": str(certificate), "browser_certificate": str(browser)}
             )
+            system.progress.log(f"koji -p {profile.name} --cert={certificate} hello")
 
     on_system(settings, verb)
+    if as_json:
+        print(json.dumps({"users": rows}, indent=2))

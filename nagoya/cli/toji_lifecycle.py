@@ -5,7 +5,14 @@ from dataclasses import replace
 
 import click
 
-from nagoya.cli.common import Settings, command, dry_run_option, on_system, timeout_option
+from nagoya.cli.common import (
+    Settings,
+    command,
+    dry_run_option,
+    on_system,
+    seconds,
+    timeout_option,
+)
 from nagoya.errors import LifecycleError, NagoyaError
 from nagoya.system import listing, snapshots
 from nagoya.system.system import System
@@ -122,7 +129,7 @@ def remove(settings: Settings, stale: bool, dry_run: bool) -> None:
 
 @click.argument("wanted", nargs=-1, required=True, metavar="NAME=N...")
 @click.option(
-    "--drain-timeout", metavar="SECONDS", type=click.FloatRange(min=0), default=600,
+    "--drain-timeout", metavar="SECONDS", type=seconds, default=600,
     show_default=True, help="How long to wait for a removed builder to finish its tasks.",
 )  # fmt: skip
 @dry_run_option

@@ -20,6 +20,10 @@ from typing import Any
 
 from nagoya.errors import did_you_mean
 
+_DYNAMIC = {"__getattr__", "globals", "vars", "locals", "exec", "setattr"}
+"""A module that uses one of these may have names that its source does not show."""
+_STAR = re.compile(r"^\s*from .* import \*", re.MULTILINE)
+
 _import_lock = threading.Lock()
 _modules: dict[tuple[Path, ...], dict[str, ModuleType]] = {}
 """By the folders of a declaration, the modules that were imported from them."""
@@ -34,21 +38,18 @@ def find_problem(name: str, folders: Sequence[Path]) -> str | None:
     try:
         spec = _find_module(module, folders)
         if spec is None:
-            return f"no module named '{module}'"
+            return f"No module named '{module}'"
         if spec.origin is None or not spec.origin.endswith(".py"):
             return None
         source = Path(spec.origin).read_text(encoding="utf-8")
-        names = {
-            symbol.get_name()
-            for symbol in symtable.symtable(source, spec.origin, "exec").get_symbols()
-            if symbol.is_assigned() or symbol.is_imported()
-        }
+        symbols = symtable.symtable(source, spec.origin, "exec").get_symbols()
     except SyntaxError as error:
         return f"{error.filename}, line {error.lineno}: {error.msg}"
     except (OSError, ValueError, ImportError) as error:
         return f"module '{module}': {error}"
-    anything = "__getattr__" in names or re.search(r"^\s*from .* import \*", source, re.MULTILINE)
-    if function in names or anything:
+    names = {one.get_name() for one in symbols if one.is_assigned() or one.is_imported()}
+    mentioned = {one.get_name() for one in symbols}
+    if function in names or not mentioned.isdisjoint(_DYNAMIC) or _STAR.search(source):
         return None
     return f"module '{module}' has no function '{function}'{did_you_mean(function, names)}"
 

@@ -118,7 +118,8 @@ def list_all_containers(engine: Engine) -> dict[str, list[Handle]]:
     found: dict[str, list[Handle]] = {}
     for container in listed:
         handle = Handle(engine, container)
-        found.setdefault(labels(handle)[SYSTEM_LABEL], []).append(handle)
+        if system := label(handle, SYSTEM_LABEL):
+            found.setdefault(system, []).append(handle)
     return found
 
 
@@ -181,7 +182,7 @@ def state(container: Handle, *, reload: bool = True) -> State:
             for mount in attributes["Mounts"]
             if mount["Type"] == "volume"
         },
-        labels=attributes["Config"]["Labels"] or {},
+        labels=_set(attributes["Config"]["Labels"]),
     )
 
 
@@ -364,8 +365,13 @@ def label(container: Handle, name: str) -> str | None:
 
 
 def labels(container: Handle) -> Mapping[str, str]:
-    """All labels of the container, those of its image among them."""
-    return container.docker.attrs["Config"].get("Labels") or {}
+    """All labels of the container, those of its image among them; an empty one counts as unset."""
+    return _set(container.docker.attrs["Config"].get("Labels"))
+
+
+def volume_paths(container: Handle) -> list[str]:
+    """The paths of the volumes that the container's image declares."""
+    return sorted(container.docker.attrs["Config"].get("Volumes") or {})
 
 
 def last_lines(container: Handle, lines: int = 15) -> list[str]:
@@ -468,11 +474,16 @@ def write_files(container: Handle, folder: str, archive: bytes) -> None:
         container.docker.put_archive(folder, archive)
 
 
-def read_folder(container: Handle, path: str) -> bytes:
+def read_chunks(container: Handle, path: str) -> Iterator[bytes]:
     """A folder of a container, running or not, as a tar archive that opens with its name."""
     with translated(f"copying {path} out of {container.name}"):
         chunks, _ = container.docker.get_archive(path)
-        return b"".join(chunks)
+        yield from chunks
+
+
+def read_folder(container: Handle, path: str) -> bytes:
+    """What `read_chunks` yields, in one piece."""
+    return b"".join(read_chunks(container, path))
 
 
 def read_file(container: Handle, path: str) -> bytes:
@@ -491,6 +502,11 @@ def read_file(container: Handle, path: str) -> bytes:
             f"copying {path} out of {container.name}: the engine's answer was cut off ({error})"
         ) from error
     raise EngineError(f"{path} in {container.name} is not a file")
+
+
+def _set(labels: Mapping[str, str] | None) -> dict[str, str]:
+    # A committed image cannot lose labels of the container, only their values.
+    return {name: value for name, value in (labels or {}).items() if value}
 
 
 def _belongs(labels: Mapping[str, str] | None, system: str) -> bool:

@@ -1,9 +1,13 @@
 """Images: thin verbs over Docker's, each with its failure in plain words."""
 
+import json
 import queue
 import re
 import threading
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import IO, Any
 
 import docker.errors
@@ -16,32 +20,45 @@ from nagoya.errors import EngineError
 
 IMAGE_LABEL = "nagoya.image"
 """On every image that moromi makes: its name."""
+CHECKOUT_LABEL = "nagoya.checkout"
+"""On every image that moromi builds: a digest of the path of its build context."""
 INPUTS_LABEL = "nagoya.inputs"
 """On every image that moromi builds: the digest of all that it was built from."""
+PARTS_LABEL = "nagoya.inputs.parts"
+"""On every image built from a Dockerfile: what it was built from (see build/planner.py)."""
 
 CREATED_LABEL, SOURCE_LABEL, TITLE_LABEL, VERSION_LABEL = (
     f"org.opencontainers.image.{key}" for key in ("created", "source", "title", "version")
 )
-_LABELS = (IMAGE_LABEL, INPUTS_LABEL, CREATED_LABEL, SOURCE_LABEL, TITLE_LABEL, VERSION_LABEL)
+_LABELS = (
+    *(CHECKOUT_LABEL, IMAGE_LABEL, INPUTS_LABEL, PARTS_LABEL),
+    *(CREATED_LABEL, SOURCE_LABEL, TITLE_LABEL, VERSION_LABEL),
+)
 """All labels of an image that moromi builds, in the order in which Docker makes them its last
 steps. Whatever is built on such an image inherits the labels, but has other last steps."""
 
-LIVE_COMMENT = "Made by moromi of a live system"
-"""What the history of such an image says in its last step."""
+SYSTEM_COMMENT = "Made by moromi from a running system"
+"""What the history of a committed image says in its last step."""
 
 # A registry that cannot be reached may keep the engine trying for many minutes.
 _REGISTRY_SECONDS = 10.0
 _PULL_SECONDS = 120.0
-_CHUNK = 1 << 20
+
+
+def find(engine: Engine, name: str) -> dict[str, Any] | None:
+    """All that the engine says of the image of that name, or None where there is none."""
+    with translated(f"looking for the image {name}"):
+        try:
+            attributes: dict[str, Any] = engine.client.api.inspect_image(name)  # type: ignore[no-untyped-call]
+            return attributes
+        except docker.errors.ImageNotFound:
+            return None
 
 
 def image_id(engine: Engine, name: str) -> str | None:
     """The id of the image of that name, or None where there is none."""
-    with translated(f"looking for the image {name}"):
-        try:
-            return str(engine.client.images.get(name).id)
-        except docker.errors.ImageNotFound:
-            return None
+    attributes = find(engine, name)
+    return str(attributes["Id"]) if attributes else None
 
 
 def inspect(engine: Engine, image: str) -> dict[str, Any]:
@@ -56,16 +73,17 @@ def exists(engine: Engine, name: str) -> bool:
     return image_id(engine, name) is not None
 
 
-def find_by_inputs(engine: Engine, name: str, inputs: str) -> str | None:
-    """The id of the image that moromi built as `name` from these inputs, tagged or not."""
-    labels = [f"{IMAGE_LABEL}={name}", f"{INPUTS_LABEL}={inputs}"]
-    with translated(f"looking for an image {name}"):
-        found = engine.client.api.images(all=True, filters={"label": labels})
+def built(engine: Engine, names: Collection[str]) -> dict[tuple[str, str], str]:
+    """The ids of the images that moromi built from Dockerfiles, tagged or not: by name, inputs."""
+    ids: dict[tuple[str, str], str] = {}
+    with translated("listing images"):
+        found = engine.client.api.images(all=True, filters={"label": PARTS_LABEL})
         # Whatever is built on an image inherits its labels, and is younger.
         for image in sorted(found, key=lambda image: int(image["Created"])):
-            if _made_by_moromi(engine, image["Id"]):
-                return str(image["Id"])
-    return None
+            key = (image["Labels"].get(IMAGE_LABEL, ""), image["Labels"].get(INPUTS_LABEL, ""))
+            if key[0] in names and key not in ids and _made_by_moromi(engine, image["Id"]):
+                ids[key] = str(image["Id"])
+    return ids
 
 
 def built_together(engine: Engine, names: Collection[str], inputs: str) -> bool:
@@ -122,36 +140,68 @@ def pull(engine: Engine, name: str, heard: Callable[[str], None]) -> None:
             patience = _PULL_SECONDS
 
 
-def commit(container: Handle) -> str:
-    """Make an image, without a name, of a container's file system; its id."""
+def commit(container: Handle, labels: Mapping[str, str]) -> str:
+    """Make an image, without a name, of a container's file system; its id.
+
+    Containers of it start as those of the container's own image do.
+    """
+    made_of = inspect(container.engine, container.docker.attrs["Image"])["Config"]
+    changes = commit_changes(container.docker.attrs["Config"], made_of, labels)
     with translated(f"committing {container.name}"):
-        return str(container.docker.commit(message=LIVE_COMMENT).id)
+        made = container.docker.commit(message=SYSTEM_COMMENT, changes=changes)
+        return str(made.id)
 
 
-def save(engine: Engine, images: Sequence[str], output: IO[bytes]) -> None:
-    """Write an archive of images."""
-    api = engine.client.api
-    with translated("saving images"):
-        # The SDK's own call takes one image alone, and what several share would be there often.
-        address = f"{api.base_url}/v{api.api_version}/images/get"
-        with api.get(address, params={"names": list(images)}, stream=True) as answer:
-            answer.raise_for_status()
-            for chunk in answer.iter_content(_CHUNK):
-                output.write(chunk)
+def commit_changes(
+    own: Mapping[str, Any], image: Mapping[str, Any], labels: Mapping[str, str]
+) -> list[str]:
+    """What a commit has to change for the configuration to be the image's again, with `labels`.
+
+    A commit keeps a container's variables and labels. They cannot be removed, but set to nothing,
+    which counts as unset in Nagoya.
+    """
+
+    def quoted(text: str) -> str:
+        return '"' + re.sub(r'(["\\\\$])', r"\\\1", text) + '"'
+
+    def variables(config: Mapping[str, Any]) -> dict[str, str]:
+        return dict(entry.partition("=")[::2] for entry in config.get("Env") or ())
+
+    present, original = variables(own), variables(image)
+    lines = [
+        f"ENV {name}={quoted(original.get(name, ''))}"
+        for name, value in present.items()
+        if original.get(name) != value
+    ]
+    present, original = own.get("Labels") or {}, image.get("Labels") or {}
+    wanted = {**dict.fromkeys(present, ""), **original, **labels}
+    lines += [
+        f"LABEL {quoted(name)}={quoted(value)}"
+        for name, value in wanted.items()
+        if present.get(name) != value
+    ]
+    if own.get("Cmd") != image.get("Cmd"):
+        lines.append(f"CMD {json.dumps(image.get('Cmd') or [])}")
+    return lines
 
 
-def load(engine: Engine, archive: IO[bytes]) -> None:
-    """Take in the images of an archive, each under the name that it has there."""
-    with translated("loading images"):
-        for event in engine.client.api.load_image(archive):  # type: ignore[no-untyped-call]
-            if "error" in event:
-                raise docker.errors.DockerException(event["error"])
+def build_child(
+    engine: Engine, name: str, parent: str, context: Iterable[bytes], labels: Mapping[str, str]
+) -> Iterator[str]:
+    """Build an image from a context, and yield the lines that the build prints.
+
+    It bears all the labels by which moromi knows its images, its parent's unless `labels` has them.
+    """
+    inherited = inspect(engine, parent)["Config"]["Labels"] or {}
+    every = {**{label: inherited.get(label, "") for label in _LABELS}, **labels}
+    return build(engine, name, context, "Dockerfile", labels=every, arguments={}, no_cache=False)
 
 
-def remove(engine: Engine, image: str) -> None:
-    """Remove an image, or only its name where others stand on it."""
-    with translated(f"removing the image {image}"):
-        engine.client.api.remove_image(image)
+def remove_unnamed(engine: Engine, image: str) -> None:
+    """Remove an image by its id unless it has got a name."""
+    if not inspect(engine, image)["RepoTags"]:
+        with translated(f"removing the image {image}"):
+            engine.client.api.remove_image(image)
 
 
 def import_tar(engine: Engine, tar: IO[bytes], name: str, changes: Sequence[str]) -> None:
@@ -206,40 +256,55 @@ def build(
             raise ConnectionError("the build ended without a word")
 
 
-def remove_untagged(engine: Engine) -> tuple[list[tuple[str, int]], list[tuple[str, str]]]:
-    """Remove the images that moromi built and that have lost their name to a newer one.
+@dataclass(frozen=True)
+class UntaggedImage:
+    """An image that lost its name to a newer one; `used_by` are containers made from it."""
 
-    Returns those removed, each with the bytes that it freed, and those kept, each with the reason.
-    """
-    removed, kept = [], []
-    with translated("looking for untagged images"):
-        found = engine.client.api.images(filters={"dangling": True, "label": IMAGE_LABEL})
-        for image in found:
-            label = f"{image['Labels'][IMAGE_LABEL]} {image['Id'].removeprefix('sha256:')[:12]}"
-            try:
-                if not _made_by_moromi(engine, image["Id"]):
-                    continue
-                sizes = {step["Id"]: int(step["Size"]) for step in _history(engine, image["Id"])}
-                answer = engine.client.api.remove_image(image["Id"])
-            except docker.errors.ImageNotFound:
+    id: str
+    name: str
+    created: datetime
+    used_by: tuple[str, ...]
+
+
+def untagged(engine: Engine, checkouts: Collection[str]) -> list[UntaggedImage]:
+    """The untagged images that moromi built in these checkouts, by the value of CHECKOUT_LABEL."""
+    images = []
+    with translated("listing untagged images"):
+        for image in engine.client.api.images(filters={"dangling": True, "label": CHECKOUT_LABEL}):
+            labels = image["Labels"]
+            if labels[CHECKOUT_LABEL] not in checkouts or not _made_by_moromi(engine, image["Id"]):
                 continue
-            except docker.errors.APIError as error:
-                if error.status_code != 409:
-                    raise
-                users = ", ".join(containers.users_of(engine, image["Id"]))
-                reason = f"{users} runs of it" if users else "another image is built on it"
-                kept.append((label, reason))
-                continue
-            gone = [event["Deleted"] for event in answer if "Deleted" in event]
-            removed.append((label, sum(sizes.get(layer, 0) for layer in gone)))
-    return removed, kept
+            images.append(
+                UntaggedImage(
+                    image["Id"],
+                    labels.get(IMAGE_LABEL, ""),
+                    datetime.fromtimestamp(int(image["Created"]), UTC),
+                    tuple(containers.users_of(engine, image["Id"])),
+                )
+            )
+    return images
+
+
+def remove_untagged(engine: Engine, image: str) -> int | None:
+    """Remove an untagged image; the bytes that it freed, or None if it is in use after all."""
+    with translated(f"removing the image {image}"):
+        try:
+            sizes = {step["Id"]: int(step["Size"]) for step in _history(engine, image)}
+            answer = engine.client.api.remove_image(image)
+        except docker.errors.ImageNotFound:
+            return 0
+        except docker.errors.APIError as error:
+            if error.status_code != HTTPStatus.CONFLICT:
+                raise
+            return None
+    return sum(sizes.get(event["Deleted"], 0) for event in answer if "Deleted" in event)
 
 
 def _made_by_moromi(engine: Engine, image: str) -> bool:
     """Whether its own last steps are moromi's: labels alone may come from a parent image."""
     history = _history(engine, image)
     last_steps = [step["CreatedBy"] for step in reversed(history[: len(_LABELS)])]
-    return history[0]["Comment"].startswith(("Imported from", LIVE_COMMENT)) or (
+    return history[0]["Comment"].startswith(("Imported from", SYSTEM_COMMENT)) or (
         len(last_steps) == len(_LABELS)
         and all(f"LABEL {label}=" in step for label, step in zip(_LABELS, last_steps, strict=True))
     )

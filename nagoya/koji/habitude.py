@@ -1,7 +1,7 @@
-"""koji-habitude as a library: tags, targets and the like, made as documents say.
+"""koji-habitude as a library: tags, targets and the like, applied to a hub.
 
-Its command line ends with 0 whatever went wrong, so it is called from within. What is said of it
-here is true of 0.9.0.
+Its command line exits with 0 whatever went wrong, so it is called from Python. The work-arounds
+here are for version 0.9.0.
 """
 
 import tempfile
@@ -14,11 +14,17 @@ import yaml
 from nagoya.errors import LifecycleError
 from nagoya.koji.hub import HubConnection
 
+TYPES = (
+    "archive-type", "build-type", "channel", "content-generator", "external-repo", "group", "host",
+    "multi", "permission", "tag", "target", "template",
+)  # fmt: skip
+"""The types of its documents, less `user`, which is Nagoya's."""
 
-def apply(access: HubConnection, documents: Sequence[dict[str, Any]]) -> int:
-    """Make a hub as the documents say; how many changes that took.
 
-    Raises LifecycleError with its words where it cannot.
+def apply(hub: HubConnection, documents: Sequence[dict[str, Any]]) -> int:
+    """Apply documents to a hub; the number of changes.
+
+    Raises LifecycleError with koji-habitude's message.
     """
     try:
         from koji_habitude.exceptions import HabitudeError  # noqa: PLC0415 - an optional extra
@@ -27,11 +33,12 @@ def apply(access: HubConnection, documents: Sequence[dict[str, Any]]) -> int:
         from koji_habitude.workflow import ApplyWorkflow, WorkflowPhantomsError  # noqa: PLC0415
     except ImportError:
         raise LifecycleError(
-            "koji-habitude is not installed", "pip install 'nagoya[client]'"
+            "koji-habitude is not installed", "pip install koji-habitude==0.9.0"
         ) from None
 
     class Loader(YAMLLoader):  # type: ignore[misc]
-        """Its own notes every mapping's line inside of it, and takes the note for content."""
+        """koji-habitude's puts every mapping's line into the mapping, and then takes it for
+        content."""
 
         def load(self) -> Iterator[dict[str, Any]]:
             for document in super().load():
@@ -41,12 +48,13 @@ def apply(access: HubConnection, documents: Sequence[dict[str, Any]]) -> int:
                 }
 
     class Apply(ApplyWorkflow):  # type: ignore[misc]
-        """To its end, without stopping to be looked at."""
+        """Runs to its end without pausing for a display."""
 
         def get_session(self, profile: str = "") -> ClientSession:
-            """Its own knows profiles below ~/.koji alone."""
-            session = ClientSession(access.urls["hub"], opts={"serverca": str(access.ca)})
-            session.ssl_login(cert=str(access.certificate), serverca=str(access.ca))
+            """koji-habitude's finds profiles in ~/.koji only."""
+            ca = str(hub.profile.ca)
+            session = ClientSession(hub.profile.urls["hub"], opts={"serverca": ca})
+            session.ssl_login(cert=str(hub.profile.certificate()), serverca=ca)
             vars(session)["_currentuser"] = session.getLoggedInUser()
             return session
 
@@ -68,8 +76,8 @@ def apply(access: HubConnection, documents: Sequence[dict[str, Any]]) -> int:
         except WorkflowPhantomsError as error:
             names = ", ".join(" ".join(str(part) for part in key) for key in error.report.phantoms)
             raise LifecycleError(
-                f"the seed needs what neither it nor the hub has: {names}",
-                "declare it in the seed, or correct the name",
+                f"the seed refers to objects that neither it nor the hub has: {names}",
+                "declare them in the seed, or correct their names",
             ) from None
     return int(workflow.summary.total_changes)
 

@@ -1,4 +1,4 @@
-"""A binary RPM read without any RPM library: its name, and whether it is whole.
+"""Reading an RPM without the library rpm: its name, and whether it is whole.
 
 The format is that of https://rpm-software-management.github.io/rpm/manual/format_v4.html: a lead,
 a signature header, a header, a compressed payload. Koji's client library reads the headers; it
@@ -13,21 +13,23 @@ from typing import Any
 from nagoya.errors import LifecycleError
 from nagoya.koji.hub import koji_module
 
-_NAME, _VERSION, _RELEASE, _ARCH, _SOURCERPM = 1000, 1001, 1002, 1022, 1044
+_NAME, _VERSION, _RELEASE, _EPOCH, _ARCH, _SOURCERPM = 1000, 1001, 1002, 1003, 1022, 1044
 _PAYLOAD_DIGEST, _PAYLOAD_DIGEST_ALGORITHM = 5092, 5093
 _SHA256 = 8
 _SIG_SHA256 = 273
 _SIGNATURES = (267, 268, 1002, 1005)
-"""Tags of the signature header that hold one: DSA, RSA, and PGP and GPG of the older kind."""
+"""Tags of the signature header that hold a signature: DSA, RSA, and the older PGP and GPG."""
 
 
 @dataclass(frozen=True)
 class Rpm:
-    """What a whole RPM says of itself. `signed` tells whether a key has signed it."""
+    """The header of a whole RPM. A source RPM's `arch` is src, its `source_rpm` empty; `signed` is
+    whether a key has signed it."""
 
     name: str
     version: str
     release: str
+    epoch: int | None
     arch: str
     source_rpm: str
     signed: bool
@@ -37,11 +39,17 @@ class Rpm:
         """Name, version and release, as Koji writes a build."""
         return f"{self.name}-{self.version}-{self.release}"
 
+    @property
+    def build_nvr(self) -> str:
+        """The build that it belongs to, which has the name of the source RPM."""
+        source = self.source_rpm.removesuffix(".rpm")
+        return source.rpartition(".")[0] if source else self.nvr
+
 
 def read(path: Path) -> Rpm:
     """Read an RPM, and check its header and payload against the digests that it carries.
 
-    Raises LifecycleError where it is no RPM, is cut off, or does not match a digest.
+    Raises LifecycleError if it is no RPM, is cut off, or does not match a digest.
     """
     koji = koji_module()
     try:
@@ -52,22 +60,25 @@ def read(path: Path) -> Rpm:
     except (koji.GenericError, OSError, ValueError, IndexError) as error:
         raise LifecycleError(f"{path.name} is no RPM: {error}") from None
     payload = path.read_bytes()[start + length + len(raw) :]
-    _same(path, "header", _text(signature.get(_SIG_SHA256)), hashlib.sha256(raw).hexdigest())
+    _check_digest(path, "header", _text(signature.get(_SIG_SHA256)), raw)
     if header.get(_PAYLOAD_DIGEST_ALGORITHM) not in (_SHA256, [_SHA256]):
         raise LifecycleError(f"{path.name} has no SHA-256 digest of its payload")
-    _same(path, "payload", _text(header.get(_PAYLOAD_DIGEST)), hashlib.sha256(payload).hexdigest())
+    _check_digest(path, "payload", _text(header.get(_PAYLOAD_DIGEST)), payload)
+    source_rpm = _text(header.get(_SOURCERPM))
+    epoch = _text(header.get(_EPOCH))
     return Rpm(
         name=_text(header.get(_NAME)),
         version=_text(header.get(_VERSION)),
         release=_text(header.get(_RELEASE)),
-        arch=_text(header.get(_ARCH)),
-        source_rpm=_text(header.get(_SOURCERPM)),
+        epoch=int(epoch) if epoch else None,
+        arch=_text(header.get(_ARCH)) if source_rpm else "src",
+        source_rpm=source_rpm,
         signed=any(signature.get(tag) for tag in _SIGNATURES),
     )
 
 
-def _same(path: Path, part: str, promised: str, found: str) -> None:
-    if promised != found:
+def _check_digest(path: Path, part: str, sha256: str, content: bytes) -> None:
+    if sha256 != hashlib.sha256(content).hexdigest():
         raise LifecycleError(
             f"{path.name} is damaged: its {part} does not match the digest it carries",
             "download it again; if it stays so, the disk or the network of the hub is at fault",
@@ -76,5 +87,7 @@ def _same(path: Path, part: str, promised: str, found: str) -> None:
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        value = value[0] if value else ""
-    return value.decode() if isinstance(value, bytes) else str(value or "")
+        value = value[0] if value else None
+    if value is None:
+        return ""
+    return value.decode() if isinstance(value, bytes) else str(value)

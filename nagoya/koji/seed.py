@@ -1,217 +1,135 @@
-"""What a blank Koji is filled with: a file of YAML documents, applied as often as one likes.
+"""Seeds: files of YAML documents that fill a blank Koji, and can be applied again and again.
 
-koji-habitude knows tags, targets, groups, packages, channels, permissions and external
-repositories, and gets its documents as they are (nagoya/koji/habitude.py). Three types are ours:
-`user` (koji-habitude's own asks in a way that Koji learned after 1.30), `policy`, which is the
-hub's configuration and nothing that its API could change, and `import`, for builds that were made
-elsewhere.
+koji-habitude applies tags, targets, groups, packages, channels, permissions and external
+repositories (nagoya/koji/habitude.py). Three types are Nagoya's: `user` (koji-habitude's makes
+calls that Koji learned after 1.30), `policy` and `import`.
 """
 
-import io
-import secrets
-import tarfile
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from nagoya.engine import containers
-from nagoya.errors import DeclarationError, LifecycleError
-from nagoya.koji import habitude, rpm
-from nagoya.koji.hub import HubConnection, koji_module
-from nagoya.system.readiness import wait
-from nagoya.system.system import System, require_system
+from nagoya.config.model import StrictModel
+from nagoya.config.validation import describe_errors
+from nagoya.errors import DeclarationError, NagoyaError, did_you_mean
+from nagoya.koji import habitude, users
+from nagoya.koji.hub import HubConnection
+from nagoya.koji.imports import Import, import_rpms
+from nagoya.koji.policies import Policy, apply_policies
+from nagoya.koji.users import User
+from nagoya.system.system import System
+from nagoya.utils.progress import Progress
 
-HUB = "koji"
-POLICY_FILE = "/etc/koji-hub/hub.conf.d/50-seed.conf"
-_HUB_SECONDS = 120
-
-
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class User(_Document):
-    """A user who may log in with a certificate of that name, and what the user may do."""
-
-    type: Literal["user"]
-    name: str
-    permissions: tuple[str, ...] = ()
-
-
-class Policy(_Document):
-    """One of the hub's policies, as the lines of it: `test arguments :: action`."""
-
-    type: Literal["policy"]
-    name: str
-    rules: tuple[str, ...] = Field(min_length=1)
-
-
-class Import(_Document):
-    """Binary RPMs that become builds in a tag.
-
-    `rpms` are files: on this machine, relative to the seed's folder, with wildcards; or in a
-    `container` of the system, each by its path there. `builds` names what comes of them: where all
-    of it is in the tag already, nothing is done.
-    """
-
-    type: Literal["import"]
-    tag: str
-    builds: tuple[str, ...] = Field(min_length=1)
-    rpms: tuple[str, ...] = Field(min_length=1)
-    container: str | None = None
-
-
-_OURS: dict[str, type[_Document]] = {"user": User, "policy": Policy, "import": Import}
+_MODELS: dict[str, type[StrictModel]] = {"user": User, "policy": Policy, "import": Import}
 
 
 @dataclass(frozen=True)
 class Seed:
-    """A seed file, read: our documents, and those for koji-habitude."""
+    """A seed file's documents by type; `policies` are by the numbers of their documents, from 1."""
 
     path: Path
-    ours: tuple[_Document, ...]
-    habitude: tuple[dict[str, Any], ...]
+    users: list[User] = field(default_factory=list)
+    policies: dict[int, Policy] = field(default_factory=dict)
+    imports: list[Import] = field(default_factory=list)
+    habitude: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read_seed(path: Path) -> Seed:
-    """Read a seed file. Raises DeclarationError with every problem in our documents."""
+    """Read a seed file. Raises DeclarationError with every unknown type, and every problem in a
+    document of Nagoya's types."""
     try:
-        documents = [one for one in yaml.safe_load_all(path.read_text()) if one is not None]
+        documents = list(yaml.safe_load_all(path.read_text()))
+    except FileNotFoundError:
+        raise NagoyaError(f"{path}: no such file", exit_code=DeclarationError.exit_code) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DeclarationError(str(path), [f"cannot be read: {error}"]) from None
-    ours, habitude, problems = [], [], []
-    for number, document in enumerate(documents, 1):
+    seed, problems = Seed(path), []
+    known = {*_MODELS, *habitude.TYPES, *_templates(documents)}
+    # Empty documents, such as after a `---` at the end, do not count.
+    for number, document in enumerate((each for each in documents if each is not None), 1):
         kind = document.get("type") if isinstance(document, dict) else None
         if not isinstance(kind, str):
-            problems.append(f"document {number}: has no 'type'")
-        elif kind not in _OURS:
-            habitude.append(document)
+            problems.append(f"document {number}: needs a 'type'")
+        elif kind not in known:
+            problems.append(f"document {number}: unknown type '{kind}'{did_you_mean(kind, known)}")
         else:
-            try:
-                ours.append(_OURS[kind].model_validate(document))
-            except ValidationError as error:
-                problems += [
-                    f"document {number} ({kind}): {'.'.join(map(str, item['loc']))}: {item['msg']}"
-                    for item in error.errors()
-                ]
+            problems += [
+                f"document {number} ({kind}): {problem}"
+                for problem in _add(seed, number, kind, document)
+            ]
     if problems:
         raise DeclarationError(str(path), problems)
-    return Seed(path, tuple(ours), tuple(habitude))
+    return seed
+
+
+def _templates(documents: list[Any]) -> set[str]:
+    """koji-habitude's templates, whose names are types for further documents."""
+    return {
+        str(document.get("name"))
+        for document in documents
+        if isinstance(document, dict) and document.get("type") == "template"
+    }
+
+
+def _add(seed: Seed, number: int, kind: str, document: dict[str, Any]) -> list[str]:
+    """Add a document to its list; its problems."""
+    if kind not in _MODELS:
+        seed.habitude.append(document)
+        return []
+    try:
+        value = _MODELS[kind].model_validate(document)
+    except ValidationError as error:
+        return describe_errors(error, _MODELS[kind])
+    match value:
+        case User():
+            seed.users.append(value)
+        case Import():
+            seed.imports.append(value)
+        case Policy():
+            for earlier, policy in seed.policies.items():
+                if policy.name == value.name:
+                    return [f"document {earlier} has the policy '{value.name}' already"]
+            seed.policies[number] = value
+    return []
 
 
 def apply_seed(system: System, seed: Seed) -> None:
-    """Make the hub as the seed says; what is so already stays."""
+    """Fill a system's hub; what it has already is left unchanged. Raises LifecycleError."""
     progress = system.progress
-    policies = [one for one in seed.ours if isinstance(one, Policy)]
-    if policies:
+    hub = HubConnection.of(system)
+    if seed.policies:
         progress.update("policies", "working")
-        changed = _write_policies(system, policies)
-        progress.update("policies", "done", "written, hub restarted" if changed else "unchanged")
-    access = HubConnection.to(system.name, system.owner.home)
-    session = access.session()
-    # Packages may name them as owners; what they may do may be declared by koji-habitude.
-    users = [one for one in seed.ours if isinstance(one, User)]
-    added = [user.name for user in users if _add_user(session, user)]
+        changed = apply_policies(system, hub.profile.hub, seed.policies, str(seed.path))
+        _done(progress, "policies", "hub restarted" if changed else "")
+    session = hub.session()
+    # Before koji-habitude, whose packages may name owners; their permissions may be its documents.
+    changed_users = [user.name for user in seed.users if users.create(session, user.name)]
     if seed.habitude:
         progress.update("koji-habitude", "working")
-        changes = habitude.apply(access, seed.habitude)
-        progress.update("koji-habitude", "done", f"{changes} changes" if changes else "unchanged")
-    granted = [user.name for user in users if _grant(session, user)]
-    if users:
-        names = ", ".join(dict.fromkeys(added + granted))
-        progress.update("users", "done", names or "unchanged")
-    for wanted in (one for one in seed.ours if isinstance(one, Import)):
-        progress.update(f"import to {wanted.tag}", "working")
-        progress.update(f"import to {wanted.tag}", "done", _import(system, session, seed, wanted))
+        changes = habitude.apply(hub, seed.habitude)
+        _done(progress, "koji-habitude", f"{changes} changes" if changes else "")
+    changed_users += [
+        user.name for user in seed.users if users.grant(session, user.name, user.permissions)
+    ]
+    if seed.users:
+        _done(progress, "users", ", ".join(dict.fromkeys(changed_users)))
+    for wanted in seed.imports:
+        _import(system, session, seed, wanted)
 
 
-def _write_policies(system: System, policies: list[Policy]) -> bool:
-    lines = ["# Written by `toji seed`.", "[policy]"]
-    for policy in policies:
-        lines.append(f"{policy.name} =")
-        lines += [f"    {rule}" for rule in policy.rules]
-    content = "\n".join([*lines, ""]).encode()
-    hub = require_system(system.engine, system.name)[HUB]
-    folder, _, name = POLICY_FILE.rpartition("/")
-    status, there = containers.execute(hub, ["cat", POLICY_FILE], seconds=60)
-    if status == 0 and there.encode() == content:
-        return False
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        member = tarfile.TarInfo(name)
-        member.size, member.mode = len(content), 0o644
-        archive.addfile(member, io.BytesIO(content))
-    containers.write_files(hub, folder, packed.getvalue())
-    containers.stop(hub)
-    containers.start(hub)
-    wait(system, _HUB_SECONDS, only=[HUB])
-    return True
+def _import(system: System, session: Any, seed: Seed, wanted: Import) -> None:
+    name = f"import to {wanted.tag}"
+
+    def show(detail: str) -> None:
+        system.progress.update(name, "working", detail)
+
+    show("reading RPMs")
+    imported = import_rpms(system, session, wanted, seed.path.parent, show)
+    _done(system.progress, name, ", ".join(wanted.builds) if imported else "")
 
 
-def _add_user(session: Any, user: User) -> bool:
-    if session.getUser(user.name) is not None:
-        return False
-    session.createUser(user.name)
-    return True
-
-
-def _grant(session: Any, user: User) -> bool:
-    missing = set(user.permissions) - set(session.getUserPerms(user.name))
-    for permission in sorted(missing):
-        session.grantPermission(user.name, permission)
-    return bool(missing)
-
-
-def _import(system: System, session: Any, seed: Seed, wanted: Import) -> str:
-    koji = koji_module()
-    if set(wanted.builds) <= _tagged(session, wanted.tag):
-        return "unchanged"
-    for path in _rpms(system, seed, wanted):
-        header = rpm.read(path)
-        build = koji.parse_NVRA(header.source_rpm)
-        nvr = f"{build['name']}-{build['version']}-{build['release']}"
-        if session.getBuild(nvr) is None:
-            session.createEmptyBuild(build["name"], build["version"], build["release"], None)
-        known = {
-            "name": header.name,
-            "version": header.version,
-            "release": header.release,
-            "arch": header.arch,
-        }
-        if session.getRPM(known) is None:
-            folder = f"nagoya-import/{secrets.token_hex(8)}"
-            session.uploadWrapper(str(path), folder)
-            session.importRPM(folder, path.name)
-        if nvr not in _tagged(session, wanted.tag):
-            session.tagBuildBypass(wanted.tag, nvr)
-    missing = set(wanted.builds) - _tagged(session, wanted.tag)
-    if missing:
-        raise LifecycleError(f"the RPMs for {wanted.tag} hold no {', '.join(sorted(missing))}")
-    return ", ".join(wanted.builds)
-
-
-def _tagged(session: Any, tag: str) -> set[str]:
-    return {one["nvr"] for one in session.listTagged(tag)}
-
-
-def _rpms(system: System, seed: Seed, wanted: Import) -> Iterator[Path]:
-    if wanted.container is None:
-        for pattern in wanted.rpms:
-            there = sorted(seed.path.parent.glob(pattern))
-            if not there:
-                raise LifecycleError(f"{seed.path}: no such file: {pattern}")
-            yield from there
-        return
-    handle = require_system(system.engine, system.name).get(wanted.container)
-    if handle is None:
-        raise LifecycleError(f"{seed.path}: the system has no container '{wanted.container}'")
-    with tempfile.TemporaryDirectory() as folder:
-        for path in wanted.rpms:
-            copy = Path(folder) / Path(path).name
-            copy.write_bytes(containers.read_file(handle, path))
-            yield copy
+def _done(progress: Progress, name: str, changes: str) -> None:
+    progress.update(name, "done", changes or "unchanged")

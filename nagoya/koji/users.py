@@ -1,59 +1,118 @@
-"""Users beside kojiadmin: a certificate of the instance's own authority, and an account.
+"""Users beside kojiadmin: a certificate from the instance's own authority, and an account.
 
-The certificate is made where the authority is: in a container of the credentials' own image that
-mounts their volume, has no network, and is gone again at once. The authority's key stays there.
+The certificate is issued where the authority is: in a short-lived container of the credentials
+volume's image, with that volume and no network. The authority's key never leaves the volume.
 """
 
 import json
+import re
 import secrets
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any, Literal
 
+from nagoya.config.model import StrictModel
 from nagoya.engine import containers
 from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL
-from nagoya.errors import LifecycleError
+from nagoya.errors import LifecycleError, did_you_mean
+from nagoya.koji.credentials import PKI
 from nagoya.koji.hub import HubConnection
 from nagoya.system.system import System, require_system
 from nagoya.utils import files
 
 CERTIFY_LABEL = "nagoya.certify"
-"""On an image: its arguments, as a JSON list, that come before the names of users who are to have a
-certificate in the volumes that it mounts."""
+"""On an image: a command, as a JSON list, that issues certificates in the volumes that it mounts,
+for the users whose names follow it."""
+RESERVED = ("kojihub", "kojidatabase", "kojira", "kojiweb")
+"""Certificates of these names belong to Koji's own parts. kojiweb's may log in as anybody."""
 
-_PKI = "/etc/pki/koji"
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,61}[A-Za-z0-9_])?")
+_USAGE = 64
 
 
-def add(system: System, name: str) -> Path:
-    """See to it that a user may log in; the certificate's path, which lies beside kojiadmin's.
+class User(StrictModel):
+    """A seed's document: a user's account, and what the user may do."""
 
-    What is there already stays: the account with its permissions, the certificate. Raises
-    LifecycleError where the name cannot be a user's.
+    type: Literal["user"]
+    name: str
+    permissions: tuple[str, ...] = ()
+
+
+def add(system: System, name: str, permissions: Collection[str] = ()) -> Path:
+    """Make sure that a user can log in and has some permissions; the certificate's path.
+
+    An existing account keeps its permissions, an existing certificate is left unchanged. Raises
+    LifecycleError if the name cannot be a user's.
     """
-    access = HubConnection.to(system.name, system.owner.home)
-    certificate = access.certificate.parent / f"{name}.pem"
+    hub = HubConnection.of(system)
+    check_name(name, require_system(system.engine, system.name))
+    certificate = hub.profile.certificate(name)
     if not certificate.exists():
         _certify(system, name, certificate.parent)
-    session = access.session()
-    if session.getUser(name) is None:
-        session.createUser(name)
+    session = hub.session()
+    create(session, name)
+    grant(session, name, permissions)
     return certificate
+
+
+def check_name(name: str, builders: Collection[str] = ()) -> None:
+    """Raise LifecycleError, with the exit status of a wrong call, for a name that no user can
+    have: the builders' log in by the names of their containers."""
+    if name in RESERVED or name in builders:
+        raise LifecycleError(
+            f"'{name}' is reserved: a part of Koji logs in by that name",
+            "choose another name",
+            exit_code=_USAGE,
+        )
+    if not _NAME.fullmatch(name):
+        raise LifecycleError(
+            f"'{name}' cannot be a user's name",
+            "use letters, digits, underscores, and inner dots and dashes, at most 63 of them",
+            exit_code=_USAGE,
+        )
+
+
+def create(session: Any, name: str) -> bool:
+    """Create an account; False if it exists."""
+    if session.getUser(name) is not None:
+        return False
+    session.createUser(name)
+    return True
+
+
+def grant(session: Any, name: str, permissions: Collection[str]) -> bool:
+    """Grant the permissions that a user lacks; False if there are none. Raises LifecycleError for
+    one that the hub does not have."""
+    wanted = set(permissions)
+    missing = wanted and wanted - set(session.getUserPerms(name))
+    if not missing:
+        return False
+    known = {permission["name"] for permission in session.getAllPerms()}
+    for permission in sorted(missing - known):
+        raise LifecycleError(
+            f"the hub has no permission '{permission}'{did_you_mean(permission, known)}",
+            "`koji list-permissions` lists them; a seed's `permission` document adds one",
+        )
+    for permission in sorted(missing):
+        session.grantPermission(name, permission)
+    return True
 
 
 def _certify(system: System, name: str, folder: Path) -> None:
     present = require_system(system.engine, system.name).values()
-    keeper = next((one for one in present if containers.label(one, CERTIFY_LABEL)), None)
-    if keeper is None:
+    authority = next((each for each in present if containers.label(each, CERTIFY_LABEL)), None)
+    if authority is None:
         raise LifecycleError(
             f"no container of '{system.name}' can issue a certificate",
-            "its credentials come from an image older than this; `toji remove`, `moromi build`",
+            "its credentials volume is of an older image: `toji remove`, `moromi build`",
         )
-    command = json.loads(containers.label(keeper, CERTIFY_LABEL) or "[]")
-    status, said = containers.run_helper(
-        keeper,
+    status, output = containers.run_helper(
+        authority,
         f"{system.name}-certify-{secrets.token_hex(4)}",
-        [*command, name],
+        [*json.loads(containers.label(authority, CERTIFY_LABEL) or "[]"), name],
         {SYSTEM_LABEL: system.name, CONTAINER_LABEL: "", **system.owner.labels},
     )
     if status:
-        raise LifecycleError(f"no certificate for '{name}': {said.strip()}")
+        raise LifecycleError(f"no certificate was issued for '{name}': {output.strip()}")
     for file in (f"{name}_browser_cert.p12", f"{name}.pem"):
-        files.write(folder / file, containers.read_file(keeper, f"{_PKI}/{file}"))
+        files.write(folder / file, containers.read_file(authority, f"{PKI}/{file}"))

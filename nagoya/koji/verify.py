@@ -1,19 +1,22 @@
-"""The proof that a system works: from its seed to an RPM, downloaded and checked."""
+"""The proof that a system works: from its seed to RPMs, downloaded and checked."""
 
 import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nagoya.config.extends import shipped
-from nagoya.engine import containers
-from nagoya.errors import LifecycleError, NotReady
-from nagoya.koji import rpm, seed
-from nagoya.koji.hub import HubConnection, koji_module, task_tree, wait_for_task
+from nagoya.engine import Handle, containers
+from nagoya.errors import LifecycleError
+from nagoya.koji import rpm
+from nagoya.koji.builds import build, wait_for_repo
+from nagoya.koji.hub import HubConnection, koji_module
+from nagoya.koji.profile import Profile
+from nagoya.koji.seed import apply_seed, read_seed
 from nagoya.system.snapshots import wait_and_snapshot
 from nagoya.system.system import System, require_system
 from nagoya.utils.progress import Progress
@@ -26,145 +29,129 @@ DEMO_LABEL = "nagoya.demo"
 """On the builder's image: the folder in it with the demo's RPMs, source RPMs and git repositories,
 and sources.json."""
 _SERVED = "/mnt/koji/demo"
-"""Where the hub serves the git repositories from."""
-_READY_SECONDS, _REPO_SECONDS, _BUILD_SECONDS = 180, 300, 600
+"""The folder from which the hub serves the git repositories."""
+_READY_SECONDS, _COPY_SECONDS = 180, 60
 
 
 @dataclass(frozen=True)
 class Built:
-    """A build that was verified: the task that made it, and the RPM that came of it."""
+    """A verified build: its task, kojiweb's page of that, and the RPM that was checked."""
 
     task: int
     rpm: rpm.Rpm
     url: str
 
 
-def verify_builds(system: System) -> list[Built]:
-    """Prove a system; each step is told with the time it took. Raises NagoyaError at the first
-    that does not hold."""
-    step = _steps(system.progress)
-    with step("ready"):
-        wait_and_snapshot(system, _READY_SECONDS)
-    access = HubConnection.to(system.name, system.owner.home)
-    with step("log in"):
-        session = access.session()
-    with step("seed"):
-        seed.apply_seed(system, seed.read_seed(shipped().parent / "demo" / "seed.yml"))
-    with step("sources"):
-        sources = demo_sources(system, PACKAGE)
-    with step("repository"):
-        wait_for_repository(session, BUILD_TAG, BUILDROOT)
-    built = []
-    with tempfile.TemporaryDirectory() as folder:
-        with step("build from a source RPM") as tell:
-            source = _upload(session, sources, Path(folder))
-            built.append(_built(access, session, source, Path(folder), tell))
-        with step("build from git") as tell:
-            built.append(_built(access, session, sources.git, Path(folder), tell))
-    return built
-
-
 @dataclass(frozen=True)
 class Sources:
-    """A demo package's sources: its source RPM, and the git URL as builders fetch it."""
+    """A demo package's sources: its source RPM, and the git URL from which builders fetch it."""
 
     srpm_name: str
     srpm: bytes
     git: str
 
+    def write(self, folder: Path) -> Path:
+        """Write the source RPM into a folder; its path."""
+        path = folder / self.srpm_name
+        path.write_bytes(self.srpm)
+        return path
+
+
+def verify_builds(system: System) -> list[Built]:
+    """Prove that a system builds: from a source RPM, and from git.
+
+    Shows each step with the seconds that it took. Raises NagoyaError at the first that fails.
+    """
+    step = _steps(system.progress)
+    with step("ready"):
+        wait_and_snapshot(system, _READY_SECONDS)
+    with step("log in"):
+        hub = HubConnection.of(system)
+        session = hub.session()
+    with step("seed"):
+        apply_seed(system, read_seed(shipped().parent / "demo" / "seed.yml"))
+    with step("sources"):
+        sources = demo_sources(system, PACKAGE)
+    with step("repository"):
+        wait_for_repo(hub, BUILD_TAG, [BUILDROOT])
+    built = []
+    with tempfile.TemporaryDirectory() as folder:
+        with step("build from a source RPM") as show:
+            source = sources.write(Path(folder))
+            built.append(_build(hub, session, source, show))
+        with step("build from git") as show:
+            built.append(_build(hub, session, sources.git, show))
+    return built
+
 
 def demo_sources(system: System, package: str) -> Sources:
-    """A demo package's sources out of the builder's image; the hub is made to serve them by git."""
-    there = require_system(system.engine, system.name)
-    # By a label of the Dockerfile's, which an image has whoever built it or stands on it.
-    folders = [(containers.label(one, DEMO_LABEL), one) for one in there.values()]
-    folder, builder = next(((label, one) for label, one in folders if label), (None, None))
-    if builder is None:
-        raise LifecycleError("the system has no builder", "toji scale kojibuilder=1")
+    """A demo package's sources, from the builder's image. The git repositories are copied to the
+    hub, which serves them. Raises LifecycleError if the builder's image has no demo."""
+    present = require_system(system.engine, system.name)
+    folders = {containers.label(handle, DEMO_LABEL): handle for handle in present.values()}
+    folder, builder = next(((path, each) for path, each in folders.items() if path), (None, None))
+    if folder is None or builder is None:
+        raise LifecycleError(
+            f"no container of '{system.name}' brings the demo's packages",
+            f"build its images again; the builder's image has the label {DEMO_LABEL}",
+        )
     made = json.loads(containers.read_file(builder, f"{folder}/sources.json"))[package]
-    hub = there[seed.HUB]
-    if containers.execute(hub, ["test", "-d", f"{_SERVED}/git"], seconds=60)[0]:
-        containers.execute(hub, ["mkdir", "-p", _SERVED], seconds=60)
-        containers.write_files(hub, _SERVED, containers.read_folder(builder, f"{folder}/git"))
+    hub = Profile.load(system).hub
+    _serve(present[hub], builder, f"{folder}/git")
     return Sources(
         Path(made["srpm"]).name,
         containers.read_file(builder, f"{folder}/{made['srpm']}"),
-        f"git+https://koji/kojifiles/demo/{made['git']}#{made['commit']}",
+        f"git+https://{hub}/kojifiles/demo/{made['git']}#{made['commit']}",
     )
 
 
-def wait_for_repository(session: Any, tag: str, build: str) -> None:
-    """Wait until a tag has a repository that holds a build; kojira makes it by itself."""
+def _serve(hub: Handle, builder: Handle, folder: str) -> None:
+    """Copy the git repositories to the hub unless it has them."""
+    command = ["sh", "-c", f"test -d {_SERVED}/git && echo yes || mkdir -p {_SERVED}"]
+    status, output = containers.execute(hub, command, seconds=_COPY_SECONDS)
+    if status:
+        raise LifecycleError(f"the hub cannot make {_SERVED}: {output.strip()}")
+    if not output.strip():
+        containers.write_files(hub, _SERVED, containers.read_folder(builder, folder))
+
+
+def _build(
+    hub: HubConnection, session: Any, source: str | Path, show: Callable[[str], None]
+) -> Built:
+    """Build the package, as a scratch build if the hub has it already, and check the RPM."""
     koji = koji_module()
-    deadline = time.monotonic() + _REPO_SECONDS
-    wanted = koji.parse_NVR(build)
-    while time.monotonic() < deadline:
-        repo = session.getRepo(tag)
-        if repo and koji.util.checkForBuilds(session, tag, [wanted], repo["create_event"]):
-            return
-        time.sleep(0.5)
-    raise NotReady(
-        f"no repository of {tag} held {build} after {_REPO_SECONDS} s",
-        "kojira makes it: `toji logs koji`; a builder in the channel createrepo does the work",
-    )
+    package = session.getPackageID(PACKAGE)
+    complete = koji.BUILD_STATES["COMPLETE"]
+    scratch = bool(package and session.listBuilds(packageID=package, state=complete))
+    made = build(hub, TARGET, source, scratch=scratch, on_progress=show)
+    (name,) = (name for name in made.rpms if not name.endswith(".src.rpm"))
+    return Built(made.task, _check_rpm(name, hub.download(made.rpms[name])), made.url)
 
 
-def _steps(progress: Progress) -> Callable[[str], Any]:
-    """What tells of each step as it goes on, and in the end the seconds that it took."""
+def _check_rpm(name: str, content: bytes) -> rpm.Rpm:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        header = rpm.read(path)
+    if (f"{header.nvr}.{header.arch}.rpm", header.name, header.signed) != (name, PACKAGE, False):
+        raise LifecycleError(f"{name} does not match its header: {header}")
+    return header
+
+
+def _steps(
+    progress: Progress,
+) -> Callable[[str], AbstractContextManager[Callable[[str], None]]]:
+    """A context manager for each step, which shows it as working and then the time it took."""
 
     @contextmanager
     def step(name: str) -> Iterator[Callable[[str], None]]:
-        begun = time.monotonic()
+        started = time.monotonic()
         progress.update(name, "working")
         try:
             yield lambda detail: progress.update(name, "working", detail)
         except BaseException:
             progress.update(name, "failed")
             raise
-        progress.update(name, "done", f"{time.monotonic() - begun:.1f} s")
+        progress.update(name, "done", f"{time.monotonic() - started:.1f} s")
 
     return step
-
-
-def _upload(session: Any, sources: Sources, folder: Path) -> str:
-    path = folder / sources.srpm_name
-    path.write_bytes(sources.srpm)
-    place = f"nagoya-verify/{time.time_ns()}"
-    session.uploadWrapper(str(path), place)
-    return f"{place}/{sources.srpm_name}"
-
-
-def _built(
-    access: HubConnection, session: Any, source: str, folder: Path, tell: Callable[[str], None]
-) -> Built:
-    """Build it, as a scratch build where it was built before, and check the RPM."""
-    koji = koji_module()
-    complete = koji.BUILD_STATES["COMPLETE"]
-    package = session.getPackageID(PACKAGE)
-    scratch = bool(package and session.listBuilds(packageID=package, state=complete))
-    task = session.build(source, TARGET, {"scratch": scratch})
-    ended = wait_for_task(session, task, _BUILD_SECONDS, tell)
-    if ended["state"] != koji.TASK_STATES["CLOSED"]:
-        raise LifecycleError(
-            f"the build of {source} (task {task}) is {koji.TASK_STATES[ended['state']]}",
-            f"toji logs --task {task}",
-        )
-    (arch,) = (one["id"] for one in task_tree(session, task) if one["method"] == "buildArch")
-    (name,) = (
-        name
-        for name in session.listTaskOutput(arch)
-        if name.endswith(".rpm") and not name.endswith(".src.rpm")
-    )
-    path = folder / name
-    if scratch:
-        path.write_bytes(session.downloadTaskOutput(arch, name))
-    else:
-        (build,) = session.listBuilds(taskID=task)
-        served = koji.PathInfo(access.urls["files"])
-        path.write_bytes(
-            access.download(f"{served.build(build)}/{served.rpm(koji.parse_NVRA(name))}")
-        )
-    header = rpm.read(path)
-    if (f"{header.nvr}.{header.arch}.rpm", header.name, header.signed) != (name, PACKAGE, False):
-        raise LifecycleError(f"{name} says of itself that it is {header}")
-    return Built(task, header, f"{access.urls['web']}/taskinfo?taskID={task}")

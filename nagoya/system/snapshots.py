@@ -103,7 +103,7 @@ def reset(system: System, name: str, seconds: float = 180) -> None:
         answers = [*switched.items(), *released.items()]
         restarted = {one for one, answer in answers if answer.get("restart")}
         if restarted:
-            system.apply(plan.restart(system.declaration, system.observe(), restarted))
+            system.restart(restarted)
         # The others go on as they were; a builder that somebody disabled is no more ready now.
         wait(system, seconds, only=with_state | restarted, presumed=True)
 

@@ -17,7 +17,7 @@ from threading import Event
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import EVENTS
 from nagoya.engine import Engine, Handle, containers, storage
-from nagoya.errors import LifecycleError
+from nagoya.errors import LifecycleError, UsageError
 from nagoya.system import plan, reconcile
 from nagoya.system.container import SystemContainer, ended
 from nagoya.system.observed import ObservedSystem, observe
@@ -163,6 +163,10 @@ class System:
         declared = {state.name: self.declaration.containers.get(state.declared) for state in states}
         return {name: one.needs if one else () for name, one in declared.items() if name in names}
 
+    def restart(self, names: Collection[str]) -> None:
+        """Stop some containers and start them again; the caller holds the lock."""
+        self.apply(plan.restart(self.declaration, self.observe(), names))
+
     def apply(self, wanted: Plan, drain_seconds: float = 0) -> None:
         """Carry out a plan; the caller holds the lock."""
         operations = {operation.id: operation for operation in wanted.operations}
@@ -243,9 +247,9 @@ class System:
 
 
 def check_name(name: str, what: str = "a system") -> None:
-    """Raise LifecycleError for a name that no system can have: it becomes part of host names."""
+    """Raise UsageError for a name that no system can have: it becomes part of host names."""
     if not _NAME.fullmatch(name):
-        raise LifecycleError(
+        raise UsageError(
             f"'{name}' cannot name {what}",
             "use lower-case letters, digits and inner dashes, 40 characters at most",
         )

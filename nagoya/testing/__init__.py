@@ -6,7 +6,8 @@ pytest loads this package in every run, so it imports nothing heavy before it is
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nagoya.testing.instance import Koji, running_koji
+    from nagoya.testing.instance import Koji
+    from nagoya.testing.launch import running_koji
 
 __all__ = ["Koji", "running_koji"]
 
@@ -14,6 +15,6 @@ __all__ = ["Koji", "running_koji"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from nagoya.testing import instance  # noqa: PLC0415 - see above
+    from nagoya.testing import launch  # noqa: PLC0415 - see above
 
-    return getattr(instance, name)
+    return getattr(launch, name)

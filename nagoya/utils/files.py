@@ -1,13 +1,23 @@
-"""Files that are written whole or not at all, and are nobody else's business."""
+"""Write files atomically."""
 
 import os
+import tempfile
 from pathlib import Path
 
 
 def write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Write a file, which is at no moment half there, nor readable by more than `mode` allows."""
+    """Write a file as a whole, with exactly `mode`: readers see the old or the new one, even after
+    a crash. Parent folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-        file.write(content)
-    fresh.replace(path)
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:
+        try:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise

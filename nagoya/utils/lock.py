@@ -1,11 +1,11 @@
-"""One at a time: a lock between processes that goes with its holder, however that ends."""
+"""Locks between this user's processes; the kernel releases them however their holder ends."""
 
 import fcntl
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 
 def cache_folder() -> Path:
@@ -13,36 +13,28 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nagoya"
 
 
+def _lock_folder() -> Path:
+    """A folder that nobody empties while it is in use, and that is gone after a reboot."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK):
+        return Path(runtime) / "nagoya"
+    return Path(tempfile.gettempdir()) / f"nagoya-{os.getuid()}"
+
+
 @contextmanager
 def locked(name: str, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock of that name; `waiting` is called once if somebody else has it.
+    """Hold the lock of that name; `waiting` is called once if another process holds it.
 
-    Its file goes with the lock: systems of tests have a new name each, and would leave as many.
+    Its file stays, empty. Raises OSError if the folder of the locks belongs to another user.
     """
-    path = cache_folder() / "locks" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    told = False
-    while True:
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not told:
-                    waiting()
-                told = True
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever had it may have taken the file away, and a third have made another.
-            if not _is(file, path):
-                continue
-            try:
-                yield
-            finally:
-                path.unlink()
-            return
-
-
-def _is(file: IO[str], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+    folder = _lock_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise PermissionError(1, "belongs to another user", str(folder))
+    with (folder / name).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,4 +1,4 @@
-"""Showing work in progress on stderr: one line a name on a terminal, plain lines elsewhere."""
+"""Show work in progress on stderr: one row per name on a terminal, plain lines elsewhere."""
 
 import sys
 import threading
@@ -33,20 +33,28 @@ class _Row:
     begun: float | None = None
     ended: float | None = None
     spinner: Spinner = field(default_factory=lambda: Spinner("dots", style="cyan"))
+    last: tuple[State, str] | None = None
+    """State and text when it was last settled."""
+
+    def end(self) -> None:
+        """Turn a working row into what it was before, or into one that was interrupted."""
+        if self.state == "working":
+            self.state, self.text = self.last or ("skipped", f"not finished: {self.text}")
+            self.ended = self.ended or time.monotonic()
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """The work goes on, though nobody reads of it any more; rich would end the program."""
+        """Go on silently if the reader is gone; rich would end the program."""
         self.quiet = True
 
 
 class Progress:
-    """What is being done, name by name; any thread may tell it.
+    """The state of named tasks; any thread may update it.
 
-    On a terminal each name keeps one line: a sign, its state, seconds. Elsewhere every change is a
-    line of its own: seconds since the progress was made, name, state. `quiet` shows nothing,
-    `verbose` also what the work itself prints, line by line.
+    On a terminal each name keeps one row: a sign, its state, its last line of output, seconds.
+    Elsewhere every change is a line: seconds since the start, name, state. `quiet` shows nothing,
+    `verbose` also all output of the tasks.
     """
 
     def __init__(
@@ -78,17 +86,20 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        with self._lock:
+            for row in self._rows.values():
+                row.end()
         if self._live is not None:
             self._live.stop()
 
     def add(self, *names: str) -> None:
-        """Give names a line each, in this order, before anything is done for them."""
+        """Show names as waiting, in this order, before they are worked on."""
         with self._lock:
             for name in names:
                 self._rows.setdefault(name, _Row())
 
     def update(self, name: str, state: State, detail: str = "") -> None:
-        """Tell what a name is at; `detail` is a few words, such as `Step 3/9 : RUN make`."""
+        """Set the state of a name; `detail` is a few words, such as `3/9 : RUN make`."""
         now = time.monotonic()
         text = _plain(detail) or state
         if detail and state in ("failed", "skipped"):
@@ -101,11 +112,13 @@ class Progress:
             elif state != "waiting":
                 row.ended = row.ended or now
             row.state, row.text, row.last_line = state, text, ""
+            if state in ("done", "failed", "skipped"):
+                row.last = (state, text)
         if changed and self._live is None:
             self.log(self._named(name, text))
 
     def output(self, name: str, text: str) -> None:
-        """Pass on a line that the work printed: shown in full if verbose, else as its last word."""
+        """Show a line of a task's output: in full if verbose, else until the next one comes."""
         plain = _plain(text)
         if self._verbose:
             self.log(self._named(name, plain))
@@ -123,8 +136,8 @@ class Progress:
                 self.update(result.name, "done")
 
     def log(self, text: str) -> None:
-        """A line that is about no name, left standing above the others."""
-        # Never with the lock held: a live display prints with its own lock held, and asks for ours.
+        """Print a line that stays, above the rows."""
+        # Not with our lock held: the live display holds its own lock, and asks for ours.
         if self._quiet:
             return
         if self._live is None:
@@ -144,10 +157,13 @@ class Progress:
         table.add_column(no_wrap=True, justify="right")
         now = time.monotonic()
         with self._lock:
+            width = self._console.width - max((len(name) for name in self._rows), default=0) - 14
             for name, row in self._rows.items():
                 sign, style = _SIGNS.get(row.state, ("", "cyan"))
+                # The output is what moves, so it gets the larger part of a narrow terminal.
                 text = Text(row.text)
                 if row.last_line:
+                    text.truncate(max(width * 2 // 5, 12), overflow="ellipsis")
                     text.append(f"  {row.last_line}", style="dim")
                 table.add_row(
                     row.spinner if row.state == "working" else Text(sign, style),
@@ -159,6 +175,6 @@ class Progress:
 
 
 def _plain(text: str) -> str:
-    """The first line, without colours or cursor movements, as programs in a build may print."""
+    """The first line, without the colours and cursor movements that programs print."""
     first = text.strip().partition("\n")[0]
     return Text.from_ansi(first.rpartition("\r")[2]).plain

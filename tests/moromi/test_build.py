@@ -1,5 +1,6 @@
 """moromi build: order, what goes in parallel, failure, and the rebuild that finds nothing to do."""
 
+import json
 import re
 import signal
 import subprocess
@@ -38,7 +39,7 @@ def test_what_does_not_need_each_other_goes_in_parallel(moromi: Moromi) -> None:
     moromi.declare(**{f"n{number}": f"{sleep}{number}\n" for number in range(3)})
     _, told = moromi("build")
     # Each has begun before the first is done.
-    assert told.rindex("Step 2/") < told.index("  built")
+    assert told.rindex("  2/") < told.index("  built")
 
 
 def test_run_builds_what_is_missing_and_starts_it(moromi: Moromi) -> None:
@@ -54,7 +55,7 @@ def test_run_builds_what_is_missing_and_starts_it(moromi: Moromi) -> None:
         # What is there is neither built nor started again.
         _, again = moromi("run", *system)
         assert "server  runs" in re.sub(" +", "  ", again)
-        assert "Step" not in again
+        assert "  1/" not in again
     finally:
         toji = [str(PROGRAM.with_name("toji")), *system, "remove"]
         subprocess.run(toji, cwd=moromi.folder, check=True)
@@ -145,25 +146,25 @@ def test_build_arguments(moromi: Moromi) -> None:
     )
     moromi("build")
     before = moromi.identity("other")
-    _, err = moromi("build", "-v", "--env", "LEVEL=two")
+    _, err = moromi("build", "-v", "--build-arg", "LEVEL=two")
     assert re.search(r"X-taking +level two$", err, re.MULTILINE)
     assert moromi.identity("other") == before
-    _, err = moromi("build", "--env", "LEVLE=2", status=6)
-    assert "no Dockerfile has an ARG called LEVLE" in err
-    assert "hint: there is LEVEL" in err
+    _, err = moromi("build", "--build-arg", "LEVLE=2", status=64)
+    assert "no Dockerfile has an ARG 'LEVLE'; did you mean 'LEVEL'?" in err
+    assert "hint: they have LEVEL" in err
 
 
 def test_an_unknown_image(moromi: Moromi) -> None:
     moromi.declare(parent=PARENT)
-    _, err = moromi("build", "X-parnet", status=6)
-    assert "declares no image X-parnet" in err
+    _, err = moromi("build", "X-parnet", status=64)
+    assert "declares no image 'X-parnet'; did you mean 'X-parent'?" in err
     assert "hint: it declares X-parent" in err
 
 
 def test_a_file_that_is_not_there(moromi: Moromi) -> None:
     moromi.declare(one=f"FROM {BASE}\nCOPY src/koji /x\n", two=f"FROM {BASE}\n")
     _, err = moromi("build", status=6)
-    assert "line 2: nothing here is called src/koji" in err
+    assert "line 2: no such file or folder: src/koji" in err
     assert moromi.identity("two")
 
 
@@ -196,8 +197,31 @@ def test_cut_off_it_leaves_nothing_broken(moromi: Moromi, how: signal.Signals) -
     _, err = process.communicate(timeout=30)
     if how is signal.SIGINT:
         assert process.returncode == 130
-        assert f"not built, and still what they were: {moromi.name('parent')}" in err
+        assert f"not built, still the old images: {moromi.name('parent')}" in err
         assert "moromi: interrupted" in err
     assert moromi.identity("parent") == before
     moromi("build")
     assert moromi.identity("parent") != before
+
+
+def test_the_plan_is_what_the_build_does(moromi: Moromi) -> None:
+    moromi.declare(parent=PARENT, child="FROM X-parent\nCOPY child/file /\n")
+    moromi.write("child/file", "one")
+    out, _ = moromi("build", "--dry-run")
+    assert re.search(r"^X-parent +build: not built yet$", out, re.MULTILINE)
+    assert re.search(r"^X-child +build: X-parent is rebuilt$", out, re.MULTILINE)
+    assert moromi.identity("parent") is None
+
+    moromi("build")
+    moromi.write("child/file", "two")
+    out, _ = moromi("plan")
+    assert re.search(r"^  X-parent +unchanged$", out, re.MULTILINE)
+    assert re.search(r"^  X-child +build: child/file changed$", out, re.MULTILINE)
+
+    operations = {one["name"]: one for one in json.loads(moromi("plan", "--json")[0])["images"]}
+    assert operations["X-parent"]["action"] == "keep"
+    assert operations["X-child"]["action"] == "build"
+    before = moromi.identity("parent"), moromi.identity("child")
+    moromi("build")
+    assert moromi.identity("parent") == before[0]
+    assert moromi.identity("child") != before[1]

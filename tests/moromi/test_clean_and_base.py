@@ -1,6 +1,7 @@
 """moromi clean, and what moromi does about the base image."""
 
 import io
+import re
 
 import pytest
 
@@ -24,11 +25,30 @@ def rebuilt(moromi: Moromi) -> str | None:
 def test_clean_removes_what_lost_its_name_and_says_how_much(moromi: Moromi) -> None:
     first = rebuilt(moromi)
     second = moromi.identity("one")
-    out, _ = moromi("clean")
-    assert f"removed X-one {str(first).removeprefix('sha256:')[:12]} (3.0 MB)" in out
-    assert "MB freed" in out.splitlines()[-1]
+    listed = f"remove  X-one {str(first).removeprefix('sha256:')[:12]}, "
+    for arguments, status in ((["--dry-run"], 0), ([], 64)):
+        assert listed in moromi("clean", *arguments, status=status)[0]
+        assert exists(moromi, first)
+    out, _ = moromi("clean", "--yes")
+    assert listed in out
+    assert out.splitlines()[-1] == "1 image removed, 3.0 MB freed"
     assert not exists(moromi, first)
     assert moromi.identity("one") == second
+
+
+def test_clean_leaves_another_checkouts_images(moromi: Moromi) -> None:
+    """They have the same name, and lost it to each other."""
+    first = rebuilt(moromi)
+    other = Moromi(moromi.folder / "other", moromi.client, moromi.prefix)
+    other.declare(one=f"FROM {BASE}\nRUN echo other >/{moromi.prefix}3\n")
+    ours = moromi.identity("one")
+    other("build")
+    assert other("clean", "--yes")[0] == "nothing to remove\n"
+    assert exists(moromi, first)
+    moromi("clean", "--yes")
+    assert not exists(moromi, first)
+    assert not exists(moromi, ours)
+    assert other.identity("one")
 
 
 def test_clean_touches_nothing_of_anybody_elses(moromi: Moromi) -> None:
@@ -45,7 +65,7 @@ def test_clean_touches_nothing_of_anybody_elses(moromi: Moromi) -> None:
     committed = container.commit()
     container.remove()
     try:
-        moromi("clean")
+        moromi("clean", "--yes")
         for image in (*mine, committed):
             assert exists(moromi, image.id)
         assert moromi.identity("one")
@@ -62,9 +82,12 @@ def test_clean_keeps_what_a_container_is_made_of(moromi: Moromi) -> None:
     try:
         moromi.declare(one=f"FROM {BASE}\n")
         moromi("build")
-        out, _ = moromi("clean")
-        short = str(first).removeprefix("sha256:")[:12]
-        assert f"kept    X-one {short}: {container.name} (system 'any') runs of it" in out
+        out, _ = moromi("clean", "--yes")
+        label = f"X-one {str(first).removeprefix('sha256:')[:12]}"
+        name = container.name
+        assert re.search(
+            f"^keep    {label}, .* old: {name} .system 'any'. is made from it$", out, re.MULTILINE
+        )
         assert exists(moromi, first)
     finally:
         container.remove()
@@ -83,7 +106,7 @@ def test_a_base_that_cannot_be_had(moromi: Moromi) -> None:
     moromi.base = "127.0.0.1:9/nagoya-nobody-has-it:1"
     moromi.declare(one=f"FROM {moromi.base}\n", other=f"FROM {BASE}\n")
     _, err = moromi("base", PATH="/nonexistent", status=5)
-    assert "no registry gives 127.0.0.1:9/nagoya-nobody-has-it:1" in err
+    assert "127.0.0.1:9/nagoya-nobody-has-it:1 was not found in any registry" in err
     _, err = moromi("build", PATH="/nonexistent", status=6)
     assert "X-one: skipped because 127.0.0.1:9/nagoya-nobody-has-it:1 failed" in err
     assert moromi.identity("other")

@@ -1,6 +1,5 @@
 """Builds of the demo's packages, submitted and waited for as a client would."""
 
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,9 @@ import koji
 
 from nagoya.config import loader
 from nagoya.engine import connect
-from nagoya.koji.hub import wait_for_task
+from nagoya.koji.builds import upload
+from nagoya.koji.hub import HubConnection
+from nagoya.koji.tasks import wait_for_task
 from nagoya.koji.verify import Sources, demo_sources
 from nagoya.system.system import System
 from nagoya.utils.progress import Progress
@@ -24,6 +25,11 @@ def system_of(one: Koji) -> System:
     return System(connect(), declared, one.system, Progress(quiet=True))
 
 
+def hub_of(one: Koji) -> HubConnection:
+    """The same hub as the host's library reaches it."""
+    return HubConnection.of(system_of(one))
+
+
 def sources(one: Koji, package: str) -> Sources:
     """A demo package's sources; the hub serves its git repository from now on."""
     return demo_sources(system_of(one), package)
@@ -31,11 +37,7 @@ def sources(one: Koji, package: str) -> Sources:
 
 def uploaded(session: koji.ClientSession, package: Sources, folder: Path) -> str:
     """Upload a source RPM; what a build task takes as its source."""
-    path = folder / package.srpm_name
-    path.write_bytes(package.srpm)
-    place = f"test/{secrets.token_hex(8)}"
-    session.uploadWrapper(str(path), place)
-    return f"{place}/{package.srpm_name}"
+    return upload(session, package.write(folder))
 
 
 def state(session: koji.ClientSession, task: int, seconds: float = SECONDS) -> str:

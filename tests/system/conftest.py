@@ -17,8 +17,7 @@ import pytest
 import yaml
 
 from nagoya.engine import connect, containers
-from nagoya.testing import instance
-from nagoya.testing.instance import running_koji
+from nagoya.testing import instance, running_koji
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 PROGRAMS = Path(sys.executable).parent

@@ -106,6 +106,23 @@ def test_builders_stop_come_back_and_survive(start: Callable[..., Koji]) -> None
     assert finished(session, task)["state"] == koji.TASK_STATES["CLOSED"]
 
 
+def test_restarted_hosts_take_tasks_again(start: Callable[..., Koji]) -> None:
+    """The task restartHosts runs on one of the builders that it restarts."""
+    one = start("restarts")
+    session = one.session()
+    closed = koji.TASK_STATES["CLOSED"]
+    for builders in (1, 2):
+        one.toji("scale", f"kojibuilder={builders}")
+        one.toji("wait")
+        restart = session.restartHosts()
+        assert finished(session, restart)["state"] == closed
+        children = session.getTaskChildren(restart)
+        assert [child["state"] for child in children] == [closed] * 2 * builders
+        session.createTag(f"restarted-{builders}", arches="x86_64")
+        repository = session.newRepo(f"restarted-{builders}")
+        assert finished(session, repository)["state"] == closed
+
+
 def test_what_the_project_declares_is_what_is_tested(checkout: Path) -> None:
     declared = yaml.safe_load((checkout / "moromi.yml").read_text())["containers"]
     assert list(declared) == ["kojicreds", "kojitop", "kojidatabase", "koji", "kojibuilder"]

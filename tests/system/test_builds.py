@@ -1,5 +1,6 @@
 """RPMs, built by a real kojid, for every way that a build can go."""
 
+import json
 import re
 from pathlib import Path
 
@@ -11,19 +12,43 @@ import requests
 from nagoya.engine import connect
 from nagoya.errors import LifecycleError
 from nagoya.koji import rpm
+from nagoya.koji.builds import TaskFailed, build
 from tests.image.tracked import wait_until
-from tests.system.building import child, sources, state, uploaded
+from tests.system.building import SECONDS, child, hub_of, sources, state, uploaded
 from tests.system.conftest import Koji
 
 
 def test_verify_proves_the_system_and_may_be_repeated(seeded: Koji) -> None:
-    again = seeded.toji("verify")
-    built = re.findall(r"^(\S+)  built by task (\d+): (\S+)$", again.stdout, re.M)
-    assert [name for name, _, _ in built] == ["hello-1.0-1.demo.noarch"] * 2
+    again = seeded.toji("verify", "--json")
+    built = json.loads(again.stdout)["builds"]
+    assert [one["rpm"] for one in built] == ["hello-1.0-1.demo.noarch"] * 2
     for step in ("ready", "log in", "seed", "repository", "build from a source RPM"):
         assert re.search(rf"\] {step} .* \d+\.\d s", again.stderr), step
-    for _, _, url in built:
-        assert requests.get(url, verify=seeded.description["ca"], timeout=30).status_code == 200
+    for one in built:
+        page = requests.get(one["url"], verify=seeded.description["ca"], timeout=30)
+        assert page.status_code == 200
+
+
+def test_kojis_client_downloads_builds_tasks_and_logs(
+    seeded: Koji, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the profile alone: no authority is added to this machine's, no option is given."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    session = seeded.session()
+    task = session.getBuild("hello-1.0-1.demo")["task_id"]
+    rpms = {"hello-1.0-1.demo.src.rpm", "hello-1.0-1.demo.noarch.rpm"}
+    seeded.client("download-task", "--noprogress", str(task))
+    assert {path.name for path in tmp_path.glob("*.rpm")} == rpms
+    for path in tmp_path.glob("*.rpm"):
+        rpm.read(path)
+        path.unlink()
+    # It checks what it has downloaded with the module `rpm`, which PyPI does not have.
+    said = seeded.client("download-build", "--noprogress", "hello-1.0-1.demo", check=False)
+    assert "CERTIFICATE" not in said.stderr
+    assert "hello-1.0-1.demo.src.rpm" in {path.name for path in tmp_path.glob("*.rpm")}
+    seeded.client("download-logs", "--nvr", "hello-1.0-1.demo")
+    assert "Wrote: " in (tmp_path / "kojilogs/hello-1.0-1.demo/build.log").read_text()
 
 
 def test_the_rpm_is_where_koji_says_and_is_whole(seeded: Koji, tmp_path: Path) -> None:
@@ -59,13 +84,15 @@ def test_a_package_in_c_is_compiled(seeded: Koji, tmp_path: Path) -> None:
 
 
 def test_a_scratch_build_leaves_no_build(seeded: Koji) -> None:
+    hub = hub_of(seeded)
+    made = build(hub, "demo", sources(seeded, "greeting").git, scratch=True, seconds=SECONDS)
+    assert (made.nvr, made.scratch) == ("greeting-1.0-1.demo", True)
+    assert set(made.rpms) == {
+        "greeting-1.0-1.demo.src.rpm", "greeting-1.0-1.demo.noarch.rpm",
+    }  # fmt: skip
+    assert all(hub.download(url) for url in [made.url, *made.rpms.values()])
     session = seeded.session()
-    source = sources(seeded, "greeting").git
-    task = session.build(source, "demo", {"scratch": True})
-    assert state(session, task) == "CLOSED"
-    assert session.listBuilds(taskID=task) == []
-    names = session.listTaskOutput(child(session, task, "buildArch")["id"])
-    assert "greeting-1.0-1.demo.noarch.rpm" in names
+    assert session.listBuilds(taskID=made.task) == []
 
 
 @pytest.mark.parametrize(
@@ -79,8 +106,10 @@ def test_a_failure_says_where_its_reason_is(
     seeded: Koji, tmp_path: Path, package: str, log: str, reason: str
 ) -> None:
     session = seeded.session()
-    task = session.build(uploaded(session, sources(seeded, package), tmp_path), "demo")
-    assert state(session, task) == "FAILED"
+    with pytest.raises(TaskFailed, match=reason) as failed:
+        build(hub_of(seeded), "demo", sources(seeded, package).write(tmp_path), seconds=SECONDS)
+    task = failed.value.task
+    assert f"==> {log} <==" in failed.value.message
     with pytest.raises(koji.BuildError, match=f"see .*{log}"):
         session.getTaskResult(task)
 
@@ -180,6 +209,33 @@ def test_a_wrong_seed_is_told_and_changes_nothing(seeded: Koji, tmp_path: Path) 
     assert "not-there" in run.stderr
     assert "Traceback" not in run.stderr
     assert seeded.session().getBuildTarget("t") is None
+
+
+def test_a_wrong_policy_is_refused_and_the_next_seed_works(seeded: Koji, tmp_path: Path) -> None:
+    path, session = tmp_path / "seed.yml", seeded.session()
+    path.write_text("""
+type: user
+name: never-made
+---
+type: policy
+name: package_list
+rules: ["has_prem admin :: allow", "all :: deny"]
+""")
+
+    def started() -> str:
+        command = ("docker", "inspect", "--format", "{{.State.StartedAt}}")
+        return seeded.run(*command, f"{seeded.system}-koji").stdout
+
+    before = started()
+    run = seeded.toji("seed", str(path), check=False)
+    assert run.status == 7
+    assert "document 2: policy 'package_list', rule 1: unknown test 'has_prem'" in run.stderr
+    assert (started(), session.getUser("never-made")) == (before, None)
+    seeded.toji("wait")
+    path.write_text(path.read_text().replace("has_prem", "has_perm"))
+    assert "hub restarted" in seeded.toji("seed", str(path)).stderr
+    assert started() != before
+    assert session.getUser("never-made")
 
 
 def test_the_pages_of_a_build_answer(seeded: Koji) -> None:

@@ -1,5 +1,6 @@
 """Koji's own client on the host, through the profile that toji wrote."""
 
+import json
 import ssl
 from pathlib import Path
 from urllib.request import urlopen
@@ -78,6 +79,28 @@ def test_a_user_whom_nobody_added_is_refused(running: Koji, tmp_path: Path) -> N
     with pytest.raises(koji.AuthError, match="stranger"):
         running.session(certificate=volume / "stranger.pem")
     assert running.session().getUser("stranger") is None
+
+
+def test_toji_adds_a_user_with_permissions(running: Koji) -> None:
+    said = running.toji("user", "--json", "--permission", "tag", "--permission", "repo", "tagger")
+    (user,) = json.loads(said.stdout)["users"]
+    session = running.session(certificate=Path(user["certificate"]))
+    assert session.getLoggedInUser()["name"] == "tagger"
+    assert sorted(session.getPerms()) == ["repo", "tag"]
+    assert Path(user["browser_certificate"]).exists()
+
+
+@pytest.mark.parametrize("name", ["kojiweb", "kojibuilder", "al ice"])
+def test_names_that_are_not_for_users(running: Koji, name: str) -> None:
+    run = running.toji("user", name, check=False)
+    assert run.status == 64
+    assert f"'{name}'" in run.stderr
+    assert not (Path(running.description["certificate"]).parent / f"{name}.pem").exists()
+
+
+def test_a_task_that_never_was(running: Koji) -> None:
+    run = running.toji("logs", "--task", "999999", check=False)
+    assert "there is no task 999999" in run.stderr
 
 
 def test_plain_http_leads_to_the_published_https(running: Koji) -> None:

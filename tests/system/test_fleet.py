@@ -1,14 +1,15 @@
 """Several builders: they share the work, and none of it is lost when one goes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nagoya.koji.verify import BUILD_TAG, BUILDROOT, wait_for_repository
+from nagoya.koji.builds import wait_for_repo
+from nagoya.koji.verify import BUILD_TAG, BUILDROOT
 from tests.image.tracked import wait_until
-from tests.system.building import child, sources, state, uploaded
+from tests.system.building import child, hub_of, sources, state, uploaded
 from tests.system.conftest import Koji, declaration_with
 from tests.system.test_builds import sleeping
 
@@ -18,7 +19,7 @@ def fleet(start: Callable[..., Koji], checkout: Path) -> Koji:
     """A seeded Koji with three builders, in which the package `slow` takes 15 seconds."""
     one = start("fleet")
     one.toji("seed", str(checkout / "demo/seed.yml"))
-    wait_for_repository(one.session(), BUILD_TAG, BUILDROOT)
+    wait_for_repo(hub_of(one), BUILD_TAG, [BUILDROOT])
     one.toji("scale", "kojibuilder=3")
     one.toji("wait")
     one.session().editTag2("demo-build", extra={"rpm.macro.seconds": "15"})
@@ -94,6 +95,9 @@ def test_a_builder_that_is_scaled_away_ends_its_work_first(
     made = child(session, task, "buildArch")
     assert made["host_id"] == session.getHost(name)["id"]
     assert not session.getHost(name)["enabled"]
+    fleet.toji("scale", "kojibuilder=3")
+    fleet.toji("wait")
+    assert session.getHost(name)["enabled"]
 
 
 def test_builders_have_the_capabilities_that_are_declared_and_no_more(fleet: Koji) -> None:
@@ -112,29 +116,22 @@ def test_builders_have_the_capabilities_that_are_declared_and_no_more(fleet: Koj
     assert bounding == sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 18, 21, 27, 31))
 
 
-@pytest.fixture(scope="module")
-def with_plugins(
-    start: Callable[..., Koji], checkout: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Koji]:
-    """A seeded Koji with the plugin runroot on both sides."""
+def test_a_hub_of_another_name_builds(
+    start: Callable[..., Koji], checkout: Path, tmp_path: Path
+) -> None:
+    def rename(raw: dict[str, Any]) -> None:
+        containers = raw["containers"]
+        containers["thehub"] = containers.pop("koji")
+        containers["kojicreds"]["environment"] = {"KOJI_HUB_NAMES": "thehub"}
+        containers["kojibuilder"]["links"] = ["thehub"]
+        containers["kojibuilder"]["environment"] = {
+            "KOJI_HUB_URL": "https://thehub/kojihub",
+            "KOJI_FILES_URL": "https://thehub/kojifiles",
+            "KOJI_BUILDER_ALLOWED_SCMS": "thehub:/kojifiles/demo/git/*:no:make,sources",
+        }
 
-    def plugins(raw: dict[str, Any]) -> None:
-        raw["containers"]["koji"]["environment"] = {"KOJI_HUB_PLUGINS": "runroot_hub"}
-        raw["containers"]["kojibuilder"]["environment"]["KOJI_BUILDER_PLUGINS"] = (
-            "prompt shared_machine runroot"
-        )
-
-    config = declaration_with(checkout, tmp_path_factory.mktemp("plugins"), plugins)
-    one = start("plugins", config=config)
-    one.toji("verify")
-    yield one
-    one.toji("remove")
-
-
-def test_runroot(with_plugins: Koji) -> None:
-    session = with_plugins.session()
-    session.addHostToChannel("kojibuilder", "runroot", create=True)
-    said = with_plugins.client(
-        "runroot", "--package=demo-gcc", "demo-build", "x86_64", "gcc", "--version"
-    ).stdout
-    assert "Free Software Foundation" in said
+    config = declaration_with(checkout, tmp_path, rename)
+    renamed = start("renamed", config=config)
+    renamed.toji("verify")
+    # Its links to the checkout's images go with the test's folder.
+    renamed.toji("remove")

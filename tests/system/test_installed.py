@@ -21,12 +21,12 @@ DIGESTS = """
 import json
 from pathlib import Path
 from nagoya.config import loader
-from nagoya.build import builder
+from nagoya.build.steps import build_graph
 from nagoya.build.context import Context
 declared = loader.read(loader.locate(None))
 print(json.dumps({
-    name: Context(declared.contexts[name], file, declared.source_dirs).digest()
-    for name, file in builder.read_all(declared).items()
+    name: Context(declared.contexts[name], step.file, declared.source_dirs).digests()
+    for name, step in build_graph(declared).steps.items() if step.file
 }))
 """
 

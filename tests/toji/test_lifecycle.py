@@ -293,7 +293,7 @@ def test_ctrl_c_says_how_to_clean_up(toji: Toji, client: docker.DockerClient) ->
 
 def test_a_name_that_cannot_be_a_host_name_is_refused(toji: Toji) -> None:
     toji.declare(server={})
-    assert "cannot name a system" in toji("--system", "No_Way", "init", status=7).stderr
+    assert "cannot name a system" in toji("--system", "No_Way", "init", status=64).stderr
 
 
 def test_scaling_adds_and_takes_away_the_last(

@@ -2,11 +2,12 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 
 def test_every_link_leads_somewhere(checkout: Path) -> None:
-    documents = [checkout / "README.md", *(checkout / "docs").glob("*.md")]
+    documents = [*checkout.glob("*.md"), *(checkout / "docs").glob("*.md")]
     broken = {
         (document.name, target)
         for document in documents
@@ -32,3 +33,19 @@ def test_make_help_lists_every_target(checkout: Path) -> None:
     )  # fmt: skip
     listed = [word for line in helped.stdout.splitlines() for word in line[:24].split()]
     assert sorted(listed) == sorted(targets.split())
+
+
+def test_what_is_said_to_be_installed_is_what_the_project_declares(checkout: Path) -> None:
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
+    declared = {*project["dependencies"], *project["optional-dependencies"]["client"]}
+    texts = [*(checkout / "nagoya").rglob("*.py"), *(checkout / "docs").glob("*.md")]
+    texts.append(checkout / "README.md")
+    said = [
+        requirement
+        for path in texts
+        for command in re.findall(r"pip install ([^\n(\"`]+)", path.read_text())
+        for requirement in command.replace("'", "").split()
+    ]
+    assert len(said) > 2
+    for requirement in said:
+        assert requirement in declared or requirement in ("pytest", "nagoya-*.whl"), requirement

@@ -1,4 +1,4 @@
-"""A buildroot, the calls that kojid's children make in it, and looks at what they leave."""
+"""A buildroot, calls of mock as kojid makes them, and their results."""
 
 import io
 import json
@@ -25,13 +25,13 @@ text = koji.genMockConfig(name, "x86_64", managed=True, repoid=1, tag_name="t", 
 with open(f"/etc/mock/koji/{name}.cfg", "w") as file:
     file.write(text)
 """
-# How kojid reads what is installed (builder/kojid, getPackageList).
+# How kojid lists installed packages (builder/kojid, getPackageList).
 PACKAGES = """
 import rpm, sys
 rpm.addMacro("_dbpath", sys.argv[1] + "/root/var/lib/rpm")
 print(" ".join(sorted(header["name"] for header in rpm.TransactionSet().dbMatch())))
 """
-# Every process in the builder that has arguments: its number and those.
+# Every process in the builder that has arguments: {PID: arguments}.
 PROCESSES = """
 import json, pathlib
 found = {}
@@ -48,7 +48,7 @@ NUMBERS = count(1)
 
 
 def processes(container: Container) -> dict[int, str]:
-    """The processes in a container, but for the one that looks."""
+    """The processes in a container (PID: arguments), without the one that lists them."""
     output = execute(container, "python3", "-c", PROCESSES)[1]
     found = {int(number): words for number, words in json.loads(output).items()}
     return {number: words for number, words in found.items() if PROCESSES.strip() not in words}
@@ -56,7 +56,7 @@ def processes(container: Container) -> dict[int, str]:
 
 @dataclass
 class Buildroot:
-    """One buildroot, with the calls that kojid makes, and looks at what they leave."""
+    """One buildroot, with the calls that kojid makes, and their results."""
 
     container: Container
     name: str
@@ -68,14 +68,13 @@ class Buildroot:
     def mock(self, *words: str) -> tuple[int, str]:
         """Call mock as kojid's child does: as kojibuilder, in its group, by a parent that waits.
 
-        The parent that the engine gives a command ends at once, and mock ends with its parent if it
-        was quicker than that.
+        The engine's own parent of a command exits at once, and mock exits with its parent.
         """
         status, output = self.container.exec_run(self._argv(words), user="kojibuilder")
         return int(status), output.decode()
 
     def mock_in_background(self, *words: str) -> int:
-        """Start mock, and return the number of the process that it becomes."""
+        """Start mock, and return its PID."""
         self.container.exec_run(self._argv(words), user="kojibuilder", detach=True)
         return wait_until(lambda: min(self.processes(), default=0), 10, "mock runs")
 
@@ -84,12 +83,12 @@ class Buildroot:
         return ["sh", "-c", '"$@"; exit $?', "parent", *mock, *words]
 
     def processes(self) -> dict[int, str]:
-        """Those processes that are a mock of this buildroot's."""
+        """The processes of mock in this buildroot."""
         mine = f"nagoya/mock -r koji/{self.name} "
         return {n: words for n, words in processes(self.container).items() if mine in words}
 
     def root(self, command: str) -> str:
-        """What a shell of root's prints in the builder, which must succeed."""
+        """Run a shell command as root in the builder, and return its output. It must succeed."""
         status, output = execute(self.container, "bash", "-c", command)
         assert status == 0, output
         return output
@@ -112,7 +111,7 @@ class Buildroot:
         put(self.container, path, text)
 
     def srpm(self, spec: str) -> str:
-        """Make a source RPM of a spec that needs no sources."""
+        """Make a source RPM of a spec without sources."""
         name = spec.split("Name:")[1].split(maxsplit=1)[0]
         self.put(f"/tmp/{name}.spec", spec)
         define = "--define '_srcrpmdir /tmp' --define '_topdir /tmp/top'"
@@ -137,13 +136,13 @@ def spec(name: str, body: str, **tags: str) -> str:
 
 
 class Maker:
-    """Makes buildroots with names of their own."""
+    """Makes buildroots with unique names."""
 
     def __init__(self, container: Container) -> None:
         self.container = container
 
     def __call__(self, **options: object) -> Buildroot:
-        """A buildroot that is configured, with the options of koji.genMockConfig."""
+        """Configure a buildroot, with options of koji.genMockConfig."""
         name = f"t-{next(NUMBERS)}-1"
         argv = ["python3", "-c", CONFIGURE, name, json.dumps(options)]
         status, output = execute(self.container, *argv)

@@ -1,4 +1,4 @@
-"""What the tests of mock share: a builder with packages to install, and a maker of buildroots."""
+"""Fixtures for mock: a builder with packages to install, and a factory of buildroots."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ COMPS = """<?xml version="1.0"?><comps>{groups}</comps>"""
 GROUP = """<group><id>{name}</id><name>{name}</name><uservisible>true</uservisible><packagelist>
 <packagereq type="mandatory">{package}</packagereq></packagelist></group>"""
 
-# What root does to leave a chroot, in a program, and a package whose scriptlet does it.
+# A program in which root tries to leave a chroot, and a package whose scriptlet runs it.
 CLIMBER = """
 #include <fcntl.h>
 #include <stdio.h>
@@ -56,15 +56,19 @@ gcc -w -o /climber /climber.c
 
 @pytest.fixture(scope="session")
 def host(session_containers: Containers) -> Container:
-    """A builder that runs nothing, with a repository of the demo's packages for the tag `t`."""
-    # The engine's own question would be one process more than the tests expect.
-    unasked = {"test": ["NONE"]}
-    container = session_containers.start(IMAGE, *HOST, healthcheck=unasked, **CAPABILITIES)
+    """A builder without kojid, with a repository of the demo's packages for the tag `t`."""
+    # The engine's health check would be one process more than the tests expect.
+    disabled = {"test": ["NONE"]}
+    # mock remounts every mount point, whatever its name.
+    tmpfs = {"/mnt/Übung mit Leerzeichen": "size=1m"}
+    container = session_containers.start(
+        IMAGE, *HOST, healthcheck=disabled, tmpfs=tmpfs, **CAPABILITIES
+    )
     put(container, "/tmp/escape.spec", ESCAPE)
     groups = [
         ("build", "demo-buildroot"),
         ("srpm-build", "demo-buildroot"),
-        ("virtual", "rpm-build"),  # which demo-buildroot only provides
+        ("virtual", "rpm-build"),  # demo-buildroot only provides it
         ("escape", "escape"),
     ]
     text = COMPS.format(groups="".join(GROUP.format(name=n, package=p) for n, p in groups))

@@ -1,10 +1,12 @@
 """mock, argument form by argument form, as kojid calls it: against a real buildroot."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from tests.image.koji_builder.buildroots import DEMO, SRPMS, Maker, spec
+from tests.image.koji_builder.buildroots import DEMO, SRPMS, Buildroot, Maker, spec
 
-# What kojid calls, and in the order in which it does.
+# kojid's calls, in their order.
 
 
 def test_init_installs_the_group_and_leaves_what_kojid_reads(make: Maker) -> None:
@@ -16,7 +18,7 @@ def test_init_installs_the_group_and_leaves_what_kojid_reads(make: Maker) -> Non
     )
     assert "demo-buildroot-12-1" in buildroot.log("installed_pkgs")
     assert "Start: chroot init" in buildroot.log("state")
-    # kojid logs the kernel's version; one word is a line for the shell.
+    # kojid logs the kernel's version. A single word is a shell command line.
     status, output = buildroot.mock("--chroot", "uname -r; exit 7")
     assert (status, buildroot.root("uname -r") in output) == (7, True)
 
@@ -36,7 +38,7 @@ def test_rebuild_of_a_source_rpm(make: Maker, name: str, arch: str) -> None:
     )
     assert status == 0, output + buildroot.log("build")
     assert buildroot.results() == {f"{name}-1.0-1.demo.{arch}.rpm", f"{name}-1.0-1.demo.src.rpm"}
-    # The compiler was installed because hello-c asks for it, and for no other reason.
+    # The compiler is installed only because hello-c requires it.
     assert ("demo-gcc" in buildroot.packages()) == (name == "hello-c")
     for suffix in (arch, "src"):
         rpm = f"{buildroot.path}/result/{name}-1.0-1.demo.{suffix}.rpm"
@@ -113,7 +115,7 @@ def test_packages_are_installed_and_a_command_runs_as_runroot_does(make: Maker) 
     buildroot = make(use_host_resolv=True).initialise()
     assert buildroot.mock("--install", "gcc")[0] == 0
     assert buildroot.packages() == "demo-buildroot demo-gcc"
-    # What runroot binds into the chroot beforehand is there.
+    # runroot mounts into the chroot beforehand.
     buildroot.root(
         f"mkdir {buildroot.path}/root/bound; mount --bind {DEMO} {buildroot.path}/root/bound"
     )
@@ -129,7 +131,7 @@ def test_packages_are_installed_and_a_command_runs_as_runroot_does(make: Maker) 
     assert said in output
 
 
-# Who answers, if anybody can.
+# Calls that are refused, and other drivers.
 
 
 def test_a_call_that_nobody_could_answer_is_refused(make: Maker) -> None:
@@ -142,15 +144,72 @@ def test_a_call_that_nobody_could_answer_is_refused(make: Maker) -> None:
     assert (status, "emulation (forcearch" in output) == (6, True)
 
 
-def test_other_drivers_take_the_place_of_ours(make: Maker) -> None:
+@pytest.fixture
+def other_driver(make: Maker) -> Iterator[Buildroot]:
+    """A buildroot of a builder whose mock is a shell script at /opt/mock."""
     buildroot = make()
-    driver = "#!/bin/sh\\necho $0 $(id -u) $SUDO_UID $@"
+    script = "#!/bin/sh\\necho $0 $(id -u) $SUDO_UID $@"
     buildroot.root(
-        f"printf '{driver}' > /opt/mock; chmod +x /opt/mock; ln -s /opt/mock /etc/mock/driver"
+        f"printf '{script}' > /opt/mock; chmod +x /opt/mock; ln -s /opt/mock /etc/mock/driver"
     )
+    yield buildroot
+    buildroot.root("rm /etc/mock/driver /opt/mock")
+
+
+def test_other_drivers_take_the_place_of_ours(other_driver: Buildroot) -> None:
+    uid = other_driver.root("id -u kojibuilder").strip()
+    said = other_driver.mock("--init")[1].split()
+    assert said == ["/etc/mock/driver", "0", uid, "-r", f"koji/{other_driver.name}", "--init"]
+
+
+@pytest.mark.parametrize(
+    ("change", "back", "message"),
+    [
+        # As if on a volume that is not mounted.
+        ("mv /opt/mock /opt/gone", "mv /opt/gone /opt/mock", "No such file or directory"),
+        ("chown kojibuilder /opt/mock", "chown root /opt/mock", "must belong to root"),
+        ("chmod o+w /opt/mock", "chmod o-w /opt/mock", "must belong to root"),
+        ("chown -h kojibuilder /etc/mock/driver", "true", "must belong to root"),
+    ],
+)
+def test_a_driver_that_cannot_be_trusted_is_not_replaced_by_ours(
+    other_driver: Buildroot, change: str, back: str, message: str
+) -> None:
+    other_driver.root(change)
     try:
-        said = buildroot.mock("--init")[1].split()
+        status, output = other_driver.mock("--init")
     finally:
-        buildroot.root("rm /etc/mock/driver")
-    uid = buildroot.root("id -u kojibuilder").strip()
-    assert said == ["/etc/mock/driver", "0", uid, "-r", f"koji/{buildroot.name}", "--init"]
+        other_driver.root(back)
+    assert (status, output.startswith("ERROR: /etc/mock/driver"), message in output) == (
+        2, True, True,
+    )  # fmt: skip
+
+
+# A caller that changes all that an exec inherits.
+CALLER = """
+import os, resource, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+for number in (signal.SIGCHLD, signal.SIGXFSZ, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+os.dup2(os.open("/etc/hostname", os.O_RDONLY), 42)
+os.execv("/usr/bin/mock", ["/usr/bin/mock", "--init"])
+"""
+INHERITED = """#!/bin/sh
+grep -E '^(SigBlk|SigIgn)' /proc/self/status
+grep 'Max file size' /proc/self/limits
+test -e /proc/self/fd/42 && echo open || echo closed
+"""
+
+
+def test_nothing_that_a_caller_has_set_reaches_the_driver(other_driver: Buildroot) -> None:
+    other_driver.put("/opt/mock", INHERITED)
+    other_driver.root("chmod +x /opt/mock")
+    argv = ["python3", "-c", CALLER]
+    output = other_driver.container.exec_run(argv, user="kojibuilder")[1].decode().split("\n")
+    assert [line.split() for line in output[:4]] == [
+        ["SigBlk:", "0000000000000000"],
+        ["SigIgn:", "0000000000000000"],
+        ["Max", "file", "size", "unlimited", "unlimited", "bytes"],
+        ["closed"],
+    ]

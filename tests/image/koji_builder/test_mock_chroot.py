@@ -1,4 +1,4 @@
-"""What a command finds in mock's chroot: what the configuration asks for, devices, a network."""
+"""A command's environment in mock's chroot: configuration, devices, network."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What mock lets nobody do, with the capabilities that moromi.yml gives a builder and no more."""
+"""What mock prevents, with exactly the capabilities that moromi.yml gives a builder."""
 
 import shlex
 
@@ -9,7 +9,7 @@ from docker.models.containers import Container
 from tests.image.koji_builder.buildroots import CAPABILITIES, IMAGE, SRPMS, Maker, spec
 from tests.image.tracked import Containers, outcome
 
-# What nobody in a chroot may do.
+# From inside a chroot.
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_link_in_the_place_of_a_mount_is_refused(make: Maker, place: str) -> N
     if place == "dev/pts":  # it is hidden under a fresh /dev
         assert status == 0
     else:
-        assert (status, "the chroot is not as it should be" in output) == (20, True)
+        assert (status, "the chroot is damaged" in output) == (20, True)
 
 
 def test_a_link_does_not_lead_dnf_to_write_outside(make: Maker) -> None:
@@ -101,19 +101,19 @@ def test_root_in_the_chroot_has_no_power_over_the_kernel(make: Maker) -> None:
 
 
 def test_root_who_climbs_out_of_a_scriptlet_finds_nothing_to_take_or_break(make: Maker) -> None:
-    """rpm itself runs scriptlets, by chroot(2): so dnf sees the builder, but only sees it."""
+    """rpm runs scriptlets with chroot(2), so they can see the builder, but not write to it."""
     buildroot = make(install_group="escape").initialise()
     assert buildroot.root(f"cat {buildroot.path}/root/climbed").splitlines() == [
         "chroot: 0", "outside: 1", "key: 0", "written: 0", "mounted: 0", "remounted: 0",
     ]  # fmt: skip
-    # And from a command in the chroot there is no way up at all.
+    # A command in the chroot cannot get out at all.
     status, output = buildroot.mock("--chroot", "/climber")
     assert (status, "chroot: 0\noutside: 0\nkey: 0" in output) == (0, True)
     assert "mounted: 0\nremounted: 0" in output
     assert "escaped" not in buildroot.root("ls /var/lib/mock")
 
 
-# What nobody who calls it may do.
+# By its callers.
 
 
 def test_only_roots_own_configuration_is_read_and_as_the_caller(make: Maker) -> None:
@@ -145,7 +145,7 @@ def test_a_directory_that_others_can_write_is_refused(make: Maker) -> None:
 
 
 def test_only_the_group_mock_may_call_it(host: Container) -> None:
-    # By way of a shell: what `docker exec` starts itself, it starts with root's rights to do so.
+    # Through a shell: `docker exec` starts its own program with root's rights.
     argv = ["sh", "-c", "exec /usr/bin/mock --check-host"]
     assert host.exec_run(argv, user="nobody")[0] == 126
     assert host.exec_run(argv, user="kojibuilder")[0] == 0
@@ -155,7 +155,7 @@ def test_only_the_group_mock_may_call_it(host: Container) -> None:
     )
 
 
-# What the container has to allow.
+# What the container must allow.
 
 
 def test_check_host_says_what_to_add(containers: Containers) -> None:

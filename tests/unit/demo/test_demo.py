@@ -1,4 +1,4 @@
-"""The demo's scripts, and that its seed, packages and buildroot speak of the same things."""
+"""The demo's scripts, and that its seed, packages and buildroot agree."""
 
 import json
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def test_a_spec_packs_a_tree_as_it_is(buildroot: ModuleType, tmp_path: Path) -> 
 def test_leaves_out_what_a_build_does_not_read(
     buildroot: ModuleType, file: str, left_out: bool
 ) -> None:
-    assert buildroot.is_left_out(file) is left_out
+    assert buildroot.is_excluded(file) is left_out
 
 
 def test_a_link_comes_with_its_target(

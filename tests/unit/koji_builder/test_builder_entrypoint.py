@@ -21,7 +21,7 @@ def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A root with finished credentials and a bundle of authorities that is not ours."""
+    """A root with finished credentials and a trust store with another authority."""
     folder = tmp_path / "etc/pki/koji"
     folder.mkdir(parents=True)
     Authority.create(folder)
@@ -45,7 +45,7 @@ def options(script: ModuleType, **values: str) -> configparser.SectionProxy:
 def test_an_empty_environment_will_do(script: ModuleType) -> None:
     settings = script.Settings.read({}, "kojibuilder")
     assert settings.name == "kojibuilder"
-    # What is not said is not enforced on a host that the hub knows already.
+    # Unset values do not change a known host.
     assert (settings.arches, settings.channels, settings.capacity) == (None, None, None)
     assert script.builder(settings)["new"]["channels"] == ("default", "createrepo")
     kojid = options(script)
@@ -76,7 +76,7 @@ def test_the_environment_is_heard(script: ModuleType) -> None:
     assert kojid["topurl"] == "http://files.example.com/koji"
     assert kojid["allowed_scms"] == values["KOJI_BUILDER_ALLOWED_SCMS"]
     assert (kojid["maxjobs"], kojid["sleeptime"], kojid["log_level"]) == ("3", "7", "DEBUG")
-    # How long it leaves a task to others goes with how often it looks.
+    # It is proportional to sleeptime.
     assert kojid["task_avail_delay"] == "35"
 
 
@@ -103,22 +103,22 @@ def test_every_error_in_the_environment_is_told_at_once(script: ModuleType) -> N
 
 @pytest.mark.parametrize("capacity", ["1", "-2"])
 def test_a_capacity_that_kojis_database_would_refuse(script: ModuleType, capacity: str) -> None:
-    with pytest.raises(Fatal, match="KOJI_BUILDER_CAPACITY: Koji's database wants more than 1"):
+    with pytest.raises(Fatal, match="KOJI_BUILDER_CAPACITY: Koji's database requires more than 1"):
         script.Settings.read({"KOJI_BUILDER_CAPACITY": capacity}, "kojibuilder")
 
 
 @pytest.mark.parametrize("name", ["kojihub", "kojidatabase", "kojiadmin", "kojira", "kojiweb"])
 def test_refuses_to_overwrite_a_certificate_of_kojis_own(script: ModuleType, name: str) -> None:
-    with pytest.raises(Fatal, match="is a user of Koji's own"):
+    with pytest.raises(Fatal, match="is one of Koji's own users"):
         script.Settings.read({}, name)
 
 
 def test_makes_its_certificate_once(script: ModuleType, root: Path) -> None:
     folder = root / "etc/pki/koji"
-    script.own_certificate(folder, "b1")
+    script.ensure_certificate(folder, "b1")
     certificates.check(folder, "b1")
     made = (folder / "b1.pem").read_bytes()
-    script.own_certificate(folder, "b1")
+    script.ensure_certificate(folder, "b1")
     assert (folder / "b1.pem").read_bytes() == made
 
 
@@ -128,19 +128,19 @@ def test_makes_another_where_the_first_is_no_good(
     folder = root / "etc/pki/koji"
     Authority.load(folder).issue("b1", client=True)
     (folder / "certs/b1.crt").write_text((tmp_path / "other/koji_ca_cert.crt").read_text())
-    script.own_certificate(folder, "b1")
+    script.ensure_certificate(folder, "b1")
     certificates.check(folder, "b1")
 
 
 def test_refuses_credentials_without_their_marker(script: ModuleType, root: Path) -> None:
     (root / "etc/pki/koji/.complete").unlink()
     with pytest.raises(Fatal) as refusal:
-        script.own_certificate(root / "etc/pki/koji", "b1")
+        script.ensure_certificate(root / "etc/pki/koji", "b1")
     assert "--volumes-from kojicreds:rw" in str(refusal.value.hint)
 
 
 def mock_that(tmp_path: Path, command: str) -> str:
-    """A program in mock's place."""
+    """A program that replaces mock."""
     program = tmp_path / "mock"
     program.write_text(f"#!/bin/sh\n{command}\n")
     program.chmod(0o755)
@@ -149,7 +149,7 @@ def mock_that(tmp_path: Path, command: str) -> str:
 
 @pytest.fixture
 def link(tmp_path: Path) -> Path:
-    """What mock looks for another driver at, here left from an earlier start."""
+    """The link to another driver, left from an earlier start."""
     link = tmp_path / "etc/mock/driver"
     link.parent.mkdir(parents=True)
     link.symlink_to("/opt/earlier")
@@ -168,7 +168,7 @@ def test_mock_that_cannot_work_is_refused(
     script: ModuleType, tmp_path: Path, link: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script, "MOCK", mock_that(tmp_path, "echo not allowed >&2; exit 1"))
-    with pytest.raises(Fatal, match="no RPM can be built in this container: not allowed") as no:
+    with pytest.raises(Fatal, match="this container cannot build RPMs: not allowed") as no:
         script.choose_mock(tmp_path, "")
     assert "KOJI_BUILDER_MOCK=none" in str(no.value.hint)
 
@@ -176,7 +176,7 @@ def test_mock_that_cannot_work_is_refused(
 def test_mock_is_the_sites_own_or_none(
     script: ModuleType, tmp_path: Path, link: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Whether ours could work is not asked.
+    # Whether ours would work does not matter.
     monkeypatch.setattr(script, "MOCK", mock_that(tmp_path, "exit 1"))
     script.choose_mock(tmp_path, "/opt/mock")
     assert str(link.readlink()) == "/opt/mock"
@@ -187,7 +187,7 @@ def test_mock_is_the_sites_own_or_none(
 
 
 def test_plugins_are_those_that_are_named(script: ModuleType) -> None:
-    assert options(script)["plugins"] == "prompt shared_machine"
+    assert options(script)["plugins"] == "fast_poll ignore_load"
     assert options(script, KOJI_BUILDER_PLUGINS="one, two")["plugins"] == "one two"
 
 
@@ -199,7 +199,7 @@ def test_every_program_here_trusts_the_authority(script: ModuleType, root: Path)
     bundle = root / "etc/ssl/certs/ca-certificates.crt"
     assert bundle.read_text().count("BEGIN CERTIFICATE") == 2
     assert len(ssl.create_default_context(cafile=str(bundle)).get_ca_certs()) == 2
-    # OpenSSL finds one in a folder by the hash of its subject.
+    # In a folder, OpenSSL finds an authority by the hash of its subject.
     Authority.load(folder).issue("b1", client=True)
     command = ["openssl", "verify", "-no-CAfile", "-CApath", str(bundle.parent)]
     subprocess.run([*command, str(folder / "certs/b1.crt")], check=True, capture_output=True)
@@ -208,7 +208,7 @@ def test_every_program_here_trusts_the_authority(script: ModuleType, root: Path)
 def test_a_former_authority_is_trusted_no_more(
     script: ModuleType, root: Path, tmp_path: Path
 ) -> None:
-    """As in a container of an image that was made of another instance's builder."""
+    """As in a container whose image was committed from another instance's builder."""
     folders = [tmp_path / "former", root / "etc/pki/koji"]
     folders[0].mkdir()
     Authority.create(folders[0])
@@ -217,7 +217,7 @@ def test_a_former_authority_is_trusted_no_more(
     former, ours = ((folder / "koji_ca_cert.crt").read_text() for folder in folders)
     trusted = root / "etc/ssl/certs"
     bundle = (trusted / "ca-certificates.crt").read_text()
-    # What the image came with stays.
+    # The image's own authorities stay.
     assert bundle == (tmp_path / "other/koji_ca_cert.crt").read_text() + ours
     assert former not in [path.read_text() for path in trusted.iterdir()]
     assert (root / "usr/local/share/ca-certificates/koji.crt").read_text() == ours

@@ -1,4 +1,4 @@
-"""koji-builder's health: what it makes of the hub's record."""
+"""koji-builder's health, as judged by the hub's record."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -16,7 +16,9 @@ def health(load_script: Callable[[str], ModuleType]) -> ModuleType:
 
 @pytest.mark.parametrize("changes", [{}, {"ready": False, "task_load": 1.5}])
 def test_good(health: ModuleType, changes: dict[str, Any]) -> None:
-    assert health.judge({**HOST, **changes}, seen=110, started=100, now=120) == "b1 checked in"
+    assert (
+        health.judge({**HOST, **changes}, last_update=110, started=100, now=120) == "b1 checked in"
+    )
 
 
 @pytest.mark.parametrize(
@@ -25,12 +27,12 @@ def test_good(health: ModuleType, changes: dict[str, Any]) -> None:
         ({}, None, "has not checked in since it was started"),
         ({}, 99, "has not checked in since it was started"),
         ({"enabled": False}, 110, "is disabled on the hub"),
-        ({}, 110, "checked in 90 s ago"),
-        ({"ready": False}, 190, "would take no task"),
+        ({}, 110, "last checked in 90 s ago"),
+        ({"ready": False}, 190, "takes no task"),
     ],
 )
 def test_not_good(
     health: ModuleType, changes: dict[str, Any], seen: float | None, why: str
 ) -> None:
     with pytest.raises(LookupError, match=f"b1 .*{why}"):
-        health.judge({**HOST, **changes}, seen=seen, started=100, now=200)
+        health.judge({**HOST, **changes}, last_update=seen, started=100, now=200)

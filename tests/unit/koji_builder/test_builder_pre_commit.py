@@ -1,5 +1,6 @@
 """koji-builder's pre_commit.py on a temporary root."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -26,3 +27,17 @@ def test_folders_are_emptied_and_stay(script: ModuleType, tmp_path: Path) -> Non
         assert list((tmp_path / folder).iterdir()) == []
     assert (tmp_path / "var/log/kojid.log").read_text() == ""
     assert (tmp_path / "kept/file").exists()
+
+
+def test_mounts_beneath_the_folders_are_taken_off_whatever_their_names(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Innermost first."""
+    root = tmp_path / "var/lib/mock"
+    points = ["/", "/var/lib/mock", f"{root}/a", f"{root}/a/with blank", f"{root}/a/Übung"]
+    mounts = [script.work.mount_points()[0].__class__(path, ("rw",)) for path in points]
+    unmounted: list[str] = []
+    monkeypatch.setattr(script.work, "mount_points", lambda: mounts)
+    monkeypatch.setattr(subprocess, "run", lambda argv, **_: unmounted.append(argv[-1]))
+    script.work.clear(tmp_path)
+    assert unmounted == points[:1:-1]

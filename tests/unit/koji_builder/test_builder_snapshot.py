@@ -1,4 +1,4 @@
-"""koji-builder's part in a snapshot, as far as it is about the hub, which has to know it."""
+"""koji-builder's part in a snapshot: whether the hub still knows the host."""
 
 import json
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def test_a_host_without_a_session_starts_anew(
     seen: float | None,
     restart: bool,
 ) -> None:
-    """One that somebody has disabled stays so."""
+    """A host that was disabled stays disabled."""
 
     class Hub:
         def getHost(self, name: str) -> dict[str, Any] | None:

@@ -4,29 +4,40 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
+from xmlrpc.client import Fault
 
 import pytest
 
 from util.entry import Fatal
 
-pytest.importorskip("koji")
+koji = pytest.importorskip("koji")
 
 CHANNELS = ["default", "createrepo", "maven"]
 
 
 class Hub:
-    """As much of a session as registration uses. It notes every call that changes something."""
+    """The part of a session that registration uses. It records calls that change something."""
 
     def __init__(self, host: dict[str, Any] | None = None, member: tuple[str, ...] = ()) -> None:
         self.host = host
         self.member = member
-        # The numbers of the host's tasks at each question; the last list stays.
+        # The host's tasks at each call; the last list is repeated.
         self.tasks = [[11, 12]]
         self.done: list[tuple[Any, ...]] = []
+        self.channels = list(CHANNELS)
+        # Whether another builder adds the same channel first.
+        self.race = False
         self.transactions = 0
 
     def listChannels(self, host: int | None = None) -> list[dict[str, str]]:
-        return [{"name": name} for name in (CHANNELS if host is None else self.member)]
+        return [{"name": name} for name in (self.channels if host is None else self.member)]
+
+    def addChannel(self, name: str, description: str) -> None:
+        if name == "bad name":
+            raise koji.GenericError("channel name bad name is not valid")
+        self.channels.append(name)
+        if self.race:
+            raise Fault(1, "duplicate key value violates unique constraint")
 
     def getHost(self, name: str, strict: bool = False) -> dict[str, Any] | None:
         return self.host
@@ -72,7 +83,7 @@ def test_a_new_host_is_what_the_environment_says(registration: ModuleType) -> No
     assert hub.done == [
         ("addHost", "b1", ["i686"]),
         ("addHostToChannel", "b1", "maven"),
-        # The hub puts every new host into it.
+        # The hub adds every new host to it.
         ("removeHostFromChannel", "b1", "default"),
         ("editHost", "b1", ("capacity", 3.0)),
     ]
@@ -98,31 +109,42 @@ def test_a_known_host_is_enabled_and_corrected(registration: ModuleType) -> None
     ]
 
 
-def test_an_unknown_channel_is_refused_before_anything_is_done(registration: ModuleType) -> None:
+@pytest.mark.parametrize("race", [False, True])
+def test_channels_that_the_hub_lacks_are_added(registration: ModuleType, race: bool) -> None:
     hub = Hub()
-    with pytest.raises(Fatal, match="no channel nowhere"):
-        registration.join(hub, builder(channels=["default", "nowhere"]))
+    hub.race = race
+    registration.join(hub, builder(channels=["default", "runroot"]))
+    assert hub.channels == [*CHANNELS, "runroot"]
+    assert hub.done == [("addHost", "b1", ["x86_64"]), ("addHostToChannel", "b1", "runroot")]
+
+
+def test_a_channel_that_the_hub_refuses_stops_before_anything_is_done(
+    registration: ModuleType,
+) -> None:
+    hub = Hub()
+    with pytest.raises(koji.GenericError, match="is not valid"):
+        registration.join(hub, builder(channels=["default", "bad name"]))
     assert hub.done == []
 
 
 def test_drains_until_the_last_task_has_ended(registration: ModuleType) -> None:
     hub = Hub(KNOWN)
     hub.tasks = [[11, 12], [12], []]
-    assert registration.drain(hub, "b1", 30) == "b1 has no task left"
+    assert registration.drain(hub, "b1", 30) == "b1 has finished its tasks"
     assert hub.tasks == [[]]
     assert hub.done == [("disableHost", "b1")]
 
 
 def test_drains_no_longer_than_it_may(registration: ModuleType) -> None:
     hub = Hub(KNOWN)
-    with pytest.raises(Fatal, match="after 0 s: it works on 11, 12") as refusal:
+    with pytest.raises(Fatal, match="after 0 s: it is working on 11, 12") as refusal:
         registration.drain(hub, "b1", 0)
-    assert "hands them back" in str(refusal.value.hint)
-    # They are still its own.
+    assert "frees its tasks" in str(refusal.value.hint)
+    # They are not freed.
     assert hub.done == [("disableHost", "b1")]
 
 
 def test_leaves_and_hands_back(registration: ModuleType) -> None:
     hub = Hub(KNOWN)
-    assert "handed back 2 tasks" in registration.leave(hub, "b1")
+    assert "freed 2 tasks" in registration.leave(hub, "b1")
     assert hub.done == [("disableHost", "b1"), ("freeTask", 11), ("freeTask", 12)]

@@ -1,4 +1,4 @@
-"""The modules of koji-builder's mock, which find each other by their plain names."""
+"""The modules of koji-builder's mock, which import each other by their plain names."""
 
 import importlib
 import sys
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def driver(checkout: Path) -> Callable[[str], ModuleType]:
-    """Import a module of mock's, as `driver("mounts")`."""
+    """Import a module of mock, as in `driver("mounts")`."""
     folder = str(checkout / "koji-builder/mock")
     if folder not in sys.path:
         sys.path.insert(0, folder)

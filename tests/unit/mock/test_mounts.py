@@ -1,4 +1,4 @@
-"""The plan of a chroot's mounts, and how a place in it is reached without following a link."""
+"""The plan of a chroot's mounts, and opening paths in it without following links."""
 
 import os
 from collections.abc import Callable
@@ -34,35 +34,34 @@ def settings(driver: Driver) -> Callable[..., Any]:
     return make
 
 
-def test_reads_mountinfo(driver: Driver) -> None:
-    mounts, kernel = driver("mounts"), driver("kernel")
-    found = mounts.mountinfo(MOUNTINFO)
-    assert found[5].place == "/mnt/with space"
-    assert found[1].flags == kernel.NO_SUID | kernel.NO_DEV | kernel.NO_EXEC
-    assert [one.place for one in mounts.beneath("/proc", found)] == ["/proc/sys"]
+def test_a_remount_repeats_the_restrictions(driver: Driver) -> None:
+    kernel = driver("kernel")
+    proc = driver("mountinfo").parse(MOUNTINFO)[1]
+    restrictions = kernel.NO_SUID | kernel.NO_DEV | kernel.NO_EXEC
+    assert driver("mounts").restrictions(proc) == restrictions
 
 
 def test_closes_all_but_the_chroot(driver: Driver) -> None:
-    mounts = driver("mounts")
-    closed = mounts.to_close(Path("/var/lib/mock/a/root"), mounts.mountinfo(MOUNTINFO))
-    assert [one.place for one in closed] == [
+    found = driver("mountinfo").parse(MOUNTINFO)
+    closed = driver("mounts").read_only_mounts(Path("/var/lib/mock/a/root"), found)
+    assert [mount.path for mount in closed] == [
         "/", "/proc", "/proc/sys", "/mnt/with space", "/etc/pki/koji",
     ]  # fmt: skip
 
 
 def test_plans_the_mounts_of_a_chroot(driver: Driver, settings: Callable[..., Any]) -> None:
     plan = driver("mounts").chroot_plan(settings())
-    assert [one.place for one in plan][:3] == ["proc", "sys", "dev"]
-    assert {one.place for one in plan if one.source.startswith("/dev/")} == {
+    assert [mount.target for mount in plan][:3] == ["proc", "sys", "dev"]
+    assert {mount.target for mount in plan if mount.source.startswith("/dev/")} == {
         "dev/full", "dev/null", "dev/random", "dev/tty", "dev/urandom", "dev/zero",
     }  # fmt: skip
-    assert all(not one.place.startswith("/") for one in plan)
+    assert all(not mount.target.startswith("/") for mount in plan)
 
 
 def test_leaves_dev_to_whoever_binds_one(driver: Driver, settings: Callable[..., Any]) -> None:
     binds = {"bind_mount_opts": {"dirs": [["/dev", "/dev"], ["/scm", "/credentials/"]]}}
     plan = driver("mounts").chroot_plan(settings(internal_dev_setup=False, plugin_conf=binds))
-    assert [(one.source, one.place) for one in plan] == [
+    assert [(mount.source, mount.target) for mount in plan] == [
         ("/proc", "proc"), ("/sys", "sys"), ("/dev", "dev"), ("/scm", "credentials"),
     ]  # fmt: skip
 
@@ -96,5 +95,7 @@ def test_follows_no_link_and_never_goes_up(
 
 def test_what_is_to_be_bound_has_to_be_there(driver: Driver, tmp_path: Path) -> None:
     mounts = driver("mounts")
-    with pytest.raises(driver("ending").Failed, match="/nowhere is not there to be bound to /x"):
+    with pytest.raises(
+        driver("errors").MockError, match="cannot bind /nowhere to /x: it does not exist"
+    ):
         mounts.make([mounts.Mount("x", "/nowhere")], -1)

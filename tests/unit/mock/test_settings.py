@@ -1,4 +1,4 @@
-"""A configuration as koji.genMockConfig writes it, read as data and checked."""
+"""A configuration as koji.genMockConfig writes it, read and validated."""
 
 import os
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def test_takes_over_what_koji_says(driver: Driver, options: dict[str, Any]) -> N
     assert settings.sign == "rpmsign --addsign %(rpms)s"
     assert settings.modules == (("enable", "perl:5.26, ruby"),)
     assert settings.notes == (
-        "use_bootstrap: this driver installs with the builder's own dnf and rpm",
+        "use_bootstrap: this driver always uses the builder's own dnf and rpm",
     )
 
 
@@ -67,43 +67,43 @@ def test_says_what_is_done_otherwise(driver: Driver, options: dict[str, Any]) ->
     options |= {"package_manager": "dnf5", "use_bootstrap": False}
     options["plugin_conf"]["sign_enable"] = False
     settings = driver("settings").settings(options)
-    assert settings.notes == ("package_manager dnf5: this driver uses dnf",)
+    assert settings.notes == ("package_manager dnf5: this driver always uses dnf",)
     assert settings.sign == ""
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"root": "../../etc"}, "root: '../../etc' is no name for a directory"),
-        ({"root": ".."}, "root: '..' is no name"),
-        ({"root": ""}, "root: '' is no name"),
-        ({"basedir": "var/lib/mock"}, "basedir: 'var/lib/mock' is no absolute path"),
-        ({"basedir": "/var/../etc"}, "basedir: '/var/../etc' is no absolute path"),
-        ({"chroothome": "/"}, "chroothome: '/' is no absolute path"),
-        ({"basedir": "/tmp/mock"}, "basedir: /tmp is hidden from the worker"),
-        ({"rpmbuild_timeout": "soon"}, "rpmbuild_timeout: 'soon' is no number of seconds"),
-        ({"rpmbuild_timeout": -1}, "rpmbuild_timeout: -1 is no number of seconds"),
-        ({"yum.conf": ""}, "yum.conf: it is missing"),
+        ({"root": "../../etc"}, "root: '../../etc' is not a directory name"),
+        ({"root": ".."}, "root: '..' is not a dir"),
+        ({"root": ""}, "root: '' is not a dir"),
+        ({"basedir": "var/lib/mock"}, "basedir: 'var/lib/mock' is not an absolute path"),
+        ({"basedir": "/var/../etc"}, "basedir: '/var/../etc' is not an absolute path"),
+        ({"chroothome": "/"}, "chroothome: '/' is not an absolute path"),
+        ({"basedir": "/tmp/mock"}, "basedir: must not be in /tmp"),
+        ({"rpmbuild_timeout": "soon"}, "rpmbuild_timeout: 'soon' is not a number of seconds"),
+        ({"rpmbuild_timeout": -1}, "rpmbuild_timeout: -1 is not a number of seconds"),
+        ({"yum.conf": ""}, "yum.conf: missing"),
     ],
 )
 def test_refuses_what_root_must_not_follow(
     driver: Driver, options: dict[str, Any], change: dict[str, Any], message: str
 ) -> None:
-    ending = driver("ending")
-    with pytest.raises(ending.Failed, match=message) as failure:
+    errors = driver("errors")
+    with pytest.raises(errors.MockError, match=message) as failure:
         driver("settings").settings(options | change)
-    assert failure.value.status == ending.Status.CONFIGURATION
+    assert failure.value.status == errors.Status.CONFIGURATION
 
 
 def test_every_error_is_said_at_once(driver: Driver, options: dict[str, Any]) -> None:
-    with pytest.raises(driver("ending").Failed, match=r"root: .*; basedir: .*; yum.conf: "):
+    with pytest.raises(driver("errors").MockError, match=r"root: .*; basedir: .*; yum.conf: "):
         driver("settings").settings(options | {"root": "", "basedir": "", "yum.conf": ""})
 
 
 @pytest.mark.parametrize("name", ["", "/etc/x", "../x", "koji/../../x", "koji//x", ".", "koji/."])
 def test_a_name_stays_beneath_the_configurations(driver: Driver, tmp_path: Path, name: str) -> None:
     account = driver("settings").Account(os.getuid(), os.getgid())
-    with pytest.raises(driver("ending").Failed, match="does not name a file beneath"):
+    with pytest.raises(driver("errors").MockError, match="is not the name of a file beneath"):
         driver("settings").read(name, account, tmp_path)
 
 
@@ -152,6 +152,8 @@ def test_a_narrow_architecture_wants_its_personality(
 
 @pytest.mark.parametrize(("architecture", "machine"), [("aarch64", "x86_64"), ("x86_64", "i686")])
 def test_a_foreign_architecture_is_refused(driver: Driver, architecture: str, machine: str) -> None:
-    with pytest.raises(driver("ending").Failed, match=r"emulation .* is not supported") as failure:
+    with pytest.raises(
+        driver("errors").MockError, match=r"emulation .* is not supported"
+    ) as failure:
         driver("settings").personality(architecture, machine)
     assert failure.value.status == 6

@@ -63,10 +63,10 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
     return put
 
 
-def ensure(**options: Any) -> str:
-    told = io.StringIO()
-    base_image.ensure(ENGINE, DECLARED, Progress(stream=told, verbose=True), **options)
-    return told.getvalue()
+def ensure(base: Base = DECLARED, **options: Any) -> str:
+    printed = io.StringIO()
+    base_image.ensure(ENGINE, base, Progress(stream=printed, verbose=True), **options)
+    return printed.getvalue()
 
 
 def test_present(notes: Notes) -> None:
@@ -94,17 +94,25 @@ def test_made(notes: Notes, programs: Callable[..., Path]) -> None:
     assert "path-exclude=/usr/share/man/*" in told
 
 
+def test_another_suite(notes: Notes, programs: Callable[..., Path]) -> None:
+    log = programs(mmdebstrap="echo root of an image")
+    printed = ensure(Base(image="debian:trixie-slim", suite="trixie"))
+    assert "not found in any registry; building it with mmdebstrap" in printed
+    assert notes.imported[0][1] == "debian:trixie-slim"
+    assert log.read_text().endswith(" trixie -\n")
+
+
 def test_making_it_fails(notes: Notes, programs: Callable[..., Path]) -> None:
     programs(mmdebstrap="echo 'E: cannot reach the archive' >&2; exit 25")
     with pytest.raises(SourceError, match="E: cannot reach the archive") as caught:
         ensure()
-    assert "apt-get update" in str(caught.value.hint)
+    assert "`apt-get update`) and has bookworm" in str(caught.value.hint)
     assert not notes.imported
 
 
 def test_no_mmdebstrap_but_the_command_for_it(notes: Notes, programs: Callable[..., Path]) -> None:
     log = programs(apt_get="exit 1")
-    with pytest.raises(SourceError, match="mmdebstrap, which can make it, is not") as caught:
+    with pytest.raises(SourceError, match="mmdebstrap, which can build it, is") as caught:
         ensure()
     assert "apt-get install --yes --no-install-recommends mmdebstrap" in str(caught.value.hint)
     assert log.read_text() == ""
@@ -125,6 +133,6 @@ def test_mmdebstrap_is_installed_where_that_is_allowed(
 
 def test_no_debian_machine(notes: Notes, programs: Callable[..., Path]) -> None:
     programs()
-    with pytest.raises(SourceError, match="there is no mmdebstrap on this machine") as caught:
+    with pytest.raises(SourceError, match="this machine has no mmdebstrap") as caught:
         ensure(install=True)
     assert "docker save" in str(caught.value.hint)

@@ -1,21 +1,18 @@
 """Images of a live system, as far as no engine is needed: what is declared, needed, and written."""
 
 import io
-import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from nagoya.build import builder
-from nagoya.build.from_system import _choice
+from nagoya.build.steps import build_graph, dependencies
+from nagoya.build.volume_archive import build_context, repack, select_volumes
 from nagoya.config import extends, loader
 from nagoya.config.declaration import Declaration
-from nagoya.engine import volumes
-from nagoya.engine.archive import Layer, Remade, rewrite
-from nagoya.errors import DeclarationError, EngineError
+from nagoya.engine.images import commit_changes
+from nagoya.errors import DeclarationError
 from nagoya.utils.graph import waves
 
 SOUND = """
@@ -54,24 +51,24 @@ def read(tree: Callable[..., Path]) -> Read:
 def test_what_it_needs_and_gives(read: Read) -> None:
     declared = read(LIVE % (COMMIT + ", persist: {store: store-demo}"))
     assert declared.produced_by == {"hub-demo": "demo", "store-demo": "demo"}
-    steps = builder.steps(declared)
-    assert waves(builder.needed(steps)) == [["base"], ["hub"], ["demo"]]
+    steps = build_graph(declared).steps
+    assert waves(dependencies(steps)) == [["base"], ["hub"], ["demo"]]
     assert steps["demo"].outputs == ("hub-demo", "store-demo")
-    assert list(builder.read_all(declared)) == ["base", "hub"]
+    assert [name for name, step in steps.items() if step.file] == ["base", "hub"]
 
 
 def test_what_stands_on_a_given_image_comes_after_it(read: Read, tree: Callable[..., Path]) -> None:
     tree({"mine/Dockerfile": "FROM hub-demo\n"})
     declared = read(LIVE % COMMIT + "\n  mine: {}")
-    order = waves(builder.needed(builder.steps(declared)))
+    order = waves(dependencies(build_graph(declared).steps))
     assert order == [["base"], ["hub"], ["demo"], ["mine"]]
 
 
 def test_the_root_is_needed_too(read: Read, tree: Callable[..., Path]) -> None:
     tree({"tools/Dockerfile": "FROM debian:bookworm-slim\n"})
     root = "root: {image: tools, entrypoint: [make]}"
-    steps = builder.steps(read(LIVE % f"{COMMIT}, {root}" + "\n  tools: {}"))
-    assert "tools" in steps["demo"].needs
+    steps = build_graph(read(LIVE % f"{COMMIT}, {root}" + "\n  tools: {}")).steps
+    assert "tools" in steps["demo"].images
 
 
 def test_who_extends_the_file_may_use_what_it_gives(read: Read) -> None:
@@ -81,7 +78,7 @@ def test_who_extends_the_file_may_use_what_it_gives(read: Read) -> None:
     declared = loader.read(path)
     assert declared.containers["koji"].image == "hub-demo"
     assert loader.read_system(declared, "demo").containers["koji"].image == "hub"
-    assert builder.steps(declared)["demo"].needs == ("base", "hub")
+    assert build_graph(declared).steps["demo"].images == ("base", "hub")
 
 
 def test_a_circle_is_named(read: Read) -> None:
@@ -89,8 +86,8 @@ def test_a_circle_is_named(read: Read) -> None:
         LIVE % f"containers: extending.yml, {COMMIT}",
         extending="extends: moromi.yml\ncontainers: {koji: {image: hub-demo}}\n",
     )
-    with pytest.raises(DeclarationError, match="in a circle: demo => demo"):
-        builder.steps(declared)
+    with pytest.raises(DeclarationError, match="circular dependency: demo => demo"):
+        build_graph(declared)
 
 
 def test_what_is_wrong_in_another_file_is_told_with_its_name(read: Read) -> None:
@@ -207,7 +204,7 @@ def test_ours_are_named(checkout: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("paths", "secret", "kept", "left_out", "carried"),
+    ("paths", "secret", "kept", "left_out", "embedded"),
     [
         (["/a"], ["/a"], (), (), ("/a",)),
         (["/a", "/b"], ["/a/x"], ("/a", "/b"), ("/a/x",), ("/a/x",)),
@@ -216,135 +213,94 @@ def test_ours_are_named(checkout: Path, tmp_path: Path, monkeypatch: pytest.Monk
         (["/ab"], ["/a"], ("/ab",), (), ()),
     ],
 )
-def test_what_is_secret_is_left_out_or_told(
+def test_secrets_are_left_out_or_named(
     paths: list[str],
     secret: list[str],
     kept: tuple[str, ...],
     left_out: tuple[str, ...],
-    carried: tuple[str, ...],
+    embedded: tuple[str, ...],
 ) -> None:
-    without = _choice(paths, secret, keep=False)
-    assert (without.paths, without.left_out, without.carried) == (kept, left_out, ())
-    assert without.labels == {}
-    whole = _choice(paths, secret, keep=True)
-    assert (whole.paths, whole.left_out, whole.carried) == (tuple(paths), (), carried)
-    assert bool(whole.labels) == bool(carried)
+    without = select_volumes(paths, secret, keep_secrets=False)
+    assert (without.paths, without.left_out, without.embedded) == (kept, left_out, ())
+    assert "LABEL" not in without.dockerfile("image")
+    whole = select_volumes(paths, secret, keep_secrets=True)
+    assert (whole.paths, whole.left_out, whole.embedded) == (tuple(paths), (), embedded)
+    assert ("LABEL" in whole.dockerfile("image")) == bool(embedded)
 
 
-def packed(files: dict[str, bytes], links: dict[str, str] | None = None) -> io.BytesIO:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-        for name, target in (links or {}).items():
-            member = tarfile.TarInfo(name)
-            member.type, member.linkname = tarfile.SYMTYPE, target
-            archive.addfile(member)
-    file.seek(0)
-    return file
+def test_a_volume_in_another_one_comes_with_that_one() -> None:
+    assert select_volumes(["/a/b", "/a", "/ab"], [], keep_secrets=True).paths == ("/a", "/ab")
 
 
-def saved(**configs: tuple[list[str], dict[str, Any]]) -> io.BytesIO:
-    """An archive as `docker save` makes one: a layer of two images is a link the second time."""
-    manifest, files, links = [], {}, {}
-    places: dict[str, str] = {}
-    for name, (diff_ids, more) in configs.items():
-        config = {"os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}, **more}
-        files[f"{name}.json"] = json.dumps(config).encode()
-        for diff_id in diff_ids:
-            path = f"{name}-{diff_id[-1]}/layer.tar"
-            if diff_id in places:
-                links[path] = f"../{places[diff_id]}"
-            else:
-                files[path] = diff_id.encode()
-            places.setdefault(diff_id, path)
-        paths = [f"{name}-{diff_id[-1]}/layer.tar" for diff_id in diff_ids]
-        manifest.append({"Config": f"{name}.json", "RepoTags": None, "Layers": paths})
-    return packed({**files, "manifest.json": json.dumps(manifest).encode()}, links)
+def copied(*members: tarfile.TarInfo) -> bytes:
+    """An archive as the engine copies a folder out of a container."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for member in members:
+            archive.addfile(member, io.BytesIO(b"text") if member.isreg() else None)
+    return packed.getvalue()
 
 
-def test_an_archive_is_told_otherwise() -> None:
-    container = {"Env": ["KOJI_WEB_URL=https://127.0.0.1:1234"], "Labels": {"nagoya.system": "x"}}
-    history = {"history": [{"created_by": "one"}]}
-    archive = saved(
-        a=(
-            ["sha256:1", "sha256:2"],
-            {"config": container, "container_config": container, **history},
-        ),
-        b=(["sha256:1", "sha256:3"], {"config": container}),
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    one = tarfile.TarInfo(name)
+    one.type, one.linkname, one.mode, one.uid = kind, link, 0o2750, 33
+    if kind == tarfile.REGTYPE:
+        one.size = 4
+        one.pax_headers = {"SCHILY.xattr.security.capability": "\udcff\0"}
+    return one
+
+
+def test_a_volume_takes_its_folder_s_place_without_its_secrets() -> None:
+    archive = copied(
+        member("volume", tarfile.DIRTYPE),
+        member("volume/file"),
+        member("volume/linked", tarfile.LNKTYPE, "volume/file"),
+        member("volume/symlink", tarfile.SYMTYPE, "file"),
+        member("volume/keys", tarfile.DIRTYPE),
+        member("volume/keys/key"),
+        member("volume/same", tarfile.LNKTYPE, "volume/keys/key"),
+        member("volume/" + 30 * "long/"),
     )
-    layer = Layer.of(io.BytesIO(b"contents"))
-    assert layer.diff_id.startswith("sha256:d1b2a59fbea7e20077af9f91b27e95e8")
-    config = {"Env": ["OWN=1"]}
-    remade = [
-        Remade("first", ("sha256:1", "sha256:2"), config, "made"),
-        Remade("second", ("sha256:1", "sha256:3"), config, "made", layer),
-    ]
     output = io.BytesIO()
-    rewrite(archive, remade, output, "2026-01-01T00:00:00+00:00")
+    pieces = (archive[start : start + 700] for start in range(0, len(archive), 700))
+    with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as made:
+        repack(pieces, "/data/volume", ["/data/volume/keys"], made)
     output.seek(0)
     with tarfile.open(fileobj=output) as made:
-        content = {one.name: made.extractfile(one) for one in made}
-        read = {name: file.read() for name, file in content.items() if file}
-    first, second = json.loads(read["manifest.json"])
-    assert (first["RepoTags"], second["RepoTags"]) == (["first:latest"], ["second:latest"])
-    assert [read[path] for path in first["Layers"]] == [b"sha256:1", b"sha256:2"]
-    assert [read[path] for path in second["Layers"]] == [
-        b"sha256:1",
-        b"sha256:3",
-        b"contents",
-    ]
-    described = json.loads(read[first["Config"]])
-    assert described["config"] == config
-    assert "127.0.0.1" not in json.dumps(described)
-    assert [step.get("comment") for step in described["history"]] == [None, "made"]
-    assert described["history"][-1]["empty_layer"]
-    described = json.loads(read[second["Config"]])
-    assert described["rootfs"]["diff_ids"] == ["sha256:1", "sha256:3", layer.diff_id]
-    assert "empty_layer" not in described["history"][-1]
-
-
-def test_an_archive_that_lacks_an_image() -> None:
-    with pytest.raises(EngineError, match="what the engine saved for it has other layers"):
-        rewrite(saved(), [Remade("it", ("sha256:1",), {}, "")], io.BytesIO(), "")
-
-
-def test_a_folder_hides_what_lies_below_it_and_links_keep_attributes() -> None:
-    given = io.BytesIO()
-    with tarfile.open(fileobj=given, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name, kind in (("data", tarfile.DIRTYPE), ("data/volume", tarfile.DIRTYPE)):
-            member = tarfile.TarInfo(name)
-            member.type, member.mode, member.uid = kind, 0o2750, 33
-            archive.addfile(member)
-        member = tarfile.TarInfo("data/volume/file")
-        member.size = 4
-        member.pax_headers = {"SCHILY.xattr.user.note": "\udcff\0"}
-        archive.addfile(member, io.BytesIO(b"text"))
-        member = tarfile.TarInfo("data/volume/linked")
-        member.type, member.linkname = tarfile.LNKTYPE, "data/volume/file"
-        archive.addfile(member)
-    given.seek(0)
-    output = io.BytesIO()
-    with (
-        tarfile.open(fileobj=given, mode="r|") as archive,
-        tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as made,
-    ):
-        volumes.copy(archive, made, ["/data/volume"])
-    output.seek(0)
-    with tarfile.open(fileobj=output) as made:
-        members = {one.name: one for one in made}
-    assert list(members) == [
-        "data", "data/volume", "data/volume/.wh..wh..opq", "data/volume/file", "data/volume/linked",
+        members = made.getmembers()
+    assert [one.name for one in members] == [
+        "data/volume", "data/volume", "data/volume/file", "data/volume/linked",
+        "data/volume/symlink", ("data/volume/" + 30 * "long/").rstrip("/"),
     ]  # fmt: skip
-    assert (members["data/volume"].mode, members["data/volume"].uid) == (0o2750, 33)
-    for name in ("file", "linked"):
-        headers = members[f"data/volume/{name}"].pax_headers
-        assert headers["SCHILY.xattr.user.note"] == "\udcff\0"
+    assert [one.isdir() for one in members[:2]] == [False, True]
+    assert (members[1].mode, members[1].uid) == (0o2750, 33)
+    assert (members[3].linkname, members[4].linkname) == ("data/volume/file", "file")
+    for one in members[2:4]:
+        assert one.pax_headers["SCHILY.xattr.security.capability"] == "\udcff\0"
 
 
-def test_what_is_within_a_folder() -> None:
-    assert volumes.within("/a/b", "/a")
-    assert not volumes.within("/ab", "/a")
-    assert not volumes.within("/a", "/a")
+def test_a_build_context() -> None:
+    context = b"".join(build_context("FROM it\n", io.BytesIO(b"volumes" * 1000)))
+    with tarfile.open(fileobj=io.BytesIO(context)) as archive:
+        found = {one.name: archive.extractfile(one) for one in archive}
+        assert {name: file.read() for name, file in found.items() if file} == {
+            "Dockerfile": b"FROM it\n",
+            "volumes.tar": b"volumes" * 1000,
+        }
+
+
+def test_a_commit_takes_the_container_s_settings_back() -> None:
+    image = {"Env": ["PATH=/bin", "OWN=a $b"], "Labels": {"kept": "1"}, "Cmd": ["serve"]}
+    container = {
+        "Env": ["PATH=/bin", "OWN=x", "KOJI_WEB_URL=https://127.0.0.1"],
+        "Labels": {"kept": "1", "nagoya.system": "build"},
+        "Cmd": ["other"],
+    }
+    assert commit_changes(container, image, {"nagoya.image": 'a "b"'}) == [
+        'ENV OWN="a \\$b"',
+        'ENV KOJI_WEB_URL=""',
+        'LABEL "nagoya.system"=""',
+        'LABEL "nagoya.image"="a \\"b\\""',
+        'CMD ["serve"]',
+    ]
+    assert commit_changes(image, image, {}) == []

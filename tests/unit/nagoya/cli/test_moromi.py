@@ -1,6 +1,6 @@
 """moromi's command line as far as it needs no engine: what it prints, and how it ends."""
 
-import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -59,22 +59,11 @@ def test_help_teaches(call: Call) -> None:
         assert f"    moromi {command}" in out, f"no example in the help of {command}"
 
 
-def test_plan(call: Call) -> None:
-    status, out, err = call("plan")
+def test_the_drawing_needs_no_engine(call: Call) -> None:
+    status, out, err = call("plan", "--mermaid")
     assert (status, err) == (0, "")
-    assert out == (
-        "images\n  1  base\n  2  hub data\ncontainers\n  1  store\n  2  koji\n"
-    )  # fmt: skip
-
-
-def test_plan_for_programs(call: Call) -> None:
-    _, out, _ = call("plan", "--json")
-    assert json.loads(out) == {
-        "base": "debian:bookworm-slim",
-        "images": [["base"], ["hub", "data"]],
-        "containers": [["store"], ["koji"]],
-        "gives": {},
-    }
+    assert "koji --> store" in out
+    assert call("plan", "--dot")[1].startswith("digraph")
 
 
 @pytest.mark.parametrize(
@@ -82,14 +71,17 @@ def test_plan_for_programs(call: Call) -> None:
     [
         (["plan", "-c", "none.yml"], 3, "moromi: none.yml:\n  no such file\n  hint: name another"),
         (["-c", "none.yml", "build"], 3, "moromi: none.yml:\n  no such file"),
+        (["plan"], 4, "moromi: no container engine answers"),
         (["build"], 4, "moromi: no container engine answers"),
         (["clean"], 4, "moromi: no container engine answers"),
         (["base"], 4, "moromi: no container engine answers"),
         (["run"], 4, "moromi: no container engine answers"),
-        (["fetch", "koji"], 5, "declares no source koji"),
+        (["fetch", "koji"], 64, "declares no source 'koji'"),
         (["biuld"], 64, "No such command 'biuld'"),
-        (["build", "--env", "LEVEL"], 64, "'LEVEL' is not of the form NAME=VALUE"),
-        (["build", "--env", "=2"], 64, "is not of the form NAME=VALUE"),
+        (["build", "--build-arg", "LEVEL"], 64, "'LEVEL' is not of the form NAME=VALUE"),
+        (["build", "--build-arg", "=2"], 64, "is not of the form NAME=VALUE"),
+        (["-q", "build", "-v"], 64, "-q and -v exclude each other"),
+        (["-c", "nagoya-dem", "plan"], 3, "no such file; did you mean 'nagoya-demo'?"),
         (["plan", "--colour"], 64, "No such option"),
     ],
 )
@@ -101,28 +93,15 @@ def test_each_failure_has_its_words_and_its_status(
     assert ended == status
 
 
-def test_all_dockerfiles_are_looked_at(call: Call) -> None:
-    status, _, err = call("plan", hub__Dockerfile="COPY a b\n", data__Dockerfile="FROM x y\n")
-    assert status == 3
-    assert "images.hub: line 1: COPY stands before the first FROM" in err
-    assert "images.data: line 1: FROM is not of the form" in err
-
-
-def test_a_circle_of_images_is_named(call: Call) -> None:
-    status, _, err = call("plan", base__Dockerfile="FROM hub\n")
-    assert status == 3
-    assert "images: they stand on each other in a circle: base => hub => base" in err
-
-
 def test_an_unexpected_error_is_told_as_a_fault_of_ours(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("nagoya.build.builder.steps", broken)
+    monkeypatch.setattr("nagoya.build.diagram.mermaid", broken)
     monkeypatch.setattr("traceback.print_exc", lambda: None)
-    status, _, err = call("plan")
+    status, _, err = call("plan", "--mermaid")
     assert status == 2
     assert "please report it" in err
 
@@ -133,13 +112,30 @@ def test_an_error_of_the_systems_is_no_fault_of_ours(
     def refused(*arguments: object) -> None:
         raise PermissionError(13, "Permission denied", "/home/x")
 
-    monkeypatch.setattr("nagoya.build.builder.steps", refused)
-    assert call("plan") == (1, "", "moromi: /home/x: Permission denied\n")
+    monkeypatch.setattr("nagoya.build.diagram.mermaid", refused)
+    assert call("plan", "--mermaid") == (1, "", "moromi: /home/x: Permission denied\n")
 
 
 def test_ctrl_c(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nagoya.build.builder.steps", interrupted)
-    assert call("plan")[0] == 130
+    monkeypatch.setattr("nagoya.build.diagram.mermaid", interrupted)
+    assert call("plan", "--mermaid")[0] == 130
+
+
+@pytest.mark.parametrize("program", ["moromi", "toji"])
+def test_ctrl_c_during_the_imports(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own, whose import of click is where the signal arrives."""
+    code = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'click': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        f"from nagoya.cli.main import {program}; {program}()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (130, f"{program}: interrupted\n")

@@ -34,3 +34,13 @@ def test_documents_that_help_names_are_there(checkout: Path) -> None:
     named = set(re.findall(r"docs/[\w./-]*\w", "\n".join(texts)))
     assert "docs/seed.md" in named
     assert [name for name in named if not (checkout / name).exists()] == []
+
+
+@pytest.mark.parametrize("value", ["abc", "-1", "nan", "inf"])
+def test_a_wrong_timeout_in_plain_words(value: str) -> None:
+    ended = CliRunner().invoke(toji.cli, ["wait", "--timeout", value])
+    assert f"'{value}' is not a number of seconds" in ended.output
+
+
+def test_verbose_and_quiet_exclude_each_other() -> None:
+    assert "exclude each other" in CliRunner().invoke(toji.cli, ["-v", "-q", "status"]).output

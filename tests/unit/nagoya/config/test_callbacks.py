@@ -64,6 +64,7 @@ def test_two_declarations_have_a_module_of_one_name(read: Read) -> None:
         "try:\n    import json as f\nexcept ImportError:\n    f = None",
         "class f:\n    def __init__(self, c): ...",
         "def __getattr__(name): ...",
+        "globals()['f'] = print",
     ],
 )
 def test_names_of_every_kind_are_found(read: Read, code: str) -> None:
@@ -74,8 +75,8 @@ def test_names_of_every_kind_are_found(read: Read, code: str) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("no_such.thing", "no module named 'no_such'"),
-        ("callbacks.inner.thing", "no module named 'callbacks.inner'"),
+        ("no_such.thing", "No module named 'no_such'"),
+        ("callbacks.inner.thing", "No module named 'callbacks.inner'"),
         ("callbacks.gret", "module 'callbacks' has no function 'gret'; did you mean 'greet'?"),
         ("broken.greet", "broken.py, line 1: '(' was never closed"),
     ],

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from nagoya.build.builder import read_all
+from nagoya.build import dockerfile
 from nagoya.build.context import Context
+from nagoya.build.steps import build_graph
 from nagoya.config import loader
 from nagoya.config.model import Image
 from nagoya.errors import DeclarationError
@@ -114,7 +115,7 @@ def test_paths_are_relative_to_the_file_that_names_them(over: Over) -> None:
     assert declared.sources["mine"].path == str(ours / "plugins")
     assert declared.sources["koji"].path == str(theirs / "../koji")
     assert declared.source_dirs == {"mine": ours, "koji": theirs, "other": theirs}
-    assert read_all(declared)["mine"].parents == ["hub"]
+    assert build_graph(declared).steps["mine"].images == ("hub",)
 
 
 def test_a_source_lies_beside_the_file_that_declares_it(over: Over) -> None:
@@ -122,7 +123,8 @@ def test_a_source_lies_beside_the_file_that_declares_it(over: Over) -> None:
         "sources: {koji: {path: a}}", **{"a/b": "", "src/koji/ours": "", "src/koji/d/b": ""}
     )
     declared = loader.read(path)
-    context = Context(declared.contexts["hub"], read_all(declared)["hub"], declared.source_dirs)
+    file = dockerfile.read(declared.dockerfile("hub"))
+    context = Context(declared.contexts["hub"], file, declared.source_dirs)
     assert context.paths == [
         "hub", "hub/Dockerfile", "src/koji", "src/koji/d", "src/koji/d/b", "src/koji/ours",
     ]  # fmt: skip

@@ -1,12 +1,15 @@
-"""Reading a seed file: which documents are ours, and what is wrong with them."""
+"""Reading a seed file: which documents are Nagoya's, and what is wrong with them."""
 
 import re
 from pathlib import Path
 
 import pytest
+from koji_habitude.models import CORE_TYPES
 
-from nagoya.errors import DeclarationError
-from nagoya.koji import seed
+from nagoya.errors import DeclarationError, NagoyaError
+from nagoya.koji import habitude, seed
+from nagoya.koji.policies import Policy, render
+from nagoya.koji.users import User
 
 
 def written(folder: Path, text: str) -> Path:
@@ -17,8 +20,8 @@ def written(folder: Path, text: str) -> Path:
 
 def test_documents_of_koji_habitude_pass_as_they_are(tmp_path: Path) -> None:
     read = seed.read_seed(written(tmp_path, "type: tag\nname: some\narches: [x86_64]\n"))
-    assert read.habitude == ({"type": "tag", "name": "some", "arches": ["x86_64"]},)
-    assert read.ours == ()
+    assert read.habitude == [{"type": "tag", "name": "some", "arches": ["x86_64"]}]
+    assert (read.users, read.policies, read.imports) == ([], {}, [])
 
 
 def test_ours_are_told_apart(tmp_path: Path) -> None:
@@ -36,20 +39,28 @@ tag: some
 builds: [a-1-1]
 rpms: ["*.rpm"]
 """
-    user, policy, imported = seed.read_seed(written(tmp_path, text)).ours
-    assert user == seed.User(type="user", name="somebody", permissions=("build",))
-    assert policy.rules == ("has_perm admin :: allow", "all :: deny")
-    assert imported.builds == ("a-1-1",)
+    read = seed.read_seed(written(tmp_path, text))
+    assert read.users == [User(type="user", name="somebody", permissions=("build",))]
+    assert read.policies[2].rules == ("has_perm admin :: allow", "all :: deny")
+    assert read.imports[0].builds == ("a-1-1",)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: nameless\n", "document 1: has no 'type'"),
-        ("- a\n- b\n", "document 1: has no 'type'"),
-        ("type: user\n", "document 1 (user): name: Field required"),
-        ("type: user\nname: x\ncolour: red\n", "document 1 (user): colour: Extra inputs"),
+        ("name: nameless\n", "document 1: needs a 'type'"),
+        ("- a\n- b\n", "document 1: needs a 'type'"),
+        ("type: tga\nname: x\n", "document 1: unknown type 'tga'; did you mean 'tag'?"),
+        ("type: user\n", "document 1 (user): needs 'name'"),
+        ("type: user\nnam: x\n", "document 1 (user): nam: unknown key; did you mean 'name'?"),
         ("type: policy\nname: tag\nrules: []\n", "document 1 (policy): rules: "),
+        ("type: policy\nname: tag\nrules: all\n", "document 1 (policy): rules: should be a list"),
+        ('type: policy\nname: tag\nrules: ["a :: b\\n[x]"]\n', "rules[0]: is not one line"),
+        ("type: policy\nname: 'a\n\n  [hub]'\nrules: [b]\n", "document 1 (policy): name: "),
+        (
+            "type: policy\nname: t\nrules: [a]\n---\ntype: policy\nname: t\nrules: [b]\n",
+            "document 2 (policy): document 1 has the policy 't' already",
+        ),
         ("type: [\n", "cannot be read"),
     ],
 )
@@ -60,19 +71,40 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, message
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+    text = "type: user\n---\ntype: tga\n---\ntype: policy\nname: tag\n"
     with pytest.raises(DeclarationError) as raised:
-        seed.read_seed(written(tmp_path, "type: user\n---\ntype: policy\nname: tag\n"))
-    assert len(raised.value.problems) == 2
+        seed.read_seed(written(tmp_path, text))
+    assert len(raised.value.problems) == 3
+
+
+def test_the_names_of_templates_are_types(tmp_path: Path) -> None:
+    text = "type: template\nname: mine\n---\ntype: mine\nname: x\n"
+    assert len(seed.read_seed(written(tmp_path, text)).habitude) == 2
+
+
+def test_the_types_are_those_of_koji_habitude() -> None:
+    assert {model.typename for model in CORE_TYPES} - {"user"} <= set(habitude.TYPES)
 
 
 def test_the_examples_of_the_documentation_can_be_read(checkout: Path, tmp_path: Path) -> None:
     text = (checkout / "docs/seed.md").read_text()
     examples = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     read = seed.read_seed(written(tmp_path, "---\n".join(examples)))
-    assert [type(one) for one in read.ours] == [seed.User, seed.Policy, seed.Import]
-    assert [one["type"] for one in read.habitude] == ["tag", "tag"]
+    assert [len(each) for each in (read.users, read.policies, read.imports)] == [1, 1, 1]
+    assert [document["type"] for document in read.habitude] == ["tag", "tag"]
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DeclarationError, match="No such file"):
+    with pytest.raises(NagoyaError, match=r"missing\.yml: no such file") as raised:
         seed.read_seed(tmp_path / "missing.yml")
+    assert raised.value.exit_code == DeclarationError.exit_code
+
+
+def test_policies_become_a_file_of_the_hubs_configuration() -> None:
+    policy = Policy(type="policy", name="tag", rules=("all :: allow", "x :: deny no"))
+    assert render([policy]).splitlines()[1:] == [
+        "[policy]",
+        "tag =",
+        "    all :: allow",
+        "    x :: deny no",
+    ]

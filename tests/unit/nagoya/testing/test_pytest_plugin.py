@@ -11,7 +11,7 @@ import pytest
 # What the fixtures start, when there is no engine.
 CONFTEST = """
 import contextlib
-from nagoya.testing import instance
+from nagoya.testing import launch
 
 class Made:
     name = "made-up"
@@ -19,6 +19,9 @@ class Made:
     def __init__(self, **given):
         self.given = given
         print("started", given)
+
+    def failed_tasks(self, since):
+        yield "task 7 (buildArch x86_64): exited with status 1"
 
     def report(self, name):
         return f"/reports/{name}.tar.gz"
@@ -31,7 +34,7 @@ def running_koji(config, **given):
     yield Made(config=config, **given)
     print("removed")
 
-instance.running_koji = running_koji
+launch.running_koji = running_koji
 """
 
 Run = Callable[..., str]

@@ -1,16 +1,18 @@
-"""One at a time, and nothing left of it."""
+"""One at a time, whatever happens to the folders."""
 
 import multiprocessing
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from nagoya.utils.lock import cache_folder, locked
+from nagoya.utils.lock import locked
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     return tmp_path
 
 
@@ -32,9 +34,24 @@ def test_nobody_comes_between(tmp_path: Path) -> None:
     assert path.read_text() == "600"
 
 
-def test_nothing_is_left(tmp_path: Path) -> None:
+def test_its_folder_may_be_emptied_meanwhile(tmp_path: Path) -> None:
     with locked("one", lambda: None):
-        pass
+        shutil.rmtree(tmp_path / "nagoya")
     with pytest.raises(KeyError), locked("one", lambda: None):
         raise KeyError
-    assert list((cache_folder() / "locks").iterdir()) == []
+
+
+def test_without_a_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with locked("one", lambda: None):
+        assert (tmp_path / f"nagoya-{os.getuid()}" / "one").exists()
+
+
+def test_a_folder_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "nagoya").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PermissionError), locked("one", lambda: None):
+        pass

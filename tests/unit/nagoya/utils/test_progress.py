@@ -5,6 +5,7 @@ import re
 import threading
 
 import pytest
+from rich.console import Console
 
 from nagoya.errors import NagoyaError
 from nagoya.utils.parallel import Result
@@ -106,3 +107,37 @@ def test_a_reader_who_went_away_stops_nothing() -> None:
             raise BrokenPipeError
 
     use(Progress(stream=Broken()))
+
+
+def shown(progress: Progress, stream: Terminal) -> list[str]:
+    """The rows as they stand, without colours."""
+    console = Console(file=io.StringIO(), width=progress._console.width)
+    console.print(progress._table())
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_no_row_goes_on_spinning_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    with Progress(stream=stream) as progress:
+        progress.add("hub", "builder", "never")
+        progress.update("hub", "done", "ready")
+        progress.update("hub", "working", "looking")
+        progress.update("builder", "working", "looking")
+    rows = [re.sub(r" +\d+\.\d s$", "", row) for row in shown(progress, stream)]
+    assert rows == ["✔ hub     ready", "- builder not finished: looking", "· never   waiting"]
+
+
+def test_a_narrow_terminal_shows_the_step_and_its_last_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal()
+    progress = Progress(stream=stream)
+    progress.update("hub", "working", "6/30 : RUN apt-get update && apt-get install -y python3 dnf")
+    progress.output("hub", "Unpacking python3-cheetah (3.2.6) ...")
+    (row,) = shown(progress, stream)
+    assert "6/30 : RUN apt-get" in row
+    assert "Unpacking python3-cheetah" in row

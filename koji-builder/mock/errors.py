@@ -1,15 +1,15 @@
-"""How mock ends: upstream's exit statuses, out of which kojid makes "see build.log" or another."""
+"""mock's exit statuses. They are upstream's: kojid reads them to name the log with the reason."""
 
 from enum import IntEnum
 
 
 class Status(IntEnum):
-    """The statuses that upstream mock documents, as far as this driver has a use for them."""
+    """The statuses that upstream's mock documents, as far as this driver uses them."""
 
     CONFIGURATION = 3
     USAGE = 5
     ARCHITECTURE = 6
-    BUILD = 10  # kojid: "see build.log"; for every one but this and 1 it says "see root.log"
+    BUILD = 10  # kojid says "see build.log"; for any other but 1 it says "see root.log"
     TIMEOUT = 11
     CHROOT = 20
     PACKAGES = 30
@@ -18,8 +18,8 @@ class Status(IntEnum):
     NAMESPACE = 80
 
 
-class Failed(Exception):
-    """What went wrong, in words for whoever reads the task's logs; `hint` says what to do."""
+class MockError(Exception):
+    """A failure to report in the task's logs: mock's exit status, a message, and what to do."""
 
     def __init__(self, status: Status, message: str, hint: str = "") -> None:
         super().__init__(message)

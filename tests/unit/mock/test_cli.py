@@ -1,4 +1,4 @@
-"""What kojid writes on mock's command line, and what it could never mean."""
+"""The command lines that kojid writes, and some that are refused."""
 
 import shlex
 from collections.abc import Callable
@@ -51,10 +51,10 @@ def test_reads_what_kojid_writes(
 ) -> None:
     argv = ["-r", "koji/t-1-1", *shlex.split(line)]
     if expected is None:
-        with pytest.raises(driver("ending").Failed):
-            driver("call").parse(argv)
+        with pytest.raises(driver("errors").MockError):
+            driver("cli").parse(argv)
         return
-    call = driver("call").parse(argv)
+    call = driver("cli").parse(argv)
     assert call.config == "koji/t-1-1"
     assert {key: getattr(call, key) for key in expected} == expected
 
@@ -70,17 +70,17 @@ def test_reads_what_kojid_writes(
         ("-r a --rebuild", "--rebuild takes one SRPM, not 0"),
         ("-r a --rebuild b c", "--rebuild takes one SRPM, not 2"),
         ("-r a --buildsrpm --spec b", "--buildsrpm needs --spec and --sources"),
-        ("-r a --init b", "--init takes no further word: b"),
+        ("-r a --init b", "--init takes no argument: b"),
         ("-r a --dance", "--dance not recognized"),
         ("-r a --cwd", "requires argument"),
     ],
 )
 def test_refuses_what_nobody_could_mean(driver: Driver, line: str, message: str) -> None:
-    ending = driver("ending")
-    with pytest.raises(ending.Failed, match=message) as failure:
-        driver("call").parse(shlex.split(line))
-    assert failure.value.status == ending.Status.USAGE
+    errors = driver("errors")
+    with pytest.raises(errors.MockError, match=message) as failure:
+        driver("cli").parse(shlex.split(line))
+    assert failure.value.status == errors.Status.USAGE
 
 
 def test_check_host_needs_no_buildroot(driver: Driver) -> None:
-    assert driver("call").parse(["--check-host"]).mode == "check-host"
+    assert driver("cli").parse(["--check-host"]).mode == "check-host"

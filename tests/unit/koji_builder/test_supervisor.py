@@ -1,4 +1,4 @@
-"""koji-builder's keeper, in a process of its own, with a shell as kojid and a hub that it asks."""
+"""koji-builder's supervisor, in a process of its own, with a shell as kojid, and a hub."""
 
 import os
 import subprocess
@@ -14,24 +14,24 @@ Start = Callable[[str, str], subprocess.Popen[bytes]]
 HEADER = """\
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
-spec = spec_from_file_location("keeper", sys.argv[1])
-keeper = module_from_spec(spec)
-spec.loader.exec_module(keeper)
-keeper.GRACE = keeper.GRACE_ALONE = 0.3
-def ask(what, seconds):
+spec = spec_from_file_location("supervisor", sys.argv[1])
+supervisor = module_from_spec(spec)
+spec.loader.exec_module(supervisor)
+supervisor.GRACE = supervisor.GRACE_WITHOUT_HUB = 0.3
+def leave():
     with open("asked", "a") as file:
-        print(what, file=file)
+        print("leave", file=file)
     return sys.argv[2] == "answers"
-sys.exit(keeper.keep(keeper.Daemon("kojid", ("sh", "-c", sys.argv[3])), ask))
+sys.exit(supervisor.main(supervisor.Daemon("kojid", ("sh", "-c", sys.argv[3])), leave))
 """
 
 
 @pytest.fixture
 def start(tmp_path: Path, checkout: Path) -> Start:
-    """Start a keeper; "answers" or "silent" is what the hub does, `text` what kojid does."""
+    """Start a supervisor. `hub` is "answers" or "silent", `text` the script that replaces kojid."""
 
     def start(hub: str, text: str) -> subprocess.Popen[bytes]:
-        script = str(checkout / "koji-builder/keeper.py")
+        script = str(checkout / "koji-builder/supervisor.py")
         process = subprocess.Popen(
             [sys.executable, "-c", HEADER, script, hub, text],
             cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""What goes into a chroot and comes out of it, on a temporary root and as the tester."""
+"""Copying into a chroot and out of it, on a temporary root and as the user who runs the tests."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ def test_the_user_is_named_once(driver: Driver, tmp_path: Path) -> None:
     (tmp_path / "passwd").write_text("root:x:0:0::/root:/bin/sh\nmockbuild:x:5:5::/:/bin/sh\n")
     account = driver("settings").Account(1000, 135)
     for _ in range(2):
-        driver("home").add_user(tmp_path, account, "/builddir")
+        driver("chroot_files").add_user(tmp_path, account, "/builddir")
     assert (tmp_path / "passwd").read_text().splitlines() == [
         "root:x:0:0::/root:/bin/sh", "mockbuild:x:1000:135::/builddir:/bin/bash",
     ]  # fmt: skip
@@ -34,7 +34,7 @@ def test_takes_plain_files_out(driver: Driver, tmp_path: Path, result: int) -> N
     path.write_text("new")
     (tmp_path / "victim").write_text("kept")
     (tmp_path / "result/a.rpm").symlink_to(tmp_path / "victim")
-    driver("home").take([path], result)
+    driver("chroot_files").copy_out([path], result)
     assert (tmp_path / "result/a.rpm").read_text() == "new"
     assert not (tmp_path / "result/a.rpm").is_symlink()
     assert (tmp_path / "victim").read_text() == "kept"
@@ -49,8 +49,8 @@ def test_takes_nothing_else(driver: Driver, tmp_path: Path, result: int, kind: s
         os.mkfifo(path)
     else:
         path.mkdir()
-    with pytest.raises(OSError, match=r"symbolic links|is no plain file"):
-        driver("home").take([path], result)
+    with pytest.raises(OSError, match=r"symbolic links|is not a regular file"):
+        driver("chroot_files").copy_out([path], result)
     assert list((tmp_path / "result").iterdir()) == []
 
 
@@ -64,7 +64,7 @@ def test_copies_a_tree_with_its_links_as_links(driver: Driver, tmp_path: Path) -
     (source / "elsewhere").symlink_to("/etc")
     os.mkfifo(source / "pipe")
     descriptor = os.open(source, os.O_DIRECTORY)
-    driver("home").put_tree(descriptor, target)
+    driver("chroot_files").copy_tree_in(descriptor, target)
     os.close(descriptor)
     assert (target / "deep/er/script").stat().st_mode & 0o777 == 0o755
     assert (target / "secret").readlink() == Path("/etc/shadow")

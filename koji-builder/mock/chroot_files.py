@@ -1,7 +1,7 @@
-"""What the driver writes into a chroot, and takes out of it. All of it runs inside, by Chroot.do.
+"""Files that the driver copies into a chroot and out of it. All of this runs inside, by Chroot.do.
 
-Inside, an absolute link leads nowhere but into the chroot, and what the unprivileged user does it
-does with that user's rights only. Files that lie outside come as descriptors, opened before.
+Inside, an absolute link leads only into the chroot, and the unprivileged user has no more rights
+than its own. Files outside are passed in as open descriptors.
 """
 
 import os
@@ -17,8 +17,11 @@ DIRECTORIES = ("BUILD", "BUILDROOT", "RPMS", "SOURCES", "SPECS", "SRPMS", "origi
 USER, GROUP = "mockbuild", "mock"
 
 
-def furnish(settings: Settings, account: Account, resolver: str, hosts: str) -> None:
-    """As root, after the installation: the user, its home and macros, and the files asked for."""
+def populate(settings: Settings, account: Account, resolver: str, hosts: str) -> None:
+    """As root, after the installation: write the user, its home and macros, and configured files.
+
+    `resolver` and `hosts` are the contents of /etc/resolv.conf and /etc/hosts.
+    """
     home = Path(settings.home)
     files = {
         "etc/resolv.conf": resolver if settings.host_resolver else "",
@@ -34,24 +37,24 @@ def furnish(settings: Settings, account: Account, resolver: str, hosts: str) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.write_text(text)
-    fresh_home(settings, account)
+    recreate_home(settings, account)
 
 
 def add_user(etc: Path, account: Account, home: str) -> None:
-    """Give the unprivileged user's numbers their names in the chroot's own passwd and group."""
+    """Name the unprivileged user and its group in the chroot's own passwd and group."""
     lines = {
         "passwd": f"{USER}:x:{account.uid}:{account.gid}::{home}:/bin/bash",
         "group": f"{GROUP}:x:{account.gid}:",
     }
     for name, line in lines.items():
         path = etc / name
-        known = path.read_text().splitlines() if path.exists() else []
-        kept = [other for other in known if other.split(":")[0] != line.split(":")[0]]
+        lines_before = path.read_text().splitlines() if path.exists() else []
+        kept = [other for other in lines_before if other.split(":")[0] != line.split(":")[0]]
         path.write_text("".join(f"{text}\n" for text in [*kept, line]))
 
 
-def fresh_home(settings: Settings, account: Account) -> None:
-    """Make the directories of a build anew, whatever an earlier one has left in them."""
+def recreate_home(settings: Settings, account: Account) -> None:
+    """Empty and recreate the directories that rpmbuild works in."""
     home = Path(settings.home)
     home.mkdir(exist_ok=True)
     os.chown(home, account.uid, account.gid)
@@ -65,16 +68,16 @@ def fresh_home(settings: Settings, account: Account) -> None:
         os.chown(path, account.uid, account.gid)
 
 
-def put(descriptor: int, path: Path) -> None:
-    """Copy an open file to a path that does not exist yet."""
+def copy_in(descriptor: int, path: Path) -> None:
+    """Copy an open file to a path that must not exist."""
     with os.fdopen(os.dup(descriptor), "rb") as source:
         source.seek(0)
         with path.open("xb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
 
 
-def put_tree(directory: int, path: Path) -> None:
-    """Copy an open directory to one that exists; a link stays the link that it was."""
+def copy_tree_in(directory: int, path: Path) -> None:
+    """Copy an open directory into an existing one; symbolic links are copied as links."""
     for here, names, files, descriptor in os.fwalk(".", dir_fd=directory, follow_symlinks=False):
         target = path / here
         for name in list(names):
@@ -88,22 +91,23 @@ def put_tree(directory: int, path: Path) -> None:
                 (target / name).symlink_to(os.readlink(name, dir_fd=descriptor))
             elif stat.S_ISREG(status.st_mode):
                 source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=descriptor)
-                put(source, target / name)
+                copy_in(source, target / name)
                 (target / name).chmod(status.st_mode & 0o777 | 0o600)
                 os.utime(target / name, ns=(status.st_atime_ns, status.st_mtime_ns))
                 os.close(source)
 
 
-def take(paths: Iterable[Path], directory: int) -> None:
-    """Copy files out of the chroot into an open directory: plain files only, and never a link.
+def copy_out(paths: Iterable[Path], directory: int) -> None:
+    """Copy regular files out of the chroot into an open directory, replacing files of that name.
 
-    O_NONBLOCK keeps a pipe that calls itself an RPM from stopping us for ever.
+    Raises OSError for a link, PermissionError for anything else that is not a regular file.
+    O_NONBLOCK keeps the open of a pipe named like an RPM from blocking.
     """
     for path in paths:
         source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         status = os.fstat(source)
         if not stat.S_ISREG(status.st_mode):
-            raise PermissionError(f"{path} is no plain file")
+            raise PermissionError(f"{path} is not a regular file")
         with suppress(FileNotFoundError):
             os.unlink(path.name, dir_fd=directory)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW

@@ -1,0 +1,103 @@
+"""A plugin for kojid: its sleeps end as soon as there is something to do.
+
+kojid sleeps a second between two looks at a running mock, and `sleeptime` between two polls of the
+hub. A small build is some ten such steps, and spends most of its time asleep. With this plugin a
+sleep ends when a child process does, which is what kojid waits for; and while a builder has tasks,
+it polls for more four times a second, since these are mostly subtasks. An idle builder polls no
+more often than `sleeptime` says. `waitrepo`, which looks for a new repository once a minute, looks
+every two seconds.
+
+It also wakes a task that waits for its subtasks with a time limit, as `restartHosts` does. Koji
+1.30 sleeps through the signal for that (Koji issue 3442), up to a day long, and takes no other task
+meanwhile.
+
+On by default; KOJI_BUILDER_PLUGINS without `fast_poll` turns it off. It replaces the module `time`
+in kojid and in koji.tasks, and nothing else: that fits Koji 1.30 to 1.35. The log says what it
+found.
+"""
+
+import logging
+import os
+import signal
+import sys
+import time
+from types import ModuleType
+
+_LOOK = 0.05
+_BUSY_PAUSE = 0.25
+_WAITREPO_PAUSE = 2
+
+
+class PollTime:
+    """The module `time` for kojid itself, with a shorter `sleep`."""
+
+    def __init__(self) -> None:
+        self._main_process = os.getpid()
+        # The last child whose end interrupted a sleep: kojid may never reap it.
+        self._reported: int | None = None
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(time, name)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep for `seconds` or until a child exits; shorter in a kojid that has tasks."""
+        if os.getpid() == self._main_process and _has_children():
+            seconds = min(seconds, _BUSY_PAUSE)
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                exited = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                time.sleep(left)
+                return
+            if exited is not None and exited.si_pid != self._reported:
+                self._reported = exited.si_pid
+                return
+            time.sleep(min(left, _LOOK))
+
+
+class TaskTime:
+    """The module `time` for koji.tasks, with a `sleep` that SIGUSR2 ends."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(time, name)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep for `seconds`, or until kojid reports that a subtask has ended.
+
+        kojid repeats the signal until the task has seen it, so none is lost for long.
+        """
+        signal.sigtimedwait({signal.SIGUSR2}, seconds)
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def install(kojid: ModuleType, tasks: ModuleType) -> None:
+    """Change kojid's own module and koji.tasks; log what could not be changed."""
+    missing = []
+    for module, name, clock in ((kojid, "kojid", PollTime()), (tasks, "koji.tasks", TaskTime())):
+        if getattr(module, "time", None) is time:
+            module.time = clock  # type: ignore[attr-defined]
+        else:
+            missing.append(f"{name}.time")
+    # In kojid up to 1.30, in koji.tasks since.
+    waitrepo = getattr(kojid, "WaitrepoTask", None) or getattr(tasks, "WaitrepoTask", None)
+    if hasattr(waitrepo, "PAUSE"):
+        waitrepo.PAUSE = _WAITREPO_PAUSE
+    else:
+        missing.append("WaitrepoTask.PAUSE")
+    logger = logging.getLogger("koji.fast_poll")
+    if missing:
+        logger.warning("some sleeps of kojid stay long: %s not found", ", ".join(missing))
+    else:
+        logger.info("shortened the sleeps of kojid, of tasks that wait, and of waitrepo")
+
+
+if hasattr(sys.modules["__main__"], "TaskManager"):
+    install(sys.modules["__main__"], sys.modules["koji.tasks"])

@@ -1,0 +1,222 @@
+"""Downloads: a URL, or a file of a release on a package index. Nothing that is fetched is run.
+
+`pip download` runs a source distribution's setup.py for its metadata; unearth only finds files. It
+looks where pip is configured to look on this machine, with the same credentials and proxies.
+"""
+
+import ast
+import hashlib
+import logging
+import os
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar, cast
+from urllib.request import getproxies, proxy_bypass
+
+import httpx2
+from unearth import Link, PackageFinder, Source
+from unearth.auth import MultiDomainBasicAuth
+from unearth.fetchers import Fetcher, PyPIClient
+
+from nagoya.errors import CommandError, SourceError
+from nagoya.utils.command import run
+
+_CHUNK = 1 << 18
+_TIMEOUT = httpx2.Timeout(30, connect=10)
+_ATTEMPTS = 3
+T = TypeVar("T")
+
+
+def from_url(url: str, path: Path, on_line: Callable[[str], None]) -> None:
+    """Download a URL to a file. Raises SourceError, which hides a password in the URL."""
+    with _client({}) as client:
+        _save(client, Link(url), path, on_line)
+
+
+def from_index(release: str, sha256: str, path: Path, on_line: Callable[[str], None]) -> None:
+    """Download that file of a release (NAME==VERSION) which has the sha256.
+
+    Looks in pip's `find-links` and indexes. Wheels for another Python or platform count too: the
+    checksum decides. Raises SourceError, which lists what each place answered.
+    """
+    settings = _pip_settings()
+    places = list(_places(settings))
+    if not places:
+        raise SourceError(
+            f"{release} cannot be fetched: pip is set to no-index, and find-links names no folder",
+            "see `pip config list`",
+        )
+    answers: list[str] = []
+    candidates: list[Link] = []
+    others: list[str] = []
+    with _client(settings, [place["url"] for place in places]) as client:
+        for place in places:
+            on_line(f"looking in {Link(place['url']).redacted}")
+            finder = PackageFinder(cast(Fetcher, client), ignore_compatibility=True)
+            finder.sources = [place]
+            candidates += _links(finder, release, answers)
+        for link in candidates:
+            [found] = (link.hash_option or {}).get("sha256", [sha256])
+            if found == sha256:
+                _save(client, link, path, on_line)
+                found = file_sha256(path)
+            if found == sha256:
+                return
+            others.append(f"{link.filename} has sha256 {found}")
+    if others:
+        raise SourceError(
+            "\n  ".join([f"no file of {release} has the declared sha256 {sha256}", *others]),
+            "if you trust one of these files, write its sha256 into moromi.yml",
+        )
+    raise SourceError(
+        "\n  ".join([f"{release} was not found", *dict.fromkeys(answers)]),
+        "check the release in moromi.yml, the network, and pip's settings: `pip config list`",
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _pip_settings() -> dict[str, str]:
+    """pip's settings for a download: the global ones, `pip download`'s, the environment's."""
+    try:
+        listed = run([sys.executable, "-m", "pip", "config", "list"])
+    except CommandError as error:
+        missing = "No module named pip" in error.message
+        raise SourceError(
+            f"pip's settings cannot be read: {error.message}",
+            f"install pip: {sys.executable} -m ensurepip" if missing else None,
+        ) from None
+    settings: dict[str, str] = {}
+    for section in ("global.", "download.", ":env:."):
+        for line in listed.splitlines():
+            name, _, value = line.partition("=")
+            if name.startswith(section) and (text := ast.literal_eval(value)):
+                settings[name.removeprefix(section)] = text
+    return settings
+
+
+def _places(settings: Mapping[str, str]) -> Iterator[Source]:
+    """The folders, pages and indexes to look in, without folders that do not exist."""
+    for place in settings.get("find-links", "").split():
+        folder = Path(place).expanduser()
+        if folder.exists() or "://" in place:
+            url = folder.absolute().as_uri() if folder.exists() else place
+            yield {"url": url, "type": "find_links"}
+    if settings.get("no-index", "").lower() not in ("1", "true", "t", "yes", "y", "on"):
+        default = PackageFinder().sources[0]["url"]
+        indexes = settings.get("extra-index-url", "").split()
+        for url in (settings.get("index-url", default), *indexes):
+            yield {"url": url, "type": "index"}
+
+
+def _client(settings: Mapping[str, str], index_urls: Iterable[str] = ()) -> PyPIClient:
+    bundle = settings.get("cert") or os.getenv("REQUESTS_CA_BUNDLE") or os.getenv("CURL_CA_BUNDLE")
+    try:
+        context = (
+            ssl.create_default_context(cafile=bundle) if bundle else httpx2.create_ssl_context()
+        )
+        if certificate := settings.get("client-cert"):
+            context.load_cert_chain(certificate)
+    except OSError as error:
+        raise SourceError(
+            f"the certificates that pip is configured with cannot be read: {error}",
+            "see `pip config list`, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE",
+        ) from None
+    trusted = settings.get("trusted-host", "").split()
+    proxy = settings.get("proxy")
+    proxies = dict.fromkeys(("http", "https"), proxy) if proxy else getproxies()
+    return PyPIClient(
+        trusted_hosts=trusted,
+        # unearth itself would reach these hosts without the proxy.
+        mounts={
+            f"{scheme}://{host}": httpx2.HTTPTransport(
+                verify=ssl._create_unverified_context(), proxy=url
+            )
+            for host in trusted
+            for scheme, url in proxies.items()
+            if proxy or not proxy_bypass(host)
+        },
+        verify=context,
+        proxy=proxy,
+        auth=MultiDomainBasicAuth(prompting=False, index_urls=index_urls),
+        follow_redirects=True,
+        timeout=_TIMEOUT,
+    )
+
+
+def _links(finder: PackageFinder, release: str, answers: list[str]) -> list[Link]:
+    """The files of a release in one place; what that place answers else is added to `answers`."""
+    known = len(answers)
+    shown = Link(finder.sources[0]["url"]).redacted
+    links: list[Link] = []
+    try:
+        with _warnings(answers):
+            packages = _repeated(lambda: [*finder.find_matches(release, allow_prereleases=True)])
+        links = [package.link for package in packages]
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
+        answers.append(f"{shown}: {error or type(error).__name__}")
+    if not links and len(answers) == known:
+        answers.append(f"{shown}: has no file of {release}")
+    return links
+
+
+@contextmanager
+def _warnings(answers: list[str]) -> Iterator[None]:
+    """Collect what unearth warns of, such as an index that answers 401."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: answers.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("unearth")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _save(client: PyPIClient, link: Link, path: Path, on_line: Callable[[str], None]) -> None:
+    # Otherwise an archive that the server declares as gzip-encoded would be unpacked.
+    headers = {"Accept-Encoding": "identity"}
+
+    def save() -> None:
+        received = 0
+        with (
+            client.stream("GET", link.url_without_fragment, headers=headers) as answer,
+            path.open("wb") as file,
+        ):
+            if answer.is_error:
+                raise SourceError(
+                    f"{link.redacted} answered {answer.status_code} {answer.reason_phrase}",
+                    "check the address, and the credentials for it",
+                )
+            length = answer.headers.get("Content-Length")
+            total = f" of {int(length) / 1e6:.1f}" if length else ""
+            for chunk in answer.iter_raw(_CHUNK):
+                file.write(chunk)
+                received += len(chunk)
+                on_line(f"{received / 1e6:.1f}{total} MB")
+
+    try:
+        _repeated(save)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise SourceError(
+            f"{link.redacted} was not fetched: {error or type(error).__name__}",
+            "is there a network? A file that is in the cache is used without one",
+        ) from None
+
+
+def _repeated(action: Callable[[], T]) -> T:
+    """The result of an action, which may fail for want of a network a few times."""
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return action()
+        except httpx2.TransportError:
+            time.sleep(0.3 * attempt)
+    return action()

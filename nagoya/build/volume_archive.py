@@ -1,0 +1,110 @@
+"""The contents of volumes, packed so that an image holds them in their places."""
+
+import io
+import json
+import tarfile
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, cast
+
+EMBEDDED_LABEL = "nagoya.private.embedded"
+"""On an image that holds secrets: their paths, as a JSON list."""
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class VolumeSelection:
+    """The volumes to persist, paths in them to leave out, and secrets in what remains."""
+
+    paths: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    embedded: tuple[str, ...] = ()
+
+    def dockerfile(self, image: str) -> str:
+        """Adds the packed volumes to an image, and names the secrets that come along."""
+        lines = [f"FROM {image}", "ADD volumes.tar /"]
+        if self.embedded:
+            lines.append(f"LABEL {EMBEDDED_LABEL}='{json.dumps(self.embedded)}'")
+        return "\n".join([*lines, ""])
+
+
+def select_volumes(
+    volumes: Iterable[str], secrets: Sequence[str], *, keep_secrets: bool
+) -> VolumeSelection:
+    """Which volumes to persist; those that lie in another one come with that one."""
+    volumes = sorted(volumes)
+    paths = [path for path in volumes if not any(_within(path, other) for other in volumes)]
+    if keep_secrets:
+        embedded = [s for s in secrets if any(_covers(p, s) or _covers(s, p) for p in paths)]
+        return VolumeSelection(tuple(paths), embedded=tuple(embedded))
+    kept = [path for path in paths if not any(_covers(secret, path) for secret in secrets)]
+    left_out = [secret for secret in secrets if any(_covers(path, secret) for path in kept)]
+    return VolumeSelection(tuple(kept), tuple(left_out))
+
+
+def _within(path: str, folder: str) -> bool:
+    return PurePosixPath(folder) in PurePosixPath(path).parents
+
+
+def _covers(folder: str, path: str) -> bool:
+    return PurePosixPath(path) == PurePosixPath(folder) or _within(path, folder)
+
+
+def repack(
+    chunks: Iterator[bytes], path: str, left_out: Collection[str], made: tarfile.TarFile
+) -> None:
+    """Add a folder at `path`, as the engine copies it out of a container, to an archive for ADD.
+
+    What an image has at that path is replaced. Raises tarfile.TarError for a cut archive.
+    """
+    parent = PurePosixPath(path).parent
+    # ADD merges a folder into a folder, but a file takes a folder's place.
+    made.addfile(tarfile.TarInfo(path.strip("/")))
+    attributes: dict[str, dict[str, str]] = {}
+    dropped: set[str] = set()
+    with tarfile.open(fileobj=cast(IO[bytes], _Chunks(chunks)), mode="r|") as packed:
+        for member in packed:
+            name = str(parent / member.name)
+            target = str(parent / member.linkname) if member.islnk() else None
+            # Another name of a secret is the same secret.
+            if target in dropped or any(_covers(secret, name) for secret in left_out):
+                dropped.add(name)
+                continue
+            own = {key: text for key, text in member.pax_headers.items() if "xattr" in key}
+            if target:
+                member.linkname = target.strip("/")
+                # The engine sets the owner of each name, and so takes capabilities from the file.
+                own = attributes.get(target, {})
+            attributes[name] = own
+            member.name, member.pax_headers = name.strip("/"), own
+            made.addfile(member, packed.extractfile(member) if member.isreg() else None)
+
+
+class _Chunks:
+    """Chunks as a file that is read once."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = bytearray()
+
+    def read(self, size: int) -> bytes:
+        while len(self._rest) < size and (chunk := next(self._chunks, b"")):
+            self._rest += chunk
+        data = bytes(self._rest[:size])
+        del self._rest[:size]
+        return data
+
+
+def build_context(dockerfile: str, volumes: IO[bytes]) -> Iterator[bytes]:
+    """A build context of a Dockerfile and volumes.tar, as a tar stream in chunks."""
+    for name, file in (("Dockerfile", io.BytesIO(dockerfile.encode())), ("volumes.tar", volumes)):
+        member = tarfile.TarInfo(name)
+        member.size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        yield member.tobuf(tarfile.PAX_FORMAT)
+        while chunk := file.read(_CHUNK):
+            yield chunk
+        yield bytes(-member.size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)

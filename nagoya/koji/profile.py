@@ -1,0 +1,162 @@
+"""How programs on the host reach a system's Koji. `toji init` writes it.
+
+For a system S, in the home folder of the system's owner:
+
+    ~/.koji/config.d/nagoya-S.conf    the profile `nagoya-S` of the koji client
+    ~/.koji/nagoya/S/                 credentials (see credentials.py), and koji.json
+
+koji.json has the same for other programs: `system`, `hub` (the hub's container), `profile`, `urls`
+(see Profile), `ca`, `user`, `certificate`, `browser_certificate` and `browser_password`.
+"""
+
+import configparser
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nagoya.errors import LifecycleError
+from nagoya.system.container import SystemContainer
+from nagoya.system.system import System, require_system
+from nagoya.utils import files
+
+ADMIN = "kojiadmin"
+CA = "koji_ca_cert.crt"
+BROWSER_PASSWORD = "koji"
+"""Of the PKCS#12 files; some systems refuse to import one without a password."""
+
+_RETRIES = {"max_retries": 5, "retry_interval": 2}
+"""The client's own, 30 retries every 20 s, hide for ten minutes that a system is stopped."""
+_HEADER = "# Written by toji for the system '{}'"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where a system's Koji is, and which files to log in with.
+
+    `home` is the folder whose .koji/ holds them; `hub` is the hub's host name in the system.
+    `urls` has `hub`, `web` (kojiweb), `files` (the top directory, by HTTPS) and `topurl`, from
+    which the koji client downloads. Without them it still names the files.
+    """
+
+    system: str
+    home: Path
+    hub: str = ""
+    urls: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, system: System) -> "Profile":
+        """Read what `save` wrote for a system. Raises LifecycleError if it cannot be read."""
+        profile = cls(system.name, system.owner.home)
+        path = profile.folder / "koji.json"
+        try:
+            saved = json.loads(path.read_text())
+            return cls(profile.system, profile.home, saved["hub"], saved["urls"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            require_system(system.engine, system.name)
+            raise LifecycleError(
+                f"the client profile of '{system.name}' cannot be read: {path}: {error!r}",
+                f"`toji --system {system.name} init` writes it; "
+                "a system that another user made has it in that user's home",
+            ) from None
+
+    @property
+    def name(self) -> str:
+        """The profile's name, as in `koji -p nagoya-koji hello`."""
+        return f"nagoya-{self.system}"
+
+    @property
+    def config(self) -> Path:
+        """The koji client's configuration file, which holds this profile and nothing else."""
+        return self.home / ".koji" / "config.d" / f"{self.name}.conf"
+
+    @property
+    def folder(self) -> Path:
+        """The folder with the system's credentials."""
+        return self.home / ".koji" / "nagoya" / self.system
+
+    @property
+    def ca(self) -> Path:
+        """The certificate of the authority that issued the hub's certificate."""
+        return self.folder / CA
+
+    def certificate(self, user: str = ADMIN) -> Path:
+        """A user's key and certificate in one file."""
+        return self.folder / f"{user}.pem"
+
+    def browser_certificate(self, user: str = ADMIN) -> Path:
+        """The same for a browser, as PKCS#12."""
+        return self.folder / f"{user}_browser_cert.p12"
+
+    def save(self) -> None:
+        """Write the client's profile and koji.json.
+
+        Raises LifecycleError if another program wrote a file of the profile's name.
+        """
+        if self.config.exists() and not self._is_saved():
+            raise LifecycleError(
+                f"{self.config} was not written by toji", "move it away, or choose another --system"
+            )
+        parser = configparser.ConfigParser(interpolation=None)
+        parser[self.name] = {
+            "server": self.urls["hub"],
+            "weburl": self.urls["web"],
+            "topurl": self.urls["topurl"],
+            "authtype": "ssl",
+            "cert": str(self.certificate()),
+            "serverca": str(self.ca),
+            **{key: str(value) for key, value in _RETRIES.items()},
+        }
+        text = io.StringIO()
+        print(f"{_HEADER.format(self.system)}; `toji remove` deletes it.", file=text)
+        parser.write(text)
+        files.write(self.config, text.getvalue().encode(), mode=0o644)
+        description = {
+            "system": self.system,
+            "hub": self.hub,
+            "profile": self.name,
+            "urls": dict(self.urls),
+            "ca": str(self.ca),
+            "user": ADMIN,
+            "certificate": str(self.certificate()),
+            "browser_certificate": str(self.browser_certificate()),
+            "browser_password": BROWSER_PASSWORD,
+        }
+        files.write(self.folder / "koji.json", json.dumps(description, indent=2).encode() + b"\n")
+
+    def delete(self) -> None:
+        """Delete the client's profile if `save` wrote it."""
+        if self._is_saved():
+            self.config.unlink()
+
+    def _is_saved(self) -> bool:
+        header = _HEADER.format(self.system)
+        return self.config.exists() and self.config.read_text().startswith(header)
+
+
+def profile_of(hub: SystemContainer) -> Profile:
+    """The profile for the system of a hub's container. Raises LifecycleError if the hub publishes
+    no port 443."""
+    ports = hub.state().ports
+    if 443 not in ports:
+        raise LifecycleError(
+            f"{hub.name} publishes no port 443, so no client on this machine can reach it",
+            f"add `ports: [443]` to it in moromi.yml, and run `toji --system {hub.system} remove` "
+            "before the next init",
+        )
+    root = f"https://127.0.0.1:{ports[443]}"
+    # The koji client verifies downloads with the machine's authorities, whatever `serverca` says
+    # (koji_cli.lib.download_file, 1.20 to 1.36), so it can download by plain HTTP only.
+    plain = f"http://127.0.0.1:{ports[80]}" if 80 in ports else root
+    return Profile(
+        hub.system,
+        hub.home,
+        hub.name,
+        {
+            "hub": f"{root}/kojihub",
+            "web": f"{root}/koji",
+            "files": f"{root}/kojifiles",
+            "topurl": f"{plain}/kojifiles",
+        },
+    )

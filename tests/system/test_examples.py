@@ -1,0 +1,62 @@
+"""docs/examples: what each README says, done in a copy of its folder."""
+
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import koji
+
+from tests.system.conftest import Koji, Run
+
+
+@contextmanager
+def example(folder: Path, home: Path) -> Iterator[tuple[Koji, Run]]:
+    """Run the shell blocks of a README in a copy of its folder, as a user with a home of its own.
+
+    The system that they start has a name of its own too, and is removed in the end.
+    """
+    folder = shutil.copytree(folder, home / folder.name)
+    system = f"{folder.name}-{secrets.token_hex(3)}"
+    person = Koji(system, home, folder / "moromi.yml", environment={"NAGOYA_SYSTEM": system})
+    blocks = re.findall(r"^```sh\n(.*?)^```", (folder / "README.md").read_text(), re.M | re.S)
+    assert len(blocks) >= 3
+    script = "\n".join([f"cd {folder}", *blocks])
+    script = script.replace("nagoya-koji", f"nagoya-{system}")
+    script = script.replace("/nagoya/koji/", f"/nagoya/{system}/")
+    try:
+        run = person.run("bash", "-euxc", script, check=False)
+        assert run.status == 0, run.stdout[-2000:] + run.stderr[-4000:]
+        yield person, run
+    finally:
+        person.toji("remove")
+    assert not (folder / "src").exists()
+
+
+def test_layering(checkout: Path, tmp_path: Path) -> None:
+    with example(checkout / "docs/examples/layering", tmp_path) as (person, run):
+        assert "['alice']" in run.stdout
+        assert "policy violation (package_list)" in run.stderr
+        assert "unchanged" in run.stderr
+        certificate = tmp_path / f".koji/nagoya/{person.system}/alice.pem"
+        session = person.session(certificate=certificate)
+        assert session.getLoggedInUser()["name"] == "alice"
+        assert person.toji("user", "alice").status == 0
+        refused = person.toji("user", "kojihub", check=False)
+        assert refused.status == 7
+        assert "kojihub is a server of the system's, and no user" in refused.stderr
+    person.run("docker", "rmi", "team-hub", check=False)
+
+
+def test_plugins(checkout: Path, tmp_path: Path) -> None:
+    with example(checkout / "docs/examples/plugins", tmp_path) as (person, run):
+        assert "Free Software Foundation" in run.stdout
+        session = person.session()
+        (sidetag,) = (tag for tag in session.listTags() if "-side-" in tag["name"])
+        assert session.getRepo(sidetag["name"])
+        (save,) = session.listTasks({"method": "saveFailedTree"}, {"limit": 2})
+        assert save["state"] == koji.TASK_STATES["CLOSED"]
+        (archive,) = session.listTaskOutput(save["id"])
+        assert archive.endswith(".tar.gz")

@@ -1,0 +1,39 @@
+"""What is said of a hub that does not let us in; the causes are as Koji's client words them."""
+
+from pathlib import Path
+
+import pytest
+
+from nagoya.errors import LifecycleError
+from nagoya.koji.hub import HubConnection
+from nagoya.koji.profile import Profile
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> HubConnection:
+    """A hub of which nothing runs: port 1 refuses every connection."""
+    return HubConnection(Profile("some", tmp_path, "koji", {"hub": "https://127.0.0.1:1/kojihub"}))
+
+
+def test_a_hub_that_is_down(hub: HubConnection, tmp_path: Path) -> None:
+    for path in (hub.profile.certificate(), hub.profile.ca):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with pytest.raises(LifecycleError, match="nothing answers at https://127") as raised:
+        hub.session()
+    assert raised.value.hint == "`toji --system some status` shows whether the hub runs"
+
+
+def test_a_certificate_of_another_authority(hub: HubConnection) -> None:
+    error = hub._login_error(
+        "kojiadmin",
+        "unable to obtain a session (ssl auth failed: requests.exceptions.SSLError: "
+        "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate)",
+    )
+    assert "koji_ca_cert.crt did not issue" in error.message
+    assert "credentials were replaced" in str(error.hint)
+
+
+def test_a_login_that_is_refused(hub: HubConnection) -> None:
+    error = hub._login_error("alice", "alice is not a user")
+    assert "rejected the login of alice: alice is not a user" in error.message

@@ -1,0 +1,122 @@
+"""Every make target, as a newcomer calls it: in a shell that activated nothing.
+
+`make help` runs as it is. The other targets run in a copy of the checkout whose programs write down
+how they were called and which of the project's programs they can find; the rest, Makefile and
+tools/ with their quoting, runs as it is. (`make test-long` runs them for real, elsewhere.)
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+NEEDED = ("docker", "koji", "moromi", "toji")
+RECORDER = f"""#!/bin/sh
+printf '%s\\n' "${{0##*/}}${{*:+ $*}}" >>"$HOME/calls"
+for program in {" ".join(NEEDED)}; do
+    command -v "$program" >/dev/null || echo "$program, for $0" >>"$HOME/missing"
+done
+case ${{0##*/}} in python) [ "$1" != - ] || exec {sys.executable} - ;; esac
+"""
+LINT = [
+    "ruff check --quiet .",
+    "ruff format --check --quiet .",
+    *(
+        f"mypy --no-error-summary --python-version {version} nagoya kojicallbacks.py"
+        for version in ("3.11", "3.12", "3.13")
+    ),
+]
+CALLS = {
+    "help": [],
+    "demo": [
+        "setup host", "moromi build", "toji init", "toji wait", "koji --profile nagoya-koji hello",
+        "koji --profile nagoya-koji list-hosts", "toji verify", "toji status", "python -",
+    ],
+    "down": ["toji --system koji remove"],
+    "images": ["setup host", "moromi build"],
+    "test": ["setup test", "setup test", *LINT, "moromi build", "pytest -n 2"],
+    "test-unit": ["setup test", "pytest tests/unit"],
+    "test-image": ["setup test", "moromi build", "pytest -n 2 tests/image"],
+    "test-system": ["setup test", "moromi build", "pytest -n 2 tests/system"],
+    "test-long": ["setup debian", "debian other", "debian  bash -ec for target in"],
+    "lint": ["setup test", *LINT],
+    "bench": ["setup test", "moromi build -q", "python -m bench"],
+    "purge": ["toji --system koji remove"],
+}  # fmt: skip
+
+
+@pytest.fixture
+def engine() -> Iterator[str]:
+    """The address of what answers a ping as an engine does."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"tcp://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, checkout: Path) -> Path:
+    """A checkout whose heavy programs take notes, in $HOME."""
+    shutil.copy(checkout / "Makefile", tmp_path)
+    shutil.copytree(checkout / "tools", tmp_path / "tools")
+    programs = [".venv/bin/" + name for name in ("moromi", "mypy", "pytest", "python", "ruff")]
+    programs += [".venv/bin/koji", ".venv/bin/toji", "bin/docker", "tools/setup", "tools/debian"]
+    for program in programs:
+        path = tmp_path / program
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(RECORDER)
+        path.chmod(0o755)
+    koji = tmp_path / ".koji/nagoya/koji/koji.json"
+    koji.parent.mkdir(parents=True)
+    settings = {"urls": {"web": "", "files": ""}, "profile": "nagoya-koji"}
+    koji.write_text(json.dumps({**settings, "browser_certificate": "", "browser_password": ""}))
+    return tmp_path
+
+
+def test_these_are_all_targets(checkout: Path) -> None:
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", (checkout / "Makefile").read_text(), re.MULTILINE)
+    assert sorted(CALLS) == sorted(targets.split())
+
+
+def test_the_pythons_that_are_checked_are_those_declared(checkout: Path) -> None:
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
+    declared = re.findall(r"Python :: (3\.\d+)", " ".join(project["classifiers"]))
+    assert f"PYTHONS := {' '.join(declared)}\n" in (checkout / "Makefile").read_text()
+    assert project["requires-python"] == f">={declared[0]}"
+
+
+@pytest.mark.parametrize("target", CALLS)
+def test_a_target_finds_all_that_it_calls(newcomer: Path, engine: str, target: str) -> None:
+    environment = {"HOME": str(newcomer), "PATH": f"{newcomer}/bin:/usr/bin:/bin"}
+    ran = subprocess.run(
+        ["make", "--no-print-directory", target],
+        cwd=newcomer, env={**environment, "DOCKER_HOST": engine}, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+    assert not (newcomer / "missing").exists(), (newcomer / "missing").read_text()
+    calls = newcomer / "calls"
+    called = calls.read_text().splitlines() if calls.exists() else []
+    assert len(called) == len(CALLS[target]), called
+    for line, expected in zip(called, CALLS[target], strict=True):
+        assert line.startswith(expected)
