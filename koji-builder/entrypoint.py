@@ -53,19 +53,15 @@ from typing import Self
 import builder_file
 from OpenSSL import crypto
 
-from util import entry, files
+from util import credentials, entry, files
 from util.certificates import Authority, check, is_name
 from util.configuration import RECONNECT, merged
-from util.environment import Environment
+from util.environment import LOG_LEVELS, Environment
 
-CREDENTIALS = Path("etc/pki/koji")
 CONFIGURATION = Path("etc/kojid/kojid.conf")
 BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
 OWN_AUTHORITY = Path("usr/local/share/ca-certificates/koji.crt")
 
-# The users of the credentials volume. A builder with such a name would overwrite a certificate.
-RESERVED = ("kojihub", "kojidatabase", "kojiadmin", "kojira", "kojiweb")
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 DEFAULT_PLUGINS = ("fast_poll", "ignore_load")
 DEFAULT_CHANNELS = ("default", "createrepo")
 MOCK = "/usr/bin/mock"
@@ -103,7 +99,7 @@ class Settings:
         name = environment.text("KOJI_BUILDER_NAME", hostname)
         if not is_name(name):
             environment.wrong("KOJI_BUILDER_NAME", f"{name!r} is not valid in a certificate")
-        elif name in RESERVED:
+        elif name in credentials.RESERVED:
             environment.wrong("KOJI_BUILDER_NAME", f"{name!r} is one of Koji's own users")
         arches = environment.words("KOJI_BUILDER_ARCHES")
         for arch in arches:
@@ -118,9 +114,6 @@ class Settings:
         mock = environment.text("KOJI_BUILDER_MOCK", "")
         if mock not in ("", NO_MOCK) and not os.access(mock, os.X_OK):
             environment.wrong("KOJI_BUILDER_MOCK", f"{mock!r} is not an executable here")
-        level = environment.text("KOJI_LOG_LEVEL", "INFO").upper()
-        if level not in LEVELS:
-            environment.wrong("KOJI_LOG_LEVEL", f"{level!r} is not one of {', '.join(LEVELS)}")
         capacity = environment.number("KOJI_BUILDER_CAPACITY", 0)
         if environment.text("KOJI_BUILDER_CAPACITY", "") and capacity <= 1:
             environment.wrong("KOJI_BUILDER_CAPACITY", "Koji's database requires more than 1")
@@ -140,7 +133,7 @@ class Settings:
             mock=mock,
             plugins=environment.words("KOJI_BUILDER_PLUGINS", DEFAULT_PLUGINS),
             allowed_scms=scms,
-            log_level=level,
+            log_level=environment.choice("KOJI_LOG_LEVEL", "INFO", LOG_LEVELS),
         )
         environment.check()
         return settings
@@ -148,12 +141,6 @@ class Settings:
 
 def ensure_certificate(folder: Path, name: str) -> None:
     """Issue a certificate for `name` in `folder`, unless it has one that is valid."""
-    if not (folder / files.MARKER).exists():
-        raise entry.Fatal(
-            f"there are no credentials at {folder}",
-            hint="run koji-credentials-volume first, and then this image with "
-            "`--volumes-from kojicreds:rw`",
-        )
     if (folder / f"certs/{name}.crt").exists():
         try:
             check(folder, name)
@@ -223,8 +210,8 @@ def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
             "server": settings.hub,
             "topurl": settings.files,
             "topdir": "/mnt/koji",
-            "cert": f"/{CREDENTIALS}/{settings.name}.pem",
-            "serverca": f"/{CREDENTIALS}/koji_ca_cert.crt",
+            "cert": f"/{credentials.FOLDER}/{settings.name}.pem",
+            "serverca": f"/{credentials.FOLDER}/koji_ca_cert.crt",
             "maxjobs": str(settings.maxjobs),
             "sleeptime": str(settings.sleeptime),
             "minspace": str(settings.minspace),
@@ -267,8 +254,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     root = Path("/")
     settings = Settings.read(os.environ, socket.gethostname())
     choose_mock(root, settings.mock)
-    ensure_certificate(root / CREDENTIALS, settings.name)
-    trust(root, root / CREDENTIALS / "koji_ca_cert.crt")
+    folder = credentials.require(root, "rw")
+    ensure_certificate(folder, settings.name)
+    trust(root, folder / "koji_ca_cert.crt")
     configuration = merged(kojid_options(settings), root / "etc/kojid/kojid.conf.d")
     files.write(root / CONFIGURATION, configuration, mode=0o600)
     files.write(root / builder_file.PATH, json.dumps(builder(settings)))

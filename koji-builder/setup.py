@@ -2,13 +2,11 @@
 
 import os
 import pwd
-import re
 import sys
 from pathlib import Path
 
 from util import entry, files
 
-PROGRAMS = (Path("usr/sbin/kojid"), Path("usr/bin/koji"))
 MOCK_USER = "kojibuilder"
 # Where a site mounts its own files.
 SITE_FOLDERS = ("etc/kojid/kojid.conf.d", "usr/local/lib/koji-builder-plugins")
@@ -34,21 +32,12 @@ def make_folders(root: Path, gid: int) -> None:
     cache.chmod(0o2775)
 
 
-def fix_shebang(program: Path) -> None:
-    """Replace the path of a Python that Debian does not have; kojid also re-executes itself."""
-    text = program.read_text()
-    fixed = re.sub(r"\A#!.*python\S*", "#!/usr/bin/python3", text)
-    files.write(program, fixed, mode=0o755)
-
-
 def main() -> int:
     """Set up the image; see the functions above."""
     root = Path("/")
     account = pwd.getpwnam(MOCK_USER)
     make_folders(root, account.pw_gid)
     files.write(root / "etc/rpm/macros.koji", MACROS)
-    for program in PROGRAMS:
-        fix_shebang(root / program)
     return 0
 
 

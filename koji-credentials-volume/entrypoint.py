@@ -1,20 +1,22 @@
-"""Makes the instance's certificate authority and the certificates that Koji's parts log in with.
+"""Makes the instance's certificate authority, and the certificates of the hub, the database and
+Koji's own users.
 
-They go into the volume /etc/pki/koji (`util/certificates.py` tells the layout), on the first
-start alone. A later start reads them, finds them sound, and changes nothing.
+The first start writes them to the volume /etc/pki/koji (`util/certificates.py` shows the layout).
+A later start checks them and changes nothing.
 
-The arguments `user NAME...` issue certificates for users of Koji's, in the volume as it is:
+The arguments `user NAME...` issue certificates for more users:
 
     docker run --rm --volumes-from kojicreds koji-credentials-volume user alice
 
-The user has to be added on the hub too (`koji add-user alice`). Who has a certificate keeps it.
+The user has to be added on the hub too (`koji add-user alice`). A user keeps an existing
+certificate.
 
 Environment variables, each a list separated by commas or blanks:
 
-KOJI_HUB_NAMES        DNS names and IP addresses that the hub is reached by, beside koji,
-                      localhost and the loopback addresses.
-KOJI_DATABASE_NAMES   the same for the database, beside kojidatabase, localhost and the loopback
-                      addresses.
+KOJI_HUB_NAMES        DNS names and IP addresses of the hub, in addition to koji, localhost and the
+                      loopback addresses
+KOJI_DATABASE_NAMES   the same for the database, in addition to kojidatabase, localhost and the
+                      loopback addresses
 """
 
 import ipaddress
@@ -24,20 +26,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from util import certificates, entry, files
+from util import certificates, credentials, entry, files
 from util.environment import Environment
 
-CREDENTIALS = Path("etc/pki/koji")
-
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-CLIENTS = ("kojiadmin", "kojira", "kojiweb")
-SERVERS = ("kojihub", "kojidatabase")
-ISSUED = (*SERVERS, *CLIENTS)
 
 
 @dataclass(frozen=True)
 class Names:
-    """What a server is reached by, in the two forms that a certificate tells apart."""
+    """The names of a server, in the two forms that a certificate distinguishes."""
 
     dns: tuple[str, ...]
     ips: tuple[certificates.Address, ...]
@@ -51,7 +48,7 @@ def read_names(environment: Environment, variable: str, own: Sequence[str]) -> N
         try:
             ips.append(ipaddress.ip_address(word))
         except ValueError:
-            # A name of digits and dots is an address that went wrong.
+            # A name of digits and dots is a mistyped address.
             if not certificates.is_name(word) or word.replace(".", "").isdigit():
                 environment.wrong(variable, f"{word!r} is neither a DNS name nor an IP address")
             dns.append(word)
@@ -60,27 +57,27 @@ def read_names(environment: Environment, variable: str, own: Sequence[str]) -> N
 
 def make_credentials(root: Path, hub: Names, database: Names) -> None:
     """Fill the empty volume below `root`, its marker last."""
-    folder = root / CREDENTIALS
+    folder = root / credentials.FOLDER
     authority = certificates.Authority.create(folder)
     authority.issue("kojihub", hub.dns, hub.ips, server=True, client=True)
     authority.issue("kojidatabase", database.dns, database.ips, server=True)
-    for client in CLIENTS:
-        authority.issue(client, client=True)
+    for client in credentials.CLIENTS:
+        authority.issue(client, client=True, browser=client == "kojiadmin")
     files.mark_done(folder)
 
 
 def check_credentials(root: Path) -> None:
     """Raise Fatal if a certificate does not fit its key or its authority, or has expired."""
-    for name in ISSUED:
-        certificates.check(root / CREDENTIALS, name)
+    for name in credentials.RESERVED:
+        certificates.check(root / credentials.FOLDER, name)
 
 
 def prepare(root: Path, hub: Names, database: Names) -> None:
-    """What a start does."""
-    folder = root / CREDENTIALS
+    """Make the credentials, unless an earlier start has, and check them."""
+    folder = root / credentials.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     if files.done(folder):
-        entry.log(f"{folder} has its certificates already")
+        entry.log(f"{folder} is complete already")
     else:
         make_credentials(root, hub, database)
         entry.log(f"made the certificates in {folder}; the hub is {', '.join(hub.dns)}")
@@ -88,25 +85,34 @@ def prepare(root: Path, hub: Names, database: Names) -> None:
 
 
 def issue_for_users(root: Path, names: Sequence[str]) -> None:
-    """Issue a certificate for each who has none, by the authority below `root`."""
-    folder = root / CREDENTIALS
+    """Issue a certificate for each user without one. Raises Fatal for a name no user can have."""
+    folder = root / credentials.FOLDER
     if not names:
         raise entry.Fatal("`user` needs the names of users", hint="user alice bob")
     if not files.done(folder):
         raise entry.Fatal(
-            f"there is no authority in {folder}",
-            hint="`--volumes-from kojicreds`, after that has run",
+            f"there is no certificate authority in {folder}",
+            hint="run koji-credentials-volume first, then use `--volumes-from kojicreds`",
         )
     for name in names:
-        if name in SERVERS:
-            raise entry.Fatal(f"{name} is a server of the system's, and no user")
+        if name in credentials.RESERVED:
+            raise entry.Fatal(
+                f"{name!r} is reserved: the system itself logs in with that certificate",
+                hint="choose another name",
+            )
         if not (folder / f"certs/{name}.crt").exists():
-            certificates.Authority.load(folder).issue(name, client=True)
+            certificates.Authority.load(folder).issue(name, client=True, browser=True)
+        # Only people get a file for their browser.
+        elif not (folder / f"{name}_browser_cert.p12").exists():
+            raise entry.Fatal(
+                f"{name!r} is the name of a builder, which has a certificate of its own",
+                hint="choose another name",
+            )
         certificates.check(folder, name)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make the credentials, or one for a user, or run the command given in place of that."""
+    """Make the credentials, issue users' certificates, or run the command in the arguments."""
     argv = sys.argv[1:] if argv is None else argv
     if entry.passes_through(argv, own=("user",)):
         entry.exec_command(argv)

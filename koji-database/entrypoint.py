@@ -1,9 +1,9 @@
 """Starts PostgreSQL, whose cluster was made while the image was built.
 
-It needs the credentials at /etc/pki/koji, for the certificate that it shows and the authority
-that it measures the hub's certificate by; PostgreSQL gets copies of its own, in memory.
+It needs the credentials at /etc/pki/koji: its own certificate, and the authority that the hub's
+certificate is checked against. PostgreSQL gets copies of its own, in memory.
 
-There are no environment variables. Arguments that begin with a dash go to PostgreSQL, such as
+It has no environment variables. Arguments that begin with a dash are PostgreSQL's, such as
 `-c max_connections=200`.
 """
 
@@ -13,14 +13,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from util import entry, files
+from util import credentials, entry, files
+from util.environment import Environment
 
 POSTGRES = "/usr/lib/postgresql/15/bin/postgres"
 CLUSTER = "/var/lib/postgresql/15/main"
 USER = "postgres"
 
-CREDENTIALS = Path("etc/pki/koji")
-# What PostgreSQL is told in koji.conf. On a tmpfs, so that `docker commit` of the container
+# Where koji.conf says that they are. On a tmpfs, so that `docker commit` of the container
 # leaves the key out of the image.
 COPIES = Path("dev/shm/koji-database")
 COPIED = {
@@ -32,20 +32,14 @@ SOCKETS = Path("run/postgresql")
 
 
 def copy_credentials(root: Path, user: str) -> None:
-    """Give `user` the database's key and certificates. Raises Fatal if there are none."""
-    credentials = root / CREDENTIALS
-    if not (credentials / files.MARKER).exists():
-        raise entry.Fatal(
-            f"there are no credentials at {credentials}",
-            hint="run koji-credentials-volume first, and then this image with "
-            "`--volumes-from kojicreds:ro`",
-        )
+    """Copy the database's key and certificates for `user`. Raises Fatal if there are none."""
+    folder = credentials.require(root)
     for target, source in COPIED.items():
-        files.private_copy(credentials / source, root / COPIES / target, user)
+        files.private_copy(folder / source, root / COPIES / target, user)
 
 
 def make_socket_directory(root: Path, user: str) -> None:
-    """/run may be new at every start."""
+    """Make the directory of the socket: /run may be new at every start."""
     directory = root / SOCKETS
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     account = pwd.getpwnam(user)
@@ -53,10 +47,11 @@ def make_socket_directory(root: Path, user: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Become PostgreSQL, or the command given in place of it."""
+    """Execute PostgreSQL, or the command in the arguments."""
     argv = sys.argv[1:] if argv is None else argv
     if entry.passes_through(argv, own=[word for word in argv if word.startswith("-")]):
         entry.exec_command(argv)
+    Environment(os.environ).check()
     copy_credentials(Path("/"), USER)
     make_socket_directory(Path("/"), USER)
     entry.exec_command([POSTGRES, "-D", CLUSTER, *argv], user=USER)

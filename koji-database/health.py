@@ -8,7 +8,7 @@ from util import entry
 
 
 def question() -> str:
-    """What PostgreSQL says of Koji's database; raises if it says nothing."""
+    """What PostgreSQL answers; raises if it does not."""
     entry.drop_privileges("postgres")
     connection = psycopg2.connect(
         dbname="koji",

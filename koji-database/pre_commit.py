@@ -1,5 +1,5 @@
-"""Takes away what an image that is made of this database should not have: the sessions, each of
-whose keys is as good as its user's certificate."""
+"""Deletes the sessions before this database is committed to an image: a session's key is as good as
+its user's certificate."""
 
 import sys
 from contextlib import closing
@@ -10,11 +10,11 @@ from util import entry
 
 
 def main() -> int:
-    """Do it, as PostgreSQL's own user."""
+    """Delete the sessions, as PostgreSQL's own user."""
     entry.drop_privileges("postgres")
     with closing(connect("koji")) as connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM sessions")
-        entry.log(f"{cursor.rowcount} sessions are gone")
+        entry.log(f"deleted {cursor.rowcount} sessions")
     return 0
 
 

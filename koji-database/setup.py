@@ -1,4 +1,4 @@
-"""Makes the cluster, Koji's database, and Koji's first two users, while the image is built."""
+"""Creates the cluster, Koji's database and its first two users, while the image is built."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ CLUSTER = Path("/var/lib/postgresql/15/main")
 SOCKETS = Path("/run/postgresql")
 SCHEMA = Path("/usr/lib/nagoya/schema.sql")
 
-# Koji's users who are there from the start, each with its permission; the first made them all.
+# Koji's first users, each with its permission. The first is recorded as the creator of all.
 USERS = {"kojiadmin": "admin", "kojira": "repo"}
 
 SETTINGS = """\
@@ -37,7 +37,7 @@ logging_collector = off
 log_line_prefix = '%m [%p] %q%u '
 
 # The hub locks rows while it works on them. One that vanished without a word must not hold its
-# locks for the two hours that TCP takes to notice by itself.
+# locks for the two hours that TCP takes to notice.
 tcp_keepalives_idle = 30
 tcp_keepalives_interval = 10
 tcp_keepalives_count = 3
@@ -160,7 +160,7 @@ def fill_database(connection: Connection, schema: str) -> None:
 
 
 def main() -> int:
-    """Make all of it, as the user that the server will run as."""
+    """Create cluster, database and users, as the user that the server will run as."""
     entry.drop_privileges("postgres")
     make_cluster(CLUSTER)
     configure(CLUSTER)

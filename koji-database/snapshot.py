@@ -1,7 +1,7 @@
-"""The database's part in a snapshot: each is a database of its own in the cluster, made with
-Koji's as its template.
+"""The database's side of snapshots. Each snapshot is a database in the same cluster, created with
+Koji's database as its template.
 
-Who is logged in when an older state comes back stays logged in, if it knows that user.
+A user who is logged in when a snapshot is restored stays logged in, if the snapshot has that user.
 """
 
 import io
@@ -22,14 +22,14 @@ KOJI = "koji"
 PREFIX = "koji@"
 # No snapshot can be named so.
 NEW, OLD = f"{PREFIX}+new", f"{PREFIX}+old"
-# PostgreSQL itself waits for 5 s that the others leave.
+# Each attempt waits for 5 s in PostgreSQL itself for other sessions to end.
 TRIES = 3
 # States of tasks, as koji.TASK_STATES has them.
 FREE, OPEN, ASSIGNED = 0, 1, 4
 
 
 def kept() -> snapshot.Kept:
-    """The databases called koji@NAME; the comment of each, made last, is when that was."""
+    """The databases called koji@NAME. Each one's comment, written last, is the time it was made."""
     with connected() as cursor:
         cursor.execute(
             "SELECT datname, shobj_description(oid, 'pg_database'), pg_database_size(oid)"
@@ -53,7 +53,7 @@ def save(name: str) -> None:
 
 
 def prepare(name: str) -> None:
-    """Make a copy of the copy."""
+    """Copy the snapshot to the database NEW."""
     if name not in kept():
         raise entry.Fatal(f"there is no snapshot {name} in the database")
     with connected() as cursor:
@@ -62,7 +62,7 @@ def prepare(name: str) -> None:
 
 
 def switch() -> None:
-    """Put it in the place of Koji's; on failure, that is what it was."""
+    """Put NEW in the place of Koji's database; on failure, that stays as it was."""
     with connected() as cursor:
         with closing(connect(KOJI)) as now, closing(connect(NEW)) as then:
             carry_sessions(now, then)
@@ -71,14 +71,14 @@ def switch() -> None:
 
 
 def release() -> None:
-    """Remove what a switch has left."""
+    """Remove what a switch leaves behind."""
     with connected() as cursor:
         for name in (NEW, OLD):
             drop_database(cursor, name)
 
 
 def drop(name: str) -> None:
-    """Remove a copy."""
+    """Delete a snapshot."""
     with connected() as cursor:
         drop_database(cursor, PREFIX + name)
 
@@ -92,35 +92,34 @@ def connect(database: str) -> Connection:
 
 @contextmanager
 def connected() -> Iterator[Cursor]:
-    """A cursor beside Koji's database, which can be copied and renamed so. What the server says
-    goes on as a refusal."""
+    """A cursor in another database than Koji's, so that Koji's can be copied and renamed.
+    PostgreSQL's errors are raised as Fatal."""
     try:
         with closing(connect("postgres")) as connection, connection.cursor() as cursor:
             yield cursor
     except errors.DiskFull as error:
         raise entry.Fatal(
             f"the database's disk is full: {error.diag.message_primary}",
-            hint="a snapshot takes as much room as the database; `toji drop` frees one's",
+            hint="a snapshot takes as much room as the database; `toji snapshot delete` frees it",
         ) from error
     except psycopg2.Error as error:
         raise entry.Fatal(f"PostgreSQL: {' '.join(str(error).split())}") from error
 
 
 def drop_database(cursor: Cursor, name: str) -> None:
-    """Remove a database, if there is one of that name."""
+    """Remove a database if it exists."""
     cursor.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
 
 
 def send_away(cursor: Cursor, database: str) -> None:
-    """End whoever is connected; the hub comes back by itself with its next call."""
+    """End all sessions; the hub connects again by itself with its next call."""
     cursor.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database]
     )
 
 
 def undisturbed(work: Callable[[], None]) -> None:
-    """Do what nobody may be connected for, again where somebody came in between: a health check,
-    a person's psql."""
+    """Do what fails while somebody is connected, and try again if somebody was (a health check)."""
     for _ in range(TRIES - 1):
         with suppress(errors.ObjectInUse):
             work()
@@ -129,8 +128,8 @@ def undisturbed(work: Callable[[], None]) -> None:
 
 
 def copy(cursor: Cursor, source: str, target: str) -> None:
-    """Make a database of another one."""
-    # By way of the WAL, as is the default, a full disk would be the whole server's end.
+    """Create a database with another as its template."""
+    # The default copies by way of the WAL, and a full disk would then end the whole server.
     made = SQL("CREATE DATABASE {} TEMPLATE {} OWNER koji STRATEGY FILE_COPY").format(
         Identifier(target), Identifier(source)
     )
@@ -157,10 +156,12 @@ def swap(cursor: Cursor) -> None:
 
 
 def carry_sessions(now: Connection, then: Connection) -> None:
-    """Let those keep their sessions whom both states know by name; a host only where it has the
-    same number too, for kojid asks once for that.
+    """Copy the sessions of the users whose names both databases have from `now` to `then`.
 
-    Hosts that have none are not ready, and what they had to do is free for others.
+    A host keeps its session only if its number is the same in both, since kojid asks for that
+    number once. Example: kojiadmin is user 1 in both, and stays logged in; kojibuilder is host 2
+    now and unknown in the snapshot, and has to register again. Hosts without a session are set to
+    not ready, and their open tasks are freed for others.
     """
     users, sessions = io.BytesIO(), io.BytesIO()
     with now.cursor() as here, then.cursor() as there:

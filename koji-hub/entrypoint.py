@@ -1,31 +1,33 @@
 """Starts Apache with Koji's hub and web interface, and kojira beside it.
 
-It needs the credentials at /etc/pki/koji, the top directory at /mnt/koji to write to, and the
-database. The argument `nokojira` leaves kojira out. Environment variables, with their defaults:
+It needs the credentials at /etc/pki/koji, the top directory at /mnt/koji, writable, and the
+database. With the argument `nokojira` kojira is not started.
+
+Environment variables, with their defaults:
 
 KOJI_DATABASE_HOST=kojidatabase   where the database is; it must show a certificate of that name
 KOJI_WAIT_SECONDS=60              how long to wait for it
 KOJI_SITE_NAME=koji               the name that kojiweb shows
-KOJI_WEB_URL=https://koji/koji    where people reach kojiweb, for links in mails; set, it is also
-                                  where plain HTTP is redirected to
-KOJI_FILES_URL=/kojifiles         where kojiweb's links to files lead, on this host or another
+KOJI_WEB_URL=https://koji/koji    the address of kojiweb, for links in mails; if set, plain HTTP
+                                  is redirected there
+KOJI_FILES_URL=/kojifiles         the address of files in kojiweb's links, on this host or another
 KOJI_WEB_SECRET, KOJI_WEB_SECRET_FILE
-                                  what kojiweb signs its cookies with; made from the instance's
-                                  credentials if neither is set
+                                  the secret that signs kojiweb's cookies; derived from the
+                                  instance's credentials if neither is set
 KOJI_LOG_LEVEL=WARNING            DEBUG, INFO, WARNING, ERROR: of kojihub, kojiweb and kojira
 KOJI_HUB_PLUGINS=                 the hub's plugins, by name, from /usr/lib/koji-hub-plugins or
                                   the site's own /usr/local/lib/koji-hub-plugins
-KOJI_HUB_PROCESSES=               how many calls the hub works on at once; by default as many as
-                                  this machine has processors, but two at least and four at most
+KOJI_HUB_PROCESSES=               how many calls the hub handles at once; by default the number of
+                                  processors, but at least two and at most four
 KOJI_ENABLE_MAVEN=no              Maven builds
 KOJI_NOTIFICATIONS=no             mails about builds and tags
-KOJIRA_SLEEPTIME=2                seconds between two looks of kojira: a changed tag gets its
+KOJIRA_SLEEPTIME=2                seconds between two checks of kojira: a changed tag gets its
                                   repository after one to three of them
 
-Everything else comes in as files: /etc/koji-hub/hub.conf.d/*.conf (sections [hub], [policy]),
-/etc/kojiweb/web.conf.d/*.conf, /etc/kojira/kojira.conf.d/*.conf, read in the order of their names,
-each winning over this script and over the one before; /etc/apache2/conf.d/*.conf for Apache, and
-*.vhost there for what belongs into its HTTPS host. They are read at the start.
+Other options go into files, which are read at the start: /etc/koji-hub/hub.conf.d/*.conf (sections
+[hub], [policy]), /etc/kojiweb/web.conf.d/*.conf and /etc/kojira/kojira.conf.d/*.conf, read in the
+order of their names, each overriding this script and the files before it;
+/etc/apache2/conf.d/*.conf for Apache, and *.vhost there for its HTTPS host.
 """
 
 import hashlib
@@ -40,36 +42,35 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import psycopg2
+import site_files
 import write_lock
 from cryptography import x509
 
-from util import entry, files
+from util import credentials, entry, files
 from util.configuration import RECONNECT, merged
-from util.environment import Environment
+from util.environment import LOG_LEVELS, Environment
 from util.supervise import Daemon, supervise
 from util.waiting import wait_until
 
 USER = "www-data"
-CREDENTIALS = Path("etc/pki/koji")
 TOP = Path("mnt/koji")
 # On a tmpfs, so that `docker commit` of the container leaves them out of the image.
 PRIVATE = Path("dev/shm/koji-hub")
 RUN = Path("run/koji-hub")
 PLUGIN_PATH = ("usr/local/lib/koji-hub-plugins", "usr/lib/koji-hub-plugins")
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 WEB_URL = "https://koji/koji"
 
-# What Apache gets to finish the requests that it has begun, and a little; an engine kills after 10.
+# Seconds for Apache to finish its requests, and a little more; an engine kills after 10.
 APACHE_GRACE = 6.0
 APACHE = ("apache2", "-f", "/etc/apache2/koji.conf", "-D", "FOREGROUND")
-# Where the Python in Apache finds what it loads before it forks.
+# The modules that the Python in Apache loads before it forks.
 PRELOAD = "/usr/lib/nagoya/apache-preload"
 KOJIRA = Daemon("kojira", (sys.executable, "/usr/lib/nagoya/kojira.py"), user=USER)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says."""
+    """The environment, read and checked."""
 
     database: str
     patience: float
@@ -87,24 +88,23 @@ class Settings:
 
     @classmethod
     def read(cls, values: Mapping[str, str], root: Path, processors: int = 1) -> Self:
-        """Read it. Raises Fatal with every error in it."""
+        """Read `values`. Raises Fatal that lists every error."""
         environment = Environment(values)
         processes = min(4, max(2, processors))
         web_url = environment.url("KOJI_WEB_URL", WEB_URL)
-        # What the client called us by, unless we are told how the world calls us.
+        # By default the name that the client called.
         origin = "https://%{SERVER_NAME}"
         if environment.text("KOJI_WEB_URL", ""):
             origin = "https://" + urlsplit(web_url).netloc
         files_url = environment.text("KOJI_FILES_URL", "/kojifiles")
         if not files_url.startswith("/"):
             files_url = environment.url("KOJI_FILES_URL", "", schemes=("https", "http"))
-        level = environment.text("KOJI_LOG_LEVEL", "WARNING").upper()
-        if level not in LEVELS:
-            environment.wrong("KOJI_LOG_LEVEL", f"{level!r} is none of {', '.join(LEVELS)}")
         plugins = environment.words("KOJI_HUB_PLUGINS")
         for name in plugins:
             if not any((root / folder / f"{name}.py").exists() for folder in PLUGIN_PATH):
-                environment.wrong("KOJI_HUB_PLUGINS", f"there is no plugin {name!r}")
+                environment.wrong(
+                    "KOJI_HUB_PLUGINS", f"no plugin {name!r} in {' or '.join(PLUGIN_PATH)}"
+                )
         settings = cls(
             database=environment.text("KOJI_DATABASE_HOST", "kojidatabase"),
             patience=environment.seconds("KOJI_WAIT_SECONDS", 60),
@@ -113,7 +113,7 @@ class Settings:
             https_origin=origin,
             files_url=files_url,
             web_secret=environment.secret("KOJI_WEB_SECRET"),
-            log_level=level,
+            log_level=environment.choice("KOJI_LOG_LEVEL", "WARNING", LOG_LEVELS),
             plugins=plugins,
             processes=environment.integer("KOJI_HUB_PROCESSES", processes, minimum=1, maximum=64),
             maven=environment.flag("KOJI_ENABLE_MAVEN", False),
@@ -121,23 +121,18 @@ class Settings:
             sleeptime=environment.integer("KOJIRA_SLEEPTIME", 2, minimum=1),
         )
         if not re.fullmatch(r"[A-Za-z0-9.-]+", settings.database):
-            environment.wrong("KOJI_DATABASE_HOST", f"{settings.database!r} is no host's name")
+            environment.wrong("KOJI_DATABASE_HOST", f"{settings.database!r} is not a host name")
         environment.check()
         return settings
 
 
 def check_volumes(root: Path) -> None:
     """Raise Fatal unless the credentials and a writable top directory are there."""
-    if not (root / CREDENTIALS / files.MARKER).exists():
-        raise entry.Fatal(
-            f"there are no credentials at {root / CREDENTIALS}",
-            hint="run koji-credentials-volume first, and then this image with "
-            "`--volumes-from kojicreds:ro`",
-        )
+    credentials.require(root)
     packages = root / TOP / "packages"
     if not packages.is_dir():
         raise entry.Fatal(
-            f"there is no top directory of Koji's at {root / TOP}",
+            f"there is no Koji top directory at {root / TOP}",
             hint="run koji-top-volume first, and then this image with `--volumes-from kojitop:rw`",
         )
     if os.statvfs(packages).f_flag & os.ST_RDONLY:
@@ -148,23 +143,23 @@ def check_volumes(root: Path) -> None:
 
 
 def copy_keys(root: Path, user: str) -> None:
-    """Give `user`, who the hub, kojiweb and kojira run as, the keys of these three alone."""
-    credentials, private = root / CREDENTIALS, root / PRIVATE
-    files.private_copy(credentials / "private/kojihub.key", private / "kojihub.key", user)
+    """Copy the keys of the hub, kojiweb and kojira for `user`, which all three run as."""
+    folder, private = root / credentials.FOLDER, root / PRIVATE
+    files.private_copy(folder / "private/kojihub.key", private / "kojihub.key", user)
     for name in ("kojiweb", "kojira"):
-        files.private_copy(credentials / f"{name}.pem", private / f"{name}.pem", user)
+        files.private_copy(folder / f"{name}.pem", private / f"{name}.pem", user)
 
 
 def database_address(root: Path, host: str, key: Path) -> str:
-    """How libpq reaches the database: each side shows the other its certificate."""
+    """The connection string of the database: each side checks the other's certificate."""
     return " ".join(
         [
             f"host={host}",
             "dbname=koji",
             "user=koji",
             "sslmode=verify-full",
-            f"sslrootcert={root / CREDENTIALS / 'koji_ca_cert.crt'}",
-            f"sslcert={root / CREDENTIALS / 'certs/kojihub.crt'}",
+            f"sslrootcert={root / credentials.FOLDER / 'koji_ca_cert.crt'}",
+            f"sslcert={root / credentials.FOLDER / 'certs/kojihub.crt'}",
             f"sslkey={key}",
             "connect_timeout=5",
             # A hub that waits for an answer from a database that is gone must notice.
@@ -181,23 +176,23 @@ def subject(certificate: Path) -> str:
 
 
 def derived_secret(key: Path) -> str:
-    """A secret for kojiweb's cookies that is this instance's own and never changes.
+    """A secret for kojiweb's cookies that is unique to this instance and never changes.
 
-    It follows from kojiweb's key, so that nothing has to be kept: a hub that is made anew keeps
-    its users logged in, and a committed container has no secret in its layers.
+    It is derived from kojiweb's key and stored nowhere: users stay logged in when the hub's
+    container is recreated, and a committed container has no secret in its layers.
     """
     return hmac.new(key.read_bytes(), b"kojiweb's cookies", hashlib.sha256).hexdigest()
 
 
 def hub_options(settings: Settings, address: str, proxy: str) -> dict[str, dict[str, str]]:
-    """hub.conf. Koji's defaults are not repeated, nor its default policies."""
+    """The contents of hub.conf, without Koji's defaults and default policies."""
     return {
         "hub": {
             "DBConnectionString": address,
             "KojiDir": f"/{TOP}",
             "DNUsernameComponent": "CN",
             "ProxyDNs": proxy,
-            # A certificate alone makes no user: one who is not known is refused.
+            # An unknown user is refused, even with a certificate.
             "LoginCreatesUser": "Off",
             "KojiWebURL": settings.web_url,
             "EnableMaven": str(settings.maven),
@@ -211,12 +206,12 @@ def hub_options(settings: Settings, address: str, proxy: str) -> dict[str, dict[
 
 
 def web_options(settings: Settings, secret: str) -> dict[str, dict[str, str]]:
-    """web.conf. Koji interpolates it, so that a percent sign counts when it is doubled."""
+    """The contents of web.conf. Koji interpolates it, so percent signs are doubled."""
     options = {
         "SiteName": settings.site_name,
-        # To itself, in this container; a browser sees only KojiFilesURL.
+        # For kojiweb itself, in this container; browsers see only KojiFilesURL.
         "KojiHubURL": "https://localhost/kojihub",
-        "KojiHubCA": f"/{CREDENTIALS}/koji_ca_cert.crt",
+        "KojiHubCA": f"/{credentials.FOLDER}/koji_ca_cert.crt",
         "KojiFilesURL": settings.files_url,
         "WebCert": f"/{PRIVATE}/kojiweb.pem",
         "Secret": secret,
@@ -226,11 +221,11 @@ def web_options(settings: Settings, secret: str) -> dict[str, dict[str, str]]:
 
 
 def kojira_options(settings: Settings) -> dict[str, dict[str, str]]:
-    """kojira.conf."""
+    """The contents of kojira.conf."""
     return {
         "kojira": {
             "server": "https://localhost/kojihub",
-            "serverca": f"/{CREDENTIALS}/koji_ca_cert.crt",
+            "serverca": f"/{credentials.FOLDER}/koji_ca_cert.crt",
             "cert": f"/{PRIVATE}/kojira.pem",
             "topdir": f"/{TOP}",
             # It logs to stderr too, which is what the engine keeps.
@@ -244,12 +239,12 @@ def kojira_options(settings: Settings) -> dict[str, dict[str, str]]:
 
 
 def write_configuration(root: Path, settings: Settings) -> None:
-    """Write the three files, with what the site adds to them."""
-    credentials = root / CREDENTIALS
+    """Write the three files, merged with the site's."""
+    folder = root / credentials.FOLDER
     key = root / PRIVATE / "kojihub.key"
     address = database_address(root, settings.database, key)
-    proxy = subject(credentials / "certs/kojiweb.crt")
-    secret = settings.web_secret or derived_secret(credentials / "private/kojiweb.key")
+    proxy = subject(folder / "certs/kojiweb.crt")
+    secret = settings.web_secret or derived_secret(folder / "private/kojiweb.key")
 
     hub = merged(hub_options(settings, address, proxy), root / "etc/koji-hub/hub.conf.d")
     web = merged(web_options(settings, secret), root / "etc/kojiweb/web.conf.d")
@@ -260,7 +255,7 @@ def write_configuration(root: Path, settings: Settings) -> None:
 
 
 def ask_database(address: str) -> int:
-    """The number of Koji's users; raises psycopg2.Error if the database cannot tell."""
+    """The number of Koji's users; raises psycopg2.Error if the database does not answer."""
     connection = psycopg2.connect(address)
     try:
         with connection.cursor() as cursor:
@@ -272,14 +267,13 @@ def ask_database(address: str) -> int:
 
 
 def apache(python_path: str) -> Daemon:
-    """Apache; its Python starts before httpd.conf could tell it of a locale. `python_path` is the
-    site's own."""
+    """Apache. Its Python starts before httpd.conf can set a locale. `python_path` is the site's."""
     path = f"{PRELOAD}:{python_path}".rstrip(":")
     return Daemon("httpd", ("env", "LC_ALL=C.UTF-8", f"PYTHONPATH={path}", *APACHE))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prepare everything, and stay as the supervisor of Apache and kojira."""
+    """Configure Apache and kojira, then run them under the supervisor."""
     argv = sys.argv[1:] if argv is None else argv
     if entry.passes_through(argv, own=["nokojira"]):
         entry.exec_command(argv)
@@ -290,8 +284,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_lock.create(root / RUN)
     copy_keys(root, USER)
     write_configuration(root, settings)
+    site_files.record(root)
 
-    key = root / CREDENTIALS / "private/kojihub.key"
+    key = root / credentials.FOLDER / "private/kojihub.key"
     address = database_address(root, settings.database, key)
     wait_until(
         lambda: ask_database(address),
@@ -301,7 +296,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint="start koji-database on the same network under that name, "
         "or set KOJI_DATABASE_HOST to the name it has",
     )
-    # The daemons' environment is nobody's place for a secret.
+    # The environment of the daemons must not hold a secret.
     os.environ.pop("KOJI_WEB_SECRET", None)
     os.environ["KOJI_HUB_PROCESSES"] = str(settings.processes)
     os.environ["KOJI_HTTPS_ORIGIN"] = settings.https_origin

@@ -3,6 +3,8 @@
 import http.client
 import ssl
 import sys
+import xmlrpc.client
+from functools import cache
 
 from util import entry
 from util.hub import AUTHORITY, hub
@@ -10,11 +12,17 @@ from util.hub import AUTHORITY, hub
 HOST = "localhost"
 # One of the pages that ask the hub for little.
 PAGE = "/koji/reports"
+# Koji's number for a hub that is offline: by its configuration, or since it did not start.
+OFFLINE = 1014
 
 
 def question() -> str:
     """What is ready; raises if something is not."""
-    volumes = hub(f"https://{HOST}/kojihub", timeout=4).listVolumes()
+    try:
+        volumes = hub(f"https://{HOST}/kojihub", timeout=4).listVolumes()
+    except xmlrpc.client.Fault as fault:
+        reason = startup_problem() if fault.faultCode == OFFLINE else None
+        raise LookupError(reason or fault.faultString) from fault
     if not volumes:
         raise LookupError("the hub answers, but the database is empty")
     context = ssl.create_default_context(cafile=str(AUTHORITY))
@@ -27,6 +35,16 @@ def question() -> str:
     if answer.status != http.client.OK:
         raise LookupError(f"kojiweb answers {PAGE} with {answer.status} {answer.reason}")
     return "kojihub and kojiweb answer"
+
+
+@cache
+def startup_problem() -> str | None:
+    """Why the hub did not start; None if that is not to be seen from its configuration."""
+    import check_configuration  # noqa: PLC0415 - all of Koji comes with it
+
+    entry.drop_privileges(check_configuration.USER)
+    problems = check_configuration.check_startup()
+    return f"the hub does not start: {'; '.join(problems)}" if problems else None
 
 
 if __name__ == "__main__":

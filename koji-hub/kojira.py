@@ -1,7 +1,7 @@
-"""Becomes kojira, once there is a hub for it to log in to.
+"""Waits for the hub, then executes kojira.
 
-Until Apache is up it costs next to nothing; kojira itself would fail, and be started again, and
-compete with Apache for the processor all the while.
+Started at once, kojira would fail and be restarted until Apache is up, and compete with it for the
+processor all the while. Waiting costs next to nothing.
 """
 
 import sys
@@ -16,12 +16,12 @@ HUB = "https://localhost/kojihub"
 PATIENCE = 300.0
 
 # --fg: as a child of the supervisor, with its log on stderr. --force-lock: a kojira that was
-# killed leaves its session behind, locked; it was ours, as only one hub has its certificate.
+# killed leaves its exclusive session behind, and no other kojira uses this certificate.
 COMMAND = ("/usr/sbin/kojira", "--fg", "--force-lock", f"--config={CONFIGURATION}")
 
 
 def main() -> int:
-    """Wait, and exec."""
+    """Wait for the hub, then execute kojira."""
     wait_until(hub(HUB).getAPIVersion, PATIENCE, f"the hub at {HUB}", retry=UNREACHABLE)
     entry.exec_command(COMMAND)
 

@@ -1,7 +1,7 @@
-"""Loads what Koji loads at the first request, so that the first request does not wait for it.
+"""Imports the modules that Koji would import at the first request, so that it need not wait.
 
-Koji sets itself up when it is called first, as it learns only then where its files are. Apache
-imports this into each of its Python processes before they take requests.
+Koji imports them late, since it learns only from a request where its files are. Apache imports this
+script into each of its Python processes before they take requests.
 """
 
 import importlib
@@ -16,7 +16,7 @@ LATE = {
 
 
 def preload(group: str) -> None:
-    """Import what `group` needs. What cannot be imported, Koji reports itself in due time."""
+    """Import the modules of a process group. Koji itself reports those that cannot be imported."""
     folder, modules = LATE[group]
     sys.path[:0] = [folder, "/usr/share/koji-web/lib"] if group == "kojiweb" else [folder]
     for name in modules:

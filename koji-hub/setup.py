@@ -1,24 +1,17 @@
-"""Fits this image to the Koji that was installed into it, while the image is built."""
+"""Adapts this image to the Koji that it holds, while the image is built."""
 
 import inspect
 import re
 import sys
 from pathlib import Path
 
+import site_files
+
 from util import entry, files
 
 UPSTREAM = Path("usr/lib/nagoya/upstream/conf.d")
 LAYOUT = Path("etc/apache2/koji-layout.conf")
-# Apache's root, which stays empty, and what a site may mount folders over.
-FOLDERS = (
-    "var/www",
-    "etc/apache2/conf.d",
-    "etc/koji-hub/hub.conf.d",
-    "etc/kojira/kojira.conf.d",
-    "etc/kojiweb/web.conf.d",
-    "usr/local/lib/koji-hub-plugins",
-)
-# The functions that compat.py gives back.
+# The functions that compat.py puts back.
 REMOVED = ("getargspec", "formatargspec")
 
 
@@ -30,24 +23,26 @@ def entry_point(root: Path, snippet: str, alias: str) -> Path:
     text = (root / UPSTREAM / snippet).read_text()
     found = re.search(rf'^\s*(?:WSGIScript)?Alias\s+{alias}\s+"?(/[^"\s]+)', text, re.MULTILINE)
     if not found:
-        raise entry.Fatal(f"Koji's {snippet} does not say what it serves at {alias}")
+        raise entry.Fatal(f"Koji's {snippet} names no script for {alias}")
     return Path(found[1])
 
 
 def needs_compat(root: Path, scripts: list[Path]) -> bool:
-    """Whether this Python lacks what Koji calls.
+    """Whether Koji calls what this Python lacks, or its hub lacks what newer clients call.
 
     The sources are asked, since Koji's developers bring trees whose version says little.
     """
     missing = [name for name in REMOVED if not hasattr(inspect, name)]
+    packages = root / "usr/lib/python3/dist-packages"
     folders = {(root / script.relative_to("/")).parent for script in scripts}
-    folders |= set((root / "usr/lib/python3").glob("dist-packages/kojihub"))
+    folders |= set(packages.glob("kojihub"))
     sources = [path.read_text() for folder in folders for path in folder.rglob("*.py")]
-    return any(f"inspect.{name}(" in source for source in sources for name in missing)
+    old_logout = any("def logout():" in path.read_text() for path in packages.glob("koji*/auth.py"))
+    return old_logout or any(f"inspect.{name}(" in source for source in sources for name in missing)
 
 
 def write_layout(root: Path) -> None:
-    """Tell Apache where Koji's entries are, and whether they need compat.py."""
+    """Write for Apache where Koji's WSGI scripts are, and whether they need compat.py."""
     hub = entry_point(root, "kojihub.conf", "/kojihub")
     web = entry_point(root, "kojiweb.conf", "/koji")
     lines = [f"Define KOJIHUB_ENTRY {hub}", f"Define KOJIWEB_ENTRY {web}"]
@@ -56,22 +51,13 @@ def write_layout(root: Path) -> None:
     files.write(root / LAYOUT, "# Written by setup.py of koji-hub.\n" + "\n".join(lines) + "\n")
 
 
-def fix_shebangs(root: Path) -> None:
-    """Koji's programs name a Python that Debian does not have."""
-    for program in [*(root / "usr/bin").glob("koji*"), *(root / "usr/sbin").glob("koji*")]:
-        text = program.read_text()
-        mended = re.sub(r"\A#!.*python\S*", "#!/usr/bin/python3", text)
-        if mended != text:
-            files.write(program, mended, mode=0o755)
-
-
 def main() -> int:
-    """Do all of it."""
+    """Make the folders, and write Apache's part that depends on the version of Koji."""
     root = Path("/")
-    for folder in FOLDERS:
+    # Apache's root, which stays empty, and what a site may mount folders over.
+    for folder in ("var/www", *site_files.FOLDERS):
         (root / folder).mkdir(parents=True, exist_ok=True)
     write_layout(root)
-    fix_shebangs(root)
     return 0
 
 

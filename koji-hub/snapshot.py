@@ -1,8 +1,8 @@
-"""The hub's part in a snapshot: the top directory, and what a site has configured.
+"""The hub's side of snapshots: the top directory, and the site's configuration.
 
-It is kept in /mnt/koji/.snapshots, which is root's alone, in whole copies: links would do for most
-files, but not for one that somebody damages in a test. Copying costs next to nothing on file
-systems that share blocks.
+They are copied to /mnt/koji/.snapshots, which only root can read. Hard links would do for most
+files, but not for one that a test damages in place. Copying costs next to nothing on file systems
+that share blocks.
 """
 
 import json
@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import site_files
 import write_lock
 
 from util import processes, snapshot
@@ -22,22 +23,14 @@ from util.entry import Fatal
 
 TOP = Path("mnt/koji")
 FOLDER = TOP / ".snapshots"
-# No snapshot can be named so.
+# Not valid as names of snapshots.
 NEW, OLD, UNFINISHED = "+new", "+old", "+unfinished"
-# Whatever docs/images.md says that a site may put there.
-SITE = (
-    "etc/apache2/conf.d",
-    "etc/koji-hub/hub.conf.d",
-    "etc/kojira/kojira.conf.d",
-    "etc/kojiweb/web.conf.d",
-    "usr/local/lib/koji-hub-plugins",
-)
 PATIENCE = 30.0
 CLOSED_SECONDS = 60.0
 
 
 class Hub:
-    """Keeps folders: NAME/top and NAME/site, and NAME/about.json, which is written last."""
+    """A snapshot is a folder: NAME/top, NAME/site, and NAME/about.json, which is written last."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -56,7 +49,7 @@ class Hub:
         if against is not None:
             raise Fatal(
                 f"{against} (waited for {PATIENCE:.0f} s)",
-                hint="try again later; `toji stop` and `toji start` end whatever is at work",
+                hint="try again later; `toji stop` and `toji start` end whatever is running",
             )
 
     def renew(self) -> None:
@@ -67,10 +60,10 @@ class Hub:
         unfinished = self.folder / UNFINISHED
         _remove(unfinished)
         try:
-            # kojira deletes outworn repositories by itself, and cp trips over what vanishes.
+            # kojira deletes expired repositories by itself, and cp fails on vanishing files.
             with processes.frozen([one.pid for one in kojira()]):
                 _copy(self._state(), unfinished / "top")
-            for site in SITE:
+            for site in site_files.FOLDERS:
                 _copy([self.root / site], (unfinished / "site" / site).parent)
             about = {"created": time.time(), "bytes": _size(unfinished)}
             (unfinished / "about.json").write_text(json.dumps(about))
@@ -84,7 +77,7 @@ class Hub:
         kept, new = self.folder / name, self.folder / NEW
         if not (kept / "about.json").exists():
             raise Fatal(f"there is no snapshot {name} in {self.folder}")
-        self._state()  # what cannot be moved away is refused here, before anything is moved
+        self._state()  # refuses mounts, before anything is moved
         _remove(new)
         try:
             _copy([kept / "top", kept / "site"], new)
@@ -93,26 +86,31 @@ class Hub:
             raise
 
     def switch(self) -> snapshot.Note:
-        """Swap, entry by entry; kojira is started anew, for it remembers repositories."""
+        """Swap, entry by entry, and restart kojira, which remembers repositories."""
         new, old = self.folder / NEW, self.folder / OLD
         if not (new / "top").is_dir():
-            raise Fatal("nothing is prepared", hint="`prepare NAME` comes first")
-        start_kojira_anew()
+            raise Fatal("no snapshot is prepared", hint="`prepare NAME` comes first")
+        restart_kojira()
         _remove(old)
         old.mkdir()
         write_lock.bump_generation()
         moves = [(path, old / path.name) for path in self._state()]
         moves += [(path, self.top / path.name) for path in (new / "top").iterdir()]
         _move(moves)
-        changed = [site for site in SITE if _differ(new / "site" / site, self.root / site)]
-        for site in changed:
-            _fill(self.root / site, new / "site" / site)
-        return {"restart": bool(changed)}
+        # The hub may have been started with other files than there are: an earlier reset put the
+        # files back, and ended before the restart.
+        restart = site_files.changed(self.root)
+        for site in site_files.FOLDERS:
+            folder, kept = self.root / site, new / "site" / site
+            # A folder that is as it was may be mounted read-only.
+            if site_files.content(folder) != site_files.content(kept):
+                _fill(folder, kept)
+                restart = True
+        return {"restart": restart}
 
     def release(self) -> snapshot.Note:
-        lost = not write_lock.is_held()
-        write_lock.release()
-        # A `save` that was killed has left it standing still.
+        lost = not write_lock.release()
+        # A `save` that was killed has left it stopped.
         processes.send(signal.SIGCONT, [one.pid for one in kojira()])
         for name in (NEW, OLD, UNFINISHED):
             _remove(self.folder / name)
@@ -122,31 +120,30 @@ class Hub:
         _remove(self.folder / name)
 
     def _state(self) -> list[Path]:
-        """What the top directory holds. Raises Fatal where a part of it can only be copied, and
-        not be put in another's place."""
+        """The contents of the top directory. Raises Fatal for a mount, which cannot be moved."""
         strangers = (self.folder, self.top / "lost+found")
         paths = [path for path in self.top.iterdir() if path not in strangers]
         mounts = [path for path in paths if path.is_mount()]
         if mounts:
             raise Fatal(
-                f"{mounts[0]} is a file system of its own, and no part of a state",
-                hint="mount all of /mnt/koji from one",
+                f"{mounts[0]} is a file system of its own, and cannot be part of a snapshot",
+                hint="mount one file system at /mnt/koji",
             )
         return paths
 
 
 def kojira() -> list[processes.Process]:
-    """kojira, and the processes in which it deletes; none where it was left out."""
+    """kojira and its child processes; none with `nokojira`."""
     running = processes.processes()
     leaders = {one.pid for one in running if one.parent == 1 and "kojira" in one.command}
     return [one for one in running if one.session in leaders]
 
 
-def start_kojira_anew() -> None:
-    """Have the supervisor do that; returns once the former is gone with all that it deletes."""
-    former = [one.pid for one in kojira()]
+def restart_kojira() -> None:
+    """Let the supervisor restart kojira; returns when the old one and its children are gone."""
+    old = [one.pid for one in kojira()]
     os.kill(1, signal.SIGHUP)
-    processes.wait_gone(former)
+    processes.wait_gone(old)
 
 
 def _copy(paths: Iterable[Path], folder: Path) -> None:
@@ -155,16 +152,16 @@ def _copy(paths: Iterable[Path], folder: Path) -> None:
     command = ["cp", "--archive", "--reflink=auto", "--", *map(str, paths), str(folder)]
     copied = subprocess.run(command, check=False, capture_output=True, text=True)
     if copied.returncode:
-        said = copied.stderr.strip().partition("\n")[0] or f"cp ended with {copied.returncode}"
-        full = "No space left" in said
+        reason = copied.stderr.strip().partition("\n")[0] or f"cp ended with {copied.returncode}"
+        full = "No space left" in reason
         raise Fatal(
-            f"copying to {folder} failed: {said}",
-            hint="a snapshot takes as much room as the state that it keeps" if full else None,
+            f"copying to {folder} failed: {reason}",
+            hint="a snapshot takes as much room as the state itself" if full else None,
         )
 
 
 def _move(moves: Sequence[tuple[Path, Path]]) -> None:
-    """Rename one after the other; if one fails, all are where they were."""
+    """Rename one after the other; if one fails, undo those before it."""
     done: list[tuple[Path, Path]] = []
     try:
         for source, target in moves:
@@ -177,31 +174,18 @@ def _move(moves: Sequence[tuple[Path, Path]]) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a folder that may not be there."""
+    """Remove a folder, if it exists."""
     if path.exists():
         shutil.rmtree(path)
 
 
 def _size(path: Path) -> int:
-    told = subprocess.run(["du", "-sB1", str(path)], check=True, capture_output=True, text=True)
-    return int(told.stdout.split()[0])
-
-
-def _differ(one: Path, other: Path) -> bool:
-    """Whether two folders hold other files, or files that hold other things."""
-    return _content(one) != _content(other)
-
-
-def _content(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    usage = subprocess.run(["du", "-sB1", str(path)], check=True, capture_output=True, text=True)
+    return int(usage.stdout.split()[0])
 
 
 def _fill(folder: Path, kept: Path) -> None:
-    """Make a folder hold what another does; itself it stays, since it may be a mount."""
+    """Replace the contents of a folder. The folder itself stays, since it may be a mount."""
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     entries = list(kept.iterdir())
@@ -210,7 +194,7 @@ def _fill(folder: Path, kept: Path) -> None:
 
 
 def main() -> int:
-    """Do one of the verbs."""
+    """Serve the verbs of util/snapshot.py."""
     hub = Hub(Path("/"))
     verbs: snapshot.Verbs = {
         "list": hub.kept,

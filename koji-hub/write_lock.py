@@ -1,13 +1,13 @@
-"""The hub's WSGI entry: Koji's own, behind a gate that can be closed for a moment.
+"""The hub's WSGI entry: Koji's own, behind a lock that a snapshot or a reset can take for a moment.
 
-A call holds a shared lock on a file until it has committed. Who closes the gate leaves a note, so
-that calls which come from then on wait, and then asks for the lock alone, which is had once those
-that came before have ended: nothing is half written then, in the database or in the top directory.
-The note holds the time up to which it counts, so that nobody's death leaves the hub shut for long.
+A call holds a shared lock on a file until it has committed. Whoever wants to be alone first writes
+down until when, so that later calls wait, and then asks for the exclusive lock, which it gets once
+the earlier calls have ended: nothing is half written then, in the database or in the top directory.
+Since the deadline is written down, the death of a snapshot does not lock the hub for long.
 
-A call that came before the state was changed under it, and waited, is not carried out in the other
-state, in which its numbers may mean something else: it is told to come again, as Koji's clients do
-by themselves when they are logged in.
+A call that arrived before a reset, and waited for it, is not carried out in the new state, in which
+its numbers may mean something else. It is answered with 503, and Koji's clients call again by
+themselves when they are logged in.
 """
 
 import fcntl
@@ -21,45 +21,47 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path("/run/koji-hub")
-# Calls wait this long between two looks, and so does who waits for their end.
+CALLS = "calls.lock"
+WRITER, WRITER_LOCK = "writer", "writer.lock"
+GENERATION = "generation"
+# How long a call, or a snapshot, waits before it looks again.
 _PAUSE = 0.01
 
 
 def create(folder: Path = FOLDER) -> None:
-    """Make the gate, which is open."""
-    (folder / "gate").touch(mode=0o644)
+    """Create the lock, free."""
+    (folder / CALLS).touch(mode=0o644)
     release(folder)
 
 
 @contextmanager
 def shared(folder: Path = FOLDER) -> Iterator[bool]:
-    """Go through, once the gate is open; it cannot be closed meanwhile. Whether the state has been
-    changed since one came."""
-    descriptor = os.open(folder / "gate", os.O_RDONLY)
-    came = None
+    """Hold the shared lock during a call. Yields True if the state was switched while it waited."""
+    descriptor = os.open(folder / CALLS, os.O_RDONLY)
+    arrived_in = None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         while is_held(folder):
-            came = came or generation(folder)
+            arrived_in = arrived_in or generation(folder)
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             time.sleep(_PAUSE)
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield came not in (None, generation(folder))
+        yield arrived_in not in (None, generation(folder))
     finally:
         os.close(descriptor)
 
 
 def exclusive(patience: float, seconds: float, folder: Path = FOLDER) -> str | None:
-    """Close it for so many seconds at most, and wait for the end of the calls that are inside.
+    """Take the lock for at most `seconds`, and wait until the calls that hold it have ended.
 
-    What stands against it, where that takes more than `patience`, in seconds; it is as it was then.
+    Returns None, or after `patience` seconds why the lock could not be had; then it is not held.
     """
     deadline = time.monotonic() + patience
     while not _take(folder, seconds):
         if time.monotonic() > deadline:
-            return "somebody else keeps or changes the state"
+            return "another snapshot or reset holds the hub's write lock"
         time.sleep(_PAUSE)
-    descriptor = os.open(folder / "gate", os.O_RDONLY)
+    descriptor = os.open(folder / CALLS, os.O_RDONLY)
     try:
         while True:
             try:
@@ -68,67 +70,74 @@ def exclusive(patience: float, seconds: float, folder: Path = FOLDER) -> str | N
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     release(folder)
-                    return "a call is at work on the hub, and does not end"
+                    return "a call to the hub is still running"
                 time.sleep(_PAUSE)
     finally:
         os.close(descriptor)
 
 
 def renew(seconds: float, folder: Path = FOLDER) -> None:
-    """Keep it closed for so many seconds from now, if it is."""
-    with _alone(folder):
+    """Hold the lock for `seconds` from now, if it is still held."""
+    with _writer_lock(folder):
         if is_held(folder):
-            _note(folder, seconds)
+            _write_deadline(folder, seconds)
 
 
-def bump_generation(folder: Path = FOLDER) -> None:
-    """Note that the state is another one from now on."""
-    new = folder / "state.new"
-    new.write_text(str(time.monotonic_ns()))
-    new.replace(folder / "state")
-
-
-def release(folder: Path = FOLDER) -> None:
-    """Open it, closed or not."""
-    (folder / "closed").unlink(missing_ok=True)
+def release(folder: Path = FOLDER) -> bool:
+    """Release the lock. Returns whether it was held until now."""
+    # A `renew` that has looked and not yet written would take the lock again after us.
+    with _writer_lock(folder):
+        held = is_held(folder)
+        (folder / WRITER).unlink(missing_ok=True)
+        return held
 
 
 def is_held(folder: Path = FOLDER) -> bool:
-    """Whether it is closed, by a note that still counts."""
+    """Whether somebody holds the exclusive lock, or waits for it, and not past the deadline."""
     try:
-        return time.monotonic() < float((folder / "closed").read_text())
+        return time.monotonic() < float((folder / WRITER).read_text())
     except FileNotFoundError:
         return False
 
 
+def bump_generation(folder: Path = FOLDER) -> None:
+    """Note that the state is another one from now on."""
+    _replace(folder / GENERATION, str(time.monotonic_ns()))
+
+
+def generation(folder: Path = FOLDER) -> str:
+    """What tells one state from the next."""
+    try:
+        return (folder / GENERATION).read_text()
+    except FileNotFoundError:
+        return "first"
+
+
 def _take(folder: Path, seconds: float) -> bool:
-    """Leave the note, unless another counts."""
-    with _alone(folder):
+    with _writer_lock(folder):
         if is_held(folder):
             return False
-        _note(folder, seconds)
+        _write_deadline(folder, seconds)
         return True
 
 
-def _note(folder: Path, seconds: float) -> None:
-    new = folder / "closed.new"
-    new.write_text(str(time.monotonic() + seconds))
-    new.replace(folder / "closed")
+def _write_deadline(folder: Path, seconds: float) -> None:
+    _replace(folder / WRITER, str(time.monotonic() + seconds))
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file in one step. What is in /run need not survive a crash, so nothing is synced."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Be the only one who looks at the note in order to write it."""
-    with (folder / "note").open("w") as file:
+def _writer_lock(folder: Path) -> Iterator[None]:
+    """Keep others from changing the deadline between looking at it and writing it."""
+    with (folder / WRITER_LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def generation(folder: Path) -> str:
-    try:
-        return (folder / "state").read_text()
-    except FileNotFoundError:
-        return "the first"
 
 
 @cache
@@ -143,11 +152,11 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """One call of the hub's, through the gate. Its answer is whole when Koji returns it."""
+    """Pass one call to Koji. The answer is complete when Koji returns it."""
     # httpd.conf says which script; Koji looks for its other files beside it.
     script = environ["nagoya.hub"]
-    with shared() as changed:
-        if changed and "session-id" in environ.get("QUERY_STRING", ""):
+    with shared() as switched:
+        if switched and "session-id" in environ.get("QUERY_STRING", ""):
             start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
-            return [b"The hub has gone to another state meanwhile; call again.\n"]
+            return [b"The hub was reset while this call waited; call again.\n"]
         return _entry(script)({**environ, "SCRIPT_FILENAME": script}, start_response)

@@ -1,9 +1,9 @@
 """Makes Koji's directories in the volume /mnt/koji, for the user that the hub runs as.
 
-On the first start alone: a later one changes nothing. A top directory that comes from elsewhere
-is welcome: what it lacks is added, and what it has is left as it is.
+Only the first start does so. In a top directory that comes from elsewhere the missing directories
+are added, and the existing ones are left unchanged.
 
-There are no environment variables.
+It has no environment variables.
 """
 
 import os
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from util import entry, files
+from util.environment import Environment
 
 TOP = Path("mnt/koji")
 # Those of the server how-to in Koji's documentation, and `vol`, where further volumes go.
@@ -25,30 +26,35 @@ def make_directories(root: Path, uid: int, gid: int) -> None:
     """Make what is missing below `root`, owned by `uid` and `gid`, and set the marker last."""
     top = root / TOP
     top.mkdir(parents=True, exist_ok=True)
-    missing = [top / name for name in DIRECTORIES if not (top / name).is_dir()]
-    for directory in missing:
-        directory.mkdir(mode=0o755)
-        os.chown(directory, uid, gid)
+    for name in DIRECTORIES:
+        directory = top / name
+        if not directory.is_dir():
+            # Named last: what has the name has its owner too, wherever a start was killed.
+            new = top / f".{name}.new"
+            new.mkdir(mode=0o755, exist_ok=True)
+            os.chown(new, uid, gid)
+            new.rename(directory)
     # The hub and its plugins make further directories beside these.
     os.chown(top, uid, gid)
     files.mark_done(top)
 
 
 def prepare(root: Path, uid: int, gid: int) -> None:
-    """What a start does."""
+    """Make the directories, unless an earlier start has."""
     top = root / TOP
     if (top / files.MARKER).exists():
-        entry.log(f"{top} is made already")
+        entry.log(f"{top} is complete already")
     else:
         make_directories(root, uid, gid)
         entry.log(f"made Koji's directories in {top}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make the directories, or run the command given in place of that."""
+    """Make the directories, or run the command in the arguments."""
     argv = sys.argv[1:] if argv is None else argv
     if entry.passes_through(argv):
         entry.exec_command(argv)
+    Environment(os.environ).check()
     owner = pwd.getpwnam(OWNER)
     prepare(Path("/"), owner.pw_uid, owner.pw_gid)
     return 0

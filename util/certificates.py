@@ -5,11 +5,11 @@
     private/NAME.key           0600  the key of NAME
     certs/NAME.crt             0644  the certificate of NAME, the last file written for it
     NAME.pem                   0600  key and certificate in one
-    NAME_browser_cert.p12      0600  the same for browsers, where NAME is a client
+    NAME_browser_cert.p12      0600  the same for browsers, where NAME is a person's
 
-Keys are EC P-256. One takes under a millisecond to make, where an RSA key of 2048 bits takes
-a few hundred now and then, and ten builders that start at once make ten; and all that has to
-talk here (OpenSSL, NSS and so Chromium and Firefox, Java since 7, PostgreSQL) knows the curve.
+Keys are EC P-256. One takes under a millisecond to make, an RSA key of 2048 bits up to a few
+hundred, and ten builders that start at once make ten. OpenSSL, NSS (Chromium, Firefox), Java since
+7 and PostgreSQL all know the curve.
 """
 
 import ipaddress
@@ -53,14 +53,16 @@ class Authority:
 
     @classmethod
     def create(cls, folder: Path) -> Self:
-        """Make a new authority in `folder`. Raises Fatal where one was begun before.
+        """Make a new authority in `folder`. Raises Fatal if there is one, complete or not.
 
-        Making the folder of the keys is what decides between two that start at one moment.
+        Of two that start at the same moment, the one that makes the folder of the keys goes on.
         """
         try:
             (folder / "private").mkdir(mode=0o700)
         except FileExistsError:
-            raise Fatal(f"an authority was begun before in {folder}") from None
+            raise Fatal(
+                f"{folder} has a certificate authority already, or the start of one"
+            ) from None
         (folder / "certs").mkdir(mode=0o755)
         key = ec.generate_private_key(ec.SECP256R1())
         # The serial keeps the subjects of two instances apart in a browser that trusts both.
@@ -101,8 +103,10 @@ class Authority:
         name: str,
         dns: Sequence[str] = (),
         ips: Sequence[Address] = (),
+        *,
         server: bool = False,
         client: bool = False,
+        browser: bool = False,
     ) -> None:
         """Make a key and a certificate for `name`, and write NAME's files.
 
@@ -111,7 +115,7 @@ class Authority:
         """
         if not is_name(name):
             raise Fatal(
-                f"{name!r} cannot stand in a certificate",
+                f"{name!r} is not a valid name for a certificate",
                 hint="use up to 63 letters, digits, dots, dashes and underscores",
             )
         key = ec.generate_private_key(ec.SECP256R1())
@@ -139,16 +143,16 @@ class Authority:
         files.write(self.folder / f"private/{name}.key", _key_pem(key), mode=0o600)
         both = _key_pem(key) + _pem(certificate)
         files.write(self.folder / f"{name}.pem", both, mode=0o600)
-        if client:
-            browser = self._browser_file(name, key, certificate)
-            files.write(self.folder / f"{name}_browser_cert.p12", browser, mode=0o600)
+        if browser:
+            pkcs12_file = self._browser_file(name, key, certificate)
+            files.write(self.folder / f"{name}_browser_cert.p12", pkcs12_file, mode=0o600)
         files.write(self.folder / f"certs/{name}.crt", _pem(certificate))
 
     def _browser_file(
         self, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
     ) -> bytes:
-        # Everybody knows the password, so the cipher guards nothing, and the oldest that is
-        # still understood everywhere will do: the key store of macOS knows no newer one.
+        # Everybody knows the password, so the cipher protects nothing. The oldest one works
+        # everywhere: the key store of macOS knows no newer one.
         oldest = (
             serialization.PrivateFormat.PKCS12.encryption_builder()
             .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
@@ -167,7 +171,7 @@ def is_name(text: str) -> bool:
 
 
 def check(folder: Path, name: str) -> None:
-    """Raise Fatal unless NAME's key, certificate and authority belong together and are in force.
+    """Raise Fatal unless NAME's key, certificate and authority belong together and are valid now.
 
     The chain is verified as strictly as OpenSSL can.
     """
@@ -187,8 +191,8 @@ def check(folder: Path, name: str) -> None:
         pair.check_privatekey()
     except (OSError, crypto.Error, SSL.Error, crypto.X509StoreContextError) as error:
         raise Fatal(
-            f"the certificate of {name} in {folder} is no good: {error}",
-            hint="the credentials volume has to be made anew, with all that was issued from it",
+            f"the certificate of {name} in {folder} is not valid: {error}",
+            hint="remove the system and create it again, since others may be affected too",
         ) from error
 
 

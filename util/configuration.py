@@ -1,7 +1,7 @@
-"""One configuration file for a daemon of Koji's: what an image settles, and on it what a site adds.
+"""Builds a Koji daemon's configuration: the image's settings, overridden by the site's files.
 
-The same way for all four of them. Koji reads a folder of its own accord for some (and lets the
-image's file win over the site's, the wrong way round here) and none for others.
+It works in the same way for all four daemons. Koji itself reads a folder for some of them, in which
+the image's file would override the site's, and none for others.
 """
 
 import configparser
@@ -16,11 +16,11 @@ RECONNECT = {"retry_interval": "2", "offline_retry_interval": "2", "max_retries"
 
 
 def merged(settings: Mapping[str, Mapping[str, str]], folder: Path) -> str:
-    """The text of a configuration: `settings` by section and name, changed by `folder`/*.conf.
+    """The text of a configuration: `settings` by section and name, overridden by `folder`/*.conf.
 
     The files are read in the order of their names, and a later one wins. Names of options have
-    no case, as in Koji. Nothing is interpolated: a percent sign is passed on as it stands.
-    A folder that is not there is an empty one. Raises Fatal that names every unreadable file.
+    no case, as in Koji. Nothing is interpolated: a percent sign stays one. A missing folder counts
+    as empty. Raises Fatal that names every unreadable file.
     """
     parser = configparser.RawConfigParser()
     parser.read_dict(settings)
@@ -35,7 +35,7 @@ def merged(settings: Mapping[str, Mapping[str, str]], folder: Path) -> str:
     if errors:
         raise Fatal(
             "the site's configuration is wrong: " + "; ".join(errors),
-            hint="a file holds lines `name = value` below a line `[section]`",
+            hint="a file consists of lines `name = value` below a line `[section]`",
         )
     text = io.StringIO("# Written at every start from the environment and from\n")
     text.seek(0, io.SEEK_END)

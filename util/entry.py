@@ -1,4 +1,4 @@
-"""How every script of an image begins and ends: its log lines, its refusals, its last exec."""
+"""What every script of an image shares: log lines, fatal errors, health checks, the final exec."""
 
 import os
 import pwd
@@ -12,12 +12,12 @@ from types import FrameType
 from typing import NoReturn
 
 _image = "nagoya"
-# Between two questions of a patient health check; a hub that is starting has other work too.
+# Seconds between two attempts of a patient health check.
 _PAUSE = 0.25
 
 
 class Fatal(Exception):
-    """What a script cannot do, told to whoever started it: what is wrong, and what to do."""
+    """An error that ends a script: what is wrong, and as a hint what to do about it."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -25,19 +25,20 @@ class Fatal(Exception):
 
 
 def log(text: str) -> None:
-    """One log line on stderr, opening with the image's name as `run` was given it."""
+    """Write one line to stderr, prefixed with the name that was passed to `run`."""
     print(f"{_image}: {text}", file=sys.stderr, flush=True)
 
 
 def run(name: str, main: Callable[[], int]) -> int:
     """Run a script's `main` for the image called `name`, and return its exit status.
 
-    A refusal is printed as `name: what is wrong` and `  hint: what to do` and gives 1. So does
-    what the system refuses (a full disk, a missing right). The unforeseen gives a traceback and 2.
+    Fatal is printed as `name: what is wrong` and `  hint: what to do`; the status is 1. It is 1 for
+    errors of the system too (a full disk, a missing permission). Anything else is printed as a
+    traceback; the status is 2.
 
     The kernel drops every signal that PID 1 has no handler for: without these two handlers an
-    entrypoint that still waits for another container would sit out the ten seconds that
-    `docker stop` allows. They do not outlive the exec of the daemon.
+    entrypoint that still waits for another container would ignore `docker stop` for ten seconds.
+    They do not outlive the exec of the daemon.
     """
     global _image  # noqa: PLW0603 - one process is one image
     _image = name
@@ -53,7 +54,7 @@ def run(name: str, main: Callable[[], int]) -> int:
     except OSError as error:
         log(describe(error))
         if isinstance(error, PermissionError) and os.geteuid() != 0:
-            hint = "start it as root, without --user; it gives up its rights where it can"
+            hint = "start it as root, without --user; it drops its privileges by itself"
             print(f"  hint: {hint}", file=sys.stderr, flush=True)
         return 1
     except Exception:
@@ -62,16 +63,15 @@ def run(name: str, main: Callable[[], int]) -> int:
 
 
 def describe(error: OSError) -> str:
-    """What the system refuses, and which file it was about."""
+    """An error of the system in words, with the file that it is about."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 def health(question: Callable[[], str]) -> int:
     """Answer a HEALTHCHECK: 0 if `question` returns, 1 if it raises; one line on stdout says why.
 
-    Whatever is raised means "not ready": a health check has nobody else to tell. Who would ask
-    again at once says so by HEALTH_PATIENCE in the environment, and gets a no only after so many
-    seconds: to ask again from within costs next to nothing, another process more than a question.
+    Any exception means "not ready". HEALTH_PATIENCE in the environment is the number of seconds to
+    repeat the question before answering 1, which costs much less than a process each time.
     """
     deadline = time.monotonic() + float(os.environ.get("HEALTH_PATIENCE", "0"))
     while True:
@@ -95,7 +95,7 @@ def passes_through(argv: Sequence[str], own: Collection[str] = ()) -> bool:
 
 
 def drop_privileges(user: str) -> None:
-    """Give up root for good, for `user` and its groups. Nothing happens if we are `user`."""
+    """Become `user`, with its groups, for good. Does nothing if we are `user` already."""
     account = pwd.getpwnam(user)
     if os.geteuid() == account.pw_uid:
         return
@@ -106,10 +106,10 @@ def drop_privileges(user: str) -> None:
 
 
 def exec_command(argv: Sequence[str], user: str | None = None) -> NoReturn:
-    """Become `argv`, found on PATH, as `user` if one is given. Raises Fatal if it cannot run."""
+    """Execute `argv`, found on PATH, as `user` if set. Raises Fatal if it cannot run."""
     if user is not None:
         drop_privileges(user)
-    # Python ignores these two, and an ignored signal, unlike a handler, outlives an exec.
+    # Python ignores these two, and an ignored signal stays ignored after an exec.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     try:
@@ -118,10 +118,10 @@ def exec_command(argv: Sequence[str], user: str | None = None) -> NoReturn:
         why = error.strerror if isinstance(error, OSError) else error
         raise Fatal(
             f"cannot run {shlex.quote(argv[0])}: {why}",
-            hint="what follows the image's name has to be a command in it, such as `bash`",
+            hint="the arguments after the image's name must be a command in it, such as `bash`",
         ) from error
 
 
 def _stopped(number: int, _frame: FrameType | None) -> NoReturn:
-    log(f"stopped by {signal.Signals(number).name} before it was up")
+    log(f"stopped by {signal.Signals(number).name} before it was ready")
     raise SystemExit(128 + number)

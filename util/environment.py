@@ -1,11 +1,53 @@
-"""Documented environment variables read as typed values, with every error told at once."""
+"""Reads the documented environment variables as typed values, and reports all errors at once."""
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from .entry import Fatal
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+# All variables of all images: a variable of another image is no mistake, since one file of
+# variables may serve several containers.
+VARIABLES = frozenset(
+    [
+        "KOJI_BUILDER_ALLOWED_SCMS",
+        "KOJI_BUILDER_ARCHES",
+        "KOJI_BUILDER_CAPACITY",
+        "KOJI_BUILDER_CHANNELS",
+        "KOJI_BUILDER_MAXJOBS",
+        "KOJI_BUILDER_MINSPACE",
+        "KOJI_BUILDER_MOCK",
+        "KOJI_BUILDER_NAME",
+        "KOJI_BUILDER_PLUGINS",
+        "KOJI_BUILDER_SLEEPTIME",
+        "KOJI_DATABASE_HOST",
+        "KOJI_DATABASE_NAMES",
+        "KOJI_ENABLE_MAVEN",
+        "KOJI_FILES_URL",
+        "KOJI_HUB_NAMES",
+        "KOJI_HUB_PLUGINS",
+        "KOJI_HUB_PROCESSES",
+        "KOJI_HUB_URL",
+        "KOJI_LOG_LEVEL",
+        "KOJI_NOTIFICATIONS",
+        "KOJI_SITE_NAME",
+        "KOJI_WAIT_SECONDS",
+        "KOJI_WEB_SECRET",
+        "KOJI_WEB_SECRET_FILE",
+        "KOJI_WEB_URL",
+        "KOJIRA_SLEEPTIME",
+    ]
+)
+# Variables that others set: Koji's client (KOJI_PROFILE), Kubernetes for a service called `koji` or
+# `koji-…`, and Docker for `--link`.
+_FOREIGN = re.compile(
+    r"KOJI_PROFILE|KOJI\w*_SERVICE_(HOST|PORT\w*)|KOJI\w*_PORT(_\d+_(TCP|UDP|SCTP)\w*)?"
+    r"|KOJI_NAME|KOJI\w*_ENV_\w+"
+)
 
 _FLAGS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
@@ -14,11 +56,11 @@ _FLAGS = {
 
 
 class Environment:
-    """Reads one process's variables; `check` comes after the last of them.
+    """One process's variables. Call `check` after reading the last of them.
 
     An empty variable counts as unset, since Compose and its like pass on `X=` for an X that the
-    user never set. A wrong value is noted and the default returned in its place, so that the
-    reading goes on and one start shows all that has to be mended.
+    user never set. A wrong value is noted and the default returned instead, so that one start
+    reports every error.
     """
 
     def __init__(self, values: Mapping[str, str]) -> None:
@@ -26,16 +68,26 @@ class Environment:
         self._errors: list[str] = []
 
     def wrong(self, name: str, why: str) -> None:
-        """Note that `name` cannot be used, for a reason that only the caller can know."""
+        """Note that the value of `name` cannot be used, for a reason that only the caller knows."""
         self._errors.append(f"{name}: {why}")
 
     def check(self) -> None:
-        """Raise one Fatal that lists every error so far, if there is any."""
-        if self._errors:
+        """Raise one Fatal that lists every error so far, unknown KOJI variables included."""
+        errors = [*self._errors, *self._unknown()]
+        if errors:
             raise Fatal(
-                "the environment is wrong: " + "; ".join(self._errors),
+                "the environment is wrong: " + "; ".join(errors),
                 hint="the variables are described at the top of /usr/lib/nagoya/entrypoint.py",
             )
+
+    def _unknown(self) -> Iterator[str]:
+        for name in sorted(self._values):
+            if not name.startswith(("KOJI_", "KOJIRA_")) or not self._values[name].strip():
+                continue
+            if name not in VARIABLES and not _FOREIGN.fullmatch(name):
+                near = difflib.get_close_matches(name, VARIABLES, n=1)
+                question = f"; did you mean {near[0]}?" if near else ""
+                yield f"unknown variable {name}{question}"
 
     def text(self, name: str, default: str) -> str:
         """The value without the blanks around it."""
@@ -53,10 +105,17 @@ class Environment:
             self.wrong(name, f"{text!r} is neither yes nor no")
         return _FLAGS.get(text, default)
 
+    def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
+        """One of `choices`, which are in capitals, in any case."""
+        text = self.text(name, default).upper()
+        if text not in choices:
+            self.wrong(name, f"{text!r} is not one of {', '.join(choices)}")
+        return text
+
     def integer(
         self, name: str, default: int, minimum: int | None = None, maximum: int | None = None
     ) -> int:
-        """A whole number in decimal digits, between the bounds given, both included."""
+        """A whole number in decimal digits, between the bounds, both included."""
         text = self.text(name, "")
         if not text:
             return default
@@ -68,7 +127,7 @@ class Environment:
     def number(
         self, name: str, default: float, minimum: float | None = None, maximum: float | None = None
     ) -> float:
-        """A number such as 4 or 0.5, between the bounds given, both included."""
+        """A number such as 4 or 0.5, between the bounds, both included."""
         text = self.text(name, "")
         if not text:
             return default
@@ -102,7 +161,7 @@ class Environment:
         value = self._values.get(name) or None
         file = self.text(f"{name}_FILE", "")
         if value and file:
-            self.wrong(name, f"given twice, since {name}_FILE is set too")
+            self.wrong(name, f"{name}_FILE is set too; set one of the two")
         elif file:
             try:
                 return Path(file).read_text().removesuffix("\n")

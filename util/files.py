@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writing, the mark of work done once, private copies."""
+"""Atomic writes, the marker of a finished initialisation, and private copies of keys."""
 
 import os
 import pwd
@@ -11,7 +11,7 @@ MARKER = ".complete"
 
 
 def write(path: Path, data: str | bytes, mode: int = 0o644, owner: str | None = None) -> None:
-    """Put `data` at `path` in one step: readers see the old file or the new one, never a part.
+    """Write `data` to `path` in one step: readers see the old file or the new one, never a part.
 
     `owner` is a user's name; the file gets that user's own group too. The folder must exist.
     No moment passes in which the file can be read by more than `mode` allows.
@@ -35,28 +35,27 @@ def write(path: Path, data: str | bytes, mode: int = 0o644, owner: str | None = 
 
 
 def done(folder: Path) -> bool:
-    """Whether `folder` was initialised, as its marker tells.
+    """Whether `folder` has the marker of a finished initialisation.
 
-    False means that nothing is in it yet. Raises Fatal where something is and the marker is
-    not: an initialisation broke off there, or somebody else's files lie there, and neither is
-    ours to write over.
+    False means that it is empty. Raises Fatal if it holds files but no marker: an initialisation
+    was interrupted, or the files are somebody else's, and neither may be overwritten.
     """
     if (folder / MARKER).exists():
         return True
-    # A volume that is a file system of its own is born with lost+found.
+    # A volume that is a file system of its own has a lost+found from the start.
     strangers = [entry.name for entry in folder.iterdir() if entry.name != "lost+found"]
     if strangers:
         raise Fatal(
-            f"{folder} is half made: it holds {', '.join(sorted(strangers)[:3])}, "
+            f"{folder} is incomplete: it holds {', '.join(sorted(strangers)[:3])}, "
             f"but not the marker {MARKER}",
             hint="if nothing in it is needed, remove the container with its volume "
-            "(`docker rm -v`) and start it anew",
+            "(`docker rm -v`) and start it again",
         )
     return False
 
 
 def mark_done(folder: Path, note: str = "") -> None:
-    """Set the marker: the last thing that an initialisation writes. `note` is for human readers."""
+    """Write the marker, as the last step of an initialisation. `note` is for human readers."""
     write(folder / MARKER, note)
 
 

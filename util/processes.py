@@ -25,7 +25,7 @@ class Process:
 
 
 def processes(proc: Path = Path("/proc")) -> list[Process]:
-    """All that run; zombies have ended."""
+    """All processes but zombies."""
     found = []
     for folder in proc.iterdir():
         if not folder.name.isdigit():
@@ -44,7 +44,7 @@ def processes(proc: Path = Path("/proc")) -> list[Process]:
 
 
 def descendants(of: int, among: Iterable[Process]) -> list[Process]:
-    """All that descend from a process, children before their own children."""
+    """All descendants of a process, parents before their children."""
     children: dict[int, list[Process]] = {}
     for process in among:
         children.setdefault(process.parent, []).append(process)
@@ -57,24 +57,26 @@ def descendants(of: int, among: Iterable[Process]) -> list[Process]:
 
 
 def send(number: int, pids: Iterable[int]) -> None:
-    """Send a signal to each that is still there."""
+    """Send a signal to each process that still exists."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
 def wait_gone(pids: Collection[int]) -> None:
-    """Wait until none of them runs any more. Raises Fatal where one does not end in 5 s."""
+    """Wait until none of them is running. Raises Fatal if one is after 5 s."""
     deadline = time.monotonic() + _PATIENCE
     while left := set(pids).intersection(process.pid for process in processes()):
         if time.monotonic() > deadline:
-            raise Fatal(f"processes do not end: {', '.join(map(str, sorted(left)))}")
+            raise Fatal(
+                f"still running after {_PATIENCE:g} s: PIDs {', '.join(map(str, sorted(left)))}"
+            )
         time.sleep(_PAUSE)
 
 
 @contextmanager
 def frozen(pids: Collection[int]) -> Iterator[None]:
-    """Have processes stand still for a while."""
+    """Stop processes (SIGSTOP) within a `with` block."""
     send(signal.SIGSTOP, pids)
     try:
         yield

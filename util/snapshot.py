@@ -1,26 +1,26 @@
-"""An image's part in keeping a system's state, and in going back to it.
+"""The image's side of snapshots: how toji asks a container to save and restore its state.
 
-The label `nagoya.snapshot` on an image is the command, as a JSON list, that toji starts in each of
-its containers, and tells one verb at a time, a line each; a verb that changes something in all of
-them before it goes on to the next. The label `nagoya.snapshot.verbs` lists those that the image has
-a part in:
+The label `nagoya.snapshot` on an image is a command, as a JSON list. toji starts it in each
+container of the image and writes verbs to its stdin, one a line. A verb that changes something is
+finished in all containers before toji sends the next. The label `nagoya.snapshot.verbs` lists the
+verbs that the image supports:
 
-    list            what is kept: {NAME: {"created": seconds since the epoch, "bytes": number}}
-    hold            let no write to the state begin, and wait until those that have are done; fails
-                    where somebody else holds it. It ends by itself, unless it is renewed
-    renew           hold it for longer
-    save NAME       keep the state, whole, as NAME, whatever was kept so before
-    prepare NAME    bring a copy of what was kept; it changes nothing yet, so it may fail
-    switch          put the copy in the state's place
-    release         let writes begin again, and clear away what is left over; after a `save` asked
-                    of those alone that `hold`
-    drop NAME       keep it no longer
+    list            the snapshots: {NAME: {"created": seconds since the epoch, "bytes": number}}
+    hold            lock out new writes, and wait for those under way to end; fails if somebody else
+                    holds the lock. The lock expires by itself, unless it is renewed
+    renew           extend the lock
+    save NAME       save the state as NAME, in place of an earlier snapshot NAME
+    prepare NAME    copy the snapshot beside the state; changes nothing yet, so it may fail
+    switch          replace the state with the prepared copy
+    release         release the lock and remove what is left over; after a `save` sent only to the
+                    images that support `hold`
+    drop NAME       delete the snapshot
 
-To each it answers with a line of JSON: {"answer": {…}}, or {"refused": what is wrong, "hint": what
-to do, or null}. The answers to `switch` and `release` may be {"restart": true}, and have the
-container started anew, and to `release` {"lost": true}, where writes went on before.
+The program answers each verb with a line of JSON: {"answer": {…}}, or {"refused": what is wrong,
+"hint": what to do, or null}. `switch` and `release` may answer {"restart": true}, upon which toji
+restarts the container, and `release` {"lost": true} if the lock expired before the release.
 
-A verb in the command line is the only one then; its answer is printed as it is.
+With a verb in its command line the program carries out that one alone, and prints the bare answer.
 """
 
 import fcntl
@@ -49,11 +49,10 @@ _AT_ANY_TIME = ("list", "hold", "renew")
 def run(
     image: str, verbs: Verbs, user: str | None = None, at_any_time: Collection[str] = _AT_ANY_TIME
 ) -> int:
-    """Do what the command line says, or each line of the standard input, as `user` if one is given,
-    and print the answers; the exit status.
+    """Carry out the verb in the command line, or each line of stdin, as `user` if set.
 
-    A verb waits for the end of another one, since whoever called that may have given up, but it
-    goes on; except those that may be asked `at_any_time`, as they change no state.
+    Prints the answers, and returns the exit status. A verb waits for one that is still running,
+    whose caller may have given up; those in `at_any_time` do not, since they change no state.
     """
 
     def main() -> int:
@@ -69,8 +68,8 @@ def run(
                 print(json.dumps(carry_out(sys.argv[1:])), file=answers)
                 return 0
             for line in sys.stdin:
-                told = _told(partial(carry_out, line.split()))
-                print(json.dumps(told), file=answers, flush=True)
+                answer = _answer(partial(carry_out, line.split()))
+                print(json.dumps(answer), file=answers, flush=True)
             return 0
 
     return entry.run(image, main)
@@ -78,7 +77,7 @@ def run(
 
 @contextmanager
 def _only_answers() -> Iterator[IO[str]]:
-    """The standard output; whoever else writes there, a program that a verb runs, gets stderr."""
+    """The standard output, for the answers alone: programs that a verb runs write to stderr."""
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
         yield answers
@@ -100,13 +99,14 @@ def _carry_out(verbs: Verbs, words: Sequence[str]) -> Kept | Note:
     verb, *names = words or [""]
     if verb not in verbs or len(names) != (verb in _NAMED):
         usage = ", ".join(f"{one} NAME" if one in _NAMED else one for one in verbs)
-        raise entry.Fatal(f"{' '.join(words) or 'nothing'} is no call of this", hint=usage)
+        wrong = f"unknown or incomplete verb: {' '.join(words)}" if words else "empty command"
+        raise entry.Fatal(wrong, hint=usage)
     if not all(_NAME.fullmatch(name) for name in names):
-        raise entry.Fatal(f"{names[0]!r} cannot name a snapshot")
+        raise entry.Fatal(f"{names[0]!r} is not a valid name for a snapshot")
     return verbs[verb](*names) or {}
 
 
-def _told(question: Callable[[], Kept | Note]) -> dict[str, object]:
+def _answer(question: Callable[[], Kept | Note]) -> dict[str, object]:
     try:
         return {"answer": question()}
     except entry.Fatal as refusal:

@@ -1,11 +1,11 @@
-"""PID 1 for the images in which one program is not enough: it starts, reaps, and stops in order.
+"""PID 1 for images that run more than one program: starts, reaps and stops them in order.
 
-One daemon is the container's purpose: when it ends, the container ends with its status. The
-others are sidecars, which are started again when they end. Debian's supervisors do not fit:
+The main daemon is the container's purpose: when it ends, the container ends with its status. The
+others are sidecars, which are restarted when they end. Debian's supervisors do not fit:
 `supervisor` and runit cannot hand a daemon's status on as the container's, s6 can only with an
 overlay that Debian lacks, and neither asks anything of the hub before it stops a builder.
 
-It is imported by a process that does little else, since it stays in memory for good.
+Import it in a process that loads little else, since that process stays in memory for good.
 """
 
 import os
@@ -24,9 +24,9 @@ _RESTART_SIGNAL = signal.SIGHUP
 _WATCHED = _STOP | _FORWARDED | {_RESTART_SIGNAL, signal.SIGCHLD}
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-# Who ran this long starts with the first pause again.
+# After running this long a sidecar is restarted with the first pause again.
 _SETTLED = 60.0
-# What sidecars may take to stop, while the daemon that they may want to say goodbye to runs.
+# Seconds for the sidecars to stop, while the main daemon still answers them.
 _SIDECARS_GRACE = 3.0
 
 
@@ -48,9 +48,9 @@ def supervise(
     """Run `main` and its sidecars until `main` ends or SIGTERM or SIGINT comes.
 
     Returns the status of `main`: as it left it, or 128 and the number of the signal that killed
-    it. `stopping` is called when a signal asks for the end, before anyone is told; it returns the
-    seconds that `main` gets before it is killed. SIGUSR1 goes on to `main`. SIGHUP kills the
-    sidecars, with all that they have started, and starts them anew at once.
+    it. `stopping` is called on the first stop signal, before any daemon is stopped; it returns the
+    seconds that `main` gets before it is killed. SIGUSR1 is forwarded to `main`. SIGHUP kills the
+    sidecars with all their children, and restarts them at once.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     return _Supervisor(main, sidecars, stopping).run()
@@ -65,9 +65,9 @@ class _Supervisor:
         self._running: dict[int, Daemon] = {}
         self._started: dict[Daemon, float] = {}
         self._pause = dict.fromkeys(sidecars, _FIRST_PAUSE)
-        # When each companion that is down comes up again.
+        # When each sidecar that has ended is restarted.
         self._restart_at: dict[Daemon, float] = {}
-        # Who has no pause before its next start.
+        # Sidecars to restart without a pause.
         self._restart_now: set[Daemon] = set()
         # The status of `main`, once it has ended.
         self._status: int | None = None
@@ -85,7 +85,7 @@ class _Supervisor:
             elif number == _RESTART_SIGNAL:
                 self._restart_sidecars()
             self._reap()
-            for daemon in [one for one, due in self._restart_at.items() if due <= time.monotonic()]:
+            for daemon in [one for one, at in self._restart_at.items() if at <= time.monotonic()]:
                 del self._restart_at[daemon]
                 self._start(daemon)
         self._end(self._pause, _SIDECARS_GRACE)
@@ -106,7 +106,7 @@ class _Supervisor:
         return got.si_signo if got else None
 
     def _reap(self) -> None:
-        """Collect all who have ended: ours, and the orphans that fall to PID 1."""
+        """Reap every child that has ended: our own, and orphans that PID 1 inherits."""
         while True:
             try:
                 pid, wait_status = os.waitpid(-1, os.WNOHANG)
@@ -135,10 +135,10 @@ class _Supervisor:
         pause = self._pause[daemon]
         self._pause[daemon] = min(pause * 2, _LONGEST_PAUSE)
         self._restart_at[daemon] = now + pause
-        log(f"{daemon.name} ended ({how}), and is started again in {pause:g} s")
+        log(f"{daemon.name} ended ({how}); restarting it in {pause:g} s")
 
     def _restart_sidecars(self) -> None:
-        """Kill the sidecars and their children; each starts again as soon as it is reaped."""
+        """Kill the sidecars and their children; each is restarted as soon as it is reaped."""
         running = {daemon: pid for pid, daemon in self._running.items() if daemon in self._pause}
         self._restart_now |= set(running)
         self._restart_at |= dict.fromkeys(set(self._pause) - set(running), time.monotonic())
@@ -149,7 +149,7 @@ class _Supervisor:
                 os.kill(pid, signal.SIGKILL)
 
     def _stop(self) -> None:
-        """End everyone, the sidecars first."""
+        """Stop every daemon, the sidecars first."""
         seconds = self._stopping()
         self._stopped = True
         self._restart_at.clear()
@@ -157,18 +157,18 @@ class _Supervisor:
         self._end([self._main], seconds)
 
     def _end(self, daemons: Iterable[Daemon], seconds: float) -> None:
-        """Ask `daemons` to end, and kill those that have not in `seconds`."""
+        """Ask `daemons` to end, and kill those that are still there after `seconds`."""
         daemons = set(daemons)
         for daemon in daemons:
             self._signal([daemon], daemon.stop)
         deadline = time.monotonic() + seconds
         while daemons.intersection(self._running.values()) and time.monotonic() < deadline:
-            # Who asks for the end again learns nothing new.
+            # Further stop signals are ignored: shutdown is under way.
             self._wait(deadline)
             self._reap()
         late = daemons.intersection(self._running.values())
         if late:
-            log(f"killing {', '.join(one.name for one in late)}, after {seconds:g} s")
+            log(f"killing {', '.join(one.name for one in late)}: not stopped after {seconds:g} s")
             self._signal(late, signal.SIGKILL)
             while late.intersection(self._running.values()):
                 self._wait(time.monotonic() + 0.1)

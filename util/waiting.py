@@ -1,4 +1,4 @@
-"""Waiting for another container by asking it, with a deadline and a clear last word."""
+"""Waits for another container to answer, up to a deadline, and reports why it gave up."""
 
 import time
 from collections.abc import Callable
@@ -21,11 +21,11 @@ def wait_until(
 ) -> Answer:
     """Ask `question` until it returns, and return its answer.
 
-    An exception of `retry` means "not yet"; any other goes up at once. `question` needs a time
-    limit of its own: the deadline is looked at between two askings. It is asked at least once.
+    An exception of `retry` means "not yet"; any other is raised at once. `question` needs a time
+    limit of its own: the deadline is checked between two attempts. There is at least one attempt.
 
-    `what` completes "waiting for …", which is said after 2 s and then every 5 s. Raises Fatal
-    when `seconds` have passed, with the last error as its last word.
+    `what` completes "waiting for …", which is logged after 2 s and then every 5 s. Raises Fatal
+    with the last error when `seconds` have passed.
     """
     start = time.monotonic()
     pause, next_word = _FIRST_PAUSE, _FIRST_WORD

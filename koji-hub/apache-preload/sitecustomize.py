@@ -1,11 +1,11 @@
-"""Loads once, in the Apache that forks the processes which run Koji, most of what Koji imports.
+"""Imports most of Koji's dependencies once, in the Apache process that forks those running Koji.
 
-Each of them would spend the time and the memory for itself otherwise. Python imports this when it
-starts, led here by the PYTHONPATH that Apache alone is given.
+Each of those would spend the time and the memory for itself otherwise. Python imports this module
+when it starts; the PYTHONPATH that leads here is set for Apache alone.
 
-Only pure Python, and what is Python's own: a graceful restart of Apache starts Python anew in the
-same process, where psycopg2 cannot be loaded twice. Those, and Koji, are left to preload.py, as is
-all of it after such a restart.
+Only the standard library and pure Python: a graceful restart of Apache starts Python again in the
+same process, where psycopg2 cannot be loaded twice. preload.py imports the rest, and everything
+after such a restart.
 """
 
 import inspect  # noqa: F401
@@ -16,7 +16,7 @@ import xmlrpc.client  # noqa: F401
 
 import requests  # noqa: F401
 
-# Not for what the hub starts, nor for Apache's next Python. What follows is the site's.
+# Neither the hub's child processes nor Apache's next Python need it. The rest is the site's.
 _, _, rest = os.environ.pop("PYTHONPATH", "").partition(":")
 if rest:
     os.environ["PYTHONPATH"] = rest

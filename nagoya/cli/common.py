@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
+from nagoya.cli.completion import complete_system
 from nagoya.config import loader
 from nagoya.config.declaration import Declaration
 from nagoya.engine import Engine, connect, containers
@@ -98,7 +98,7 @@ verbose_option = shared(
     "verbose", "-v", "--verbose", is_flag=True, help="Show the output of builds and programs."
 )
 system_option = shared(
-    "system", "--system", metavar="NAME",
+    "system", "--system", metavar="NAME", shell_complete=complete_system,
     help="The system to act on.  [default: $NAGOYA_SYSTEM, else koji]",
 )  # fmt: skip
 dry_run_option = click.option(
@@ -125,6 +125,12 @@ def on_system(settings: Settings, verb: Callable[[System], object]) -> None:
         verb(System(settings.engine, declaration, settings.system, progress))
 
 
+def quiet_system(settings: Settings) -> System:
+    """The system that the options name, to look at it."""
+    declaration = settings.system_declaration
+    return System(settings.engine, declaration, settings.system, Progress(quiet=True))
+
+
 def age(since: datetime) -> str:
     """How long ago a moment is, in the largest unit that fits at least twice."""
     seconds = (datetime.now(UTC) - since).total_seconds()
@@ -134,7 +140,7 @@ def age(since: datetime) -> str:
     return f"{seconds:.0f} s"
 
 
-def print_table(table: Table) -> None:
+def print_table(table: RenderableType) -> None:
     """Print a table on stdout; no line is cut where a program reads it from a pipe."""
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 

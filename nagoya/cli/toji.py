@@ -3,7 +3,7 @@
 import click
 
 from nagoya import __version__
-from nagoya.cli import toji_inspect, toji_koji, toji_lifecycle, toji_snapshot
+from nagoya.cli import toji_inspect, toji_koji, toji_lifecycle, toji_snapshot, toji_status
 from nagoya.cli.common import config_option, quiet_option, run, system_option, verbose_option
 
 
@@ -29,10 +29,16 @@ def cli() -> None:
     """
 
 
-for _module in (toji_lifecycle, toji_snapshot, toji_koji, toji_inspect):
-    for _command in vars(_module).values():
-        if isinstance(_command, click.Command):
-            cli.add_command(_command)
+_commands = [
+    command
+    for module in (toji_lifecycle, toji_status, toji_snapshot, toji_koji, toji_inspect)
+    for command in vars(module).values()
+    if isinstance(command, click.Command)
+]
+_groups = [command for command in _commands if isinstance(command, click.Group)]
+for _command in _commands:
+    if not any(_command in group.commands.values() for group in _groups):
+        cli.add_command(_command)
 
 
 def main() -> None:

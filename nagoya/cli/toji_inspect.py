@@ -1,6 +1,5 @@
-"""What toji shows of systems: which there are, their states, what they print and have inside."""
+"""The commands of toji that look into a system: logs, exec, report."""
 
-import json
 import os
 import queue
 import shutil
@@ -12,121 +11,39 @@ from pathlib import Path
 from typing import Literal
 
 import click
-from rich.table import Table
 
 from nagoya.cli.common import (
     Settings,
-    age,
     command,
     config_option,
-    json_option,
     on_system,
-    print_table,
+    quiet_system,
     system_option,
 )
+from nagoya.cli.completion import complete_container
 from nagoya.engine import Handle, containers
-from nagoya.errors import LifecycleError
+from nagoya.errors import EngineError, LifecycleError
 from nagoya.koji.hub import HubConnection, hub_errors
 from nagoya.koji.report import write_report
 from nagoya.koji.tasks import task_logs, task_tree
-from nagoya.system import listing
-from nagoya.system.system import System, require_system
+from nagoya.system.system import require_system
+
+_LOOKUP_SECONDS = 5.0
+NOT_FOUND = 127
+"""Exit status of a command that is not found, as of a shell."""
 
 
-@json_option
-@command
-def list_(settings: Settings, as_json: bool) -> None:
-    """List all systems on the engine, whoever made them.
-
-    One whose maker was a process that has ended is marked as stale; `toji remove --stale` removes
-    all of those.
-
-    \b
-      toji list
-      toji list --json
-    """
-    entries = listing.entries(settings.engine)
-    if as_json:
-        rows = [
-            {
-                "system": entry.name,
-                "containers": {name: state.status for name, state in entry.states.items()},
-                "state": entry.state,
-                "created": entry.created.isoformat(timespec="seconds"),
-                "owner": entry.owner and entry.owner.name,
-                "process": entry.owner and entry.owner.process,
-                "stale": entry.stale,
-            }
-            for entry in entries
-        ]
-        print(json.dumps(rows, indent=2))
-        return
-    table = Table("system", "containers", "state", "age", "made by", box=None)
-    for entry in entries:
-        maker = [entry.owner.name if entry.owner else ""]
-        if entry.owner and entry.owner.process:
-            maker.append(f"process {entry.owner.process.split(':')[1]}")
-        table.add_row(
-            entry.name,
-            str(len(entry.states)),
-            entry.state,
-            age(entry.created),
-            ", ".join([*maker, *["which has ended: stale"] * entry.stale]),
-        )
-    print_table(table)
-
-
-@json_option
-@command
-def status(settings: Settings, as_json: bool) -> None:
-    """Show the containers: state, health, address, published ports.
-
-    \b
-      toji status
-      toji status --json
-    """
-    present = require_system(settings.engine, settings.system)
-    states = [containers.state(handle, reload=False) for handle in present.values()]
-    place = {name: index for index, name in enumerate(settings.system_declaration.containers)}
-    states.sort(key=lambda state: (place.get(state.declared, len(place)), state.name))
-    if as_json:
-        rows = [
-            {
-                "name": state.name,
-                "container": state.container,
-                "image": state.image,
-                "state": state.status,
-                "health": state.health if state.running else None,
-                "exit_code": None if state.running else state.exit_code,
-                "address": state.address,
-                "ports": {str(port): host for port, host in state.ports.items()},
-            }
-            for state in states
-        ]
-        print(json.dumps({"system": settings.system, "containers": rows}, indent=2))
-        return
-    table = Table("container", "state", "health", "address", "published", box=None)
-    for state in states:
-        ended = f" ({state.exit_code})" if state.status == "exited" else ""
-        table.add_row(
-            state.name,
-            state.status + ended,
-            (state.health or "") if state.running else "",
-            state.address or "",
-            " ".join(f"{containers.HOST}:{host}->{port}" for port, host in state.ports.items()),
-        )
-    print_table(table)
-
-
-@click.argument("names", nargs=-1, metavar="[CONTAINER]...")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the containers end.")
-@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
-@click.option("--task", type=int, metavar="ID", help="A Koji task's logs, and its descendants'.")
+@click.argument("names", nargs=-1, metavar="[CONTAINER]...", shell_complete=complete_container)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the containers exit.")
+@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Show the last N lines only.")
+@click.option(
+    "--task", type=int, metavar="ID", help="Show the logs of a Koji task and its descendants."
+)
 @command
 def logs(
     settings: Settings, names: tuple[str, ...], follow: bool, tail: int | None, task: int | None
 ) -> None:
-    """Show what the containers printed; of all where none is named.
+    """Show what the containers printed: all of them, or those that are named.
 
     \b
       toji logs
@@ -134,11 +51,13 @@ def logs(
       toji logs --task 12
     """
     if task is not None:
+        if names or follow:
+            raise click.UsageError("--task takes neither a CONTAINER nor --follow")
         with hub_errors():
             _task_logs(settings, task, tail)
         return
     present = require_system(settings.engine, settings.system)
-    chosen = {name: _one(settings, name) for name in names} or present
+    chosen = {name: _container(settings, name) for name in names} or present
     width = max(map(len, chosen)) if len(chosen) > 1 else 0
     for name, line in _lines(chosen, follow, "all" if tail is None else tail):
         print(f"{name:{width}} | {line}" if width else line, flush=follow)
@@ -147,26 +66,26 @@ def logs(
 def _lines(
     chosen: dict[str, Handle], follow: bool, tail: int | Literal["all"]
 ) -> Iterator[tuple[str, str]]:
-    """Each line with its container's name: one log after the other, or as they come."""
+    """Each line with its container's name: container by container, or as they come."""
     if not follow:
         for name, handle in chosen.items():
             yield from ((name, line) for line in containers.log(handle, tail=tail))
         return
-    heard: queue.Queue[tuple[str, str] | Exception | None] = queue.Queue(maxsize=1000)
+    output: queue.Queue[tuple[str, str] | Exception | None] = queue.Queue(maxsize=1000)
 
     def listen(name: str, handle: Handle) -> None:
         try:
             for line in containers.log(handle, follow=True, tail=tail):
-                heard.put((name, line))
-            heard.put(None)
+                output.put((name, line))
+            output.put(None)
         except Exception as error:
-            heard.put(error)
+            output.put(error)
 
     for item in chosen.items():
         threading.Thread(target=listen, args=item, daemon=True).start()
     listening = len(chosen)
     while listening:
-        match heard.get():
+        match output.get():
             case None:
                 listening -= 1
             case Exception() as error:
@@ -176,41 +95,45 @@ def _lines(
 
 
 def _task_logs(settings: Settings, task: int, tail: int | None) -> None:
-    with settings.progress() as progress:
-        system = System(settings.engine, settings.system_declaration, settings.system, progress)
-    session = HubConnection.of(system).session()
-    for one in task_tree(session, task):
-        for name, content in task_logs(session, one["id"]):
-            print(f"==> task {one['id']} {one['method']} {one['arch']}: {name} <==")
+    session = HubConnection.of(quiet_system(settings)).session()
+    for each in task_tree(session, task):
+        for name, content in task_logs(session, each["id"]):
+            print(f"==> task {each['id']} {each['method']} {each['arch']}: {name} <==")
             lines = content.decode(errors="replace").splitlines()
             print("\n".join(lines if tail is None else lines[-tail:] if tail else []))
 
 
 @click.argument("path", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--force", is_flag=True, help="Overwrite PATH.")
 @command
-def report(settings: Settings, path: Path | None) -> None:
+def report(settings: Settings, path: Path | None, force: bool) -> None:
     """Collect everything that helps to understand a failure, in one archive.
 
-    The containers' logs and settings, the hub's hosts and last tasks with their logs, versions;
-    no key and no password. PATH is nagoya-report-SYSTEM-TIME.tar.gz unless given.
+    It has the containers' logs and settings, the hub's hosts and last tasks with their logs, and
+    versions, but no key and no password. PATH is nagoya-report-SYSTEM-TIME.tar.gz by default.
 
     \b
       toji report
       toji report failure.tar.gz
     """
     path = path or Path(f"nagoya-report-{settings.system}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
-    on_system(settings, lambda system: write_report(system, path))
+    on_system(settings, lambda system: write_report(system, path, overwrite=force))
     print(path)
 
 
 @click.command(name="exec", context_settings={"allow_interspersed_args": False})
 @config_option
 @system_option
-@click.argument("name", metavar="CONTAINER")
+@click.option("-i", "--interactive", is_flag=True, expose_value=False, hidden=True)
+@click.option("-t", "--tty", is_flag=True, expose_value=False, hidden=True)
+@click.argument("name", metavar="CONTAINER", shell_complete=complete_container)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
     """Run a command in a container, with this terminal.
+
+    A terminal is used if there is one, so -i and -t are accepted and change nothing. The exit
+    status is the command's, or 127 if the container does not have it.
 
     \b
       toji exec koji bash
@@ -218,24 +141,49 @@ def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
     """
     if shutil.which("docker") is None:
         raise LifecycleError(
-            "the docker client is not installed, which lends a command this terminal",
-            "apt-get install docker.io",
+            "the docker client is not installed, which `toji exec` runs",
+            "apt-get install docker.io, or docker-cli on Debian 13",
         )
-    command = command[command[0] == "--" :]
-    if not command:
-        raise click.UsageError("there is no command behind the --")
-    handle = _one(settings, name)
-    state = containers.state(handle, reload=False)
-    if not state.running:
-        raise LifecycleError(
-            f"'{name}' is not running ({state.status})", f"toji --system {settings.system} start"
-        )
+    arguments = command[1:] if command[0] == "--" else command
+    if not arguments:
+        raise click.UsageError("there is no command after the --")
+    handle = _container(settings, name)
+    _check_running(settings, handle)
+    if not _has_command(handle, arguments[0]):
+        raise LifecycleError(f"'{name}' has no command '{arguments[0]}'", exit_code=NOT_FOUND)
     flags = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
     docker = settings.engine.docker_command
-    os.execvp(docker[0], [*docker, "exec", *flags, handle.name, *command])
+    os.execvp(docker[0], [*docker, "exec", *flags, handle.name, *arguments])
 
 
-def _one(settings: Settings, name: str) -> Handle:
+def _check_running(settings: Settings, handle: Handle) -> None:
+    state = containers.state(handle, reload=False)
+    if state.running:
+        return
+    settings_of = settings.system_declaration.containers.get(state.declared)
+    if state.completed and settings_of and settings_of.run_once:
+        raise LifecycleError(
+            f"'{state.name}' has done its work and exited, so no command can run in it",
+            f"to look at its volumes: docker run --rm -it --volumes-from {state.container} "
+            f"--entrypoint sh {state.image}",
+        )
+    raise LifecycleError(
+        f"'{state.name}' is not running ({state.status})",
+        f"toji --system {settings.system} start",
+    )
+
+
+def _has_command(handle: Handle, command: str) -> bool:
+    """Whether a container has a command, as far as its shell knows: docker's own message is about
+    a runtime."""
+    lookup = ["sh", "-c", 'command -v "$0" >/dev/null || exit 44', command]
+    try:
+        return containers.execute(handle, lookup, seconds=_LOOKUP_SECONDS)[0] != 44
+    except EngineError:  # docker will say what is wrong
+        return True
+
+
+def _container(settings: Settings, name: str) -> Handle:
     present = require_system(settings.engine, settings.system)
     if name not in present:
         raise LifecycleError(

@@ -1,20 +1,14 @@
-"""The verbs that act on a system as a whole: up, init, start, stop, remove, scale, wait."""
+"""The verbs that act on a system as a whole: up, init, start, stop, remove, scale."""
 
 import re
 from dataclasses import replace
 
 import click
 
-from nagoya.cli.common import (
-    Settings,
-    command,
-    dry_run_option,
-    on_system,
-    seconds,
-    timeout_option,
-)
+from nagoya.cli.common import Settings, command, dry_run_option, on_system, seconds, timeout_option
+from nagoya.cli.toji_status import wait_until_ready
 from nagoya.errors import LifecycleError, NagoyaError
-from nagoya.system import listing, snapshots
+from nagoya.system import listing
 from nagoya.system.system import System
 
 
@@ -38,12 +32,9 @@ def up(settings: Settings, recreate: tuple[str, ...], timeout: float, dry_run: b
       toji up --recreate kojidatabase
     """
 
-    def verb(system: System) -> None:
-        system.up(recreate, dry_run=dry_run)
-        if not dry_run:
-            snapshots.wait_and_snapshot(system, timeout)
-
-    on_system(settings, verb)
+    on_system(settings, lambda system: system.up(recreate, dry_run=dry_run))
+    if not dry_run:
+        wait_until_ready(settings, timeout)
 
 
 @dry_run_option
@@ -114,7 +105,7 @@ def remove(settings: Settings, stale: bool, dry_run: bool) -> None:
         on_system(settings, lambda system: system.remove(dry_run=dry_run))
         return
     failed = []
-    for entry in listing.entries(settings.engine):
+    for entry in listing.list_systems(settings.engine):
         if entry.stale:
             try:
                 one = replace(settings, system=entry.name)
@@ -152,25 +143,5 @@ def scale(settings: Settings, wanted: tuple[str, ...], drain_timeout: float, dry
     def verb(system: System) -> None:
         for name, count in counts.items():
             system.scale(name, count, drain_timeout, dry_run=dry_run)
-
-    on_system(settings, verb)
-
-
-@timeout_option
-@command
-def wait(settings: Settings, timeout: float) -> None:
-    """Wait until every container is ready, by its own health check.
-
-    If a container ends or the time runs out, exits with status 8, the reason, and the last log
-    lines of the container that is not ready.
-
-    \b
-      toji wait
-      toji wait --timeout 600
-    """
-
-    def verb(system: System) -> None:
-        system.check()
-        snapshots.wait_and_snapshot(system, timeout)
 
     on_system(settings, verb)

@@ -1,4 +1,4 @@
-"""What toji does with the states of a system: kept, gone back to, listed, dropped."""
+"""The commands of toji that save and restore the state of a system."""
 
 import json
 
@@ -12,54 +12,71 @@ from nagoya.cli.common import (
     json_option,
     on_system,
     print_table,
+    seconds,
     timeout_option,
 )
+from nagoya.cli.completion import complete_snapshot
 from nagoya.system import snapshots
+from nagoya.system.snapshot_operation import Snapshot
+
+_name_argument = click.argument("name", shell_complete=complete_snapshot)
+
+
+@click.group()
+def snapshot() -> None:
+    """Save the state of a system, and restore it.
+
+    The state is the database, the top directory and the hub's configuration. `toji remove` deletes
+    a system's snapshots with it. The first `toji wait` makes the snapshot `pristine`.
+
+    \b
+      toji snapshot create seeded
+      toji snapshot list
+      toji snapshot restore seeded
+      toji snapshot delete seeded
+    """
 
 
 @click.argument("name")
+@click.option(
+    "--timeout", metavar="SECONDS", type=seconds, default=600.0, show_default=True,
+    help="When to give up.",
+)  # fmt: skip
 @command
-def snapshot(settings: Settings, name: str) -> None:
-    """Keep the state of a system as NAME, to go back to it with `toji reset NAME`.
+def create(settings: Settings, name: str, timeout: float) -> None:
+    """Save the state as NAME while the system runs.
 
-    The state is the database, the top directory and the hub's configuration. Calls of the hub wait
-    meanwhile, so that nothing is half written in it. It goes with the system: `toji remove`
-    removes both. The state after the first `toji wait` is kept without asking, as `pristine`.
+    Calls that write wait meanwhile, so that nothing in the snapshot is half written.
 
     \b
-      toji snapshot seeded
+      toji snapshot create seeded
     """
-    on_system(settings, lambda system: snapshots.save(system, name))
+    on_system(settings, lambda system: snapshots.create_snapshot(system, name, timeout))
 
 
-@click.argument("name", default=snapshots.PRISTINE)
+@_name_argument
 @timeout_option
 @command
-def reset(settings: Settings, name: str, timeout: float) -> None:
-    """Go back to the state after the first wait, or to a snapshot called NAME.
-
-    What was done since is lost, and tasks that are at work end. URL, profile and credentials stay,
-    and so do the sessions of all users whom the state knows; builders that it does not know are
-    registered again. A task that was at work when the snapshot was made begins anew.
+def restore(settings: Settings, name: str, timeout: float) -> None:
+    """Return to the snapshot NAME, as `toji reset NAME` does.
 
     \b
-      toji reset
-      toji reset seeded
+      toji snapshot restore seeded
     """
-    on_system(settings, lambda system: snapshots.reset(system, name, timeout))
+    on_system(settings, lambda system: snapshots.restore_snapshot(system, name, timeout))
 
 
 @json_option
 @command
-def snapshots_(settings: Settings, as_json: bool) -> None:
-    """List the states that are kept of a system, the oldest first.
+def list_(settings: Settings, as_json: bool) -> None:
+    """List the snapshots, the oldest first.
 
     \b
-      toji snapshots
-      toji snapshots --json
+      toji snapshot list
+      toji snapshot list --json
     """
-    kept: list[snapshots.Snapshot] = []
-    on_system(settings, lambda system: kept.extend(snapshots.kept(system)))
+    present: list[Snapshot] = []
+    on_system(settings, lambda system: present.extend(snapshots.list_snapshots(system)))
     if as_json:
         rows = [
             {
@@ -67,22 +84,43 @@ def snapshots_(settings: Settings, as_json: bool) -> None:
                 "created": one.created.isoformat(timespec="seconds"),
                 "bytes": one.bytes,
             }
-            for one in kept
+            for one in present
         ]
-        print(json.dumps(rows, indent=2))
+        print(json.dumps({"version": 1, "system": settings.system, "snapshots": rows}, indent=2))
         return
     table = Table("snapshot", "age", "size", box=None)
-    for one in kept:
+    for one in present:
         table.add_row(one.name, age(one.created), f"{one.bytes / 1e6:.0f} MB")
     print_table(table)
 
 
-@click.argument("name")
+@_name_argument
 @command
-def drop(settings: Settings, name: str) -> None:
-    """Keep the state NAME no longer.
+def delete(settings: Settings, name: str) -> None:
+    """Delete the snapshot NAME.
 
     \b
-      toji drop seeded
+      toji snapshot delete seeded
     """
-    on_system(settings, lambda system: snapshots.drop(system, name))
+    on_system(settings, lambda system: snapshots.delete_snapshot(system, name))
+
+
+for _command in (create, restore, list_, delete):
+    snapshot.add_command(_command)
+
+
+@click.argument("name", default=snapshots.PRISTINE, shell_complete=complete_snapshot)
+@timeout_option
+@command
+def reset(settings: Settings, name: str, timeout: float) -> None:
+    """Return to the state after the first `toji wait`, or to the snapshot NAME.
+
+    Discards every later change and kills running tasks; a task that was running when the snapshot
+    was made starts again. URL, profile and credentials stay valid, and so do the sessions of all
+    users in the snapshot. Builders unknown to the snapshot register again.
+
+    \b
+      toji reset
+      toji reset seeded
+    """
+    on_system(settings, lambda system: snapshots.restore_snapshot(system, name, timeout))

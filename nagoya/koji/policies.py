@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 from nagoya.config.model import StrictModel
 from nagoya.engine import Handle, containers
 from nagoya.errors import LifecycleError, NagoyaError
+from nagoya.system import plan
 from nagoya.system.readiness import wait
 from nagoya.system.system import System, require_system
 
@@ -113,5 +114,5 @@ def _write(handle: Handle, content: str) -> None:
 
 
 def _restart(system: System, hub: str) -> None:
-    system.restart([hub])
+    system.apply(plan.restart(system.declaration, system.observe(), [hub]))
     wait(system, _START_SECONDS, only=[hub])

@@ -42,7 +42,7 @@ def write_report(system: System, path: Path, *, overwrite: bool = False) -> None
             _add_system(report, system, present)
             _add_hub(report, system)
     except FileExistsError:
-        raise LifecycleError(f"{path} exists already", "choose another file") from None
+        raise LifecycleError(f"{path} exists already", "choose another file, or --force") from None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What systems there are on an engine, whoever made them and from whatever moromi.yml."""
+"""The systems on an engine, whoever made them and from whatever moromi.yml."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from nagoya.system.owner import Owner
 
 @dataclass(frozen=True)
 class SystemInfo:
-    """A system as the engine shows it: its containers' states by name, when it was begun, by whom.
+    """A system as the engine shows it: the states of its containers by name, its age, its owner.
 
-    One that was cut off early may have a network and no container. `owner` is None for what an
-    older toji made.
+    `states` is empty if toji was interrupted early; `owner` is None for a system that an older toji
+    made.
     """
 
     name: str
@@ -29,35 +29,35 @@ class SystemInfo:
 
     @property
     def state(self) -> str:
-        """In a word or two: running, stopped, or what is wrong with whom."""
+        """In a word or two: running, stopped, or which containers are not."""
         if not any(state.running for state in self.states.values()):
             return "stopped" if self.states else "empty"
-        odd = [
+        failed = [
             f"{name} {state.status}" + (f" ({state.exit_code})" if state.exit_code else "")
             for name, state in self.states.items()
             if not (state.running or state.completed)
         ]
-        return f"running, but {', '.join(odd)}" if odd else "running"
+        return f"running, but {', '.join(failed)}" if failed else "running"
 
 
-def entries(engine: Engine) -> list[SystemInfo]:
+def list_systems(engine: Engine) -> list[SystemInfo]:
     """Every system on the engine, the oldest first."""
     listed = containers.list_all_containers(engine)
     networks = containers.networks(engine)
-    found = []
+    systems = []
     for name in listed.keys() | networks.keys():
         handles, network = listed.get(name, []), networks.get(name, {})
         states = [containers.state(handle, reload=False) for handle in handles]
         labels = [containers.labels(handle) for handle in handles] + [network.get("Labels") or {}]
-        begun = [containers.created(handle) for handle in handles]
+        created = [containers.created(handle) for handle in handles]
         if network:
-            begun.append(containers.timestamp(network["Created"]))
-        found.append(
+            created.append(containers.timestamp(network["Created"]))
+        systems.append(
             SystemInfo(
                 name,
                 {state.name: state for state in sorted(states, key=lambda state: state.name)},
-                min(begun),
-                next((owner for owner in map(Owner.of, labels) if owner), None),
+                min(created),
+                next((owner for owner in map(Owner.from_labels, labels) if owner), None),
             )
         )
-    return sorted(found, key=lambda entry: entry.created)
+    return sorted(systems, key=lambda system: system.created)

@@ -1,8 +1,8 @@
-"""Who made a system, where its maker's home is, and whether anybody still needs it.
+"""Who made a system, where that user's home is, and whether the system is still in use.
 
-The labels on a system's containers and network say so: as with everything else, what the engine
-holds is all that there is to know. A system that a process made for itself alone (the fixture of
-nagoya/testing/pytest_plugin.py does) is stale once that process has ended without removing it.
+The labels of a system's containers and network record it. A system that a process made for itself
+alone (as the fixture of nagoya/testing/pytest_plugin.py does) is stale once that process has ended
+without removing it.
 """
 
 import getpass
@@ -16,72 +16,84 @@ from typing import Self
 OWNER_LABEL = "nagoya.owner"
 """USER@HOST: who made it, and on which machine."""
 PROCESS_LABEL = "nagoya.process"
-"""NAMESPACE:PID:START of the process that has the system to itself."""
+"""BOOT:NAMESPACE:PID:START of the process that the system was made for."""
 HOME_LABEL = "nagoya.home"
-"""The folder in whose .koji/ profile and credentials lie, where that is not the user's home."""
+"""The folder whose .koji/ holds profile and credentials, if that is not the user's home."""
 
 _UNKNOWN = "?"
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Whom a system belongs to; `process` and `home` are as their labels have them."""
+    """The owner of a system; `process` and `home_override` are the values of their labels."""
 
     name: str
     process: str | None = None
-    elsewhere: str | None = None
+    home_override: str | None = None
 
     @classmethod
     def user(cls, home: Path | None = None) -> Self:
-        """Whoever runs this program; what is made outlives it."""
+        """The user who runs this program; the system outlives it."""
         try:
             user = getpass.getuser()
-        except (KeyError, OSError):  # a container's user may be but a number
+        except (KeyError, OSError):  # a container's user may be a mere number
             user = str(os.getuid())
-        elsewhere = None if home is None else str(home.resolve())
-        return cls(f"{user}@{socket.gethostname()}", None, elsewhere)
+        return cls(
+            f"{user}@{socket.gethostname()}", None, None if home is None else str(home.resolve())
+        )
 
     @classmethod
     def this_process(cls, home: Path) -> Self:
-        """This very process; what is made should end with it."""
+        """This process; the system should not outlive it."""
         pid = os.getpid()
-        process = f"{_namespace()}:{pid}:{_start(pid)}"
+        process = ":".join([_boot(), _namespace(), str(pid), str(_start_time(pid))])
         return cls(cls.user().name, process, str(home.resolve()))
 
     @classmethod
-    def of(cls, labels: Mapping[str, str]) -> Self | None:
-        """What the labels of a container say; None where they say nothing."""
+    def from_labels(cls, labels: Mapping[str, str]) -> Self | None:
+        """The owner that a container's labels record, or None."""
         name = labels.get(OWNER_LABEL)
         return cls(name, labels.get(PROCESS_LABEL), labels.get(HOME_LABEL)) if name else None
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels that say all this."""
-        said = {
+        """The labels that record this owner."""
+        values = {
             OWNER_LABEL: self.name,
             PROCESS_LABEL: self.process,
-            HOME_LABEL: self.elsewhere,
+            HOME_LABEL: self.home_override,
         }
-        return {label: value for label, value in said.items() if value is not None}
+        return {label: value for label, value in values.items() if value is not None}
 
     @property
     def home(self) -> Path:
-        """In whose .koji/ profile and credentials lie; another machine's folder is none of ours."""
-        return Path(self.elsewhere) if self.elsewhere and self._is_here() else Path.home()
+        """The folder whose .koji/ holds profile and credentials; never one of another machine."""
+        here = self.name.rpartition("@")[2] == socket.gethostname()
+        return Path(self.home_override) if self.home_override and here else Path.home()
+
+    @property
+    def pid(self) -> int | None:
+        """The number of the process that the system was made for, in its own namespace."""
+        return int(self.process.split(":")[2]) if self.process else None
 
     @property
     def stale(self) -> bool:
-        """Whether the process that had the system to itself has ended.
+        """Whether the process that the system was made for has ended.
 
-        Of a process of another machine, or of another container's, nothing is known from here.
+        False for a process of another machine, boot or container, which cannot be seen from here.
         """
-        if self.process is None or not self._is_here():
+        if self.process is None:
             return False
-        namespace, pid, start = self.process.split(":")
-        return namespace == _namespace() and _start(int(pid)) != start
+        boot, namespace, pid, start = self.process.split(":")
+        return (boot, namespace) == (_boot(), _namespace()) and _start_time(int(pid)) != start
 
-    def _is_here(self) -> bool:
-        return self.name.rpartition("@")[2] == socket.gethostname()
+
+def _boot() -> str:
+    """What tells this machine, since it was started, from all others; host names do not."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return socket.gethostname()
 
 
 def _namespace() -> str:
@@ -92,14 +104,14 @@ def _namespace() -> str:
         return _UNKNOWN
 
 
-def _start(pid: int) -> str | None:
-    """When a process began, in the kernel's ticks; None where there is none (any more)."""
+def _start_time(pid: int) -> str | None:
+    """When a process started, in the kernel's ticks; None if it does not run."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         if Path("/proc/self").exists():
             return None
-        # No Linux: all that can be told is whether there is a process of that number.
+        # Without /proc, as on macOS, only the number can be looked up.
         try:
             os.kill(pid, 0)
         except OSError:

@@ -1,66 +1,89 @@
-"""Waiting until a system does what it is for, and saying why where it does not.
+"""Wait until a system is ready, and say why if it is not.
 
-The question asked is the image's own HEALTHCHECK, run in the container at once and again: the
-engine asks it too, but in intervals of many seconds, and Podman without systemd never does.
+A container is asked by its image's own HEALTHCHECK, run in it right away: the engine runs it too,
+but only every so many seconds, and Podman without systemd never does.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from nagoya.config.declaration import Declaration
 from nagoya.engine import Handle, containers
 from nagoya.engine.containers import State
-from nagoya.errors import EngineTimeout, NotReady
+from nagoya.errors import EngineError, EngineTimeout, NotReady
+from nagoya.system import reconcile
+from nagoya.system.observed import missing
 from nagoya.system.system import System, require_system
 from nagoya.utils.parallel import run_graph
 
 _PATIENCE = 2.0
-"""Seconds that an answer may take which is no; then what it says is shown."""
+"""Seconds for which a failing health check may retry before it reports (see util/entry.py)."""
+_CHECK_SECONDS = 10.0
+"""How long a health check may take besides, as long as there is time."""
+_LAST_CHECK_SECONDS = 5.0
+"""How long the last one may take, even if that is after the deadline."""
 _PAUSE = 0.2
-_LEAST_SECONDS = 1.0
-_CHECK_SECONDS = 60.0
-"""How long a health check may take, if the wait lasts that long."""
 _LOG_LINES = 15
-_PARALLEL = 8
+_PARALLEL = 16
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Whether a container is ready, and what it says of itself.
+class Health:
+    """Whether a container is ready, and why.
 
-    `final` if that will not change; `asked` is false of one that waits for another's answer.
+    `final` if that cannot change by waiting; `checked` is false while it waits for another one.
     """
 
     ready: bool
-    text: str
+    detail: str
     final: bool = False
-    asked: bool = True
+    checked: bool = True
 
 
-def ask(handle: Handle, declaration: Declaration, patience: float, seconds: float) -> Answer:
-    """Ask one container; one that is declared `detach: false` is ready once it ended well.
+def check(handle: Handle, declaration: Declaration, patience: float, seconds: float) -> Health:
+    """Run a container's health check, which may retry for `patience` and take `seconds` in all.
 
-    An image that knows of patience says no only after so many seconds (see util/entry.py). A health
-    check that has not ended after `seconds` is killed.
+    A container that is declared `detach: false` is ready once it has exited with status 0.
     """
     state = containers.state(handle)
-    settings = declaration.containers.get(state.declared)
-    if state.completed and not (settings and settings.detach):
-        return Answer(True, "done")
+    if _completed(declaration, state):
+        return Health(True, "completed")
     if not state.running:
-        return Answer(False, _ending(state), final=state.status in ("exited", "dead"))
-    test = containers.health_test(handle)
-    if test is None:
-        return Answer(True, "running")
+        return Health(False, describe_state(state), final=state.status in ("exited", "dead"))
+    command = containers.health_test(handle)
+    if command is None:
+        return Health(True, "running")
     try:
         status, output = containers.execute(
-            handle, test, seconds=seconds, environment={"HEALTH_PATIENCE": f"{patience:.1f}"}
+            handle, command, seconds=seconds, environment={"HEALTH_PATIENCE": f"{patience:.1f}"}
         )
     except EngineTimeout:
-        return Answer(False, f"the health check did not end within {seconds:.0f} s")
-    lines = output.strip().splitlines()
-    return Answer(status == 0, lines[-1] if lines else f"health check ended with {status}")
+        return Health(False, f"the health check did not end within {seconds:.0f} s")
+    except EngineError as error:  # the container may have exited meanwhile
+        return Health(False, f"the health check failed: {error.message}")
+    lines = output.strip().splitlines() or ["ready" if status == 0 else "not ready"]
+    return Health(status == 0, lines[-1])
+
+
+def check_all(
+    handles: Mapping[str, Handle],
+    declaration: Declaration,
+    patience: float,
+    seconds: float,
+    on_health: Callable[[str, Health], None] = lambda name, health: None,
+) -> dict[str, Health]:
+    """Check all containers at once; `on_health` is called with each answer as it comes."""
+    answers = {}
+
+    def task(name: str) -> None:
+        answers[name] = check(handles[name], declaration, patience, seconds)
+        on_health(name, answers[name])
+
+    for result in run_graph(dict.fromkeys(handles, ()), task, workers=_PARALLEL).values():
+        if result.error:
+            raise result.error
+    return answers
 
 
 def wait(
@@ -68,75 +91,112 @@ def wait(
     seconds: float,
     only: Collection[str] | None = None,
     *,
-    presumed: bool = False,
+    assume_dependencies_ready: bool = False,
 ) -> None:
-    """Wait until every container of a system is ready, or `only` some; first those others need.
+    """Wait until the containers of a system are ready, each after those it depends on.
 
-    Where they are `presumed` to be, all are asked at once. Raises NotReady at the deadline, or as
-    soon as a container has ended badly: with the state and the last answer of each that is not
-    ready, and its last log lines unless it only waits for another.
+    `only` names those to wait for. With `assume_dependencies_ready` all are checked at once first.
+    Raises NotReady after `seconds` (a check that hangs may take a few more), or as soon as a
+    container has exited or is missing: with the health of each that is not ready, and the last log
+    lines of those to blame.
     """
     present = require_system(system.engine, system.name)
-    open_ = {name: handle for name, handle in present.items() if only is None or name in only}
-    needs = system.needs(open_)
+    dependencies = system.needs(present)
+    pending = {name: present[name] for name in dependencies if only is None or name in only}
+    if only is None:
+        _check_system(system)
+    system.progress.add(*pending)
     deadline = time.monotonic() + seconds
     while True:
-        begun = time.monotonic()
-        waiting_for = {
-            name: [] if presumed else [other for other in needs.get(name, ()) if other in open_]
-            for name in open_
+        blocked = {
+            name: [other for other in dependencies[name] if other in pending]
+            for name in pending
+            if not assume_dependencies_ready
         }
-        presumed = False
-        asked = {name: handle for name, handle in open_.items() if not waiting_for[name]}
-        answers = {
-            name: Answer(False, f"needs {', '.join(others)} first", asked=False)
-            for name, others in waiting_for.items()
-        } | _asked(asked, system, max(0.0, deadline - begun))
-        open_ = {name: handle for name, handle in open_.items() if not answers[name].ready}
-        if not open_:
+        assume_dependencies_ready = False
+        health: dict[str, Health] = {}
+        for name, others in blocked.items():
+            if others:
+                health[name] = Health(False, f"waiting for {', '.join(others)}", checked=False)
+                system.progress.update(name, "waiting", health[name].detail)
+        remaining = max(0.0, deadline - time.monotonic())
+        patience = min(_PATIENCE, remaining)
+        health |= check_all(
+            {name: handle for name, handle in pending.items() if name not in health},
+            system.declaration,
+            patience,
+            min(patience + _CHECK_SECONDS, max(remaining, _LAST_CHECK_SECONDS)),
+            lambda name, answer: system.progress.update(
+                name, "done" if answer.ready else "working", answer.detail
+            ),
+        )
+        pending = {name: handle for name, handle in pending.items() if not health[name].ready}
+        if not pending:
             return
-        if any(answer.final for answer in answers.values()):
-            raise NotReady(_why("a container has ended", open_, answers))
-        if time.monotonic() >= deadline:
+        exited = [name for name in pending if health[name].final]
+        if exited:
             raise NotReady(
-                _why(f"not ready after {seconds:.0f} s", open_, answers),
-                f"give it longer with --timeout, or look at `toji --system {system.name} logs`",
+                _message(f"{', '.join(exited)} does not run", pending, health, exited),
+                f"`toji --system {system.name} logs {exited[0]}` shows all it printed, and "
+                f"`toji --system {system.name} start` starts it again",
             )
-        if not any(answer.ready for answer in answers.values()):
+        if time.monotonic() >= deadline:
+            checked = [name for name in pending if health[name].checked]
+            raise NotReady(
+                _message(f"not ready after {seconds:.0f} s", pending, health, checked),
+                f"wait longer with --timeout, or see `toji --system {system.name} logs`",
+            )
+        if not any(answer.ready for answer in health.values()):
             time.sleep(_PAUSE)
 
 
-def _asked(asked: dict[str, Handle], system: System, seconds: float) -> dict[str, Answer]:
-    """What each answers, all asked at once; the progress shows it."""
-    answers = {}
-
-    def one(name: str) -> None:
-        patience = min(_PATIENCE, seconds)
-        limit = max(_LEAST_SECONDS, min(_CHECK_SECONDS, seconds))
-        answer = answers[name] = ask(asked[name], system.declaration, patience, limit)
-        system.progress.update(name, "done" if answer.ready else "working", answer.text)
-
-    outcomes = run_graph(dict.fromkeys(asked, ()), one, workers=_PARALLEL)
-    for outcome in outcomes.values():
-        if outcome.error:
-            raise outcome.error
-    return answers
-
-
-def _why(ended: str, open_: dict[str, Handle], answers: dict[str, Answer]) -> str:
-    parts = [ended]
-    for name, handle in open_.items():
-        state = containers.state(handle)
-        health = f", {state.health}" if state.health else ""
-        parts.append(f"  {name} ({state.status}{health}): {answers[name].text}")
-        if answers[name].asked:
-            parts.extend(f"    {line}" for line in containers.last_lines(handle, _LOG_LINES))
-    return "\n".join(parts)
+def _check_system(system: System) -> None:
+    """Raise NotReady if a declared container is missing or all are stopped, and LifecycleError if
+    they do not belong together."""
+    observed = system.observe()
+    reconcile.check(system.declaration, observed)
+    toji = f"toji --system {system.name}"
+    absent = missing(observed, system.declaration)
+    if absent:
+        raise NotReady(
+            f"'{system.name}' has no container for {', '.join(absent)}, as moromi.yml declares",
+            f"`{toji} init` creates what is missing",
+        )
+    states = observed.containers.values()
+    servers = [state for state in states if not _completed(system.declaration, state)]
+    if servers and all(state.status == "exited" and _was_stopped(state) for state in servers):
+        raise NotReady(f"'{system.name}' is stopped", f"{toji} start")
 
 
-def _ending(state: State) -> str:
-    if state.out_of_memory:
-        return "killed: out of memory"
-    if state.status == "exited":
-        return f"ended with status {state.exit_code}"
-    return state.status
+def _completed(declaration: Declaration, state: State) -> bool:
+    """Whether a container that is declared to end has done so, well."""
+    settings = declaration.containers.get(state.declared)
+    return state.completed and not (settings and settings.detach)
+
+
+def _was_stopped(state: State) -> bool:
+    """Whether a container exited as it does after a stop: well, or by SIGTERM or SIGKILL."""
+    return state.exit_code in (0, 143, 137) and not state.out_of_memory
+
+
+def _message(
+    reason: str,
+    pending: Mapping[str, Handle],
+    health: Mapping[str, Health],
+    culprits: Collection[str],
+) -> str:
+    lines = [reason]
+    for name, handle in pending.items():
+        lines.append(f"  {name} ({containers.state(handle).status}): {health[name].detail}")
+        if name in culprits:
+            lines.extend(f"    {line}" for line in containers.last_lines(handle, _LOG_LINES))
+    return "\n".join(lines)
+
+
+def describe_state(state: State) -> str:
+    """The state of a container in a few words, such as `exited with status 3`."""
+    if state.out_of_memory and not state.running:
+        return "was killed: out of memory"
+    if state.status != "exited":
+        return state.status
+    return "was killed" if state.exit_code == 137 else f"exited with status {state.exit_code}"

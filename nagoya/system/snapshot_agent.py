@@ -1,7 +1,4 @@
-"""A container that has a part in its system's state, and how it is asked for it.
-
-What it is asked, and what it answers, util/snapshot.py tells.
-"""
+"""The snapshot program in a container, and how it is asked; util/snapshot.py has the protocol."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,23 +12,21 @@ from nagoya.engine.exec import ExecSession
 from nagoya.errors import LifecycleError, NagoyaError
 
 SNAPSHOT_LABEL = "nagoya.snapshot"
-"""On an image: the command, as a JSON list, that its containers are asked by."""
+"""On an image: the command, as a JSON list, that starts its snapshot program."""
 VERBS_LABEL = "nagoya.snapshot.verbs"
-"""On the same image: the words that they are to be asked, with blanks between."""
+"""On the same image: the verbs that the program understands, separated by blanks."""
 
-_SECONDS = 600.0
-_CONTRACT = "util/snapshot.py of Nagoya tells what an image has to say, and to answer"
+_PROTOCOL = "util/snapshot.py of Nagoya describes what the program has to print"
 
 
 class SnapshotAgent:
-    """One of them; the program that answers is started with the first question, and ended with
-    `close`."""
+    """The snapshot program of one container; started by the first `ask`, ended by `close`."""
 
     def __init__(self, handle: Handle) -> None:
         self.handle = handle
         self.verbs = (containers.label(handle, VERBS_LABEL) or "").split()
-        self._alone = Lock()
-        self._conversation: ExecSession | None = None
+        self._lock = Lock()
+        self._session: ExecSession | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -39,65 +34,67 @@ class SnapshotAgent:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, *words: str, seconds: float = _SECONDS) -> dict[str, Any]:
-        """What it answers, once it has answered what it was asked before.
+    def ask(self, *words: str, seconds: float) -> dict[str, Any]:
+        """Send a verb with its argument, and return the answer; one question at a time.
 
-        Raises LifecycleError for a refusal, and EngineError where there is no answer.
+        Raises LifecycleError if it refuses, EngineError if there is no answer after `seconds`.
         """
-        with self._alone:
+        with self._lock:
             try:
-                if self._conversation is None:
-                    self._conversation = ExecSession(self.handle, self._command())
-                told = _told(words, self._conversation.ask(" ".join(words), seconds))
+                if self._session is None:
+                    self._session = ExecSession(self.handle, self._command())
+                answer = _parse_answer(words, self._session.ask(" ".join(words), seconds))
             except NagoyaError:
-                # What it says next, if anything, might be the answer to this.
+                # The next line, if one comes, might be the answer to this question.
                 self.close()
                 raise
-        if "refused" in told:
-            raise LifecycleError(told["refused"], told.get("hint"))
-        return dict(told["answer"])
+        if "refused" in answer:
+            raise LifecycleError(answer["refused"], answer.get("hint"))
+        return dict(answer["answer"])
 
     def state(self) -> State:
-        """What the engine says of its container now."""
+        """The state of its container now."""
         return containers.state(self.handle)
 
     def close(self) -> None:
-        """Ask no more for now."""
-        conversation, self._conversation = self._conversation, None
-        if conversation is not None:
-            conversation.close()
+        """End the program; another `ask` starts it again."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def _command(self) -> list[str]:
         text = containers.label(self.handle, SNAPSHOT_LABEL) or ""
-        match _parsed(text):
+        match _parse(text):
             case [str(), *_] as words:
                 return [str(word) for word in words]
-        raise LifecycleError(f"its label {SNAPSHOT_LABEL} is no command: {text}", _CONTRACT)
+        raise LifecycleError(
+            f"the label {SNAPSHOT_LABEL} is not a command, as a JSON list: {text}", _PROTOCOL
+        )
 
 
 @contextmanager
 def snapshot_agents(present: Mapping[str, Handle]) -> Iterator[dict[str, SnapshotAgent]]:
-    """Those of the containers that have a part in it."""
-    found = {
+    """The agents of those containers that have one, by name."""
+    agents = {
         name: SnapshotAgent(handle)
-        for name, handle in present.items()
+        for name, handle in sorted(present.items())
         if containers.label(handle, SNAPSHOT_LABEL)
     }
     try:
-        yield found
+        yield agents
     finally:
-        for one in found.values():
-            one.close()
+        for agent in agents.values():
+            agent.close()
 
 
-def _told(words: tuple[str, ...], line: str) -> dict[str, Any]:
-    match _parsed(line):
-        case ({"answer": dict()} | {"refused": str()}) as told:
-            return dict(told)
-    raise LifecycleError(f"what it answers to '{' '.join(words)}' is no answer: {line}", _CONTRACT)
+def _parse_answer(words: tuple[str, ...], line: str) -> dict[str, Any]:
+    match _parse(line):
+        case ({"answer": dict()} | {"refused": str()}) as answer:
+            return dict(answer)
+    raise LifecycleError(f"the answer to '{' '.join(words)}' is not valid: {line}", _PROTOCOL)
 
 
-def _parsed(text: str) -> Any:
+def _parse(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:

@@ -77,7 +77,7 @@ class System:
         if self._owner is not None:
             return self._owner
         present = containers.list_system(self.engine, self.name)
-        owners = (Owner.of(containers.labels(handle)) for handle in present)
+        owners = (Owner.from_labels(containers.labels(handle)) for handle in present)
         return next((owner for owner in owners if owner), Owner.user())
 
     def observe(self) -> ObservedSystem:
@@ -131,10 +131,6 @@ class System:
             drain_seconds,
         )
 
-    def check(self) -> None:
-        """Raise LifecycleError where parts of the system do not belong together."""
-        reconcile.check(self.declaration, self.observe())
-
     def check_started(self, done: Collection[Operation]) -> None:
         """Raise LifecycleError if a container ended right after it was started.
 
@@ -162,10 +158,6 @@ class System:
         states = [containers.state(handle, reload=False) for handle in present.values()]
         declared = {state.name: self.declaration.containers.get(state.declared) for state in states}
         return {name: one.needs if one else () for name, one in declared.items() if name in names}
-
-    def restart(self, names: Collection[str]) -> None:
-        """Stop some containers and start them again; the caller holds the lock."""
-        self.apply(plan.restart(self.declaration, self.observe(), names))
 
     def apply(self, wanted: Plan, drain_seconds: float = 0) -> None:
         """Carry out a plan; the caller holds the lock."""

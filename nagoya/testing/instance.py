@@ -156,7 +156,7 @@ class Koji:
 
     def snapshot(self, name: str) -> None:
         """Save the state under a name, for `reset`."""
-        snapshots.save(self.system, name)
+        snapshots.create_snapshot(self.system, name)
 
     def reset(self, name: str = snapshots.PRISTINE) -> None:
         """Restore a snapshot; by default the state after the start, before any test.
@@ -164,7 +164,7 @@ class Koji:
         It takes a second or two. URLs and certificates stay valid, and so do the sessions of users
         that the snapshot has.
         """
-        snapshots.reset(self.system, name)
+        snapshots.restore_snapshot(self.system, name)
         self._users.clear()
 
     def report(self, name: str) -> Path:

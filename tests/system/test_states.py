@@ -1,6 +1,7 @@
 """A whole Koji that is kept and gone back to, while it is used."""
 
 import hashlib
+import json
 import os
 import secrets
 import subprocess
@@ -29,7 +30,7 @@ def kept(start: Callable[..., Koji]) -> Koji:
     one.session().editTag2("demo-build", extra={"rpm.macro.seconds": "15"})
     # A build takes its macros from the moment that its repository is of.
     one.client("regen-repo", "--wait", "demo-build")
-    one.toji("snapshot", "proved")
+    one.toji("snapshot", "create", "proved")
     return one
 
 
@@ -118,13 +119,13 @@ def test_work_that_was_under_way_in_a_snapshot_begins_anew(proved: Koji, tmp_pat
     session = proved.session()
     task = session.build(uploaded(session, sources(proved, "slow"), tmp_path), "demo")
     wait_until(lambda: sleeping(proved), 120, "the package sleeps")
-    proved.toji("snapshot", "under-way")
+    proved.toji("snapshot", "create", "under-way")
     session.cancelTask(task)
     assert state(session, task) == "CANCELED"
     proved.toji("reset", "under-way")
     assert state(session, task, 600) == "CLOSED"
     assert session.getBuild("slow-1.0-1.demo")["state"] == koji.BUILD_STATES["COMPLETE"]
-    proved.toji("drop", "under-way")
+    proved.toji("snapshot", "delete", "under-way")
 
 
 def test_builders_and_users_that_a_state_does_not_know(proved: Koji) -> None:
@@ -141,12 +142,12 @@ def test_builders_and_users_that_a_state_does_not_know(proved: Koji) -> None:
     proved.toji("user", "alice")
     assert proved.session(certificate=certificate).getLoggedInUser()["name"] == "alice"
 
-    proved.toji("snapshot", "two")
+    proved.toji("snapshot", "create", "two")
     proved.toji("scale", "kojibuilder=1")
     proved.toji("reset", "two")
     ready = proved.session().listHosts(enabled=True, ready=True)
     assert [host["name"] for host in ready] == ["kojibuilder"]
-    proved.toji("drop", "two")
+    proved.toji("snapshot", "delete", "two")
 
 
 def test_numbers_that_mean_somebody_else_in_another_state(proved: Koji) -> None:
@@ -154,7 +155,7 @@ def test_numbers_that_mean_somebody_else_in_another_state(proved: Koji) -> None:
     proved.toji("user", "alice")
     proved.toji("scale", "kojibuilder=2")
     proved.toji("wait")
-    proved.toji("snapshot", "alice-first")
+    proved.toji("snapshot", "create", "alice-first")
     numbers = [proved.session().getUser(name)["id"] for name in ("alice", "kojibuilder-2")]
     assert numbers[0] < numbers[1]
     proved.toji("reset", "proved")
@@ -175,18 +176,18 @@ def test_numbers_that_mean_somebody_else_in_another_state(proved: Koji) -> None:
         assert state(proved.session(), task) == "CLOSED"
         proved.session().enableHost(name)
     proved.toji("scale", "kojibuilder=1")
-    proved.toji("drop", "alice-first")
+    proved.toji("snapshot", "delete", "alice-first")
 
 
 def test_a_builder_that_somebody_disabled_stays_so(proved: Koji) -> None:
     proved.session().disableHost("kojibuilder")
-    proved.toji("snapshot", "disabled")
+    proved.toji("snapshot", "create", "disabled")
     proved.session().enableHost("kojibuilder")
     proved.toji("reset", "disabled")
     assert not proved.session().getHost("kojibuilder")["enabled"]
     proved.toji("reset", "proved")
     assert proved.session().getHost("kojibuilder")["enabled"]
-    proved.toji("drop", "disabled")
+    proved.toji("snapshot", "delete", "disabled")
 
 
 def test_work_of_a_builder_that_is_gone_is_for_others(proved: Koji, tmp_path: Path) -> None:
@@ -197,14 +198,14 @@ def test_work_of_a_builder_that_is_gone_is_for_others(proved: Koji, tmp_path: Pa
     task = session.build(uploaded(session, sources(proved, "slow"), tmp_path), "demo")
     wait_until(lambda: sleeping(proved, "kojibuilder-2"), 120, "the package sleeps")
     session.enableHost("kojibuilder")
-    proved.toji("snapshot", "second-at-work")
+    proved.toji("snapshot", "create", "second-at-work")
     session.cancelTask(task)
     proved.toji("scale", "kojibuilder=1")
     proved.toji("reset", "second-at-work")
     assert state(session, task, 600) == "CLOSED"
     made = child(session, task, "buildArch")
     assert made["host_id"] == session.getHost("kojibuilder")["id"]
-    proved.toji("drop", "second-at-work")
+    proved.toji("snapshot", "delete", "second-at-work")
 
 
 def test_two_people_at_once(proved: Koji, tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_two_people_at_once(proved: Koji, tmp_path: Path) -> None:
             env={**os.environ, "HOME": str(proved.home), "XDG_CACHE_HOME": str(tmp_path / who)},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
-        for who, words in (("one", ["reset", "proved"]), ("two", ["snapshot", "other"]),
+        for who, words in (("one", ["reset", "proved"]), ("two", ["snapshot", "create", "other"]),
                            ("three", ["reset", "proved"]))
     ]  # fmt: skip
     told = [one.communicate(timeout=200)[0] for one in started]
@@ -226,7 +227,7 @@ def test_two_people_at_once(proved: Koji, tmp_path: Path) -> None:
     for name in ("other", "proved"):
         proved.toji("reset", name)
         proved.toji("exec", "koji", "test", "-e", path)
-    proved.toji("drop", "other")
+    proved.toji("snapshot", "delete", "other")
 
 
 def test_the_hubs_configuration_is_part_of_the_state(proved: Koji, tmp_path: Path) -> None:
@@ -242,6 +243,39 @@ def test_the_hubs_configuration_is_part_of_the_state(proved: Koji, tmp_path: Pat
     proved.toji("reset", "proved")
     assert proved.description["urls"]["hub"] == url
     proved.session().packageListAdd("demo", "another", "kojiadmin")
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_reset_brings_back_a_hub_that_its_configuration_broke(
+    proved: Koji, stopped: bool
+) -> None:
+    broken = "printf '[policy]\\ntag = xx :: allow\\n' >/etc/koji-hub/hub.conf.d/broken.conf"
+    proved.toji("exec", "koji", "sh", "-c", broken)
+    proved.run("docker", "restart", f"{proved.system}-koji")
+    waited = proved.toji("wait", "--timeout", "5", check=False)
+    assert (waited.status, "koji (running)" in waited.stderr) == (8, True)
+    if stopped:
+        proved.toji("stop")
+    proved.toji("reset", "proved", "--timeout", "120")
+    proved.toji("wait", "--timeout", "30")
+    proved.session().createTag("made")
+
+
+def test_a_status_shows_what_the_hub_is_at(proved: Koji) -> None:
+    task = proved.session().makeTask("sleep", [60])
+    watch = proved.run("timeout", "--signal=INT", "20", str(PROGRAMS / "toji"), "--system",
+                       proved.system, "status", "--watch", "--json", check=False)  # fmt: skip
+    told = [json.loads(line) for line in watch.stdout.splitlines()]
+    assert told[-1]["ready"]
+    assert told[-1]["profile"] == f"nagoya-{proved.system}"
+    assert [host["name"] for host in told[-1]["activity"]["hosts"]] == ["kojibuilder"]
+    tasks = {one["id"]: one for each in told for one in each["activity"]["tasks"]}
+    assert (tasks[task]["method"], tasks[task]["owner"]) == ("sleep", "kojiadmin")
+    assert (
+        f"there is no task {task + 1000}"
+        in proved.toji("logs", "--task", str(task + 1000), check=False).stderr
+    )
+    proved.session().cancelTask(task)
 
 
 def test_after_a_stop_too(proved: Koji) -> None:
@@ -335,7 +369,7 @@ def test_nothing_is_half_written_in_a_snapshot(kept: Koji, rpms: dict[str, Path]
     names = []
     while any(importer.is_alive() for importer in importers):
         names.append(f"busy-{len(names)}")
-        kept.toji("snapshot", names[-1])
+        kept.toji("snapshot", "create", names[-1])
     for importer in importers:
         importer.join()
     assert [importer.failed for importer in importers] == [[], [], []]
@@ -348,7 +382,7 @@ def test_nothing_is_half_written_in_a_snapshot(kept: Koji, rpms: dict[str, Path]
         assert set(found) == known(kept), name
         assert found == {name: true[name] for name in found}, name
         counts.append(len(found))
-        kept.toji("drop", name)
+        kept.toji("snapshot", "delete", name)
     assert counts == sorted(counts)
     assert len(set(counts)) > 1, "no snapshot was made while they were at work"
 

@@ -35,7 +35,7 @@ time.sleep(100)
 def entry(toji: Toji) -> dict[str, Any]:
     """What `toji list` says of the test's own system."""
     listed = json.loads(toji("list", "--json").stdout)
-    return next(one for one in listed if one["system"] == toji.system)
+    return next(one for one in listed["systems"] if one["system"] == toji.system)
 
 
 def test_a_system_is_listed_until_it_is_removed(toji: Toji) -> None:
@@ -45,7 +45,7 @@ def test_a_system_is_listed_until_it_is_removed(toji: Toji) -> None:
     assert told["containers"] == {"data": "exited", "server": "running"}
     assert told["state"] == "running"
     assert "@" in told["owner"]
-    assert (told["process"], told["stale"]) == (None, False)
+    assert (told["pid"], told["stale"]) == (None, False)
     line = next(line for line in toji("list").stdout.splitlines() if toji.system in line)
     assert told["owner"] in line
     toji("stop")
@@ -89,7 +89,7 @@ def test_what_a_dead_process_left_is_found_and_removed(
     toji: Toji, maker: "subprocess.Popen[str]", client: docker.DockerClient
 ) -> None:
     told = entry(toji)
-    assert told["process"].split(":")[1] == str(maker.pid)
+    assert told["pid"] == maker.pid
     assert not told["stale"]
     assert toji.system not in toji("remove", "--stale").stdout
     assert toji.states() == {"server": "running"}

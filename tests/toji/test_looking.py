@@ -1,5 +1,7 @@
-"""wait, logs and exec."""
+"""wait, logs, exec and report."""
 
+import json
+import re
 import signal
 import socket
 import subprocess
@@ -28,11 +30,11 @@ def test_wait_says_why_time_ran_out(toji: Toji) -> None:
     toji("init")
     error = toji("wait", "--timeout", "1", status=8).stderr
     assert "not ready after 1 s" in error
-    assert "server (running, starting): not yet" in error
+    assert "server (running): not yet" in error
     assert "the last line" in error
     # What waits for another has nothing to say, and its log would hide the other's.
-    assert "client (running, starting): needs server first\n    " not in error
-    assert "client (running, starting): needs server first\n" in error
+    assert "client (running): waiting for server\n    " not in error
+    assert "client (running): waiting for server\n" in error
 
 
 def test_wait_ends_in_time_although_a_health_check_does_not(toji: Toji) -> None:
@@ -40,23 +42,88 @@ def test_wait_ends_in_time_although_a_health_check_does_not(toji: Toji) -> None:
     toji("init")
     error = toji("wait", "--timeout", "3", status=8).stderr
     assert "not ready after 3 s" in error
-    assert "server (running, starting): the health check did not end within 3 s" in error
+    assert "server (running): the health check did not end within 5 s" in error
 
 
 def test_wait_ends_as_soon_as_a_container_has(toji: Toji) -> None:
     toji.declare(server={"command": ["sh", "-c", "echo no configuration; exit 5"]})
     toji("init")
     error = toji("wait", "--timeout", "100", status=8).stderr
-    assert "ended with status 5" in error
+    assert "exited with status 5" in error
     assert "no configuration" in error
 
 
-def test_a_server_that_has_ended_is_not_ready_however_it_ended(toji: Toji) -> None:
+def test_wait_shows_the_log_of_the_culprit_alone(toji: Toji) -> None:
+    toji.declare(
+        server={"command": ["sh", "-c", "echo all is well; sleep 1000"]},
+        client={"links": ["server"]},
+        broken={"command": ["sh", "-c", "echo no configuration; exit 5"]},
+    )
+    toji("init", status=7)
+    error = toji("wait", "--timeout", "100", status=8).stderr
+    assert "broken does not run" in error
+    assert "no configuration" in error
+    assert "all is well" not in error
+
+
+def test_wait_on_a_stopped_system_says_how_to_start_it(toji: Toji) -> None:
+    once = {"detach": False, "run_once": True, "command": ["true"]}
+    toji.declare(data=once, server={"volumes_from": ["data"]}, rude={"command": ["sleep", "1000"]})
+    toji("init")
+    toji("stop")
+    assert toji("wait", status=8).stderr.endswith(
+        f"toji: '{toji.system}' is stopped\n  hint: toji --system {toji.system} start\n"
+    )
+
+
+def test_a_container_that_was_killed_is_told_so(toji: Toji, client: docker.DockerClient) -> None:
+    toji.declare(server={}, other={})
+    toji("init")
+    client.containers.get(f"{toji.system}-server").kill()
+    error = toji("wait", status=8).stderr
+    assert "server (exited): was killed\n" in error
+    assert f"`toji --system {toji.system} start` starts it again" in error
+
+
+def test_a_missing_container_fails_a_wait_and_is_shown(
+    toji: Toji, client: docker.DockerClient
+) -> None:
+    toji.declare(server={}, other={})
+    toji("init")
+    client.containers.get(f"{toji.system}-other").remove(force=True, v=True)
+    error = toji("wait", status=8).stderr
+    assert f"'{toji.system}' has no container for other, as moromi.yml declares" in error
+    assert f"`toji --system {toji.system} init` creates what is missing" in error
+    shown = json.loads(toji("status", "--json").stdout)
+    assert (shown["missing"], shown["ready"]) == (["other"], False)
+    assert "missing: other" in toji("status").stdout
+
+
+def test_parts_on_other_data_are_told_of(toji: Toji, client: docker.DockerClient) -> None:
+    """As after a `docker container prune`, which takes containers that have exited."""
     once = {"detach": False, "run_once": True, "command": ["true"]}
     toji.declare(data=once, server={"volumes_from": ["data"]})
     toji("init")
+    client.containers.get(f"{toji.system}-data").remove(force=True, v=True)
+    toji("init")
+    told = "data holds another /data than server was started with"
+    assert told in toji("wait", status=7).stderr
+    assert told in toji("status").stdout
+
+
+def test_wait_ends_with_one_line_and_lists_what_it_has_not_asked(toji: Toji) -> None:
+    toji.declare(server={"command": ["sh", "-c", "sleep 1; touch /ready; sleep 100"]},
+                 client={"links": ["server"]})  # fmt: skip
+    toji("init")
+    ended = toji("wait")
+    assert re.fullmatch(r"ready after \d+ s\n", ended.stdout)
+    assert "client  waiting for server" in ended.stderr
+    assert toji("--quiet", "wait").stdout == ""
+    told = json.loads(toji("wait", "--json").stdout)
+    assert (told["version"], told["system"], told["ready"]) == (1, toji.system, True)
     toji("stop")
-    assert "server (exited" in toji("wait", status=8).stderr
+    told = json.loads(toji("wait", "--json", status=8).stdout)
+    assert (told["ready"], told["error"]) == (False, f"'{toji.system}' is stopped")
 
 
 def test_wait_for_a_system_that_is_not_there(toji: Toji) -> None:
@@ -126,6 +193,43 @@ def test_exec_passes_output_and_status_on(toji: Toji) -> None:
     assert toji("exec", "server", "sh", "-c", "exit 9", status=9)
     toji("stop")
     assert "'server' is not running (exited)" in toji("exec", "server", "ls", status=7).stderr
+
+
+def test_exec_takes_the_flags_that_every_hand_types(toji: Toji) -> None:
+    toji.declare(server={})
+    toji("init")
+    for flags in (["-it"], ["-i", "-t"], ["--interactive", "--tty"]):
+        assert toji("exec", *flags, "server", "echo", "-n", "-i").stdout == "-i"
+
+
+def test_exec_of_what_is_not_there(toji: Toji) -> None:
+    toji.declare(server={}, data={"detach": False, "run_once": True, "command": ["true"]})
+    toji("init")
+    assert toji("exec", "server", "nosuch", status=127).stderr == (
+        "toji: 'server' has no command 'nosuch'\n"
+    )
+    error = toji("exec", "data", "ls", status=7).stderr
+    assert "'data' has done its work and exited" in error
+    assert f"docker run --rm -it --volumes-from {toji.system}-data --entrypoint sh" in error
+
+
+def test_a_tasks_logs_are_of_no_container(toji: Toji) -> None:
+    toji.declare(server={})
+    assert (
+        "--task takes neither a CONTAINER"
+        in toji("logs", "--task", "9", "server", status=64).stderr
+    )
+
+
+def test_a_report_overwrites_nothing_unless_told(toji: Toji) -> None:
+    toji.declare(server={})
+    toji("init")
+    path = toji.folder / "r.tar.gz"
+    path.write_text("mine")
+    assert "exists already" in toji("report", str(path), status=7).stderr
+    assert path.read_text() == "mine"
+    toji("report", "--force", str(path))
+    assert path.read_bytes()[:2] == b"\x1f\x8b"
 
 
 def test_exec_uses_the_engine_that_toji_uses(

@@ -1,4 +1,4 @@
-"""snapshot, reset, snapshots, drop: the order in which containers are asked, and what is done when
+"""snapshot and reset: the order in which containers are asked, and what is done when
 one of them cannot. What is asked is a shell script here, that notes each verb."""
 
 import json
@@ -115,7 +115,8 @@ def both(*verbs: str) -> list[str]:
 
 
 def names(toji: Toji) -> list[str]:
-    return [one["name"] for one in json.loads(toji("snapshots", "--json").stdout)]
+    told = json.loads(toji("snapshot", "list", "--json").stdout)
+    return [one["name"] for one in told["snapshots"]]
 
 
 def test_the_first_wait_keeps_the_state_and_later_ones_do_not(made: Toji) -> None:
@@ -124,7 +125,7 @@ def test_the_first_wait_keeps_the_state_and_later_ones_do_not(made: Toji) -> Non
     made("wait")
     assert asked(made) == both("list")
     assert names(made) == ["pristine"]
-    assert "1 MB" in made("snapshots").stdout
+    assert "1 MB" in made("snapshot", "list").stdout
 
 
 def test_reset_goes_back_and_url_and_containers_stay(
@@ -135,22 +136,22 @@ def test_reset_goes_back_and_url_and_containers_stay(
         run(pair, name, "echo changed >/data/state")
     asked(pair)
     pair("reset")
-    assert asked(pair) == both("hold", "prepare pristine", "switch", "release")
+    assert asked(pair) == both("list", "hold", "prepare pristine", "switch", "release")
     assert [run(pair, name, "cat /data/state") for name in ("first", "second")] == ["born"] * 2
     assert client.containers.get(f"{pair.system}-first").attrs["State"]["StartedAt"] == before
 
 
 def test_snapshots_have_names(pair: Toji) -> None:
     run(pair, "first", "echo later >/data/state")
-    pair("snapshot", "later")
+    pair("snapshot", "create", "later")
     pair("reset")
     assert run(pair, "first", "cat /data/state") == "born"
     pair("reset", "later")
     assert run(pair, "first", "cat /data/state") == "later"
     assert set(names(pair)) == {"pristine", "later"}
-    error = pair("snapshot", "later", status=7).stderr
-    assert "has a snapshot called 'later' already" in error
-    pair("drop", "later")
+    error = pair("snapshot", "create", "later", status=7).stderr
+    assert "already has a snapshot called 'later'" in error
+    pair("snapshot", "delete", "later")
     assert names(pair) == ["pristine"]
 
 
@@ -158,31 +159,33 @@ def test_snapshots_have_names(pair: Toji) -> None:
     ("words", "message"),
     [
         (["reset", "typo"], "has no snapshot called 'typo'\n  hint: it has pristine"),
-        (["drop", "typo"], "has no snapshot called 'typo'\n  hint: it has pristine"),
-        (["drop", "pristine"], "'pristine' is the state after the first `toji wait`"),
-        (["snapshot", "pristine"], "'pristine' is the state after the first `toji wait`"),
-        (["snapshot", "No_Way"], "'No_Way' cannot name a snapshot"),
+        (["snapshot", "delete", "typo"], "has no snapshot called 'typo'\n  hint: it has pristine"),
+        (["snapshot", "delete", "pristine"], "'pristine' is the snapshot of the first `toji wait`"),
+        (["snapshot", "create", "pristine"], "'pristine' is the snapshot of the first `toji wait`"),
+        (["snapshot", "create", "No_Way"], "'No_Way' cannot name a snapshot"),
     ],
 )
 def test_a_wrong_name_is_told(pair: Toji, words: list[str], message: str) -> None:
+    asked(pair)
     status = 64 if "cannot name" in message else 7
     assert message in pair(*words, status=status).stderr
     assert run(pair, "first", "cat /data/state; ls /data/new 2>/dev/null || true") == "born"
+    assert "hold" not in run(pair, "first", "cat /data/asked || true")
 
 
 def test_a_snapshot_that_fails_leaves_nothing_and_lets_go(pair: Toji) -> None:
     run(pair, "second", "echo save >/data/fails")
     asked(pair)
-    error = pair("snapshot", "later", status=7).stderr
+    error = pair("snapshot", "create", "later", status=7).stderr
     assert "second: no room for it\n  hint: make room" in error
-    assert asked(pair) == both("list", "hold", "save later", "release", "drop later")
+    assert asked(pair) == both("list", "hold", "save later", "drop later", "release")
     assert names(pair) == ["pristine"]
 
 
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("babbles", "what it answers to 'prepare pristine' is no answer: well, prepare"),
+        ("babbles", "the answer to 'prepare pristine' is not valid: well, prepare"),
         ("dies", "it has ended: out of order"),
     ],
 )
@@ -192,14 +195,14 @@ def test_an_image_that_does_not_answer_as_it_should_is_told_of(
     run(pair, "second", f"echo prepare >/data/{how}")
     asked(pair)
     assert message in pair("reset", status=7).stderr
-    assert asked(pair) == both("hold", "prepare pristine", "list", "release")
+    assert asked(pair) == both("list", "hold", "prepare pristine", "release")
     assert run(pair, "second", "cat /data/state") == "born"
 
 
 def test_a_wait_ends_well_whatever_becomes_of_the_state(pair: Toji) -> None:
     run(pair, "first", "echo list >/data/dies")
     said = pair("wait").stderr
-    assert "the state could not be kept" in said
+    assert "the snapshot 'pristine' was not made" in said
     assert "first: running sh in" in said
     assert "it has ended: out of order" in said
 
@@ -235,7 +238,7 @@ def test_a_first_wait_that_cannot_keep_the_state_says_so_and_is_well(toji: Toji)
     command = ["sh", "-c", script]
     declare(toji, only={"image": IMAGE, "command": command, "stop_timeout": 1})
     toji("init")
-    assert "`toji reset` will find nothing to go back to" in toji("wait").stderr
+    assert "so `toji reset` will not work" in toji("wait").stderr
 
 
 @pytest.mark.parametrize("verb", ["prepare", "hold", "switch"])
@@ -245,7 +248,7 @@ def test_a_reset_that_fails_lets_go(pair: Toji, verb: str) -> None:
     asked(pair)
     error = pair("reset", status=7).stderr
     assert "second: no room for it" in error
-    assert ("parts have gone back and others not" in error) == (verb == "switch")
+    assert ("some containers were switched and others were not" in error) == (verb == "switch")
     # Whoever was never held is none to let go.
     assert asked(pair).count("release") == (1 if verb == "hold" else 2)
     if verb != "switch":
@@ -272,7 +275,7 @@ def test_who_asks_for_it_is_started_anew(pair: Toji, client: docker.DockerClient
 
 def test_what_is_stopped_is_started_for_a_reset_and_asked_for_before_a_snapshot(pair: Toji) -> None:
     pair("stop")
-    error = pair("snapshot", "later", status=7).stderr
+    error = pair("snapshot", "create", "later", status=7).stderr
     assert "not running: first (exited), second (exited)" in error
     assert f"toji --system {pair.system} start" in error
     pair("reset")
@@ -283,15 +286,15 @@ def test_a_system_without_state_says_so(toji: Toji) -> None:
     toji.declare(server={})
     toji("init")
     toji("wait")
-    error = toji("snapshot", "later", status=7).stderr
-    assert "says how to keep its state" in error
+    error = toji("snapshot", "create", "later", status=7).stderr
+    assert "can save its state" in error
 
 
 def test_two_resets_at_once_come_one_after_the_other(pair: Toji) -> None:
     asked(pair)
     ended = [one.communicate(timeout=60) for one in [pair.start("reset"), pair.start("reset")]]
     assert any("another toji is at work" in told for _, told in ended)
-    assert asked(pair) == both("hold", "prepare pristine", "switch", "release") * 2
+    assert asked(pair) == both("list", "hold", "prepare pristine", "switch", "release") * 2
 
 
 def test_ctrl_c_lets_go(pair: Toji) -> None:
@@ -313,7 +316,7 @@ def test_a_container_that_is_killed_half_way_is_told_and_nothing_is_lost(
 ) -> None:
     run(pair, "second", "echo save >/data/slow")
     asked(pair)
-    process = pair.start("snapshot", "later")
+    process = pair.start("snapshot", "create", "later")
     wait_until(lambda: "save" in run(pair, "second", "cat /data/asked || true"), 30, "it keeps")
     client.containers.get(f"{pair.system}-second").kill()
     _, error = process.communicate(timeout=60)

@@ -26,7 +26,7 @@ def test_started_again_it_changes_nothing(containers: Containers) -> None:
     container.start()
     status, output = outcome(container)
     assert status == 0
-    assert "is made already" in output
+    assert "is complete already" in output
     assert {name: (member.mtime, member.uid) for name, (member, _) in before.items()} == {
         name: (member.mtime, member.uid)
         for name, (member, _) in read_tree(container, FOLDER).items()

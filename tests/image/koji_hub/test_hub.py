@@ -171,7 +171,13 @@ def test_does_not_serve(hub: Hub, path: str, expected: int) -> None:
 
 def test_plain_http_serves_files_and_redirects_the_rest(hub: Hub) -> None:
     assert hub.browser().get("/kojifiles/", scheme="http")[0] == 200
-    for path in ("/koji/tasks?state=all", "/kojihub", "/"):
+    for path in (
+        "/koji/tasks?state=all",
+        "/kojihub",
+        "/",
+        "/koji/a%20b%25?c=%2F&d",
+        "/koji/%E2%82%AC",
+    ):
         answer = requests.get(hub.url(path, "http"), allow_redirects=False, timeout=10)
         assert (answer.status_code, answer.headers["location"]) == (302, f"https://127.0.0.1{path}")
 
@@ -183,8 +189,9 @@ def test_kojiweb_knows_its_user_by_the_certificate(hub: Hub) -> None:
     assert "kojiadmin" in browser.get("/koji/hosts")[2]
     assert "kojiadmin" not in hub.browser().get("/koji/hosts")[2]
     status, _, text = hub.browser().get("/koji/login")
-    assert status == 500
-    assert "could not verify client: NONE" in text
+    assert status == 403
+    assert "kojiadmin_browser_cert.p12" in text
+    assert "an error has occurred" not in text.lower()
 
 
 # How it runs
@@ -274,7 +281,7 @@ def test_kojira_comes_back(mortal_koji: Koji) -> None:
     execute(hub.container, "sh", "-c", f"kill -KILL {first}")
     wait_until(lambda: processes(hub)["/usr/sbin/kojira"] not in ([], [first]), 30)
     # The first one's session was locked, and its successor has taken it over.
-    expected = "koji-hub: kojira ended (SIGKILL), and is started again in 1 s"
+    expected = "koji-hub: kojira ended (SIGKILL); restarting it in 1 s"
     assert expected in hub.container.logs().decode()
     assert task_of_kojiras(hub)["state"] == koji.TASK_STATES["FREE"]
     assert health(hub.container)[0]
@@ -384,12 +391,16 @@ def test_a_site_changes_it_by_files_and_variables(mortal_koji: Koji, tmp_path: P
 
 
 def test_the_health_check_is_light(hub: Hub) -> None:
-    health(hub.container)
+    """It runs every few seconds, beside the hub: neither Koji nor cryptography is loaded for it."""
     code = (
-        "import resource, subprocess, sys\n"
-        "subprocess.run(['python3', '/usr/lib/nagoya/health.py'], check=True)\n"
-        "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-        "print(used.ru_utime + used.ru_stime)\n"
+        "import sys; sys.path.insert(0, '/usr/lib/nagoya')\n"
+        "import health; health.question()\n"
+        "print({'koji', 'psycopg2', 'cryptography', 'requests'} & set(sys.modules))\n"
     )
-    output: Any = execute(hub.container, "python3", "-c", code)[1]
-    assert float(re.split(r"\s", output.strip())[-1]) < 0.3
+    assert execute(hub.container, "python3", "-c", code) == (0, "set()\n")
+
+
+def test_logging_out_leaves_no_traceback(hub: Hub) -> None:
+    session = hub.login()
+    session.logout()
+    assert "session_id" not in hub.container.logs().decode()

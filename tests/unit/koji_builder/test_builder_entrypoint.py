@@ -132,13 +132,6 @@ def test_makes_another_where_the_first_is_no_good(
     certificates.check(folder, "b1")
 
 
-def test_refuses_credentials_without_their_marker(script: ModuleType, root: Path) -> None:
-    (root / "etc/pki/koji/.complete").unlink()
-    with pytest.raises(Fatal) as refusal:
-        script.ensure_certificate(root / "etc/pki/koji", "b1")
-    assert "--volumes-from kojicreds:rw" in str(refusal.value.hint)
-
-
 def mock_that(tmp_path: Path, command: str) -> str:
     """A program that replaces mock."""
     program = tmp_path / "mock"

@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from util import credentials
+from util.certificates import Authority
 from util.entry import Fatal
 from util.environment import Environment
 
@@ -53,7 +55,7 @@ def test_makes_all_once(
     assert tree(tmp_path) == first
     said = capsys.readouterr().err.splitlines()
     assert "made the certificates" in said[0]
-    assert "has its certificates already" in said[1]
+    assert "is complete already" in said[1]
 
 
 @pytest.mark.parametrize("broken_off_at", ["kojihub", "kojidatabase", "kojiweb"])
@@ -73,7 +75,7 @@ def test_never_goes_on_with_a_half_made_volume(
         script.prepare(tmp_path, names, names)
     monkeypatch.undo()
     before = tree(tmp_path)
-    with pytest.raises(Fatal, match="is half made"):
+    with pytest.raises(Fatal, match="is incomplete"):
         script.prepare(tmp_path, names, names)
     assert tree(tmp_path) == before
 
@@ -93,14 +95,14 @@ def test_health(
 def test_a_user_gets_a_certificate_once(script: ModuleType, tmp_path: Path) -> None:
     names = script.Names(("koji",), ())
     script.prepare(tmp_path, names, names)
-    folder = tmp_path / script.CREDENTIALS
+    folder = tmp_path / credentials.FOLDER
     before = tree(folder)
     script.issue_for_users(tmp_path, ["alice"])
     issued = tree(folder)
     assert set(issued) - set(before) == {
         "alice.pem", "alice_browser_cert.p12", "certs/alice.crt", "private/alice.key",
     }  # fmt: skip
-    script.issue_for_users(tmp_path, ["alice", "kojiadmin"])
+    script.issue_for_users(tmp_path, ["alice"])
     assert tree(folder) == issued
 
 
@@ -108,18 +110,21 @@ def test_a_user_gets_a_certificate_once(script: ModuleType, tmp_path: Path) -> N
     ("names", "told"),
     [
         ([], "`user` needs the names of users"),
-        (["kojihub"], "kojihub is a server of the system's, and no user"),
-        (["../alice"], "'../alice' cannot stand in a certificate"),
+        *(([name], f"{name!r} is reserved") for name in credentials.RESERVED),
+        (["kojibuilder"], "'kojibuilder' is the name of a builder"),
+        (["../alice"], "'../alice' is not a valid name for a certificate"),
     ],
 )
 def test_who_gets_none(script: ModuleType, tmp_path: Path, names: list[str], told: str) -> None:
     own = script.Names(("koji",), ())
     script.prepare(tmp_path, own, own)
+    # As the builder itself does.
+    Authority.load(tmp_path / credentials.FOLDER).issue("kojibuilder", client=True)
     with pytest.raises(Fatal, match=re.escape(told)):
         script.issue_for_users(tmp_path, names)
 
 
 def test_without_an_authority_nobody_gets_one(script: ModuleType, tmp_path: Path) -> None:
-    (tmp_path / script.CREDENTIALS).mkdir(parents=True)
-    with pytest.raises(Fatal, match="there is no authority in"):
+    (tmp_path / credentials.FOLDER).mkdir(parents=True)
+    with pytest.raises(Fatal, match="there is no certificate authority in"):
         script.issue_for_users(tmp_path, ["alice"])

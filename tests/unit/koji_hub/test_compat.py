@@ -1,8 +1,8 @@
-"""koji-hub's compat: two functions that Python 3.11 removed, as Koji 1.30 uses them."""
+"""koji-hub's compat: what Python 3.11 removed, and what newer clients say to Koji 1.30."""
 
 import inspect
 from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,3 +54,33 @@ def test_only_apache_puts_them_back(compat: ModuleType, monkeypatch: pytest.Monk
     compat.install()
     assert inspect.formatargspec is compat.formatargspec  # type: ignore[attr-defined]
     assert inspect.getargspec is compat.getargspec  # type: ignore[attr-defined]
+
+
+def auth_module(logout: Callable[..., Any]) -> Any:
+    context = SimpleNamespace(session=SimpleNamespace(id=7))
+    return SimpleNamespace(
+        logout=logout, context=context, koji=SimpleNamespace(GenericError=ValueError)
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"session_id": None}, {"session_id": 7}])
+def test_a_logout_may_name_its_own_session(compat: ModuleType, options: dict[str, Any]) -> None:
+    auth = auth_module(lambda: "logged out")
+    compat.accept_session_id(auth)
+    assert auth.logout(**options) == "logged out"
+    assert auth.logout.__name__ == "logout"
+
+
+def test_a_logout_of_another_session_ends_none(compat: ModuleType) -> None:
+    auth = auth_module(lambda: pytest.fail("logged out"))
+    compat.accept_session_id(auth)
+    with pytest.raises(ValueError, match="only the session that it is called in"):
+        auth.logout(session_id=8)
+
+
+def test_a_hub_that_knows_of_sessions_stays_as_it_is(compat: ModuleType) -> None:
+    def logout(session_id: int | None = None) -> None: ...
+
+    auth = auth_module(logout)
+    compat.accept_session_id(auth)
+    assert auth.logout is logout

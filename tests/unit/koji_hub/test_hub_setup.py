@@ -1,6 +1,5 @@
 """koji-hub's setup on a temporary root: it fits itself to the Koji it finds."""
 
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -45,7 +44,7 @@ def test_finds_the_entries_where_koji_says_they_are(setup: ModuleType, root: Pat
     snippet.write_text("Alias /kojihub /usr/share/koji-hub/kojiapp.py\n")
     assert layout(setup, root)[0] == "Define KOJIHUB_ENTRY /usr/share/koji-hub/kojiapp.py"
     snippet.write_text("# Alias /kojihub /x\n")
-    with pytest.raises(Fatal, match="does not say what it serves at /kojihub"):
+    with pytest.raises(Fatal, match="names no script for /kojihub"):
         layout(setup, root)
 
 
@@ -57,11 +56,13 @@ def test_gives_back_what_is_called_and_missing(setup: ModuleType, root: Path, sc
     assert "Define KOJI_NEEDS_COMPAT" in layout(setup, root)
 
 
-@pytest.mark.parametrize("first", ["#!/usr/bin/python2", "#! /usr/bin/env python"])
-def test_mends_the_interpreter_of_kojis_programs(setup: ModuleType, root: Path, first: str) -> None:
-    program = root / "usr/bin/koji"
-    program.parent.mkdir()
-    program.write_text(f"{first}\nprint('#!/usr/bin/python2')\n")
-    setup.fix_shebangs(root)
-    assert program.read_text() == "#!/usr/bin/python3\nprint('#!/usr/bin/python2')\n"
-    assert stat.S_IMODE(program.stat().st_mode) == 0o755
+@pytest.mark.parametrize(
+    ("logout", "needed"), [("def logout():", True), ("def logout(session_id=None):", False)]
+)
+def test_adjusts_a_logout_that_takes_no_session(
+    setup: ModuleType, root: Path, *, logout: str, needed: bool
+) -> None:
+    auth = root / "usr/lib/python3/dist-packages/koji/auth.py"
+    auth.parent.mkdir(parents=True)
+    auth.write_text(f"{logout}\n    pass\n")
+    assert ("Define KOJI_NEEDS_COMPAT" in layout(setup, root)) == needed

@@ -31,14 +31,19 @@ def root(tmp_path: Path) -> Path:
 def hub(
     load_script: Callable[[str], ModuleType], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Any:
-    """The hub's part, where there is neither a supervisor nor a gate."""
+    """The hub's part, where there is neither a supervisor nor a write lock."""
     module = load_script("koji-hub/snapshot.py")
     monkeypatch.setattr(module, "kojira", list[processes.Process])
-    monkeypatch.setattr(module, "start_kojira_anew", lambda: None)
-    for verb in ("bump_generation", "release"):
-        monkeypatch.setattr(module.write_lock, verb, lambda: None)
-    monkeypatch.setattr(module.write_lock, "is_held", lambda: True)
+    monkeypatch.setattr(module, "restart_kojira", lambda: None)
+    monkeypatch.setattr(module.write_lock, "bump_generation", lambda: None)
+    monkeypatch.setattr(module.write_lock, "release", lambda: True)
+    (root / "run/koji-hub").mkdir(parents=True)
+    module.site_files.record(root)
     return module.Hub(root)
+
+
+def site_files(hub: Any) -> Any:
+    return sys.modules[type(hub).__module__].site_files  # type: ignore[attr-defined]
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -97,6 +102,40 @@ def test_the_sites_configuration_is_part_of_it_and_wants_a_restart(hub: Any, roo
     assert files(root / "etc/koji-hub") == {"hub.conf.d/50-seed.conf": "one"}
 
 
+def test_a_hub_that_was_started_with_another_configuration_wants_a_restart(
+    hub: Any, root: Path
+) -> None:
+    """An earlier reset put the files back, and ended before it could restart the hub."""
+    hub.save("one")
+    (root / POLICY).write_text("broken")
+    site_files(hub).record(root)
+    for _ in range(2):
+        hub.prepare("one")
+        assert hub.switch() == {"restart": True}
+        assert (root / POLICY).read_text() == "one"
+    site_files(hub).record(root)
+    hub.prepare("one")
+    assert hub.switch() == {"restart": False}
+
+
+def test_a_hub_conf_that_was_edited_wants_a_restart(hub: Any, root: Path) -> None:
+    hub.save("one")
+    (root / "etc/koji-hub/hub.conf").write_text("edited")
+    hub.prepare("one")
+    assert hub.switch() == {"restart": True}
+
+
+def test_a_folder_that_is_as_it_was_is_not_written_to(
+    hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be mounted read-only."""
+    hub.save("one")
+    hub.prepare("one")
+    module = sys.modules[type(hub).__module__]
+    monkeypatch.setattr(module, "_fill", lambda *_: pytest.fail("it was written to"))
+    hub.switch()
+
+
 def test_nobody_but_root_reads_what_is_kept(hub: Any, root: Path) -> None:
     hub.save("one")
     assert (root / "mnt/koji/.snapshots").stat().st_mode & 0o777 == 0o700
@@ -137,7 +176,7 @@ def test_a_copy_that_fails_leaves_nothing(
 
 def test_a_switch_with_nothing_prepared_changes_nothing(hub: Any, root: Path) -> None:
     before = files(root / "mnt/koji")
-    with pytest.raises(Fatal, match="nothing is prepared"):
+    with pytest.raises(Fatal, match="no snapshot is prepared"):
         hub.switch()
     assert files(root / "mnt/koji") == before
 
@@ -176,5 +215,5 @@ def test_whoever_let_the_writes_go_too_early_is_told(
 ) -> None:
     assert hub.release() == {"lost": False}
     module = sys.modules[type(hub).__module__]
-    monkeypatch.setattr(module.write_lock, "is_held", lambda: False)  # type: ignore[attr-defined]
+    monkeypatch.setattr(module.write_lock, "release", lambda: False)  # type: ignore[attr-defined]
     assert hub.release() == {"lost": True}

@@ -1,8 +1,9 @@
-"""koji-hub's gate: who is inside is waited for, who comes later waits."""
+"""koji-hub's write lock: earlier calls are waited for, later ones wait."""
 
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,32 @@ def write_lock(load_script: Callable[[str], ModuleType], tmp_path: Path) -> Modu
     return module
 
 
+class Clock:
+    """Stands in for the module `time`: it goes on only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        # Set by each pause: somebody has looked at the lock and waits.
+        self.pause = threading.Event()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def sleep(self, seconds: float) -> None:
+        self.pause.set()
+        time.sleep(seconds)
+
+
+@pytest.fixture
+def clock(write_lock: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(write_lock, "time", clock)
+    return clock
+
+
 class Caller(threading.Thread):
     """A call that stays inside until it is let go."""
 
@@ -38,14 +65,14 @@ class Caller(threading.Thread):
             self.go.wait(10)
 
 
-def test_an_open_gate_lets_many_in_at_once(write_lock: ModuleType, tmp_path: Path) -> None:
+def test_many_calls_share_it(write_lock: ModuleType, tmp_path: Path) -> None:
     callers = [Caller(write_lock, tmp_path) for _ in range(3)]
     assert all(caller.inside.wait(10) for caller in callers)
     for caller in callers:
         caller.go.set()
 
 
-def test_who_closes_it_waits_for_those_inside(write_lock: ModuleType, tmp_path: Path) -> None:
+def test_it_is_had_when_the_calls_inside_have_ended(write_lock: ModuleType, tmp_path: Path) -> None:
     caller = Caller(write_lock, tmp_path)
     assert caller.inside.wait(10)
     assert write_lock.exclusive(0.1, 60, tmp_path)
@@ -58,28 +85,35 @@ def test_who_closes_it_waits_for_those_inside(write_lock: ModuleType, tmp_path: 
     assert write_lock.exclusive(10, 60, tmp_path) is None
 
 
-def test_a_closed_gate_keeps_calls_until_it_is_opened(
-    write_lock: ModuleType, tmp_path: Path
+def test_a_held_lock_keeps_calls_until_it_is_released(
+    write_lock: ModuleType, tmp_path: Path, clock: Clock
 ) -> None:
     assert write_lock.exclusive(1, 60, tmp_path) is None
     caller = Caller(write_lock, tmp_path)
-    assert not caller.inside.wait(0.2)
-    write_lock.release(tmp_path)
+    assert clock.pause.wait(10)
+    assert not caller.inside.is_set()
+    assert write_lock.release(tmp_path)
     assert caller.inside.wait(10)
     caller.go.set()
 
 
-def test_it_opens_by_itself_in_time(write_lock: ModuleType, tmp_path: Path) -> None:
-    """Whoever closed it may be dead."""
-    assert write_lock.exclusive(1, 0.3, tmp_path) is None
-    caller = Caller(write_lock, tmp_path)
-    assert caller.inside.wait(10)
-    caller.go.set()
-
-
-def test_two_cannot_close_it(write_lock: ModuleType, tmp_path: Path) -> None:
+def test_it_is_free_after_its_deadline(
+    write_lock: ModuleType, tmp_path: Path, clock: Clock
+) -> None:
+    """Whoever took it may be dead."""
     assert write_lock.exclusive(1, 60, tmp_path) is None
-    assert write_lock.exclusive(0.1, 60, tmp_path) == "somebody else keeps or changes the state"
+    caller = Caller(write_lock, tmp_path)
+    assert clock.pause.wait(10)
+    clock.now += 61
+    assert caller.inside.wait(10)
+    assert not write_lock.release(tmp_path)
+    caller.go.set()
+
+
+def test_two_cannot_hold_it(write_lock: ModuleType, tmp_path: Path) -> None:
+    assert write_lock.exclusive(1, 60, tmp_path) is None
+    why = write_lock.exclusive(0.1, 60, tmp_path)
+    assert why == "another snapshot or reset holds the hub's write lock"
     assert write_lock.is_held(tmp_path)
     write_lock.release(tmp_path)
     assert write_lock.exclusive(1, 0.01, tmp_path) is None
@@ -87,13 +121,11 @@ def test_two_cannot_close_it(write_lock: ModuleType, tmp_path: Path) -> None:
     assert write_lock.exclusive(1, 60, tmp_path) is None
 
 
-def test_of_many_who_want_to_close_it_one_does_at_a_time(
-    write_lock: ModuleType, tmp_path: Path
-) -> None:
+def test_of_many_who_want_it_one_holds_it_at_a_time(write_lock: ModuleType, tmp_path: Path) -> None:
     inside: list[int] = []
     most: list[int] = []
 
-    def closer(number: int) -> None:
+    def writer(number: int) -> None:
         for _ in range(20):
             assert write_lock.exclusive(60, 60, tmp_path) is None
             inside.append(number)
@@ -101,24 +133,55 @@ def test_of_many_who_want_to_close_it_one_does_at_a_time(
             inside.remove(number)
             write_lock.release(tmp_path)
 
-    closers = [threading.Thread(target=closer, args=[number]) for number in range(4)]
-    for one in closers:
+    writers = [threading.Thread(target=writer, args=[number]) for number in range(4)]
+    for one in writers:
         one.start()
-    for one in closers:
+    for one in writers:
         one.join(60)
     assert len(most) == 80
     assert max(most) == 1
 
 
-def test_it_stays_closed_as_long_as_somebody_renews(write_lock: ModuleType, tmp_path: Path) -> None:
-    assert write_lock.exclusive(1, 0.5, tmp_path) is None
+def test_it_is_held_as_long_as_somebody_renews(
+    write_lock: ModuleType, tmp_path: Path, clock: Clock
+) -> None:
+    assert write_lock.exclusive(1, 60, tmp_path) is None
+    clock.now += 50
     write_lock.renew(60, tmp_path)
+    clock.now += 50
     caller = Caller(write_lock, tmp_path)
-    assert not caller.inside.wait(0.8)
-    write_lock.release(tmp_path)
+    assert clock.pause.wait(10)
+    assert not caller.inside.is_set()
+    assert write_lock.release(tmp_path)
     assert caller.inside.wait(10)
     caller.go.set()
     write_lock.renew(60, tmp_path)
+    assert not write_lock.is_held(tmp_path)
+
+
+def test_a_renewal_under_way_does_not_take_a_released_lock(
+    write_lock: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert write_lock.exclusive(1, 60, tmp_path) is None
+    looked, go = threading.Event(), threading.Event()
+    write = write_lock._write_deadline
+
+    def late(folder: Path, seconds: float) -> None:
+        looked.set()
+        assert go.wait(10)
+        write(folder, seconds)
+
+    monkeypatch.setattr(write_lock, "_write_deadline", late)
+    renewal = threading.Thread(target=write_lock.renew, args=[60, tmp_path])
+    renewal.start()
+    assert looked.wait(10)
+    release = threading.Thread(target=write_lock.release, args=[tmp_path])
+    release.start()
+    # It waits for the renewal; were it not to, this is the time in which it would be done.
+    release.join(0.2)
+    go.set()
+    renewal.join(10)
+    release.join(10)
     assert not write_lock.is_held(tmp_path)
 
 
@@ -167,6 +230,7 @@ def test_kojis_entry_is_called_as_if_by_itself(
 def test_a_call_that_waited_is_not_carried_out_in_another_state(
     write_lock: ModuleType,
     tmp_path: Path,
+    clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     *,
     query: str,
@@ -188,7 +252,7 @@ def test_a_call_that_waited_is_not_carried_out_in_another_state(
     assert write_lock.exclusive(1, 60, tmp_path) is None
     waiting = threading.Thread(target=call)
     waiting.start()
-    waiting.join(0.2)
+    assert clock.pause.wait(10)
     if changes:
         write_lock.bump_generation(tmp_path)
     write_lock.release(tmp_path)

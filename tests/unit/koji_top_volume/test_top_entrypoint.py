@@ -45,6 +45,27 @@ def test_adds_what_a_top_directory_lacks(start: Callable[[], None], tmp_path: Pa
     assert "work" in names(tmp_path / "mnt/koji")
 
 
+def test_a_start_that_was_killed_leaves_no_directory_without_its_owner(
+    start: Callable[[], None], tmp_path: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owned: set[int] = set()
+
+    def killed(path: Path, _uid: int, _gid: int) -> None:
+        raise KeyboardInterrupt
+
+    def chown(path: Path, _uid: int, _gid: int) -> None:
+        owned.add(path.stat().st_ino)
+
+    monkeypatch.setattr(os, "chown", killed)
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    monkeypatch.setattr(os, "chown", chown)
+    start()
+    top = tmp_path / "mnt/koji"
+    assert {(top / name).stat().st_ino for name in script.DIRECTORIES} <= owned
+    assert names(top) == sorted([".complete", *script.DIRECTORIES])
+
+
 def test_health(
     start: Callable[[], None], load_script: Callable[[str], ModuleType], tmp_path: Path
 ) -> None:

@@ -82,7 +82,7 @@ def test_a_signal_ends_a_script_that_waits(number: int, status: int, checkout: P
     name = signal.Signals(number).name
     assert (process.returncode, errors) == (
         status,
-        f"koji-test: stopped by {name} before it was up\n",
+        f"koji-test: stopped by {name} before it was ready\n",
     )
 
 

@@ -1,5 +1,6 @@
 """util.environment: variables as typed values, all errors at once."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from util.entry import Fatal
-from util.environment import Environment
+from util.environment import VARIABLES, Environment
 
 Reading = Callable[[Environment], Any]
 
@@ -90,7 +91,7 @@ def test_a_secret_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"X": "s3cret", "X_FILE": "/nowhere"}, "X: given twice, since X_FILE is set too"),
+        ({"X": "s3cret", "X_FILE": "/nowhere"}, "X: X_FILE is set too; set one of the two"),
         ({"X_FILE": "/nowhere"}, "X_FILE: cannot read /nowhere: No such file or directory"),
     ],
 )
@@ -101,3 +102,60 @@ def test_a_secret_that_cannot_be_had(values: dict[str, str], message: str) -> No
         environment.check()
     assert message in str(refusal.value)
     assert "s3cret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("KOJI_SITENAME", "unknown variable KOJI_SITENAME; did you mean KOJI_SITE_NAME?"),
+        ("KOJIRA_SLEEP_TIME", "unknown variable KOJIRA_SLEEP_TIME; did you mean KOJIRA_SLEEPTIME?"),
+        ("KOJI_XYZZY_PLUGH_QUUX", "unknown variable KOJI_XYZZY_PLUGH_QUUX"),
+    ],
+)
+def test_an_unknown_variable_is_an_error_as_any_other(name: str, message: str) -> None:
+    environment = Environment({name: "x", "KOJI_WAIT_SECONDS": "soon"})
+    environment.seconds("KOJI_WAIT_SECONDS", 60)
+    with pytest.raises(Fatal) as refusal:
+        environment.check()
+    wrong = "KOJI_WAIT_SECONDS: 'soon' is not a number"
+    assert str(refusal.value) == f"the environment is wrong: {wrong}; {message}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "KOJI_BUILDER_ARCHES",  # another image's
+        "KOJI_PROFILE",
+        "KOJI_SERVICE_HOST",
+        "KOJI_SERVICE_PORT_HTTPS",
+        "KOJI_PORT",
+        "KOJI_PORT_443_TCP",
+        "KOJI_PORT_443_TCP_ADDR",
+        "KOJI_HUB_SERVICE_HOST",
+        "KOJI_HUB_PORT_80_TCP_PROTO",
+        "KOJI_NAME",
+        "KOJI_ENV_KOJI_WEB_URL",
+        "KOJIDATABASE_SERVICE_HOST",
+        "SITE_NAME",
+    ],
+)
+def test_what_others_set_is_no_error(name: str) -> None:
+    Environment({name: "x", "KOJI_EMPTY": ""}).check()
+
+
+def test_every_documented_variable_is_known_and_no_other(checkout: Path) -> None:
+    documented = {
+        name
+        for path in checkout.glob("koji-*/entrypoint.py")
+        for line in re.findall(r"^(KOJI(?:RA)?_[A-Z].*)", path.read_text(), re.M)
+        for name in re.findall(r"^[A-Z_]+|(?<=, )KOJI_[A-Z_]+(?=$)", line)
+    }
+    assert documented == VARIABLES
+
+
+def test_a_choice_has_no_case() -> None:
+    environment = Environment({"X": "info", "Y": "loud"})
+    assert environment.choice("X", "A", ("A", "INFO")) == "INFO"
+    environment.choice("Y", "A", ("A", "INFO"))
+    with pytest.raises(Fatal, match="Y: 'LOUD' is not one of A, INFO"):
+        environment.check()

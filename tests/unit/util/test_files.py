@@ -59,7 +59,7 @@ def test_a_marked_folder_is_done(tmp_path: Path) -> None:
 
 def test_a_folder_without_its_marker_is_half_made(tmp_path: Path) -> None:
     (tmp_path / "work").write_text("")
-    with pytest.raises(Fatal, match="is half made: it holds work, but not") as refusal:
+    with pytest.raises(Fatal, match="is incomplete: it holds work, but not") as refusal:
         files.done(tmp_path)
     assert refusal.value.hint
 

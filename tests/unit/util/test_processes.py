@@ -3,14 +3,26 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from tests.image.tracked import wait_until
 from util import processes
 from util.entry import Fatal
+
+Answer = TypeVar("Answer")
+
+
+def wait_until(question: Callable[[], Answer], seconds: float, what: str) -> Answer:
+    """Ask until the answer is true, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.01)
+    return answer
 
 
 @pytest.fixture
@@ -54,7 +66,7 @@ def test_who_is_waited_for_has_ended(
 ) -> None:
     child = children(family.pid)[0].pid
     monkeypatch.setattr(processes, "_PATIENCE", 0.1)
-    with pytest.raises(Fatal, match=f"processes do not end: {child}"):
+    with pytest.raises(Fatal, match=f"still running after 0.1 s: PIDs {child}"):
         processes.wait_gone([child])
     processes.send(signal.SIGKILL, [child, 2**22 + 1])
     processes.wait_gone([child])

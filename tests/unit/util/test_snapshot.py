@@ -49,10 +49,10 @@ def test_each_line_is_answered_with_one(checkout: Path) -> None:
         {"refused": "/nonexistent/c: No such file or directory", "hint": None},
         {"answer": {"one": {"created": 1.5, "bytes": 7}}},
         {
-            "refused": "nothing is no call of this",
+            "refused": "empty command",
             "hint": "list, save NAME, drop NAME, prepare NAME, switch, renew",
         },
-        {"refused": "'../d' cannot name a snapshot", "hint": None},
+        {"refused": "'../d' is not a valid name for a snapshot", "hint": None},
     ]
 
 
@@ -70,12 +70,15 @@ def test_a_refusal_says_why_and_what_to_do(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["hold"], "hold is no call of this\n  hint: list, save NAME, drop NAME, prepare NAME, "),
-        (["release", "first"], "release first is no call of this"),
-        (["save"], "save is no call of this"),
-        (["list", "first"], "list first is no call of this"),
-        (["save", "../etc"], "'../etc' cannot name a snapshot"),
-        (["save", "+new"], "'+new' cannot name a snapshot"),
+        (
+            ["hold"],
+            "unknown or incomplete verb: hold\n  hint: list, save NAME, drop NAME, prepare NAME, ",
+        ),
+        (["release", "first"], "unknown or incomplete verb: release first"),
+        (["save"], "unknown or incomplete verb: save"),
+        (["list", "first"], "unknown or incomplete verb: list first"),
+        (["save", "../etc"], "'../etc' is not a valid name for a snapshot"),
+        (["save", "+new"], "'+new' is not a valid name for a snapshot"),
     ],
 )
 def test_what_is_no_call_is_refused(checkout: Path, words: list[str], message: str) -> None:

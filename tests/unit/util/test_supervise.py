@@ -79,7 +79,7 @@ def test_a_sidecar_is_started_again_with_growing_pauses(start: Start, tmp_path: 
     status, log = ended(start(body))
     assert status == 0
     assert log[:3] == [
-        f"second ended (status 3), and is started again in {pause} s" for pause in (0.05, 0.1, 0.2)
+        f"second ended (status 3); restarting it in {pause} s" for pause in (0.05, 0.1, 0.2)
     ]
 
 
@@ -114,7 +114,10 @@ def test_who_does_not_stop_is_killed(start: Start, tmp_path: Path) -> None:
     process = start(f"run(shell('main', {main!r}), stopping=lambda: 0.2)")
     wait_for(tmp_path / "up")
     process.terminate()
-    assert ended(process) == (137, ["killing main, after 0.2 s", "main ended (SIGKILL)"])
+    assert ended(process) == (
+        137,
+        ["killing main: not stopped after 0.2 s", "main ended (SIGKILL)"],
+    )
 
 
 def test_sigusr1_goes_on_to_the_daemon(start: Start, tmp_path: Path) -> None:

@@ -30,8 +30,10 @@ class Hub:
         monkeypatch.setattr(policies, "_write", self.write)
         monkeypatch.setattr(policies, "wait", self.wait)
         self.system: Any = SimpleNamespace(
-            engine=None, name="some", lock=self.lock, restart=self.restart
-        )
+            engine=None, name="some", lock=self.lock, apply=self.restart,
+            declaration=None, observe=lambda: None,
+        )  # fmt: skip
+        monkeypatch.setattr(policies.plan, "restart", lambda _, __, names: names)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

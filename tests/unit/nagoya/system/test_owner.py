@@ -14,7 +14,7 @@ from nagoya.system.owner import HOME_LABEL, OWNER_LABEL, PROCESS_LABEL, Owner
 def test_what_a_user_makes_is_never_stale() -> None:
     owner = Owner.user()
     assert owner.labels == {OWNER_LABEL: owner.name}
-    assert Owner.of(owner.labels) == owner
+    assert Owner.from_labels(owner.labels) == owner
     assert owner.home == Path.home()
     assert not owner.stale
 
@@ -22,7 +22,7 @@ def test_what_a_user_makes_is_never_stale() -> None:
 def test_what_a_process_makes_is_its_own_while_it_lives(tmp_path: Path) -> None:
     owner = Owner.this_process(tmp_path)
     assert set(owner.labels) == {OWNER_LABEL, PROCESS_LABEL, HOME_LABEL}
-    assert Owner.of(owner.labels) == owner
+    assert Owner.from_labels(owner.labels) == owner
     assert owner.home == tmp_path
     assert not owner.stale
 
@@ -39,25 +39,40 @@ def test_what_a_process_left_is_stale(tmp_path: Path) -> None:
 
 
 def test_a_process_that_has_only_the_number_is_another() -> None:
-    namespace, pid, start = str(Owner.this_process(Path("/")).process).split(":")
-    assert Owner(Owner.user().name, f"{namespace}:{pid}:{int(start) - 1}").stale
+    *where, pid, start = str(Owner.this_process(Path("/")).process).split(":")
+    assert Owner(Owner.user().name, ":".join([*where, pid, str(int(start) - 1)])).stale
 
 
 def test_a_zombie_has_ended() -> None:
     process = subprocess.Popen(["true"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert owner._start(process.pid) is None
+    assert owner._start_time(process.pid) is None
     process.wait()
 
 
+BOOT, NAMESPACE, *_ = str(Owner.this_process(Path("/")).process).split(":")
+
+
 @pytest.mark.parametrize(
-    ("name", "process"), [("root@elsewhere", "1:1:1"), (Owner.user().name, "1:999999999:1")]
+    ("boot", "namespace"),
+    # Two machines may have one name, such as localhost, and one number of a namespace.
+    [("another-boot", NAMESPACE), (BOOT, "1")],
 )
-def test_of_another_machine_or_namespace_nothing_is_known(name: str, process: str) -> None:
-    owner = Owner(name, process, "/somebody/elses")
-    assert not owner.stale
-    assert (owner.home == Path.home()) == name.endswith("@elsewhere")
+def test_of_another_machine_or_namespace_nothing_is_known(boot: str, namespace: str) -> None:
+    assert Owner(Owner.user().name, f"{BOOT}:{NAMESPACE}:999999999:1").stale
+    assert not Owner(Owner.user().name, f"{boot}:{namespace}:999999999:1").stale
+
+
+@pytest.mark.parametrize("name", ["root@elsewhere", Owner.user().name])
+def test_a_folder_of_another_machine_is_no_home(name: str) -> None:
+    home = Owner(name, None, "/somebody/elses").home
+    assert (home == Path.home()) == name.endswith("@elsewhere")
+
+
+def test_the_process_has_its_number() -> None:
+    assert Owner.this_process(Path("/")).pid == os.getpid()
+    assert Owner.user().pid is None
 
 
 def test_without_labels_there_is_no_owner() -> None:
-    assert Owner.of({"nagoya.system": "x"}) is None
+    assert Owner.from_labels({"nagoya.system": "x"}) is None

@@ -1,0 +1,98 @@
+"""What a Koji is doing now: its hosts, and the tasks that run or wait."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nagoya.koji.hub import HubConnection, koji_module
+from nagoya.koji.profile import Profile
+from nagoya.system.system import System
+
+_TASKS = 50
+
+
+@dataclass(frozen=True)
+class Host:
+    """A builder; `load` is the weight of its tasks, `capacity` how much of it the host takes."""
+
+    name: str
+    enabled: bool
+    ready: bool
+    load: float
+    capacity: float
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that has not ended; `host` is None while it waits for one, `seconds` its age."""
+
+    id: int
+    method: str
+    arch: str
+    state: str
+    host: str | None
+    owner: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Activity:
+    """The hosts of a hub, and its 50 oldest tasks that have not ended."""
+
+    hosts: tuple[Host, ...]
+    tasks: tuple[Task, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self)
+
+
+def read_activity(system: System) -> Activity:
+    """Ask a system's hub. Raises LifecycleError; the errors of koji are those of `hub_errors`."""
+    koji = koji_module()
+    session = HubConnection.of(system).session(None)
+    states = {koji.TASK_STATES[name]: name.lower() for name in ("FREE", "OPEN", "ASSIGNED")}
+    hosts = session.listHosts()
+    tasks = session.listTasks(
+        opts={"state": list(states)}, queryOpts={"order": "id", "limit": _TASKS}
+    )
+    names = {host["id"]: host["name"] for host in hosts}
+    return Activity(
+        tuple(
+            Host(
+                host["name"],
+                host["enabled"],
+                host["ready"],
+                host["task_load"],
+                host["capacity"],
+            )
+            for host in hosts
+        ),
+        tuple(_task(task, names, states) for task in tasks),
+    )
+
+
+def _task(task: Mapping[str, Any], hosts: Mapping[int, str], states: Mapping[int, str]) -> Task:
+    age = datetime.now(UTC) - datetime.fromtimestamp(task["create_ts"], UTC)
+    return Task(
+        task["id"],
+        task["method"],
+        task["arch"],
+        states[task["state"]],
+        hosts.get(task["host_id"]),
+        task["owner_name"],
+        round(age.total_seconds(), 1),
+    )
+
+
+def client_details(system: str, home: Path) -> dict[str, Any]:
+    """What toji wrote into koji.json for a system's clients: `profile`, `urls` and more; empty if
+    it wrote nothing."""
+    try:
+        details = json.loads((Profile(system, home).folder / "koji.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return dict(details)

@@ -1,0 +1,25 @@
+"""Where an instance's credentials are, and the names that only the instance itself may have."""
+
+from pathlib import Path
+
+from . import files
+from .entry import Fatal
+
+FOLDER = Path("etc/pki/koji")
+
+SERVERS = ("kojihub", "kojidatabase")
+CLIENTS = ("kojiadmin", "kojira", "kojiweb")
+# koji-credentials-volume issues these certificates. No builder and no other user can have the name.
+RESERVED = (*SERVERS, *CLIENTS)
+
+
+def require(root: Path, mode: str = "ro") -> Path:
+    """The folder of the credentials. Raises Fatal if it is not complete; `mode` is for its hint."""
+    folder = root / FOLDER
+    if not (folder / files.MARKER).exists():
+        raise Fatal(
+            f"there are no credentials at {folder}",
+            hint="run koji-credentials-volume first, and then this image with "
+            f"`--volumes-from kojicreds:{mode}`",
+        )
+    return folder
