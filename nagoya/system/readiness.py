@@ -154,6 +154,7 @@ def _check_system(system: System) -> None:
     """Raise NotReady if a declared container is missing or all are stopped, and LifecycleError if
     they do not belong together."""
     observed = system.observe()
+    reconcile.check(system.declaration, observed)
     toji = f"toji --system {system.name}"
     absent = missing(observed, system.declaration)
     if absent:
@@ -161,7 +162,6 @@ def _check_system(system: System) -> None:
             f"'{system.name}' has no container for {', '.join(absent)}, as moromi.yml declares",
             f"`{toji} init` creates what is missing",
         )
-    reconcile.check(system.declaration, observed)
     states = observed.containers.values()
     servers = [state for state in states if not _completed(system.declaration, state)]
     if servers and all(state.status == "exited" and _was_stopped(state) for state in servers):

@@ -12,7 +12,7 @@ import docker
 import pytest
 
 from tests.image.tracked import wait_until
-from tests.toji.conftest import Toji
+from tests.toji.conftest import Toji, own_system
 
 # A process that has a system to itself, as the fixture for tests does.
 MAKER = """
@@ -69,6 +69,11 @@ def test_what_is_half_made_is_listed(toji: Toji, client: docker.DockerClient) ->
 @pytest.fixture
 def maker(toji: Toji) -> "subprocess.Popen[str]":
     toji.declare(server={})
+    return make(toji)
+
+
+def make(toji: Toji) -> "subprocess.Popen[str]":
+    """A process that has just made the system for itself."""
     home = toji.folder / "elsewhere"
     process = subprocess.Popen(
         [sys.executable, "-c", MAKER, toji.system, home],
@@ -96,6 +101,24 @@ def test_what_a_dead_process_left_is_found_and_removed(
     assert f"removed {toji.system}\n" in toji("remove", "--stale").stdout
     assert not client.containers.list(all=True, filters={"name": toji.system})
     assert not client.networks.list(names=[f"^{toji.system}$"])
+
+
+def test_one_that_cannot_be_removed_keeps_no_other(
+    toji: Toji, tmp_path_factory: pytest.TempPathFactory, client: docker.DockerClient
+) -> None:
+    with own_system(tmp_path_factory.mktemp("first")) as first:
+        for one in (first, toji):
+            one.declare(server={})
+            process = make(one)
+            process.kill()
+            process.wait()
+        declaration = first.folder / "moromi.yml"
+        declaration.rename(first.folder / "away.yml")
+        ended = toji("remove", "--stale", status=7)
+        assert f"removed {toji.system}\n" in ended.stdout
+        assert f"  {first.system}: {declaration}" in ended.stderr
+        assert not client.containers.list(all=True, filters={"name": f"{toji.system}-"})
+        (first.folder / "away.yml").rename(declaration)
 
 
 def test_what_is_added_to_it_is_the_same_owners(
