@@ -16,15 +16,15 @@ class Cycle(ValueError):
 
 def sorter(graph: Graph) -> "TopologicalSorter[str]":
     """A prepared sorter of the names of a graph. Raises Cycle."""
-    made = TopologicalSorter(
+    order = TopologicalSorter(
         {name: [other for other in others if other in graph] for name, others in graph.items()}
     )
     try:
-        made.prepare()
+        order.prepare()
     except CycleError as error:
         # graphlib names the circle against the direction of dependency.
         raise Cycle(reversed(error.args[1])) from None
-    return made
+    return order
 
 
 def waves(graph: Graph) -> list[list[str]]:
