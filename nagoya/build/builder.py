@@ -189,12 +189,22 @@ class Build:
                 engine_images.tag(self.engine, image_id, name)
             self.progress.update(name, "done", "unchanged")
             return
+        version, source = step.package
         lines = engine_images.build(
             self.engine,
             name,
             context.tar(),
             context.dockerfile,
-            labels=_labels(name, step, context, parts),
+            labels={
+                engine_images.CHECKOUT_LABEL: checkout(context.root),
+                engine_images.IMAGE_LABEL: name,
+                engine_images.INPUTS_LABEL: inputs_digest(parts),
+                engine_images.PARTS_LABEL: parts_label(parts),
+                engine_images.CREATED_LABEL: datetime.now(UTC).isoformat(timespec="seconds"),
+                engine_images.SOURCE_LABEL: source,
+                engine_images.TITLE_LABEL: name,
+                engine_images.VERSION_LABEL: version,
+            },
             arguments=self.options.proxies | self.options.taken_by(step.file),
             no_cache=self.options.no_cache and name in self.wanted,
         )
@@ -218,17 +228,3 @@ class Build:
         except EngineError as error:
             output = "".join(f"\n    {line}" for line in last)
             raise BuildError(f"{error.message}{output}", error.hint) from None
-
-
-def _labels(name: str, step: Step, context: Context, parts: Parts) -> dict[str, str]:
-    version, source = step.package
-    return {
-        engine_images.CHECKOUT_LABEL: checkout(context.root),
-        engine_images.IMAGE_LABEL: name,
-        engine_images.INPUTS_LABEL: inputs_digest(parts),
-        engine_images.PARTS_LABEL: parts_label(parts),
-        engine_images.CREATED_LABEL: datetime.now(UTC).isoformat(timespec="seconds"),
-        engine_images.SOURCE_LABEL: source,
-        engine_images.TITLE_LABEL: name,
-        engine_images.VERSION_LABEL: version,
-    }

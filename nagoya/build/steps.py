@@ -41,9 +41,9 @@ class Step:
     """How `outputs` are made: from a Dockerfile (`file`), or from a running system of the
     containers of `source_system`.
 
-    `declaration` declares it; `images` are needed for it; `sources` are the declared sources that
-    its Dockerfile copies, `software` these and those of the images that it needs, as declared;
-    `onbuild` is what its parents' ONBUILD instructions copy.
+    `images` are needed for it; `sources` are the declared sources that its Dockerfile copies,
+    `software` these and those of the images that it needs; `onbuild` is what its parents' ONBUILD
+    instructions copy.
     """
 
     declaration: Declaration
@@ -92,7 +92,7 @@ class BuildGraph:
         if not names:
             return frozenset(n for n in declaration.images if self.steps[n].file)
         known = [*declaration.images, *declaration.produced_by]
-        unknown = sorted(set(names) - set(known))
+        unknown = sorted(set(names).difference(known))
         if unknown:
             raise UsageError(
                 f"{declaration.path} declares no image '{unknown[0]}'"

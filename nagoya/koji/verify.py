@@ -96,13 +96,13 @@ def demo_sources(system: System, package: str) -> Sources:
             f"no container of '{system.name}' brings the demo's packages",
             f"build its images again; the builder's image has the label {DEMO_LABEL}",
         )
-    made = json.loads(containers.read_file(builder, f"{folder}/sources.json"))[package]
+    listed = json.loads(containers.read_file(builder, f"{folder}/sources.json"))[package]
     hub = Profile.load(system).hub
     _serve(present[hub], builder, f"{folder}/git")
     return Sources(
-        Path(made["srpm"]).name,
-        containers.read_file(builder, f"{folder}/{made['srpm']}"),
-        f"git+https://{hub}/kojifiles/demo/{made['git']}#{made['commit']}",
+        Path(listed["srpm"]).name,
+        containers.read_file(builder, f"{folder}/{listed['srpm']}"),
+        f"git+https://{hub}/kojifiles/demo/{listed['git']}#{listed['commit']}",
     )
 
 
@@ -123,19 +123,15 @@ def _build(
     package = session.getPackageID(PACKAGE)
     complete = koji_module().BUILD_STATES["COMPLETE"]
     scratch = bool(package and session.listBuilds(packageID=package, state=complete))
-    made = build(hub, TARGET, source, scratch=scratch, on_progress=show)
-    (name,) = (name for name in made.rpms if not name.endswith(".src.rpm"))
-    return Built(made.task, _check_rpm(name, hub.download(made.rpms[name])), made.url)
-
-
-def _check_rpm(name: str, content: bytes) -> rpm.Rpm:
+    result = build(hub, TARGET, source, scratch=scratch, on_progress=show)
+    (name,) = (name for name in result.rpms if not name.endswith(".src.rpm"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
-        path.write_bytes(content)
+        path.write_bytes(hub.download(result.rpms[name]))
         header = rpm.read(path)
     if (f"{header.nvr}.{header.arch}.rpm", header.name, header.signed) != (name, PACKAGE, False):
         raise LifecycleError(f"{name} does not match its header: {header}")
-    return header
+    return Built(result.task, header, result.url)
 
 
 @contextmanager
