@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from nagoya.config.model import Base
@@ -24,10 +25,7 @@ def ensure(engine: Engine, base: Base, progress: Progress, *, install: bool = Fa
     With `install`, installs mmdebstrap where it is missing. Raises SourceError if the image can
     neither be pulled nor built.
     """
-
-    def on_line(line: str) -> None:
-        progress.output(base.image, line)
-
+    on_line = partial(progress.output, base.image)
     if images.exists(engine, base.image):
         progress.update(base.image, "done", "present")
         return

@@ -18,6 +18,7 @@ from nagoya.errors import DeclarationError
 _DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S+)")
 _FLAGS = re.compile(r"(?:--[\w-]+(?:=\S+)?\s+)*")
 _ALLOWED_FLAGS = {"COPY": {"from", "chown"}, "ADD": {"from", "chown"}, "RUN": set[str]()}
+_FROM = re.compile(rf"{_FLAGS.pattern}((?!--)\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _HEREDOC = re.compile(r"\d*<<-?(\w+)")
 _REMOTE = re.compile(r"(https?|ftp|git)://|git@")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::([-+])([^${}]*))?\})")
@@ -52,9 +53,7 @@ def read(path: Path, arguments: Mapping[str, str] | None = None) -> Dockerfile:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationError(str(path), [f"cannot be read: {error}"]) from None
-    file, problems = Dockerfile(path), []
-    stages: list[str] = []
-    values: dict[str, str] = {}
+    file, problems, stages, values = Dockerfile(path), [], list[str](), dict[str, str]()
     for line, instruction, rest in _instructions(lines):
         try:
             if instruction == "ARG":
@@ -104,13 +103,12 @@ def _instructions(lines: Sequence[str]) -> Iterator[tuple[int, str, str]]:
 
 def _from(rest: str, values: Mapping[str, str]) -> tuple[str, str]:
     """Image and stage of a FROM."""
-    words = _FLAGS.sub("", rest, count=1).split()
-    if len(words) != 1 and not (len(words) == 3 and words[1].upper() == "AS"):
+    if not (match := _FROM.fullmatch(rest)):
         raise ValueError("FROM is not of the form FROM IMAGE [AS STAGE]")
-    image = _expand(words[0], values)
+    image = _expand(match[1], values)
     if not image or image.endswith(":"):
-        raise ValueError(f"FROM {words[0]} names no image; give its ARG a value")
-    return image, words[-1].lower() if len(words) == 3 else ""
+        raise ValueError(f"FROM {match[1]} names no image; give its ARG a value")
+    return image, (match[2] or "").lower()
 
 
 def _add_parent(file: Dockerfile, image: str, stages: Sequence[str]) -> None:

@@ -174,7 +174,6 @@ def _save(client: PyPIClient, link: Link, path: Path, on_line: Callable[[str], N
     headers = {"Accept-Encoding": "identity"}
 
     def save() -> None:
-        received = 0
         with (
             client.stream("GET", link.url_without_fragment, headers=headers) as answer,
             path.open("wb") as file,
@@ -188,8 +187,7 @@ def _save(client: PyPIClient, link: Link, path: Path, on_line: Callable[[str], N
             total = f" of {int(length) / 1e6:.1f}" if length else ""
             for chunk in answer.iter_raw(_CHUNK):
                 file.write(chunk)
-                received += len(chunk)
-                on_line(f"{received / 1e6:.1f}{total} MB")
+                on_line(f"{answer.num_bytes_downloaded / 1e6:.1f}{total} MB")
 
     try:
         _repeated(save)

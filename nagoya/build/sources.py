@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,8 +39,9 @@ def outdated(directory: Path, name: str, source: Source) -> str | None:
     if not target.is_dir():
         return "not fetched yet"
     if source.path is not None:
-        count = sum(map(len, _differences(directory / source.path, target)))
-        return "it was an archive" if stamp.exists() else _changes(count) if count else None
+        if stamp.exists():
+            return "it was an archive"
+        return _changes(sum(map(len, _differences(directory / source.path, target))))
     if not stamp.exists() or stamp.read_text() != source.sha256:
         return "moromi.yml declares another sha256"
     return None
@@ -59,14 +61,9 @@ def ensure(directory: Path, name: str, source: Source, progress: Progress) -> No
     target = directory / FOLDER / name
     row = f"{FOLDER}/{name}"
     target_id = hashlib.sha256(str(target).encode()).hexdigest()[:16]
-
-    def on_line(line: str) -> None:
-        progress.output(row, line)
-
-    with (
-        _named_errors(name),
-        locked(f"source-{target_id}", lambda: on_line("waiting for another moromi")),
-    ):
+    on_line = partial(progress.output, row)
+    waiting = partial(on_line, "waiting for another moromi")
+    with _named_errors(name), locked(f"source-{target_id}", waiting):
         target.parent.mkdir(parents=True, exist_ok=True)
         stamp = _stamp(target)
         if source.path is not None:
@@ -190,12 +187,11 @@ def _copy(tree: Path, target: Path) -> str:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).unlink(missing_ok=True)
         shutil.copy2(tree / path, target / path, follow_symlinks=False)
-    count = len(superfluous) + len(changed)
-    return _changes(count) if count else "unchanged"
+    return _changes(len(superfluous) + len(changed)) or "unchanged"
 
 
-def _changes(count: int) -> str:
-    return f"{count} file{'s' * (count != 1)} changed"
+def _changes(count: int) -> str | None:
+    return f"{count} file{'s' * (count != 1)} changed" if count else None
 
 
 def _differences(tree: Path, target: Path) -> tuple[list[Path], list[Path]]:
