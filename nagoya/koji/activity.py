@@ -81,7 +81,6 @@ def client_details(system: str, home: Path) -> dict[str, Any]:
     """What toji wrote into koji.json for a system's clients: `profile`, `urls` and more; empty if
     it wrote nothing."""
     try:
-        details = json.loads((Profile(system, home).folder / "koji.json").read_text())
-    except (OSError, ValueError):
+        return dict(json.loads((Profile(system, home).folder / "koji.json").read_text()))
+    except (OSError, ValueError, TypeError):
         return {}
-    return dict(details)

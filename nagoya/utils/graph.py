@@ -33,13 +33,11 @@ def waves(graph: Graph) -> list[list[str]]:
     Order within a wave is that of `graph`. Raises Cycle.
     """
     place = {name: index for index, name in enumerate(graph)}
-    order = sorter(graph)
-    waves = []
-    while order.is_active():
-        ready = sorted(order.get_ready(), key=place.__getitem__)
-        waves.append(ready)
+    order, result = sorter(graph), []
+    while ready := sorted(order.get_ready(), key=place.__getitem__):
+        result.append(ready)
         order.done(*ready)
-    return waves
+    return result
 
 
 def with_dependencies(names: Iterable[str], graph: Graph) -> dict[str, Collection[str]]:
