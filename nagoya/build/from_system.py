@@ -100,15 +100,16 @@ class SystemImageBuild:
             self._over.set()
 
     def abandon(self) -> None:
-        """End `run`, which another thread is in, and wait up to a minute until it has.
+        """End `run`, which runs in another thread, and wait up to a minute until it has.
 
-        Whatever it waits for ends with its containers. It holds the system's lock meanwhile, so
-        they are removed without that, and again, as it may be creating more of them.
+        Whatever `run` waits for ends with its containers. They are removed without the system's
+        lock, which `run` holds, and repeatedly, since it may be creating one.
         """
         self.stop.set()
         for _ in range(int(_ABANDON_SECONDS / _PAUSE)):
             if self._system is None or self._over.is_set():
                 return
+            self._system.interrupted.set()
             for handle in containers.list_system(self.engine, self._system.name):
                 containers.remove(handle)
             self._over.wait(_PAUSE)
