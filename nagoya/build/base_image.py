@@ -1,6 +1,7 @@
 """The base image: used if present, else pulled, else built from Debian's archive."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from nagoya.config.model import Base
 from nagoya.engine import Engine, images
 from nagoya.errors import CommandError, EngineError, SourceError
-from nagoya.utils.command import installed, run_streaming
+from nagoya.utils.command import run_streaming
 from nagoya.utils.progress import Progress
 
 # Like the registry's slim images: no manuals, translations, or documentation other than licences.
@@ -46,10 +47,10 @@ def ensure(engine: Engine, base: Base, progress: Progress, *, install: bool = Fa
 
 
 def _require_mmdebstrap(base: Base, on_line: Callable[[str], None], install: bool) -> None:
-    if installed("mmdebstrap"):
+    if shutil.which("mmdebstrap"):
         return
     command = " ".join(_INSTALL)
-    if not installed("apt-get"):
+    if not shutil.which("apt-get"):
         raise SourceError(
             f"{base.image} was not found in any registry, and this machine has no mmdebstrap",
             f"build it on a Debian machine, and copy it here with `docker save {base.image}` and "
