@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nagoya.config.model import Base
-from nagoya.engine import Engine, images
+from nagoya.engine import Engine, image_builds, images
 from nagoya.errors import CommandError, EngineError, SourceError
 from nagoya.utils.command import run_streaming
 from nagoya.utils.progress import Progress
@@ -104,4 +104,4 @@ def _build(engine: Engine, base: Base, on_line: Callable[[str], None]) -> None:
         tar.seek(0)
         on_line("importing it")
         changes = ['CMD ["bash"]', f"LABEL {images.IMAGE_LABEL}={base.image}"]
-        images.import_tar(engine, tar, base.image, changes)
+        image_builds.import_tar(engine, tar, base.image, changes)

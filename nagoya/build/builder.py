@@ -25,7 +25,7 @@ from nagoya.build.planner import (
 )
 from nagoya.build.steps import BuildOptions, Step, build_graph
 from nagoya.config.declaration import Declaration
-from nagoya.engine import Engine
+from nagoya.engine import Engine, image_builds
 from nagoya.engine import images as engine_images
 from nagoya.errors import BuildError, DeclarationError, EngineError
 from nagoya.utils.graph import with_dependencies
@@ -217,7 +217,7 @@ class _Build:
                 engine_images.tag(self.engine, image_id, name)
             self.progress.update(name, "done", "unchanged")
             return
-        lines = engine_images.build(
+        lines = image_builds.build(
             self.engine,
             name,
             context.tar(),

@@ -26,7 +26,7 @@ from nagoya.build.volume_archive import (
 )
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import SystemImages
-from nagoya.engine import Engine, Handle, containers
+from nagoya.engine import Engine, Handle, containers, image_builds, transfer
 from nagoya.engine import images as engine_images
 from nagoya.errors import BuildError, EngineError, LifecycleError, NagoyaError, NotReady
 from nagoya.koji import seed
@@ -179,7 +179,7 @@ class SystemImageBuild:
                 with self._phase(f"committing {name}"):
                     handle = containers.get(self.engine, f"{system.name}-{name}")
                     labels = _labels(image, inputs, created)
-                    committed[image] = engine_images.commit(handle, labels)
+                    committed[image] = image_builds.commit(handle, labels)
                     stack.callback(engine_images.remove_unnamed, self.engine, committed[image])
             packed: dict[str, tuple[str, str, IO[bytes]]] = {}
             for name, image in self.wanted.persist.items():
@@ -194,7 +194,7 @@ class SystemImageBuild:
                 for image, (parent, dockerfile, volumes) in packed.items():
                     labels = _labels(image, inputs, created)
                     context = build_context(dockerfile, volumes)
-                    lines = engine_images.build_child(self.engine, image, parent, context, labels)
+                    lines = image_builds.build_child(self.engine, image, parent, context, labels)
                     for line in lines:
                         self.progress.output(self.name, line)
                 for image, made in committed.items():
@@ -239,7 +239,7 @@ def _pack(handle: Handle, selection: VolumeSelection, output: IO[bytes]) -> None
     with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as made:
         for path in selection.paths:
             try:
-                repack(containers.read_chunks(handle, path), path, selection.left_out, made)
+                repack(transfer.read_chunks(handle, path), path, selection.left_out, made)
             except tarfile.TarError as error:
                 raise EngineError(f"reading {path} of {handle.name}: {error}") from error
 

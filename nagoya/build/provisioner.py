@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nagoya.config.model import Provisioner
-from nagoya.engine import Handle, containers
-from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, Specification
+from nagoya.engine import Handle, containers, transfer
+from nagoya.engine.containers import Specification
+from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
 from nagoya.errors import BuildError
 from nagoya.system.system import System
 
@@ -38,21 +39,16 @@ def run_provisioner(
             hostname=_NAME,
             network=system.name,
             labels={SYSTEM_LABEL: system.name, CONTAINER_LABEL: _NAME, **system.owner.labels},
-            command=(),
             environment=wanted.environment,
-            ports={},
             volumes_from=[
                 f"{system.name}-{source.container}:{source.mode}" for source in wanted.volumes_from
             ],
-            cap_add=(),
-            cap_drop=(),
-            security_opt=(),
             stop_timeout=1,
             entrypoint=wanted.entrypoint,
             working_dir=FILES,
         ),
     )
-    containers.write_files(handle, "/", files)
+    transfer.write_files(handle, "/", files)
     containers.start(handle)
     last: deque[str] = deque(maxlen=_LAST_LINES)
 

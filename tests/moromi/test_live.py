@@ -244,8 +244,8 @@ def test_a_failing_root_shows_its_log_and_leaves_nothing(live: Live) -> None:
 def test_a_system_that_does_not_come_up_is_told(live: Live) -> None:
     live.moromi.write("server/Dockerfile", f"FROM {BASE}\nCMD echo no good; exit 5\n")
     _, told = live.moromi("build", "X-live", status=6)
-    assert "waiting until it is ready: a container has ended" in told
-    assert "ended with status 5\n    no good" in told
+    assert "waiting until it is ready: server does not run" in told
+    assert "exited with status 5\n    no good" in told
     assert_nothing_is_left(live.moromi)
 
 
