@@ -31,7 +31,6 @@ _CHECK_SECONDS = 10.0
 _FRAME = struct.Struct(">BxxxL")
 """Precedes each piece of output: the number of its stream, and its length."""
 _STDERR = 2
-_HELPER_SECONDS = 60
 
 
 class ExecSession:
@@ -205,10 +204,8 @@ class ExecSession:
         return data
 
     def _receive(self) -> bool:
-        """Wait for data from the engine and send pending data meanwhile; return False at the end.
-
-        Only this method reads and writes, so that a full pipe never blocks both sides.
-        """
+        """Wait for data and send pending data meanwhile, so that a full pipe never blocks both
+        sides. Return False at the end."""
         blocked = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
         while True:
             with suppress(*blocked):
@@ -297,6 +294,6 @@ def run_helper(
         helper = Handle(container.engine, created)
         try:
             containers.start(helper)
-            return containers.wait_exit(helper, _HELPER_SECONDS), "\n".join(containers.log(helper))
+            return containers.wait_exit(helper, seconds=60), "\n".join(containers.log(helper))
         finally:
             containers.remove(helper)
