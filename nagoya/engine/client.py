@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -155,7 +156,8 @@ def _client(
 
 def _log(answer: requests.Response, **_: object) -> None:
     # The path alone: the query of a commit has variables, which may be secret.
-    path, seconds = urlsplit(answer.url).path, answer.elapsed.total_seconds()
+    path = re.sub("([0-9a-f]{12})[0-9a-f]{52}", r"\1", urlsplit(answer.url).path)
+    seconds = answer.elapsed.total_seconds()
     _logger.debug("%s %s: %s, %.3f s", answer.request.method, path, answer.status_code, seconds)
 
 

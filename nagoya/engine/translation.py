@@ -16,11 +16,11 @@ _HINTS = (
     (r"port is already allocated|address already in use",
      "another program has that port; leave the host port out, and a free one is chosen"),
     (r"No such image|pull access denied", "`moromi build` makes the images"),
-    (r"no such container", "somebody else may have removed it; `toji status` shows what is there"),
+    (r"no such container", "another program may have removed it; `toji status` shows the rest"),
     # The first is the message of Docker 26 and older.
     (r"non-overlapping IPv4 address pool|address pools have been fully subnetted",
      "every system has a network, and the engine has no addresses left for one more: `toji list` "
-     "shows them, `toji remove --stale` removes what nobody needs; `default-address-pools` in the "
+     "shows them, `toji remove --stale` removes abandoned ones; `default-address-pools` in the "
      "engine's daemon.json makes room"),
     (r"operation not permitted", "the engine may not do this on this machine"),
 )  # fmt: skip
@@ -30,10 +30,10 @@ _logger = logging.getLogger(__name__)
 @contextmanager
 def translated(action: str) -> Iterator[None]:
     """Raise EngineError for Docker's errors; `action` is a phrase such as `starting koji`."""
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         yield
-        _logger.debug("%s: %.3f s", action, time.monotonic() - begun)
+        _logger.debug("%s: %.3f s", action, time.monotonic() - started)
     except docker.errors.DockerException as error:
         reason = str(getattr(error, "explanation", None) or error).strip()
         raise EngineError(f"{action}: {reason}", _hint(reason)) from error

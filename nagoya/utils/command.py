@@ -59,7 +59,7 @@ def _started(
 ) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
     """Start a program and wait for its end; the error shows the lines that the caller collects."""
     command = [str(argument) for argument in arguments]
-    quoted, begun = shlex.join(command), time.monotonic()
+    quoted, started = shlex.join(command), time.monotonic()
     lines: list[str] = []
     try:
         program = subprocess.Popen(
@@ -78,7 +78,7 @@ def _started(
         yield program, lines
     status = program.returncode
     ended = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-    _logger.debug("%s: %s, %.3f s", quoted, ended, time.monotonic() - begun)
+    _logger.debug("%s: %s, %.3f s", quoted, ended, time.monotonic() - started)
     if status:
         output = "".join(f"\n    {line}" for line in lines[-_LAST_LINES:])
         raise CommandError(f"{ended}: {quoted}{output}")
