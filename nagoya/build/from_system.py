@@ -46,7 +46,7 @@ _PAUSE = 0.5
 
 @dataclass
 class SystemImageBuild:
-    """The build of one entry's images from a system of the declaration `source`.
+    """Builds the images of an entry from a system of the declaration `source`.
 
     The paths of the entry are relative to `folder`.
     """

@@ -237,24 +237,21 @@ def _from_context(name: str) -> Address:
     folder = contexts / "tls" / digest / "docker"
     tls = None
     if folder.is_dir():
-        tls = TLSConfig(
-            client_cert=(str(folder / "cert.pem"), str(folder / "key.pem"))
-            if (folder / "cert.pem").exists()
-            else None,
-            ca_cert=str(folder / "ca.pem") if (folder / "ca.pem").exists() else None,
-            verify=not endpoint.get("SkipTLSVerify"),
-        )
+        paths = [folder / f"{name}.pem" for name in ("ca", "cert", "key")]
+        ca, cert, key = (str(path) if path.exists() else None for path in paths)
+        pair = (cert, key) if cert and key else None
+        tls = TLSConfig(pair, ca_cert=ca, verify=not endpoint.get("SkipTLSVerify"))
     return _checked(endpoint["Host"], f"the docker context '{name}'", name, tls)
 
 
 def _describe(error: Exception) -> str:
     text = str(error)
-    for sign, meaning in (
+    for pattern, meaning in (
         ("FileNotFoundError", "there is no such socket"),
         ("PermissionError", "permission denied; are you root, or in the group docker?"),
         ("refused", "nothing listens there"),
         ("timed out", f"no answer within {_CONNECT_SECONDS} s"),
     ):
-        if sign in text:
+        if pattern in text:
             return meaning
     return text

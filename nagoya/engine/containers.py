@@ -163,12 +163,12 @@ def start(container: Handle) -> None:
         try:
             container.docker.start()
         except docker.errors.APIError as error:
-            taken = _PORT_TAKEN.search(str(error.explanation))
-            if not taken:
+            match = _PORT_TAKEN.search(str(error.explanation))
+            if not match:
                 raise
             raise PortTaken(
-                f"starting {container.name}: port {taken[1]} of {HOST} is taken"
-                f"{_publisher(container.engine, int(taken[1]))}",
+                f"starting {container.name}: port {match[1]} of {HOST} is taken"
+                f"{_publisher(container.engine, int(match[1]))}",
                 "choose another host port, or leave it out for a free one",
             ) from error
 
@@ -226,13 +226,10 @@ def wait_exit(container: Handle, seconds: float) -> int:
 
 def remove_named(engine: Engine, system: str, name: str) -> None:
     """Remove a container by its name if it exists and belongs to the system."""
-    with translated(f"inspecting {name}"):
-        try:
-            handle = Handle(engine, engine.client.containers.get(name))
-        except docker.errors.NotFound:
-            return
-    if label(handle, SYSTEM_LABEL) == system:
-        remove(handle)
+    with translated(f"removing {name}"), suppress(docker.errors.NotFound):
+        handle = Handle(engine, engine.client.containers.get(name))
+        if label(handle, SYSTEM_LABEL) == system:
+            remove(handle)
 
 
 def label(container: Handle, name: str) -> str | None:

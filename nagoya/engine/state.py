@@ -16,11 +16,11 @@ CONTAINER_LABEL = "nagoya.container"
 
 @dataclass(frozen=True)
 class State:
-    """What the engine says of a container at one moment.
+    """The state of a container at one moment.
 
-    `name` is its host name, `declared` the name that it bears in moromi.yml. `status` is Docker's
-    word (created, running, paused, restarting, exited, dead); `ports` maps a port of the container
-    to the host's, `volumes` the path of a mounted volume to its name. `labels` include the image's.
+    `name` is its host name, `declared` its name in moromi.yml. `status` is Docker's word (created,
+    running, paused, restarting, exited, dead). `ports` maps ports of the container to the host's,
+    `volumes` the paths of mounted volumes to their names. `labels` include the image's.
     """
 
     name: str
@@ -44,12 +44,12 @@ class State:
 
     @property
     def completed(self) -> bool:
-        """Whether it ran, and ended well."""
+        """Whether it has run and exited with status 0."""
         return self.status == "exited" and self.ever_started and self.exit_code == 0
 
     @classmethod
     def parse(cls, attributes: Mapping[str, Any]) -> Self:
-        """Read a state from what the engine says of a container."""
+        """Read a state from the engine's description of a container."""
         state = attributes["State"]
         networks = attributes["NetworkSettings"]["Networks"] or {}
         bindings = attributes["HostConfig"].get("PortBindings") or {}
