@@ -1,15 +1,16 @@
 """The base image: used if present, else pulled, else built from Debian's archive."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from nagoya.config.model import Base
-from nagoya.engine import Engine, images
+from nagoya.engine import Engine, image_builds, images
 from nagoya.errors import CommandError, EngineError, SourceError
-from nagoya.utils.command import installed, run_streaming
+from nagoya.utils.command import run_streaming
 from nagoya.utils.progress import Progress
 
 # Like the registry's slim images: no manuals, translations, or documentation other than licences.
@@ -43,10 +44,10 @@ def ensure(engine: Engine, base: Base, progress: Progress, *, install: bool = Fa
 
 
 def _require_mmdebstrap(base: Base, on_line: Callable[[str], None], install: bool) -> None:
-    if installed("mmdebstrap"):
+    if shutil.which("mmdebstrap"):
         return
     command = " ".join(_INSTALL)
-    if not installed("apt-get"):
+    if not shutil.which("apt-get"):
         raise SourceError(
             f"{base.image} was not found in any registry, and this machine has no mmdebstrap",
             f"build it on a Debian machine, and copy it here with `docker save {base.image}` and "
@@ -89,4 +90,4 @@ def _build(engine: Engine, base: Base, on_line: Callable[[str], None]) -> None:
         tar.seek(0)
         on_line("importing it")
         changes = ['CMD ["bash"]', f"LABEL {images.IMAGE_LABEL}={base.image}"]
-        images.import_tar(engine, tar, base.image, changes)
+        image_builds.import_tar(engine, tar, base.image, changes)

@@ -25,7 +25,7 @@ from nagoya.build.planner import (
 )
 from nagoya.build.steps import BuildOptions, Step, build_graph
 from nagoya.config.declaration import Declaration
-from nagoya.engine import Engine
+from nagoya.engine import Engine, image_builds
 from nagoya.engine import images as engine_images
 from nagoya.errors import BuildError, DeclarationError, EngineError
 from nagoya.utils.graph import with_dependencies
@@ -190,7 +190,7 @@ class Build:
             self.progress.update(name, "done", "unchanged")
             return
         version, source = step.package
-        lines = engine_images.build(
+        lines = image_builds.build(
             self.engine,
             name,
             context.tar(),

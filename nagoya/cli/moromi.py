@@ -16,6 +16,7 @@ from nagoya.cli.common import (
     Settings,
     age,
     config_option,
+    debug_option,
     json_option,
     quiet_option,
     resumable,
@@ -34,6 +35,7 @@ from nagoya.utils.parallel import raise_failures, run_graph
 @config_option
 @quiet_option
 @verbose_option
+@debug_option
 @click.version_option(__version__)
 def cli() -> None:
     """Build the images of a Koji: hub, database, builder, credentials, top directory.
@@ -50,7 +52,7 @@ def cli() -> None:
 
 def _command(function: Callable[..., None]) -> click.Command:
     """A command of moromi; the shared options may follow it too."""
-    for option in (config_option, quiet_option, verbose_option):
+    for option in (config_option, quiet_option, verbose_option, debug_option):
         function = option(function)
     return cli.command()(click.pass_obj(function))
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nagoya.config.model import StrictModel
-from nagoya.engine import containers
+from nagoya.engine import transfer
 from nagoya.errors import LifecycleError
 from nagoya.koji import builds, rpm
 from nagoya.system.system import System, require_system
@@ -98,5 +98,5 @@ def _files(system: System, document: Import, folder: Path) -> Iterator[list[Path
         raise LifecycleError(f"'{system.name}' has no container '{document.container}'")
     with tempfile.TemporaryDirectory() as copies:
         for path in document.rpms:
-            (Path(copies) / Path(path).name).write_bytes(containers.read_file(handle, path))
+            (Path(copies) / Path(path).name).write_bytes(transfer.read_file(handle, path))
         yield sorted(Path(copies).iterdir())

@@ -27,6 +27,7 @@ _PRIVATE_KEY = re.compile(
 )
 _COOKIE = re.compile(rb"((?:session-id|session-key|callnum)=)[^&\s\"]+")
 _URL_PASSWORD = re.compile(rb"(://[^/\s:@\"']*:)[^/\s@\"']+@")
+_ASSIGNMENT = re.compile(rb"(\w*(?:SECRET|PASSWORD|TOKEN)\w*=)[^\s'\"]+", re.IGNORECASE)
 _SHORTEST = 4
 """Characters of a secret that is searched for in all files: "1" would be found everywhere. Shorter
 ones are left out where they are the values of variables."""
@@ -72,6 +73,7 @@ def redact(content: bytes, secrets: Iterable[str] = ()) -> bytes:
     clean = _PRIVATE_KEY.sub(b"(a private key)", content)
     clean = _COOKIE.sub(rb"\1...", clean)
     clean = _URL_PASSWORD.sub(rb"\1...@", clean)
+    clean = _ASSIGNMENT.sub(rb"\1...", clean)
     for secret in sorted(secrets, key=len, reverse=True):
         # As it is, as JSON writes it, and as a YAML file or a log has its lines.
         for form in (secret, json.dumps(secret)[1:-1], *secret.splitlines()):

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nagoya.config.model import StrictModel
-from nagoya.engine import containers
-from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL
+from nagoya.engine import containers, transfer
+from nagoya.engine.exec import run_helper
+from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
 from nagoya.errors import LifecycleError, UsageError, did_you_mean
 from nagoya.koji.credentials import PKI
 from nagoya.koji.hub import HubConnection
@@ -103,7 +104,7 @@ def _certify(system: System, name: str, folder: Path) -> None:
             f"no container of '{system.name}' can issue a certificate",
             "its credentials volume is of an older image: `toji remove`, `moromi build`",
         )
-    status, output = containers.run_helper(
+    status, output = run_helper(
         authority,
         f"{system.name}-certify-{secrets.token_hex(4)}",
         [*json.loads(command), name],
@@ -112,4 +113,4 @@ def _certify(system: System, name: str, folder: Path) -> None:
     if status:
         raise LifecycleError(f"no certificate was issued for '{name}': {output.strip()}")
     for file in (f"{name}_browser_cert.p12", f"{name}.pem"):
-        files.write(folder / file, containers.read_file(authority, f"{PKI}/{file}"))
+        files.write(folder / file, transfer.read_file(authority, f"{PKI}/{file}"))

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nagoya.config.extends import shipped
-from nagoya.engine import Handle, containers
+from nagoya.engine import Handle, containers, transfer
+from nagoya.engine.exec import execute
 from nagoya.errors import LifecycleError
 from nagoya.koji import rpm
 from nagoya.koji.builds import build, wait_for_repo
@@ -96,12 +97,12 @@ def demo_sources(system: System, package: str) -> Sources:
             f"no container of '{system.name}' brings the demo's packages",
             f"build its images again; the builder's image has the label {DEMO_LABEL}",
         )
-    listed = json.loads(containers.read_file(builder, f"{folder}/sources.json"))[package]
+    listed = json.loads(transfer.read_file(builder, f"{folder}/sources.json"))[package]
     hub = Profile.load(system).hub
     _serve(present[hub], builder, f"{folder}/git")
     return Sources(
         Path(listed["srpm"]).name,
-        containers.read_file(builder, f"{folder}/{listed['srpm']}"),
+        transfer.read_file(builder, f"{folder}/{listed['srpm']}"),
         f"git+https://{hub}/kojifiles/demo/{listed['git']}#{listed['commit']}",
     )
 
@@ -109,11 +110,11 @@ def demo_sources(system: System, package: str) -> Sources:
 def _serve(hub: Handle, builder: Handle, folder: str) -> None:
     """Copy the git repositories to the hub unless it has them."""
     command = ["sh", "-c", f"test -d {_SERVED}/git && echo yes || mkdir -p {_SERVED}"]
-    status, output = containers.execute(hub, command, seconds=_COPY_SECONDS)
+    status, output = execute(hub, command, seconds=_COPY_SECONDS)
     if status:
         raise LifecycleError(f"the hub cannot make {_SERVED}: {output.strip()}")
     if not output.strip():
-        containers.write_files(hub, _SERVED, containers.read_folder(builder, folder))
+        transfer.write_files(hub, _SERVED, b"".join(transfer.read_chunks(builder, folder)))
 
 
 def _build(
