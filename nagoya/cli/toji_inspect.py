@@ -15,10 +15,8 @@ import click
 from nagoya.cli.common import (
     Settings,
     command,
-    config_option,
     on_system,
     quiet_system,
-    system_option,
 )
 from nagoya.cli.completion import complete_container
 from nagoya.engine import Handle, containers
@@ -122,8 +120,6 @@ def report(settings: Settings, path: Path | None, force: bool) -> None:
 
 
 @click.command(name="exec", context_settings={"allow_interspersed_args": False})
-@config_option
-@system_option
 @click.option("-i", "--interactive", is_flag=True, expose_value=False, hidden=True)
 @click.option("-t", "--tty", is_flag=True, expose_value=False, hidden=True)
 @click.argument("name", metavar="CONTAINER", shell_complete=complete_container)

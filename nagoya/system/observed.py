@@ -181,8 +181,12 @@ def volumes_of(name: str, observed: ObservedSystem, declaration: Declaration) ->
     """The volumes of a container by path; of one that is missing, those it would be created on."""
     if name in observed.containers:
         return dict(observed.containers[name].volumes)
-    declared = declaration.containers[name].volumes
-    return {volume.path: f"{observed.name}-{volume.name}" for volume in declared}
+    return declared_volumes(observed, declaration.containers[name])
+
+
+def declared_volumes(observed: ObservedSystem, declared: Container) -> dict[str, str]:
+    """The engine's names of a container's own volumes by path."""
+    return {volume.path: f"{observed.name}-{volume.name}" for volume in declared.volumes}
 
 
 def _paths(labels: Mapping[str, str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nagoya.config.declaration import Declaration
-from nagoya.config.model import Container, Event
+from nagoya.config.model import Event
 from nagoya.engine.containers import State
 from nagoya.system.observed import ObservedSystem, data_paths
 from nagoya.utils.graph import waves
@@ -27,6 +27,8 @@ Verb = (
     ]
 )  # fmt: skip
 
+INTERRUPTED_UP = "left by an interrupted `toji up`"
+"""The cause of removing a container that was to replace another one."""
 _STOPPED = ("created", "exited", "dead")
 
 
@@ -84,52 +86,33 @@ class Draft:
         return Plan(doing, tuple(self._operations.values()), tuple(notices))
 
     def add(
-        self,
-        verb: Verb,
-        target: str,
-        cause: str,
-        needs: Iterable[str] = (),
-        *,
-        declared: str | None = None,
-        **details: Any,
+        self, verb: Verb, target: str, cause: str, needs: Iterable[str] = (), **details: Any
     ) -> str:
-        """Add an operation, to be done after all earlier ones on the same target; its id."""
-        before = [self._last[target]] if target in self._last else []
+        """Add an operation; its id. On a container it is done after all earlier ones there."""
+        on_container = "declared" in details  # which may have the name of a network
+        before = self.after([target]) if on_container else []
         wanted = tuple(dict.fromkeys([*before, *needs]))
-        operation = Operation(verb, target, cause, wanted, declared, **details)
+        operation = Operation(verb, target, cause, wanted, **details)
         self._operations.setdefault(operation.id, operation)
-        self._last[target] = operation.id
-        return operation.id
-
-    def add_object(self, verb: Verb, target: str, cause: str, needs: Iterable[str] = ()) -> str:
-        """Add an operation on a volume or a network; its id."""
-        operation = Operation(verb, target, cause, tuple(needs))
-        self._operations.setdefault(operation.id, operation)
+        if on_container:
+            self._last[target] = operation.id
         return operation.id
 
     def call(self, event: Event, name: str, declared: str, needs: Iterable[str] = ()) -> None:
         """Add an event's callbacks, where there are any."""
-        settings = self.settings(declared)
+        settings = self.declaration.containers.get(declared)
         if settings and (functions := settings.callbacks.get(event)):
             self.add(event, name, ", ".join(functions), needs, declared=declared)
 
     def after(self, targets: Iterable[str]) -> list[str]:
-        """The ids of the last operations on some targets."""
+        """The ids of the last operations on some containers."""
         return [self._last[target] for target in targets if target in self._last]
 
-    def has(self, verb: Verb, target: str) -> bool:
-        """Whether an operation was added."""
-        return f"{verb} {target}" in self._operations
-
-    def settings(self, declared: str) -> Container | None:
-        """How a container is declared; None where it is not any more."""
-        return self.declaration.containers.get(declared)
-
-    def present(self, names: Collection[str] | None = None) -> list[State]:
-        """The containers that exist, or those of them with such names, dependencies first."""
+    def present(self) -> list[State]:
+        """The containers that exist, dependencies first."""
         states = self.observed.containers
         ordered = self.ordered({state.name: state.declared for state in states.values()})
-        return [states[name] for name in ordered if names is None or name in names]
+        return [states[name] for name in ordered]
 
     def ordered(self, declared: Mapping[str, str]) -> list[str]:
         """Host names in an order in which they can be started; `declared` is their names there."""
@@ -138,19 +121,23 @@ class Draft:
         graph = {name: self.needs(declared[name]) for name in names}
         return [name for wave in waves(graph) for name in wave]
 
+    def needs(self, declared: str) -> tuple[str, ...]:
+        settings = self.declaration.containers.get(declared)
+        return settings.needs if settings else ()
+
     def dependents(self, name: str) -> list[State]:
         """The containers that need another one to be there."""
-        return [
-            state
-            for state in self.observed.containers.values()
-            if name in self.needs(state.declared)
-        ]
+        states = self.observed.containers.values()
+        return [state for state in states if name in self.needs(state.declared)]
+
+    def after_dependents(self, name: str) -> list[str]:
+        return self.after(state.name for state in self.dependents(name))
 
     def start(self, state: State, needs: Iterable[str] = (), **details: Any) -> None:
         """Add what starts a container that exists, unless it runs or has completed for good."""
-        settings = self.settings(state.declared)
+        settings = self.declaration.containers.get(state.declared)
         name, declared = state.name, state.declared
-        if state.running and not self.has("stop", name):
+        if state.running and f"stop {name}" not in self._operations:
             if settings and not settings.detach:
                 self.add("wait for", name, "it runs to an end", needs, declared=declared)
         elif not (settings and settings.run_once and state.completed):
@@ -160,12 +147,8 @@ class Draft:
     def stop(self, state: State, cause: str, needs: Iterable[str] = ()) -> None:
         """Add what stops a container, unless it is stopped already."""
         # A paused or restarting container can be stopped too.
-        if state.status not in _STOPPED and not self.has("stop", state.name):
+        if state.status not in _STOPPED and f"stop {state.name}" not in self._operations:
             self.add("stop", state.name, cause, needs, declared=state.declared)
-
-    def needs(self, declared: str) -> tuple[str, ...]:
-        settings = self.settings(declared)
-        return settings.needs if settings else ()
 
 
 def start(declaration: Declaration, observed: ObservedSystem) -> Plan:
@@ -183,7 +166,7 @@ def stop(declaration: Declaration, observed: ObservedSystem, *, pre_commit: bool
     """
     draft = Draft(declaration, observed)
     for state in reversed(draft.present()):
-        needs = draft.after(other.name for other in draft.dependents(state.name))
+        needs = draft.after_dependents(state.name)
         if pre_commit and state.running and PRE_COMMIT_LABEL in state.labels:
             cause = "an image is made of it"
             draft.add("pre-commit", state.name, cause, needs, declared=state.declared)
@@ -200,14 +183,12 @@ def stop(declaration: Declaration, observed: ObservedSystem, *, pre_commit: bool
 def restart(declaration: Declaration, observed: ObservedSystem, names: Collection[str]) -> Plan:
     """Stop some containers, dependents first, and start them again."""
     draft = Draft(declaration, observed)
-    chosen = draft.present(names)
+    chosen = [state for state in draft.present() if state.name in names]
     for state in reversed(chosen):
-        needs = draft.after(other.name for other in draft.dependents(state.name))
-        draft.stop(state, "restart", needs)
+        draft.stop(state, "restart", draft.after_dependents(state.name))
     stopped = draft.after(state.name for state in chosen)
     for state in chosen:
-        needs = [*stopped, *draft.after(draft.needs(state.declared))]
-        draft.start(state, needs)
+        draft.start(state, [*stopped, *draft.after(draft.needs(state.declared))])
     return draft.plan("restart")
 
 
@@ -222,22 +203,21 @@ def remove(declaration: Declaration, observed: ObservedSystem) -> Plan:
         return draft.plan("remove")
     declared = {name: name for name in declaration.containers}
     declared |= {state.name: state.declared for state in observed.containers.values()}
+    cause = f"part of {observed.name}"
     for name in reversed(draft.ordered(declared)):
         if name in observed.containers:
-            needs = draft.after(other.name for other in draft.dependents(name))
-            cause = f"part of {observed.name}"
+            needs = draft.after_dependents(name)
             draft.add("remove", name, cause, needs, declared=declared[name])
         else:
             draft.call("pre_remove", name, name)
             draft.call("post_remove", name, name)
     for state in observed.replacements.values():
-        cause = "left by an interrupted `toji up`"
-        draft.add("remove replacement", state.name, cause, declared=state.declared)
+        draft.add("remove replacement", state.name, INTERRUPTED_UP, declared=state.declared)
     removed = draft.after([*declared, *observed.replacements])
     states = [*observed.containers.values(), *observed.replacements.values()]
     mounted = {volume for state in states for volume in state.volumes.values()}
     for volume in sorted(observed.volumes | mounted):
-        draft.add("remove volume", volume, f"part of {observed.name}", removed)
+        draft.add("remove volume", volume, cause, removed)
     if observed.network:
-        draft.add_object("remove network", observed.name, f"part of {observed.name}", removed)
+        draft.add("remove network", observed.name, cause, removed)
     return draft.plan("remove")

@@ -11,11 +11,12 @@ from nagoya.system.observed import (
     ObservedSystem,
     conflicts,
     data_paths,
+    declared_volumes,
     differences,
     missing,
     volumes_of,
 )
-from nagoya.system.plan import DRAIN_LABEL, Draft, Plan
+from nagoya.system.plan import DRAIN_LABEL, INTERRUPTED_UP, Draft, Plan
 
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
@@ -37,6 +38,8 @@ def up(declaration: Declaration, observed: ObservedSystem, recreate: Collection[
     check(declaration, observed)
     draft = _Reconciliation(declaration, observed)
     causes, kept = draft.outdated(recreate)
+    for name in reversed(causes):  # as long as the hub answers
+        draft.drain(observed.containers[name], causes[name])
     draft.bring_up(draft.members(), causes)
     notices = [
         f"{name} is left as it is ({phrases}): it holds data, which is copied if you say "
@@ -53,7 +56,7 @@ def scale(declaration: Declaration, observed: ObservedSystem, name: str, count: 
             f"{declaration.path} declares no container '{name}'",
             f"it declares {', '.join(declaration.containers)}",
         )
-    users = [user for user, one in declaration.containers.items() if name in one.needs]
+    users = [user for user, other in declaration.containers.items() if name in other.needs]
     if users and count > 1:
         raise LifecycleError(
             f"'{name}' cannot run more than once: {', '.join(users)} would not find the copies",
@@ -70,8 +73,7 @@ def scale(declaration: Declaration, observed: ObservedSystem, name: str, count: 
     for state in reversed(draft.present()):
         if state.declared == name and state.name not in wanted:
             cause = f"{count} wanted"
-            if state.running and DRAIN_LABEL in state.labels:
-                draft.add("drain", state.name, cause, declared=name)
+            draft.drain(state, cause)
             draft.stop(state, cause)
             draft.add("remove", state.name, cause, declared=name)
     draft.bring_up(dict.fromkeys(wanted, name), {})
@@ -91,6 +93,11 @@ def check(declaration: Declaration, observed: ObservedSystem) -> None:
 
 class _Reconciliation(Draft):
     """A draft that knows how containers are created and replaced."""
+
+    def drain(self, state: State, cause: str) -> None:
+        """Add what lets a container finish its work, if its image has a command for that."""
+        if state.running and DRAIN_LABEL in state.labels:
+            self.add("drain", state.name, cause, declared=state.declared)
 
     def members(self) -> dict[str, str]:
         """All declared containers and their copies by host name, dependencies first."""
@@ -137,8 +144,7 @@ class _Reconciliation(Draft):
             left = self.observed.replacements.get(name)
             self.call("pre_init", name, declared, needs)
             if left and state:
-                cause = "left by an interrupted `toji up`"
-                self.add("remove replacement", name, cause, needs, declared=declared)
+                self.add("remove replacement", name, INTERRUPTED_UP, needs, declared=declared)
             if left and not state:
                 cause = "`toji up` was interrupted before it was renamed"
                 self.add("keep replacement", name, cause, needs, declared=declared)
@@ -172,10 +178,11 @@ class _Reconciliation(Draft):
             "create replacement", name, cause, before, declared=declared,
             ports=ports, volumes=volumes,
         )  # fmt: skip
-        users = [one for one in self.dependents(name) if data and one.running]
-        for user in users:  # they would write what is copied
-            self.stop(user, f"{name} is replaced")
-        self.stop(state, "replaced", self.after(user.name for user in users))
+        if data:  # its users would write what is copied
+            for user in self.dependents(name):
+                if user.running:
+                    self.stop(user, f"{name} is replaced")
+        self.stop(state, "replaced", self.after_dependents(name))
         self.add("replace", name, cause, declared=declared, data=data)
         self.add("start", name, "replaced", declared=declared, volumes=volumes, data=data)
 
@@ -183,17 +190,17 @@ class _Reconciliation(Draft):
         """What has to exist before a container is created: the network, its volumes."""
         made = []
         if not self.declaration.containers[declared].network_mode and not self.observed.network:
-            made.append(self.add_object("create network", self.observed.name, "missing"))
+            made.append(self.add("create network", self.observed.name, "missing"))
         for volume in volumes.values():
             if volume not in self.observed.volumes and not _ANONYMOUS.fullmatch(volume):
-                made.append(self.add_object("create volume", volume, f"declared for {declared}"))
+                made.append(self.add("create volume", volume, f"declared for {declared}"))
         return made
 
     def _volumes(self, state: State | None, declared: str) -> dict[str, str]:
         """The volumes to mount by path: the declared ones, but anonymous ones stay with their
         container, for they hold its data."""
         settings = self.declaration.containers[declared]
-        volumes = {one.path: f"{self.observed.name}-{one.name}" for one in settings.volumes}
+        volumes = declared_volumes(self.observed, settings)
         inherited = {
             path
             for source in settings.volumes_from
