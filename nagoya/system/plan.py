@@ -171,7 +171,7 @@ def stop(declaration: Declaration, observed: ObservedSystem, *, pre_commit: bool
             cause = "an image is made of it"
             draft.add("pre-commit", state.name, cause, needs, declared=state.declared)
         draft.stop(state, "running", needs)
-    holders = [state.name for state in draft.present() if data_paths(state)]
+    holders = [state.name for state in draft.present() if data_paths(state.labels)]
     command = f"toji --system {observed.name} start"
     notice = (
         f"While '{observed.name}' is stopped, `docker container prune` would remove its containers"

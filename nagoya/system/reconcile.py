@@ -57,14 +57,10 @@ def scale(declaration: Declaration, observed: ObservedSystem, name: str, count: 
             f"it declares {', '.join(declaration.containers)}",
         )
     users = [user for user, other in declaration.containers.items() if name in other.needs]
-    if users and count > 1:
+    if users and count != 1:
         raise LifecycleError(
-            f"'{name}' cannot run more than once: {', '.join(users)} would not find the copies",
-            "scale a container that no other one needs, such as a builder",
-        )
-    if users and count == 0:
-        raise LifecycleError(
-            f"'{name}' cannot be removed: {', '.join(users)} needs it",
+            f"'{name}' cannot run {count} times: {', '.join(users)} needs it, under this name",
+            "scale a container that no other one needs, such as a builder; "
             f"`toji --system {observed.name} stop` stops the system and keeps its data",
         )
     check(declaration, observed)
@@ -119,13 +115,13 @@ class _Reconciliation(Draft):
                     f"'{self.observed.name}' has no container '{name}'",
                     f"it has {', '.join(n for n in members if n in present)}",
                 )
-        found = differences(self.observed, self.declaration)
+        changed = differences(self.observed, self.declaration)
         causes: dict[str, str] = {}
         kept: dict[str, str] = {}
         for name, declared in members.items():
             if name not in present:
                 continue
-            phrases = found.get(name, ["--recreate"] if name in recreate else [])
+            phrases = changed.get(name, ["--recreate"] if name in recreate else [])
             phrases += self._moved(present[name], causes)
             if phrases and self._data(present[name]) and name not in recreate:
                 kept[name] = ", ".join(phrases)
@@ -188,13 +184,13 @@ class _Reconciliation(Draft):
 
     def _surroundings(self, declared: str, volumes: Mapping[str, str]) -> list[str]:
         """What has to exist before a container is created: the network, its volumes."""
-        made = []
+        ids = []
         if not self.declaration.containers[declared].network_mode and not self.observed.network:
-            made.append(self.add("create network", self.observed.name, "missing"))
+            ids.append(self.add("create network", self.observed.name, "missing"))
         for volume in volumes.values():
             if volume not in self.observed.volumes and not _ANONYMOUS.fullmatch(volume):
-                made.append(self.add("create volume", volume, f"declared for {declared}"))
-        return made
+                ids.append(self.add("create volume", volume, f"declared for {declared}"))
+        return ids
 
     def _volumes(self, state: State | None, declared: str) -> dict[str, str]:
         """The volumes to mount by path: the declared ones, but anonymous ones stay with their
@@ -231,7 +227,7 @@ class _Reconciliation(Draft):
         One made of an image that does not say so yet keeps it where the newer one does.
         """
         image = self.observed.images.get(self.declaration.containers[state.declared].image)
-        return data_paths(state) or (image.data if image else ())
+        return data_paths(state.labels) or (image.data if image else ())
 
     def _check_data(self, state: State, declared: str) -> None:
         name = self.declaration.containers[declared].image

@@ -36,10 +36,10 @@ def wait_and_snapshot(system: System, seconds: float) -> None:
         with snapshot_agents(require_system(system.engine, system.name)) as agents:
             operation = SnapshotOperation(system, agents, deadline)
             # Only the first wait has to wait for other commands on this system.
-            if not agents or operation.has_snapshot(PRISTINE):
+            if not agents or PRISTINE in operation.snapshots():
                 return
             with system.lock() as waited:
-                if not (waited and operation.has_snapshot(PRISTINE)):
+                if not (waited and PRISTINE in operation.snapshots()):
                     operation.save(PRISTINE)
     except LifecycleError as error:
         system.progress.log(

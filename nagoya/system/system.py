@@ -25,7 +25,7 @@ from nagoya.system.owner import Owner
 from nagoya.system.plan import Operation, Plan
 from nagoya.utils.graph import Graph
 from nagoya.utils.lock import locked
-from nagoya.utils.parallel import Result, run_graph
+from nagoya.utils.parallel import Result, raise_failures, run_graph
 from nagoya.utils.progress import Progress
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -125,7 +125,7 @@ class System:
     def check_started(self, done: Collection[Operation]) -> None:
         """Raise LifecycleError if a container ended right after it was started.
 
-        A wrong setting ends a container within a second or so; a wait would tell it too.
+        A wrong setting ends a container within a second or so; a wait would report it too.
         """
         started = {operation.target for operation in done if operation.verb == "start"}
         seconds = _EARLY_EXIT_SECONDS if started and not self.dry_run else 0
@@ -149,7 +149,7 @@ class System:
         present = containers.list_containers(self.engine, self.name)
         states = [containers.state(handle, reload=False) for handle in present.values()]
         declared = {state.name: self.declaration.containers.get(state.declared) for state in states}
-        return {name: one.needs if one else () for name, one in declared.items() if name in names}
+        return {name: c.needs if c else () for name, c in declared.items() if name in names}
 
     def apply(self, wanted: Plan, drain_seconds: float = _DRAIN_SECONDS) -> None:
         """Carry out a plan; the caller holds the lock."""
@@ -161,14 +161,13 @@ class System:
             stop=self.interrupted,
             on_done=lambda outcome: self._show(outcome, operations),
         )
-        failed = {operations[id].target: one.error for id, one in outcomes.items() if one.error}
-        if failed:
-            causes = "\n".join(f"  {name}: {error}" for name, error in failed.items())
-            raise LifecycleError(
-                f"could not {wanted.doing} '{self.name}':\n{causes}",
-                "correct the cause and run the command again, or remove the system with "
-                f"`toji --system {self.name} remove`",
-            )
+        raise_failures(
+            {operations[id].target: result for id, result in outcomes.items() if result.error},
+            LifecycleError,
+            f"could not {wanted.doing} '{self.name}'",
+            "correct the cause and run the command again, or remove the system with "
+            f"`toji --system {self.name} remove`",
+        )
         for notice in wanted.notices:
             self.progress.log(notice)
 
@@ -189,30 +188,29 @@ class System:
             return wanted.operations
 
     def _carry_out(self, wanted: Operation, drain_seconds: float) -> None:
-        engine, labels = self.engine, self.owner.labels
-        one = SystemContainer(
+        engine, target, labels = self.engine, wanted.target, self.owner.labels
+        container = SystemContainer(
             engine, self.declaration, self.progress, self.name, self.owner,
-            wanted.target, wanted.declared or "", self.interrupted,
+            target, wanted.declared or "", self.interrupted,
         )  # fmt: skip
+        new = container.replacement
         actions: dict[str, Callable[[], None]] = {
             "create network": lambda: containers.ensure_network(engine, self.name, labels),
             "remove network": lambda: containers.remove_networks(engine, self.name),
-            "create volume": lambda: storage.create_volume(
-                engine, self.name, wanted.target, labels
-            ),
-            "remove volume": lambda: storage.remove_volume(engine, wanted.target),
-            "create": lambda: one.create(wanted.ports, wanted.volumes),
-            "create replacement": lambda: one.replacement.create(wanted.ports, wanted.volumes),
-            "replace": lambda: one.take_place(wanted.data),
-            "keep replacement": one.keep_replacement,
-            "remove replacement": one.replacement.remove,
-            "start": lambda: one.start(wanted.volumes, wanted.data),
-            "wait for": one.wait_for_end,
-            "stop": one.stop,
-            "drain": lambda: one.drain(drain_seconds),
-            "pre-commit": one.pre_commit,
-            "remove": one.remove,
-            **{event: partial(one.fire, event) for event in EVENTS},
+            "create volume": lambda: storage.create_volume(engine, self.name, target, labels),
+            "remove volume": lambda: storage.remove_volume(engine, target),
+            "create": lambda: container.create(wanted.ports, wanted.volumes),
+            "create replacement": lambda: new.create(wanted.ports, wanted.volumes),
+            "replace": lambda: container.take_place(wanted.data),
+            "keep replacement": container.keep_replacement,
+            "remove replacement": new.remove,
+            "start": lambda: container.start(wanted.volumes, wanted.data),
+            "wait for": container.wait_for_end,
+            "stop": container.stop,
+            "drain": lambda: container.drain(drain_seconds),
+            "pre-commit": container.pre_commit,
+            "remove": container.remove,
+            **{event: partial(container.fire, event) for event in EVENTS},
         }
         actions[wanted.verb]()
 
