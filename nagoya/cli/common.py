@@ -87,7 +87,9 @@ def _seconds(value: str) -> float:
     return duration
 
 
-def duration_option(flag: str, default: float, help: str) -> Callable[[Any], Any]:
+def duration_option(
+    default: float, flag: str = "--timeout", help: str = "When to give up."
+) -> Callable[[Any], Any]:
     return click.option(
         flag, metavar="SECONDS", type=_seconds, default=default, show_default=True, help=help
     )
@@ -110,7 +112,6 @@ dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print what would be done, with the reasons, and do nothing."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-timeout_option = duration_option("--timeout", 180.0, "When to give up.")
 
 
 class Program(click.Group):

@@ -5,18 +5,12 @@ from dataclasses import replace
 
 import click
 
-from nagoya.cli.common import (
-    Settings,
-    command,
-    dry_run_option,
-    duration_option,
-    on_system,
-    timeout_option,
-)
+from nagoya.cli.common import Settings, command, dry_run_option, duration_option, on_system
 from nagoya.cli.toji_status import wait_until_ready
 from nagoya.errors import LifecycleError
 from nagoya.system.listing import list_systems
-from nagoya.system.system import System
+from nagoya.system.readiness import WAIT_SECONDS
+from nagoya.system.system import DRAIN_SECONDS, System
 from nagoya.utils.parallel import raise_failures, run_graph
 
 
@@ -24,15 +18,15 @@ from nagoya.utils.parallel import raise_failures, run_graph
     "--recreate", multiple=True, metavar="CONTAINER",
     help="Recreate this container even if nothing changed or it holds data; the data is copied.",
 )  # fmt: skip
-@timeout_option
+@duration_option(WAIT_SECONDS)
 @dry_run_option
 @command
 def up(settings: Settings, recreate: tuple[str, ...], timeout: float, dry_run: bool) -> None:
     """Bring a system to what is declared, and wait until it is ready.
 
     Creates what is missing and starts what is stopped. A container whose image or settings changed
-    is recreated on the ports and volumes that it had. The database is recreated only with
-    --recreate kojidatabase.
+    is recreated on the ports and volumes that it had; a builder finishes its tasks first. The
+    database is recreated only with --recreate kojidatabase.
 
     \b
       toji up
@@ -111,7 +105,7 @@ def remove(settings: Settings, stale: bool, dry_run: bool) -> None:
 
 @click.argument("wanted", nargs=-1, required=True, metavar="NAME=N...")
 @duration_option(
-    "--drain-timeout", 600.0, "How long to wait for a removed builder to finish its tasks."
+    DRAIN_SECONDS, "--drain-timeout", "How long a builder that is removed may take for its tasks."
 )
 @dry_run_option
 @command

@@ -14,7 +14,6 @@ from nagoya.cli.common import (
     on_system,
     print_json,
     print_table,
-    timeout_option,
 )
 from nagoya.cli.completion import complete_snapshot
 from nagoya.system import snapshots
@@ -39,7 +38,7 @@ def snapshot() -> None:
 
 
 @click.argument("name")
-@duration_option("--timeout", 600.0, "When to give up.")
+@duration_option(snapshots.CREATE_SECONDS)
 @command
 def create(settings: Settings, name: str, timeout: float) -> None:
     """Save the state as NAME while the system runs.
@@ -53,7 +52,7 @@ def create(settings: Settings, name: str, timeout: float) -> None:
 
 
 @_name_argument
-@timeout_option
+@duration_option(snapshots.RESET_SECONDS)
 @command
 def restore(settings: Settings, name: str, timeout: float) -> None:
     """Return to the snapshot NAME, as `toji reset NAME` does.
@@ -100,7 +99,7 @@ for _command in (create, restore, list_, delete):
 
 
 @click.argument("name", default=snapshots.PRISTINE, shell_complete=complete_snapshot)
-@timeout_option
+@duration_option(snapshots.RESET_SECONDS)
 @command
 def reset(settings: Settings, name: str, timeout: float) -> None:
     """Return to the state after the first `toji wait`, or to the snapshot NAME.

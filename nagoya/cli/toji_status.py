@@ -17,12 +17,12 @@ from nagoya.cli.common import (
     Settings,
     age,
     command,
+    duration_option,
     json_option,
     on_system,
     print_json,
     print_table,
     quiet_system,
-    timeout_option,
 )
 from nagoya.engine.containers import HOST
 from nagoya.errors import NagoyaError
@@ -31,6 +31,7 @@ from nagoya.koji.hub import hub_errors
 from nagoya.system import snapshots
 from nagoya.system.listing import list_systems
 from nagoya.system.owner import Owner
+from nagoya.system.readiness import WAIT_SECONDS
 from nagoya.system.status import SystemStatus, read_status
 from nagoya.system.system import System
 
@@ -179,7 +180,7 @@ def _render_activity(activity: dict[str, Any] | None) -> Iterator[RenderableType
 
 
 @json_option
-@timeout_option
+@duration_option(WAIT_SECONDS)
 @command
 def wait(settings: Settings, as_json: bool, timeout: float) -> None:
     """Wait until every container is ready, by its own health check.

@@ -18,6 +18,8 @@ from nagoya.system.observed import missing
 from nagoya.system.system import System, require_system
 from nagoya.utils.parallel import raise_failures, run_graph
 
+WAIT_SECONDS = 180.0
+"""How long a system may take to become ready, unless the caller says otherwise."""
 _PATIENCE = 2.0
 """Seconds for which a failing health check may retry before it reports (see util/entry.py)."""
 _CHECK_SECONDS = 10.0

@@ -31,8 +31,8 @@ from nagoya.utils.progress import Progress
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _PARALLEL = 8
 _EARLY_EXIT_SECONDS = 1.5
-_DRAIN_SECONDS = 600.0
-"""How long a container that is replaced may take to finish its work."""
+DRAIN_SECONDS = 600.0
+"""How long a container that is removed or recreated may take to finish its work."""
 _PAUSE = 0.2
 Planner = Callable[[Declaration, ObservedSystem], Plan]
 
@@ -114,7 +114,9 @@ class System:
             self.progress.log(f"{_no_system(self.engine, self.name)}; nothing was removed")
         return done
 
-    def scale(self, name: str, count: int, drain_seconds: float) -> tuple[Operation, ...]:
+    def scale(
+        self, name: str, count: int, drain_seconds: float = DRAIN_SECONDS
+    ) -> tuple[Operation, ...]:
         """Make the copies of a declared container `count`: NAME, NAME-2 and so on.
 
         Those that are too many get `drain_seconds` each to finish their work.
@@ -151,7 +153,7 @@ class System:
         declared = {state.name: self.declaration.containers.get(state.declared) for state in states}
         return {name: c.needs if c else () for name, c in declared.items() if name in names}
 
-    def apply(self, wanted: Plan, drain_seconds: float = _DRAIN_SECONDS) -> None:
+    def apply(self, wanted: Plan, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Carry out a plan; the caller holds the lock."""
         operations = {operation.id: operation for operation in wanted.operations}
         outcomes = run_graph(
@@ -171,7 +173,7 @@ class System:
         for notice in wanted.notices:
             self.progress.log(notice)
 
-    def _do(self, planner: Planner, drain_seconds: float = _DRAIN_SECONDS) -> tuple[Operation, ...]:
+    def _do(self, planner: Planner, drain_seconds: float = DRAIN_SECONDS) -> tuple[Operation, ...]:
         with self.lock():
             observed = self.observe()
             wanted = planner(self.declaration, observed)

@@ -117,19 +117,17 @@ class Koji:
 
         Raises subprocess.CalledProcessError, with the output as a note, unless `check` is false.
         """
-        program = shutil.which("koji", path=_PATH) or "koji"
+        folder = str(Path(sys.executable).parent)
+        program = shutil.which("koji", path=folder) or "koji"
         options = ["-p", self.profile, "--cert", str(self.certificate(user))]
-        done = subprocess.run(
-            [program, *options, *arguments],
-            env=self.environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if check:
-            try:
-                done.check_returncode()
-            except subprocess.CalledProcessError as error:
-                error.add_note(f"{done.stdout}{done.stderr}")
-                raise
-        return done
+        try:
+            return subprocess.run(
+                [program, *options, *arguments],
+                env=self.environment, capture_output=True, text=True, check=check,
+            )  # fmt: skip
+        except subprocess.CalledProcessError as error:
+            error.add_note(f"{error.stdout}{error.stderr}")
+            raise
 
     def build(self, target: str, source: str | Path, *, scratch: bool = False) -> Build:
         """Build a source RPM (a Path) or from an SCM (a URL, as the builders reach it).
@@ -181,6 +179,3 @@ class Koji:
             f"{self.name} is still there: `toji --system {self.name} status`, "
             f"and `toji --system {self.name} remove` to remove it"
         )
-
-
-_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
