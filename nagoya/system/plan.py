@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nagoya.config.declaration import Declaration
-from nagoya.config.model import Event
+from nagoya.config.model import Container, Event
 from nagoya.engine.containers import State
 from nagoya.system.observed import ObservedSystem, data_paths
 from nagoya.utils.graph import waves
@@ -73,11 +73,20 @@ class Plan:
 
 
 class Draft:
-    """The operations of a plan while it is made."""
+    """The operations of a plan while it is made.
 
-    def __init__(self, declaration: Declaration, observed: ObservedSystem) -> None:
+    `declared` maps the host name of each container, wanted or observed, to its name in moromi.yml.
+    """
+
+    def __init__(
+        self, declaration: Declaration, observed: ObservedSystem, copies: Mapping[str, str] = {}
+    ) -> None:
         self.declaration = declaration
         self.observed = observed
+        states = (*observed.containers.values(), *observed.replacements.values())
+        self.declared = {name: name for name in declaration.containers}
+        self.declared |= {state.name: state.declared for state in states}
+        self.declared |= copies
         self._operations: dict[str, Operation] = {}
         self._last: dict[str, str] = {}
 
@@ -89,73 +98,81 @@ class Draft:
         self, verb: Verb, target: str, cause: str, needs: Iterable[str] = (), **details: Any
     ) -> str:
         """Add an operation; its id. On a container it is done after all earlier ones there."""
-        on_container = "declared" in details  # which may have the name of a network
-        before = self.after([target]) if on_container else []
+        # A network or volume may have the name of a container.
+        declared = None if verb.endswith(("network", "volume")) else self.declared[target]
+        before = self.after([target]) if declared else []
         wanted = tuple(dict.fromkeys([*before, *needs]))
-        operation = Operation(verb, target, cause, wanted, **details)
+        operation = Operation(verb, target, cause, wanted, declared, **details)
         self._operations.setdefault(operation.id, operation)
-        if on_container:
+        if declared:
             self._last[target] = operation.id
         return operation.id
 
-    def call(self, event: Event, name: str, declared: str, needs: Iterable[str] = ()) -> None:
-        """Add an event's callbacks, where there are any."""
-        settings = self.declaration.containers.get(declared)
+    def call(self, event: Event, name: str, needs: Iterable[str] = ()) -> None:
+        """Add an event's callbacks, if there are any."""
+        settings = self.settings(name)
         if settings and (functions := settings.callbacks.get(event)):
-            self.add(event, name, ", ".join(functions), needs, declared=declared)
+            self.add(event, name, ", ".join(functions), needs)
+
+    def settings(self, name: str) -> Container | None:
+        """How a container is declared; None if it no longer is."""
+        return self.declaration.containers.get(self.declared[name])
+
+    def needs(self, name: str) -> tuple[str, ...]:
+        settings = self.settings(name)
+        return settings.needs if settings else ()
 
     def after(self, targets: Iterable[str]) -> list[str]:
         """The ids of the last operations on some containers."""
         return [self._last[target] for target in targets if target in self._last]
 
-    def present(self) -> list[State]:
-        """The containers that exist, dependencies first."""
-        states = self.observed.containers
-        ordered = self.ordered({state.name: state.declared for state in states.values()})
-        return [states[name] for name in ordered]
-
-    def ordered(self, declared: Mapping[str, str]) -> list[str]:
-        """Host names in an order in which they can be started; `declared` is their names there."""
-        place = {name: index for index, name in enumerate(self.declaration.containers)}
-        names = sorted(declared, key=lambda name: (place.get(declared[name], len(place)), name))
-        graph = {name: self.needs(declared[name]) for name in names}
-        return [name for wave in waves(graph) for name in wave]
-
-    def needs(self, declared: str) -> tuple[str, ...]:
-        settings = self.declaration.containers.get(declared)
-        return settings.needs if settings else ()
-
     def dependents(self, name: str) -> list[State]:
         """The containers that need another one to be there."""
         states = self.observed.containers.values()
-        return [state for state in states if name in self.needs(state.declared)]
+        return [state for state in states if name in self.needs(state.name)]
 
     def after_dependents(self, name: str) -> list[str]:
         return self.after(state.name for state in self.dependents(name))
 
+    def ordered(self) -> list[str]:
+        """All host names in an order in which the containers can be started."""
+        place = {name: index for index, name in enumerate(self.declaration.containers)}
+        last = len(place)
+        names = sorted(self.declared, key=lambda name: (place.get(self.declared[name], last), name))
+        return [name for wave in waves({name: self.needs(name) for name in names}) for name in wave]
+
+    def present(self) -> list[State]:
+        """The containers that exist, dependencies first."""
+        states = self.observed.containers
+        return [states[name] for name in self.ordered() if name in states]
+
     def start(self, state: State, needs: Iterable[str] = (), **details: Any) -> None:
         """Add what starts a container that exists, unless it runs or has completed for good."""
-        settings = self.declaration.containers.get(state.declared)
-        name, declared = state.name, state.declared
-        if state.running and f"stop {name}" not in self._operations:
+        settings = self.settings(state.name)
+        if state.running and f"stop {state.name}" not in self._operations:
             if settings and not settings.detach:
-                self.add("wait for", name, "it runs to an end", needs, declared=declared)
+                self.add("wait for", state.name, "it runs to an end", needs)
         elif not (settings and settings.run_once and state.completed):
             cause = f"ended with status {state.exit_code}" if state.exit_code else "not running"
-            self.add("start", name, cause, needs, declared=declared, **details)
+            self.add("start", state.name, cause, needs, **details)
 
     def stop(self, state: State, cause: str, needs: Iterable[str] = ()) -> None:
         """Add what stops a container, unless it is stopped already."""
         # A paused or restarting container can be stopped too.
         if state.status not in _STOPPED and f"stop {state.name}" not in self._operations:
-            self.add("stop", state.name, cause, needs, declared=state.declared)
+            self.add("stop", state.name, cause, needs)
+
+    def drain(self, state: State, cause: str) -> None:
+        """Add what lets a container finish its work, if its image has a command for that."""
+        if state.running and DRAIN_LABEL in state.labels:
+            self.add("drain", state.name, cause)
 
 
 def start(declaration: Declaration, observed: ObservedSystem) -> Plan:
     """Start everything that exists and is stopped."""
     draft = Draft(declaration, observed)
     for state in draft.present():
-        draft.start(state, draft.after(draft.needs(state.declared)))
+        draft.start(state, draft.after(draft.needs(state.name)))
     return draft.plan("start")
 
 
@@ -168,8 +185,7 @@ def stop(declaration: Declaration, observed: ObservedSystem, *, pre_commit: bool
     for state in reversed(draft.present()):
         needs = draft.after_dependents(state.name)
         if pre_commit and state.running and PRE_COMMIT_LABEL in state.labels:
-            cause = "an image is made of it"
-            draft.add("pre-commit", state.name, cause, needs, declared=state.declared)
+            draft.add("pre-commit", state.name, "an image is made of it", needs)
         draft.stop(state, "running", needs)
     holders = [state.name for state in draft.present() if data_paths(state.labels)]
     command = f"toji --system {observed.name} start"
@@ -188,7 +204,7 @@ def restart(declaration: Declaration, observed: ObservedSystem, names: Collectio
         draft.stop(state, "restart", draft.after_dependents(state.name))
     stopped = draft.after(state.name for state in chosen)
     for state in chosen:
-        draft.start(state, [*stopped, *draft.after(draft.needs(state.declared))])
+        draft.start(state, [*stopped, *draft.after(draft.needs(state.name))])
     return draft.plan("restart")
 
 
@@ -201,19 +217,16 @@ def remove(declaration: Declaration, observed: ObservedSystem) -> Plan:
     draft = Draft(declaration, observed)
     if not observed.exists:
         return draft.plan("remove")
-    declared = {name: name for name in declaration.containers}
-    declared |= {state.name: state.declared for state in observed.containers.values()}
     cause = f"part of {observed.name}"
-    for name in reversed(draft.ordered(declared)):
+    for name in reversed(draft.ordered()):
         if name in observed.containers:
-            needs = draft.after_dependents(name)
-            draft.add("remove", name, cause, needs, declared=declared[name])
-        else:
-            draft.call("pre_remove", name, name)
-            draft.call("post_remove", name, name)
-    for state in observed.replacements.values():
-        draft.add("remove replacement", state.name, INTERRUPTED_UP, declared=state.declared)
-    removed = draft.after([*declared, *observed.replacements])
+            draft.add("remove", name, cause, draft.after_dependents(name))
+        elif name not in observed.replacements:
+            draft.call("pre_remove", name)
+            draft.call("post_remove", name)
+    for name in observed.replacements:
+        draft.add("remove replacement", name, INTERRUPTED_UP)
+    removed = draft.after(draft.declared)
     states = [*observed.containers.values(), *observed.replacements.values()]
     mounted = {volume for state in states for volume in state.volumes.values()}
     for volume in sorted(observed.volumes | mounted):

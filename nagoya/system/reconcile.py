@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from nagoya.config.declaration import Declaration
+from nagoya.config.model import Container
 from nagoya.engine.containers import State
 from nagoya.errors import LifecycleError
 from nagoya.system.observed import (
@@ -16,7 +17,7 @@ from nagoya.system.observed import (
     missing,
     volumes_of,
 )
-from nagoya.system.plan import DRAIN_LABEL, INTERRUPTED_UP, Draft, Plan
+from nagoya.system.plan import INTERRUPTED_UP, Draft, Plan
 
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
@@ -64,15 +65,15 @@ def scale(declaration: Declaration, observed: ObservedSystem, name: str, count: 
             f"`toji --system {observed.name} stop` stops the system and keeps its data",
         )
     check(declaration, observed)
-    draft = _Reconciliation(declaration, observed)
     wanted = [name if number == 1 else f"{name}-{number}" for number in range(1, count + 1)]
+    draft = _Reconciliation(declaration, observed, dict.fromkeys(wanted, name))
     for state in reversed(draft.present()):
         if state.declared == name and state.name not in wanted:
             cause = f"{count} wanted"
             draft.drain(state, cause)
             draft.stop(state, cause)
-            draft.add("remove", state.name, cause, declared=name)
-    draft.bring_up(dict.fromkeys(wanted, name), {})
+            draft.add("remove", state.name, cause)
+    draft.bring_up(wanted, {})
     return draft.plan("scale", _drift(declaration, observed))
 
 
@@ -90,20 +91,12 @@ def check(declaration: Declaration, observed: ObservedSystem) -> None:
 class _Reconciliation(Draft):
     """A draft that knows how containers are created and replaced."""
 
-    def drain(self, state: State, cause: str) -> None:
-        """Add what lets a container finish its work, if its image has a command for that."""
-        if state.running and DRAIN_LABEL in state.labels:
-            self.add("drain", state.name, cause, declared=state.declared)
+    def members(self) -> list[str]:
+        """All declared containers and their copies, dependencies first."""
+        return [name for name in self.ordered() if self.settings(name)]
 
-    def members(self) -> dict[str, str]:
-        """All declared containers and their copies by host name, dependencies first."""
-        declared = {name: name for name in self.declaration.containers}
-        declared |= {
-            state.name: state.declared
-            for state in self.observed.containers.values()
-            if state.declared in self.declaration.containers
-        }
-        return {name: declared[name] for name in self.ordered(declared)}
+    def wanted(self, name: str) -> Container:
+        return self.declaration.containers[self.declared[name]]
 
     def outdated(self, recreate: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
         """The containers to create again, each with the cause; and those left alone as they hold
@@ -118,7 +111,7 @@ class _Reconciliation(Draft):
         changed = differences(self.observed, self.declaration)
         causes: dict[str, str] = {}
         kept: dict[str, str] = {}
-        for name, declared in members.items():
+        for name in members:
             if name not in present:
                 continue
             phrases = changed.get(name, ["--recreate"] if name in recreate else [])
@@ -127,75 +120,70 @@ class _Reconciliation(Draft):
                 kept[name] = ", ".join(phrases)
             elif phrases:
                 causes[name] = ", ".join(phrases)
-                self._check_data(present[name], declared)
+                self._check_data(present[name])
         return causes, kept
 
-    def bring_up(self, members: Mapping[str, str], recreate: Mapping[str, str]) -> None:
+    def bring_up(self, members: Collection[str], recreate: Mapping[str, str]) -> None:
         """Add what creates, replaces and starts containers; `members` is in order."""
         self._check_images(members, recreate)
-        for name, declared in members.items():
-            settings = self.declaration.containers[declared]
-            needs = self.after(settings.needs)
+        for name in members:
+            needs = self.after(self.needs(name))
             state = self.observed.containers.get(name)
             left = self.observed.replacements.get(name)
-            self.call("pre_init", name, declared, needs)
+            self.call("pre_init", name, needs)
             if left and state:
-                self.add("remove replacement", name, INTERRUPTED_UP, needs, declared=declared)
+                self.add("remove replacement", name, INTERRUPTED_UP, needs)
             if left and not state:
                 cause = "`toji up` was interrupted before it was renamed"
-                self.add("keep replacement", name, cause, needs, declared=declared)
+                self.add("keep replacement", name, cause, needs)
                 self.start(left, needs)
             elif state is None:
-                self._create(name, declared, needs)
+                self._create(name, needs)
             elif name in recreate:
                 self._replace(state, recreate[name], needs)
             else:
-                self.start(state, needs, volumes=self._volumes(state, declared))
-            self.call("post_init", name, declared, needs)
+                self.start(state, needs, volumes=self._volumes(name, state))
+            self.call("post_init", name, needs)
 
-    def _create(self, name: str, declared: str, needs: Iterable[str]) -> None:
-        volumes = self._volumes(None, declared)
+    def _create(self, name: str, needs: Iterable[str]) -> None:
+        volumes = self._volumes(name)
         kept = [volume for volume in volumes.values() if volume in self.observed.volumes]
         cause = f"missing; its data is in {', '.join(kept)}" if kept else "missing"
-        before = [*needs, *self._surroundings(declared, volumes)]
-        self.add("create", name, cause, before, declared=declared, volumes=volumes)
-        self.add("start", name, "created", declared=declared, volumes=volumes)
+        before = [*needs, *self._surroundings(name, volumes)]
+        self.add("create", name, cause, before, volumes=volumes)
+        self.add("start", name, "created", volumes=volumes)
 
     def _replace(self, state: State, cause: str, needs: Iterable[str]) -> None:
-        name, declared, data = state.name, state.declared, self._data(state)
-        volumes = self._volumes(state, declared)
+        name, data, volumes = state.name, self._data(state), self._volumes(state.name, state)
         ports = {
             port.container: state.ports[port.container]
-            for port in self.declaration.containers[declared].ports
+            for port in self.wanted(name).ports
             if port.host is None and port.container in state.ports
         }
-        before = [*needs, *self._surroundings(declared, volumes)]
-        self.add(
-            "create replacement", name, cause, before, declared=declared,
-            ports=ports, volumes=volumes,
-        )  # fmt: skip
+        before = [*needs, *self._surroundings(name, volumes)]
+        self.add("create replacement", name, cause, before, ports=ports, volumes=volumes)
         if data:  # its users would write what is copied
             for user in self.dependents(name):
                 if user.running:
                     self.stop(user, f"{name} is replaced")
         self.stop(state, "replaced", self.after_dependents(name))
-        self.add("replace", name, cause, declared=declared, data=data)
-        self.add("start", name, "replaced", declared=declared, volumes=volumes, data=data)
+        self.add("replace", name, cause, data=data)
+        self.add("start", name, "replaced", volumes=volumes, data=data)
 
-    def _surroundings(self, declared: str, volumes: Mapping[str, str]) -> list[str]:
+    def _surroundings(self, name: str, volumes: Mapping[str, str]) -> list[str]:
         """What has to exist before a container is created: the network, its volumes."""
         ids = []
-        if not self.declaration.containers[declared].network_mode and not self.observed.network:
+        if not self.wanted(name).network_mode and not self.observed.network:
             ids.append(self.add("create network", self.observed.name, "missing"))
         for volume in volumes.values():
             if volume not in self.observed.volumes and not _ANONYMOUS.fullmatch(volume):
-                ids.append(self.add("create volume", volume, f"declared for {declared}"))
+                ids.append(self.add("create volume", volume, f"declared for {self.declared[name]}"))
         return ids
 
-    def _volumes(self, state: State | None, declared: str) -> dict[str, str]:
+    def _volumes(self, name: str, state: State | None = None) -> dict[str, str]:
         """The volumes to mount by path: the declared ones, but anonymous ones stay with their
         container, for they hold its data."""
-        settings = self.declaration.containers[declared]
+        settings = self.wanted(name)
         volumes = declared_volumes(self.observed, settings)
         inherited = {
             path
@@ -209,14 +197,14 @@ class _Reconciliation(Draft):
 
     def _moved(self, state: State, causes: Mapping[str, str]) -> list[str]:
         """A phrase for each volume that a source which is replaced will not hold any more."""
-        settings = self.declaration.containers[state.declared]
+        settings = self.wanted(state.name)
         own = {volume.path for volume in settings.volumes}
         return [
             f"{source.container} gets another volume at {path}"
             for source in settings.volumes_from
             if source.container in causes
             for path, volume in self._volumes(
-                self.observed.containers[source.container], source.container
+                source.container, self.observed.containers[source.container]
             ).items()
             if path not in own and state.volumes.get(path) != volume
         ]
@@ -226,11 +214,11 @@ class _Reconciliation(Draft):
 
         One made of an image that does not say so yet keeps it where the newer one does.
         """
-        image = self.observed.images.get(self.declaration.containers[state.declared].image)
+        image = self.observed.images.get(self.wanted(state.name).image)
         return data_paths(state.labels) or (image.data if image else ())
 
-    def _check_data(self, state: State, declared: str) -> None:
-        name = self.declaration.containers[declared].image
+    def _check_data(self, state: State) -> None:
+        name = self.wanted(state.name).image
         image = self.observed.images.get(name)
         if image and image.data != self._data(state):
             raise LifecycleError(
@@ -239,10 +227,10 @@ class _Reconciliation(Draft):
                 "export the data, for example with pg_dump, and import it into a new system",
             )
 
-    def _check_images(self, members: Mapping[str, str], recreate: Collection[str]) -> None:
+    def _check_images(self, members: Collection[str], recreate: Collection[str]) -> None:
         used = {
-            self.declaration.containers[declared].image
-            for name, declared in members.items()
+            self.wanted(name).image
+            for name in members
             if name in recreate
             or not (name in self.observed.containers or name in self.observed.replacements)
         }
