@@ -17,10 +17,10 @@ def cli() -> None:
     """Run Koji: a hub, its database, any number of builders.
 
     \b
-      toji init                   make and start the system 'koji'
-      toji wait                   until hub and builders do what they are for
-      koji -p nagoya-koji hello   the profile that toji wrote
-      toji remove                 take everything away again
+      toji init                   create and start the system 'koji'
+      toji wait                   wait until the hub and its builders are ready
+      koji -p nagoya-koji hello   use the profile that toji wrote
+      toji remove                 remove all of it again
 
     Systems live side by side, each with its own network, ports, profile and credentials:
 

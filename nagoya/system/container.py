@@ -51,7 +51,7 @@ class SystemContainer:
 
     @property
     def settings(self) -> Container | None:
-        """How moromi.yml declares it; None where it does not (any more)."""
+        """How moromi.yml declares it; None if it no longer does."""
         return self.declaration.containers.get(self.declared)
 
     @property
