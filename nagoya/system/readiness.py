@@ -178,8 +178,9 @@ def _message(
     culprits: Collection[str],
 ) -> str:
     lines = [reason]
-    for name, handle in pending.items():
-        lines.append(f"  {name} ({containers.state(handle).status}): {health[name].detail}")
+    for name in sorted(pending, key=lambda name: name not in culprits):
+        status = containers.state(pending[name]).status
+        lines.append(f"  {name} ({status}): {health[name].detail}")
     for name in culprits:
         log = containers.last_lines(pending[name], _LOG_LINES)
         # A line that is repeated, but for numbers such as the time, is shown once.

@@ -58,10 +58,14 @@ def scale(declaration: Declaration, observed: ObservedSystem, name: str, count: 
             f"it declares {', '.join(declaration.containers)}",
         )
     users = [user for user, other in declaration.containers.items() if name in other.needs]
-    if users and count != 1:
+    if users and count > 1:
         raise LifecycleError(
-            f"'{name}' cannot run {count} times: {', '.join(users)} needs it, under this name",
-            "scale a container that no other one needs, such as a builder; "
+            f"'{name}' cannot run more than once: {', '.join(users)} would not find the copies",
+            "scale a container that no other one needs, such as a builder",
+        )
+    if users and count == 0:
+        raise LifecycleError(
+            f"'{name}' cannot be removed: {', '.join(users)} needs it",
             f"`toji --system {observed.name} stop` stops the system and keeps its data",
         )
     check(declaration, observed)
