@@ -64,7 +64,7 @@ def test_wait_ends_in_time_although_a_health_check_does_not(toji: Toji) -> None:
 
 def test_wait_ends_as_soon_as_a_container_has(toji: Toji) -> None:
     toji.declare(server={"command": ["sh", "-c", "echo no configuration; exit 5"]})
-    toji("init")
+    toji("init", status=7)
     error = toji("wait", "--timeout", "100", status=8).stderr
     assert "exited with status 5" in error
     assert "no configuration" in error
