@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from nagoya.config.model import Base
@@ -24,21 +25,17 @@ def ensure(engine: Engine, base: Base, progress: Progress, *, install: bool = Fa
     With `install`, installs mmdebstrap where it is missing. Raises SourceError if the image can
     neither be pulled nor built.
     """
-
-    def on_line(line: str) -> None:
-        progress.output(base.image, line)
-
+    on_line = partial(progress.output, base.image)
     if images.exists(engine, base.image):
         progress.update(base.image, "done", "present")
         return
     progress.update(base.image, "working", "asking the registry")
     try:
         images.pull(engine, base.image, on_line)
-    except EngineError as error:
-        on_line(error.message)
-    else:
         progress.update(base.image, "done", "pulled")
         return
+    except EngineError as error:
+        on_line(error.message)
     progress.update(base.image, "working", "not found in any registry; building it with mmdebstrap")
     _require_mmdebstrap(base, on_line, install)
     _build(engine, base, on_line)
@@ -76,25 +73,14 @@ def _build(engine: Engine, base: Base, on_line: Callable[[str], None]) -> None:
     """
     excluded = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _EXCLUDED]
     hooks = [f"--hook-dir={_HOOKS}"] if Path(_HOOKS).is_dir() else []
+    command = ["mmdebstrap", "--variant=minbase", "--format=tar", *excluded, *hooks]
+    command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+    command += ['--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"', base.suite, "-"]
     with tempfile.TemporaryFile() as tar:
         try:
-            run_streaming(
-                [
-                    "mmdebstrap",
-                    "--variant=minbase",
-                    "--format=tar",
-                    *excluded,
-                    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-                    *hooks,
-                    '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
-                    base.suite,
-                    "-",
-                ],
-                on_line,
-                # The same archive yields the same image, byte for byte.
-                environment={"SOURCE_DATE_EPOCH": "1577836800"},
-                output=tar,
-            )
+            # The same archive yields the same image, byte for byte.
+            epoch = {"SOURCE_DATE_EPOCH": "1577836800"}
+            run_streaming(command, on_line, environment=epoch, output=tar)
         except CommandError as error:
             raise SourceError(
                 f"mmdebstrap could not build {base.image}: {error.message}",

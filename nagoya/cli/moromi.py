@@ -6,7 +6,8 @@ import sys
 import click
 
 from nagoya import __version__
-from nagoya.build import base_image, builder, diagram, sources
+from nagoya.build import base_image, diagram, sources
+from nagoya.build.builder import Build, checkout
 from nagoya.build.planner import Operation
 from nagoya.build.steps import BuildOptions
 from nagoya.cli.common import (
@@ -90,10 +91,10 @@ def build(
     """
     declared, options = settings.declaration, BuildOptions(arguments, no_cache)
     if dry_run:
-        _print_plan(builder.plan(settings.engine, declared, names, options))
+        _print_plan(Build(settings.engine, declared, names, options).plan())
         return
     with settings.progress() as progress:
-        builder.build(settings.engine, declared, names, progress, options)
+        Build(settings.engine, declared, names, options, progress).run()
 
 
 @system_option
@@ -114,7 +115,7 @@ def run(settings: Settings) -> None:
     missing = [name for name in wanted if not engine_images.exists(engine, name)]
     if missing:
         with settings.progress() as progress:
-            builder.build(engine, declared, missing, progress)
+            Build(engine, declared, missing, progress=progress).run()
     on_system(settings, System.init, declaration=declared)
 
 
@@ -138,7 +139,7 @@ def plan(settings: Settings, names: tuple[str, ...], as_json: bool, drawing: str
     if drawing:
         print((diagram.dot if drawing == "dot" else diagram.mermaid)(declared))
         return
-    operations = builder.plan(settings.engine, declared, names)
+    operations = Build(settings.engine, declared, names).plan()
     order = waves({name: container.needs for name, container in declared.containers.items()})
     produces = {name: image.outputs for name, image in declared.images.items() if image.system}
     if as_json:
@@ -220,7 +221,7 @@ def clean(settings: Settings, dry_run: bool, yes: bool) -> None:
       moromi clean --dry-run
       moromi clean --yes
     """
-    checkouts = {builder.checkout(folder) for folder in settings.declaration.contexts.values()}
+    checkouts = {checkout(folder) for folder in settings.declaration.contexts.values()}
     unused = []
     for image in engine_images.untagged(settings.engine, checkouts):
         label = f"{image.name} {image.id.removeprefix('sha256:')[:12]}, {age(image.created)} old"
