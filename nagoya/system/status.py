@@ -80,7 +80,7 @@ def read_status(system: System) -> SystemStatus:
             ports=state.ports,
         )
         for name in present
-        if (state := observed.containers.get(name))
+        if (state := observed.containers.get(name) or observed.replacements.get(name))
         for ready in [health[name].ready]
     ]
     absent = missing(observed, system.declaration)
