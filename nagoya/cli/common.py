@@ -1,11 +1,11 @@
-"""What the command lines share: options, tables, and how a wrong call ends."""
+"""What the command lines share: options, tables, JSON, and how a verb is called on a system."""
 
+import json
 import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,7 +19,7 @@ from nagoya.cli.completion import complete_system
 from nagoya.config import loader
 from nagoya.config.declaration import Declaration
 from nagoya.engine import Engine, connect, containers
-from nagoya.errors import INTERRUPTED, USAGE, DeclarationError, LifecycleError, reported
+from nagoya.errors import INTERRUPTED, DeclarationError, LifecycleError
 from nagoya.koji.hub import hub_errors
 from nagoya.koji.report import redact
 from nagoya.system.observed import config_file
@@ -66,7 +66,7 @@ class Settings:
         return Progress(quiet=self.quiet, verbose=self.verbose)
 
 
-def shared(name: str, *flags: str, **attributes: Any) -> Callable[[Any], Any]:
+def _shared(name: str, *flags: str, **attributes: Any) -> Callable[[Any], Any]:
     """An option that is accepted before and after the name of a command."""
 
     def keep(context: click.Context, _: click.Parameter, value: Any) -> None:
@@ -79,8 +79,7 @@ def shared(name: str, *flags: str, **attributes: Any) -> Callable[[Any], Any]:
     return click.option(*flags, expose_value=False, callback=keep, **attributes)
 
 
-def seconds(value: str) -> float:
-    """The type of an option that is a duration."""
+def _seconds(value: str) -> float:
     try:
         duration = float(value)
     except ValueError:
@@ -106,20 +105,28 @@ def _enable_debug_log(_: click.Context, __: click.Parameter, value: bool) -> Non
         logger.setLevel(logging.DEBUG)
 
 
-config_option = shared(
+def duration_option(
+    default: float, flag: str = "--timeout", help: str = "When to give up."
+) -> Callable[[Any], Any]:
+    return click.option(
+        flag, metavar="SECONDS", type=_seconds, default=default, show_default=True, help=help
+    )
+
+
+config_option = _shared(
     "config", "-c", "--config", metavar="FILE", type=click.Path(path_type=Path),
     help="The moromi.yml to use: a path, nagoya or nagoya-demo.  "
     "[default: moromi.yml in this folder, else nagoya]",
 )  # fmt: skip
-quiet_option = shared("quiet", "-q", "--quiet", is_flag=True, help="Show no progress.")
-verbose_option = shared(
+quiet_option = _shared("quiet", "-q", "--quiet", is_flag=True, help="Show no progress.")
+verbose_option = _shared(
     "verbose", "-v", "--verbose", is_flag=True, help="Show the output of builds and programs."
 )
 debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, callback=_enable_debug_log,
     help="Log each command and engine call to stderr, and show tracebacks.",
 )  # fmt: skip
-system_option = shared(
+system_option = _shared(
     "system", "--system", metavar="NAME", shell_complete=complete_system,
     help="The system to act on.  [default: $NAGOYA_SYSTEM, else koji]",
 )  # fmt: skip
@@ -127,30 +134,61 @@ dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print what would be done, with the reasons, and do nothing."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-timeout_option = click.option(
-    "--timeout", metavar="SECONDS", type=seconds, default=180.0,
-    show_default=True, help="When to give up.",
-)  # fmt: skip
+
+
+class Program(click.Group):
+    """A command line; its commands, and those of its groups, take its own options too."""
+
+    def add_command(self, command: click.Command, name: str | None = None) -> None:
+        super().add_command(command, name)
+        shared = [option for option in self.params if not option.is_eager]
+        for each in command.commands.values() if isinstance(command, click.Group) else [command]:
+            each.params += shared
 
 
 def command(function: Callable[..., None]) -> click.Command:
-    """A command of toji, named as its function; the shared options may follow it too."""
-    for option in (config_option, system_option, quiet_option, verbose_option, debug_option):
-        function = option(function)
     return click.command(function.__name__.strip("_"))(click.pass_obj(function))
 
 
-def on_system(settings: Settings, verb: Callable[[System], object]) -> None:
+def on_system(
+    settings: Settings,
+    verb: Callable[[System], object],
+    *,
+    dry_run: bool = False,
+    declaration: Declaration | None = None,
+) -> None:
     """Call a verb on the selected system, and show its progress."""
-    declaration = settings.system_declaration
-    with settings.progress() as progress, resumable(settings.system), hub_errors():
-        verb(System(settings.engine, declaration, settings.system, progress))
+    declaration = declaration or settings.system_declaration
+    try:
+        with settings.progress() as progress, hub_errors():
+            verb(System(settings.engine, declaration, settings.system, progress, dry_run=dry_run))
+    except Interrupted as interrupted:
+        raise LifecycleError(
+            f"interrupted; still running: {', '.join(interrupted.running) or 'nothing'}",
+            f"run the same command again, or `toji remove --system {settings.system}`",
+            exit_code=INTERRUPTED,
+        ) from None
 
 
 def quiet_system(settings: Settings) -> System:
-    """The system that the options name, to look at it."""
+    """The selected system, to look at it."""
     declaration = settings.system_declaration
     return System(settings.engine, declaration, settings.system, Progress(quiet=True))
+
+
+def print_json(*, indent: int | None = 2, **values: Any) -> None:
+    """Print values for programs, with the version of their form."""
+
+    def plain(value: Any) -> str:
+        is_time = isinstance(value, datetime)
+        return value.isoformat(timespec="seconds") if is_time else str(value)
+
+    print(json.dumps({"version": 1, **values}, indent=indent, default=plain), flush=True)
+
+
+def print_table(table: RenderableType) -> None:
+    """Print a table on stdout; no line is cut where a program reads it from a pipe."""
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def age(since: datetime) -> str:
@@ -160,34 +198,3 @@ def age(since: datetime) -> str:
         if seconds >= 2 * length:
             return f"{seconds // length:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def print_table(table: RenderableType) -> None:
-    """Print a table on stdout; no line is cut where a program reads it from a pipe."""
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-
-
-@contextmanager
-def resumable(system: str) -> Iterator[None]:
-    """Turn Ctrl-C during work on a system into a message that says how to go on."""
-    try:
-        yield
-    except Interrupted as interrupted:
-        raise LifecycleError(
-            f"interrupted; still running: {', '.join(interrupted.running) or 'nothing'}",
-            f"run the same command again, or `toji remove --system {system}`",
-            exit_code=INTERRUPTED,
-        ) from None
-
-
-def run(program: str, group: click.Group) -> None:
-    """Run a command line to its end; errors become a message and an exit status."""
-    with reported(program):
-        try:
-            status = group.main(prog_name=program, standalone_mode=False)
-        except click.ClickException as error:
-            error.show()
-            sys.exit(USAGE)
-        except click.Abort:
-            raise KeyboardInterrupt from None
-        sys.exit(status if isinstance(status, int) else 0)

@@ -16,10 +16,10 @@ from nagoya.utils.progress import Progress
 
 _SECONDS = 3.0
 
-Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
-
-def _completion(names: Callable[[str], Iterable[str]]) -> Complete:
+def _completion(
+    names: Callable[[str], Iterable[str]],
+) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
         try:
             system = getattr(context.find_root().obj, "system", "koji")

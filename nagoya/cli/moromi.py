@@ -1,9 +1,7 @@
 """moromi: builds the images that moromi.yml declares."""
 
 import dataclasses
-import json
 import sys
-from collections.abc import Callable
 
 import click
 
@@ -13,17 +11,19 @@ from nagoya.build.builder import Build, checkout
 from nagoya.build.planner import Operation
 from nagoya.build.steps import BuildOptions
 from nagoya.cli.common import (
+    Program,
     Settings,
     age,
+    command,
     config_option,
     debug_option,
     json_option,
+    on_system,
+    print_json,
     quiet_option,
-    resumable,
     system_option,
     verbose_option,
 )
-from nagoya.cli.common import run as run_group
 from nagoya.engine import images as engine_images
 from nagoya.errors import SourceError, UsageError, did_you_mean
 from nagoya.system.system import System
@@ -31,7 +31,7 @@ from nagoya.utils.graph import waves
 from nagoya.utils.parallel import raise_failures, run_graph
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @config_option
 @quiet_option
 @verbose_option
@@ -48,13 +48,6 @@ def cli() -> None:
 
     Unchanged images are not rebuilt. The base image and sources are fetched as needed.
     """
-
-
-def _command(function: Callable[..., None]) -> click.Command:
-    """A command of moromi; the shared options may follow it too."""
-    for option in (config_option, quiet_option, verbose_option, debug_option):
-        function = option(function)
-    return cli.command()(click.pass_obj(function))
 
 
 def _arguments(
@@ -77,7 +70,7 @@ _names_argument = click.argument("names", nargs=-1, metavar="[IMAGE]...")
 )  # fmt: skip
 @click.option("--no-cache", is_flag=True, help="Run every step of the named images again.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, as `moromi plan` does.")
-@_command
+@command
 def build(
     settings: Settings,
     names: tuple[str, ...],
@@ -107,7 +100,7 @@ def build(
 
 
 @system_option
-@_command
+@command
 def run(settings: Settings) -> None:
     """Build the images that are missing, then start the system.
 
@@ -125,15 +118,14 @@ def run(settings: Settings) -> None:
     if missing:
         with settings.progress() as progress:
             Build(engine, declared, missing, progress=progress).run()
-    with settings.progress() as progress, resumable(settings.system):
-        System(engine, declared, settings.system, progress).init()
+    on_system(settings, System.init, declaration=declared)
 
 
 @_names_argument
 @json_option
 @click.option("--mermaid", "drawing", flag_value="mermaid", help="Draw the system for Mermaid.")
 @click.option("--dot", "drawing", flag_value="dot", help="Draw the system for Graphviz.")
-@_command
+@command
 def plan(settings: Settings, names: tuple[str, ...], as_json: bool, drawing: str | None) -> None:
     """Show what `moromi build` would do and why, and in what order containers are started.
 
@@ -154,8 +146,7 @@ def plan(settings: Settings, names: tuple[str, ...], as_json: bool, drawing: str
     produces = {name: image.outputs for name, image in declared.images.items() if image.system}
     if as_json:
         images = [dataclasses.asdict(operation) for operation in operations.values()]
-        described = {"version": 1, "images": images, "containers": order, "produces": produces}
-        print(json.dumps(described, indent=2))
+        print_json(images=images, containers=order, produces=produces)
         return
     print("images")
     _print_plan(operations, "  ")
@@ -174,7 +165,7 @@ def _print_plan(operations: dict[str, Operation], indent: str = "") -> None:
 
 
 @click.argument("names", nargs=-1, metavar="[SOURCE]...")
-@_command
+@command
 def fetch(settings: Settings, names: tuple[str, ...]) -> None:
     """Fetch sources, all or those named, into the build context as src/NAME/.
 
@@ -203,7 +194,7 @@ def fetch(settings: Settings, names: tuple[str, ...]) -> None:
 
 
 @click.option("--install", is_flag=True, help="Install mmdebstrap if it is missing.")
-@_command
+@command
 def base(settings: Settings, install: bool) -> None:
     """Pull the base image, or make it with mmdebstrap where no registry has it.
 
@@ -221,7 +212,7 @@ def base(settings: Settings, install: bool) -> None:
 
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and stop.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@_command
+@command
 def clean(settings: Settings, dry_run: bool, yes: bool) -> None:
     """Remove dangling images: built here by moromi, and since replaced by a newer build.
 
@@ -259,6 +250,5 @@ def _count(images: int) -> str:
     return "1 image" if images == 1 else f"{images} images"
 
 
-def main() -> None:
-    """Run the command line."""
-    run_group("moromi", cli)
+for _command in (build, run, plan, fetch, base, clean):
+    cli.add_command(_command)

@@ -5,16 +5,16 @@ import click
 from nagoya import __version__
 from nagoya.cli import toji_inspect, toji_koji, toji_lifecycle, toji_snapshot, toji_status
 from nagoya.cli.common import (
+    Program,
     config_option,
     debug_option,
     quiet_option,
-    run,
     system_option,
     verbose_option,
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @config_option
 @system_option
 @quiet_option
@@ -25,10 +25,10 @@ def cli() -> None:
     """Run Koji: a hub, its database, any number of builders.
 
     \b
-      toji init                   make and start the system 'koji'
-      toji wait                   until hub and builders do what they are for
-      koji -p nagoya-koji hello   the profile that toji wrote
-      toji remove                 take everything away again
+      toji init                   create and start the system 'koji'
+      toji wait                   wait until the hub and its builders are ready
+      koji -p nagoya-koji hello   use the profile that toji wrote
+      toji remove                 remove all of it again
 
     Systems live side by side, each with its own network, ports, profile and credentials:
 
@@ -37,18 +37,10 @@ def cli() -> None:
     """
 
 
-_commands = [
-    command
-    for module in (toji_lifecycle, toji_status, toji_snapshot, toji_koji, toji_inspect)
-    for command in vars(module).values()
-    if isinstance(command, click.Command)
-]
-_groups = [command for command in _commands if isinstance(command, click.Group)]
-for _command in _commands:
-    if not any(_command in group.commands.values() for group in _groups):
-        cli.add_command(_command)
-
-
-def main() -> None:
-    """The program `toji`."""
-    run("toji", cli)
+for _command in (
+    toji_lifecycle.up, toji_lifecycle.init, toji_lifecycle.start, toji_lifecycle.stop,
+    toji_lifecycle.remove, toji_lifecycle.scale, toji_status.list_, toji_status.status,
+    toji_status.wait, toji_snapshot.snapshot, toji_snapshot.reset, toji_koji.seed,
+    toji_koji.verify, toji_koji.user, toji_inspect.logs, toji_inspect.exec_, toji_inspect.report,
+):  # fmt: skip
+    cli.add_command(_command)

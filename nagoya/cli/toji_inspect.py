@@ -7,19 +7,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import click
 
-from nagoya.cli.common import (
-    Settings,
-    command,
-    config_option,
-    on_system,
-    quiet_system,
-    system_option,
-)
+from nagoya.cli.common import Settings, command, on_system, quiet_system
 from nagoya.cli.completion import complete_container
 from nagoya.engine import Handle, containers
 from nagoya.engine.exec import execute
@@ -57,21 +51,23 @@ def logs(
         with hub_errors():
             _task_logs(settings, task, tail)
         return
-    present = require_system(settings.engine, settings.system)
-    chosen = {name: _container(settings, name) for name in names} or present
+    chosen = {name: _container(settings, name) for name in names} or require_system(
+        settings.engine, settings.system
+    )
+    last: int | Literal["all"] = "all" if tail is None else tail
     width = max(map(len, chosen)) if len(chosen) > 1 else 0
-    for name, line in _lines(chosen, follow, "all" if tail is None else tail):
+    for name, line in _follow(chosen, last) if follow else _lines(chosen, last):
         print(f"{name:{width}} | {line}" if width else line, flush=follow)
 
 
-def _lines(
-    chosen: dict[str, Handle], follow: bool, tail: int | Literal["all"]
-) -> Iterator[tuple[str, str]]:
-    """Each line with its container's name: container by container, or as they come."""
-    if not follow:
-        for name, handle in chosen.items():
-            yield from ((name, line) for line in containers.log(handle, tail=tail))
-        return
+def _lines(chosen: dict[str, Handle], tail: int | Literal["all"]) -> Iterator[tuple[str, str]]:
+    """Each line with its container's name, container by container."""
+    for name, handle in chosen.items():
+        yield from ((name, line) for line in containers.log(handle, tail=tail))
+
+
+def _follow(chosen: dict[str, Handle], tail: int | Literal["all"]) -> Iterator[tuple[str, str]]:
+    """Each line with its container's name, as they come, until all containers have exited."""
     output: queue.Queue[tuple[str, str] | Exception | None] = queue.Queue(maxsize=1000)
 
     def listen(name: str, handle: Handle) -> None:
@@ -123,8 +119,6 @@ def report(settings: Settings, path: Path | None, force: bool) -> None:
 
 
 @click.command(name="exec", context_settings={"allow_interspersed_args": False})
-@config_option
-@system_option
 @click.option("-i", "--interactive", is_flag=True, expose_value=False, hidden=True)
 @click.option("-t", "--tty", is_flag=True, expose_value=False, hidden=True)
 @click.argument("name", metavar="CONTAINER", shell_complete=complete_container)
@@ -150,8 +144,11 @@ def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
         raise click.UsageError("there is no command after the --")
     handle = _container(settings, name)
     _check_running(settings, handle)
-    if not _has_command(handle, arguments[0]):
-        raise LifecycleError(f"'{name}' has no command '{arguments[0]}'", exit_code=NOT_FOUND)
+    # Docker's own message about an unknown command is about a runtime.
+    lookup = ["sh", "-c", 'command -v "$0" >/dev/null || exit 44', arguments[0]]
+    with suppress(EngineError):  # docker will say what is wrong
+        if execute(handle, lookup, seconds=_LOOKUP_SECONDS)[0] == 44:
+            raise LifecycleError(f"'{name}' has no command '{arguments[0]}'", exit_code=NOT_FOUND)
     flags = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
     docker = settings.engine.docker_command
     os.execvp(docker[0], [*docker, "exec", *flags, handle.name, *arguments])
@@ -159,29 +156,18 @@ def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
 
 def _check_running(settings: Settings, handle: Handle) -> None:
     state = containers.state(handle, reload=False)
-    if state.running:
-        return
-    settings_of = settings.system_declaration.containers.get(state.declared)
-    if state.completed and settings_of and settings_of.run_once:
+    declared = settings.system_declaration.containers.get(state.declared)
+    if state.completed and declared and declared.run_once:
         raise LifecycleError(
             f"'{state.name}' has done its work and exited, so no command can run in it",
             f"to look at its volumes: docker run --rm -it --volumes-from {state.container} "
             f"--entrypoint sh {state.image}",
         )
-    raise LifecycleError(
-        f"'{state.name}' is not running ({state.status})",
-        f"toji --system {settings.system} start",
-    )
-
-
-def _has_command(handle: Handle, command: str) -> bool:
-    """Whether a container has a command, as far as its shell knows: docker's own message is about
-    a runtime."""
-    lookup = ["sh", "-c", 'command -v "$0" >/dev/null || exit 44', command]
-    try:
-        return execute(handle, lookup, seconds=_LOOKUP_SECONDS)[0] != 44
-    except EngineError:  # docker will say what is wrong
-        return True
+    if not state.running:
+        raise LifecycleError(
+            f"'{state.name}' is not running ({state.status})",
+            f"toji --system {settings.system} start",
+        )
 
 
 def _container(settings: Settings, name: str) -> Handle:

@@ -1,11 +1,10 @@
 """What toji does with the Koji in a system: fills it, adds users, and proves that it builds."""
 
-import json
 from pathlib import Path
 
 import click
 
-from nagoya.cli.common import Settings, command, json_option, on_system
+from nagoya.cli.common import Settings, command, json_option, on_system, print_json
 from nagoya.koji import users
 from nagoya.koji.hub import HubConnection
 from nagoya.koji.seed import apply_seed, read_seed
@@ -41,8 +40,9 @@ def verify(settings: Settings, as_json: bool) -> None:
     on_system(settings, lambda system: built.extend(verify_builds(system)))
     files = {each.task: f"{each.rpm.nvr}.{each.rpm.arch}" for each in built}
     if as_json:
-        rows = [{"rpm": files[each.task], "task": each.task, "url": each.url} for each in built]
-        print(json.dumps({"builds": rows}, indent=2))
+        print_json(
+            builds=[{"rpm": files[each.task], "task": each.task, "url": each.url} for each in built]
+        )
         return
     for each in built:
         print(f"{files[each.task]}  built by task {each.task}: {each.url}")
@@ -83,4 +83,4 @@ def user(
 
     on_system(settings, verb)
     if as_json:
-        print(json.dumps({"users": rows}, indent=2))
+        print_json(users=rows)

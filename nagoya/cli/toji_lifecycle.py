@@ -5,34 +5,35 @@ from dataclasses import replace
 
 import click
 
-from nagoya.cli.common import Settings, command, dry_run_option, on_system, seconds, timeout_option
+from nagoya.cli.common import Settings, command, dry_run_option, duration_option, on_system
 from nagoya.cli.toji_status import wait_until_ready
-from nagoya.errors import LifecycleError, NagoyaError
-from nagoya.system import listing
-from nagoya.system.system import System
+from nagoya.errors import LifecycleError
+from nagoya.system.listing import list_systems
+from nagoya.system.readiness import WAIT_SECONDS
+from nagoya.system.system import DRAIN_SECONDS, System
+from nagoya.utils.parallel import raise_failures, run_graph
 
 
 @click.option(
     "--recreate", multiple=True, metavar="CONTAINER",
     help="Recreate this container even if nothing changed or it holds data; the data is copied.",
 )  # fmt: skip
-@timeout_option
+@duration_option(WAIT_SECONDS)
 @dry_run_option
 @command
 def up(settings: Settings, recreate: tuple[str, ...], timeout: float, dry_run: bool) -> None:
     """Bring a system to what is declared, and wait until it is ready.
 
     Creates what is missing and starts what is stopped. A container whose image or settings changed
-    is recreated on the ports and volumes that it had. The database is recreated only with
-    --recreate kojidatabase.
+    is recreated on the ports and volumes that it had; a builder finishes its tasks first. The
+    database is recreated only with --recreate kojidatabase.
 
     \b
       toji up
       toji up --dry-run
       toji up --recreate kojidatabase
     """
-
-    on_system(settings, lambda system: system.up(recreate, dry_run=dry_run))
+    on_system(settings, lambda system: system.up(recreate), dry_run=dry_run)
     if not dry_run:
         wait_until_ready(settings, timeout)
 
@@ -49,13 +50,7 @@ def init(settings: Settings, dry_run: bool) -> None:
       toji init
       toji init --system second
     """
-
-    def verb(system: System) -> None:
-        done = system.init(dry_run=dry_run)
-        if not dry_run:
-            system.check_started(done)
-
-    on_system(settings, verb)
+    on_system(settings, lambda system: system.check_started(system.init()), dry_run=dry_run)
 
 
 @dry_run_option
@@ -66,13 +61,7 @@ def start(settings: Settings, dry_run: bool) -> None:
     \b
       toji start
     """
-
-    def verb(system: System) -> None:
-        done = system.start(dry_run=dry_run)
-        if not dry_run:
-            system.check_started(done)
-
-    on_system(settings, verb)
+    on_system(settings, lambda system: system.check_started(system.start()), dry_run=dry_run)
 
 
 @dry_run_option
@@ -85,7 +74,7 @@ def stop(settings: Settings, dry_run: bool) -> None:
     \b
       toji stop
     """
-    on_system(settings, lambda system: system.stop(dry_run=dry_run))
+    on_system(settings, System.stop, dry_run=dry_run)
 
 
 @click.option(
@@ -102,27 +91,22 @@ def remove(settings: Settings, stale: bool, dry_run: bool) -> None:
       toji remove --stale
     """
     if not stale:
-        on_system(settings, lambda system: system.remove(dry_run=dry_run))
+        on_system(settings, System.remove, dry_run=dry_run)
         return
-    failed = []
-    for entry in listing.list_systems(settings.engine):
-        if entry.stale:
-            try:
-                one = replace(settings, system=entry.name)
-                on_system(one, lambda system: system.remove(dry_run=dry_run))
-            except NagoyaError as error:
-                failed.append(f"  {entry.name}: {error.message}")
-                continue
-            print(f"{'would remove' if dry_run else 'removed'} {entry.name}")
-    if failed:
-        raise LifecycleError("some stale systems were not removed:\n" + "\n".join(failed))
+
+    def task(name: str) -> None:
+        on_system(replace(settings, system=name), System.remove, dry_run=dry_run)
+        print(f"{'would remove' if dry_run else 'removed'} {name}")
+
+    names = [system.name for system in list_systems(settings.engine) if system.stale]
+    results = run_graph(dict.fromkeys(names, ()), task, workers=1)
+    raise_failures(results, LifecycleError, "some stale systems were not removed")
 
 
 @click.argument("wanted", nargs=-1, required=True, metavar="NAME=N...")
-@click.option(
-    "--drain-timeout", metavar="SECONDS", type=seconds, default=600,
-    show_default=True, help="How long to wait for a removed builder to finish its tasks.",
-)  # fmt: skip
+@duration_option(
+    DRAIN_SECONDS, "--drain-timeout", "How long a builder that is removed may take for its tasks."
+)
 @dry_run_option
 @command
 def scale(settings: Settings, wanted: tuple[str, ...], drain_timeout: float, dry_run: bool) -> None:
@@ -142,6 +126,6 @@ def scale(settings: Settings, wanted: tuple[str, ...], drain_timeout: float, dry
 
     def verb(system: System) -> None:
         for name, count in counts.items():
-            system.scale(name, count, drain_timeout, dry_run=dry_run)
+            system.scale(name, count, drain_timeout)
 
-    on_system(settings, verb)
+    on_system(settings, verb, dry_run=dry_run)

@@ -1,6 +1,6 @@
 """The commands of toji that save and restore the state of a system."""
 
-import json
+from dataclasses import asdict
 
 import click
 from rich.table import Table
@@ -9,11 +9,11 @@ from nagoya.cli.common import (
     Settings,
     age,
     command,
+    duration_option,
     json_option,
     on_system,
+    print_json,
     print_table,
-    seconds,
-    timeout_option,
 )
 from nagoya.cli.completion import complete_snapshot
 from nagoya.system import snapshots
@@ -38,10 +38,7 @@ def snapshot() -> None:
 
 
 @click.argument("name")
-@click.option(
-    "--timeout", metavar="SECONDS", type=seconds, default=600.0, show_default=True,
-    help="When to give up.",
-)  # fmt: skip
+@duration_option(snapshots.CREATE_SECONDS)
 @command
 def create(settings: Settings, name: str, timeout: float) -> None:
     """Save the state as NAME while the system runs.
@@ -55,7 +52,7 @@ def create(settings: Settings, name: str, timeout: float) -> None:
 
 
 @_name_argument
-@timeout_option
+@duration_option(snapshots.RESET_SECONDS)
 @command
 def restore(settings: Settings, name: str, timeout: float) -> None:
     """Return to the snapshot NAME, as `toji reset NAME` does.
@@ -78,19 +75,11 @@ def list_(settings: Settings, as_json: bool) -> None:
     present: list[Snapshot] = []
     on_system(settings, lambda system: present.extend(snapshots.list_snapshots(system)))
     if as_json:
-        rows = [
-            {
-                "name": one.name,
-                "created": one.created.isoformat(timespec="seconds"),
-                "bytes": one.bytes,
-            }
-            for one in present
-        ]
-        print(json.dumps({"version": 1, "system": settings.system, "snapshots": rows}, indent=2))
+        print_json(system=settings.system, snapshots=list(map(asdict, present)))
         return
     table = Table("snapshot", "age", "size", box=None)
-    for one in present:
-        table.add_row(one.name, age(one.created), f"{one.bytes / 1e6:.0f} MB")
+    for each in present:
+        table.add_row(each.name, age(each.created), f"{each.bytes / 1e6:.0f} MB")
     print_table(table)
 
 
@@ -110,7 +99,7 @@ for _command in (create, restore, list_, delete):
 
 
 @click.argument("name", default=snapshots.PRISTINE, shell_complete=complete_snapshot)
-@timeout_option
+@duration_option(snapshots.RESET_SECONDS)
 @command
 def reset(settings: Settings, name: str, timeout: float) -> None:
     """Return to the state after the first `toji wait`, or to the snapshot NAME.

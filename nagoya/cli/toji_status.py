@@ -1,9 +1,10 @@
 """The commands of toji that show how systems are: list, status, wait."""
 
-import json
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -16,22 +17,24 @@ from nagoya.cli.common import (
     Settings,
     age,
     command,
+    duration_option,
     json_option,
     on_system,
+    print_json,
     print_table,
     quiet_system,
-    timeout_option,
 )
+from nagoya.engine.containers import HOST
 from nagoya.errors import NagoyaError
-from nagoya.koji.activity import Activity, client_details, read_activity
+from nagoya.koji.activity import client_details, read_activity
 from nagoya.koji.hub import hub_errors
 from nagoya.system import snapshots
 from nagoya.system.listing import list_systems
-from nagoya.system.readiness import describe_state
+from nagoya.system.owner import Owner
+from nagoya.system.readiness import WAIT_SECONDS
 from nagoya.system.status import SystemStatus, read_status
 from nagoya.system.system import System
 
-_JSON_VERSION = 1
 _WATCH_SECONDS = 2.0
 
 
@@ -49,38 +52,30 @@ def list_(settings: Settings, as_json: bool) -> None:
     """
     systems = list_systems(settings.engine)
     if as_json:
-        rows = []
-        for system in systems:
-            details = client_details(system.name, system.owner.home) if system.owner else {}
-            rows.append(
-                {
-                    "system": system.name,
-                    "state": system.state,
-                    "containers": {name: state.status for name, state in system.states.items()},
-                    "created": system.created.isoformat(timespec="seconds"),
-                    "owner": system.owner and system.owner.name,
-                    "pid": system.owner and system.owner.pid,
-                    "stale": system.stale,
-                    "profile": details.get("profile"),
-                    "urls": details.get("urls"),
-                }
-            )
-        print(json.dumps({"version": _JSON_VERSION, "systems": rows}, indent=2))
+        rows = [
+            {
+                "system": system.name,
+                "state": system.state,
+                "containers": {name: state.status for name, state in system.states.items()},
+                "created": system.created,
+                "owner": system.owner and system.owner.name,
+                "pid": system.owner and system.owner.pid,
+                "stale": system.stale,
+                **_client(system.name, system.owner),
+            }
+            for system in systems
+        ]
+        print_json(systems=rows)
         return
     table = Table("system", "containers", "state", "age", "made by", box=None)
     for system in systems:
-        owner = [system.owner.name if system.owner else ""]
+        owner = system.owner.name if system.owner else ""
         if system.owner and system.owner.pid:
-            owner.append(f"process {system.owner.pid}")
+            owner += f", process {system.owner.pid}"
         if system.stale:
-            owner.append("which has ended: stale")
-        table.add_row(
-            system.name,
-            str(len(system.states)),
-            system.state,
-            age(system.created),
-            ", ".join(owner),
-        )
+            owner += ", which has ended: stale"
+        count = str(len(system.states))
+        table.add_row(system.name, count, system.state, age(system.created), owner)
     print_table(table)
 
 
@@ -102,106 +97,90 @@ def status(settings: Settings, as_json: bool, watch: bool) -> None:
       toji status --json
     """
     system = quiet_system(settings)
-    if watch:
-        _watch(system, as_json)
-    elif as_json:
-        print(json.dumps(_as_json(system), indent=2))
-    else:
-        print_table(_render(system, read_status(system)))
-
-
-def _watch(system: System, as_json: bool) -> None:
-    terminal = sys.stdout.isatty() and not as_json
+    on_screen = watch and sys.stdout.isatty() and not as_json
     try:
-        with Live(screen=True, auto_refresh=False) if terminal else nullcontext() as live:
+        with Live(screen=True, auto_refresh=False) if on_screen else nullcontext() as live:
             while True:
+                read, client = read_status(system), _client(system.name, system.owner)
+                activity = _activity(system) if watch else None
                 if as_json:
-                    print(json.dumps(_as_json(system, activity=True)), flush=True)
+                    values = {**asdict(read), **client}
+                    if activity:
+                        values["activity"] = activity
+                    print_json(indent=None if watch else 2, **values)
                 else:
-                    status = _render(system, read_status(system))
-                    shown = Group(status, Text(), _render_activity(system))
+                    shown = Group(*_render(read, client), *_render_activity(activity))
                     live.update(shown, refresh=True) if live else print_table(shown)
+                if not watch:
+                    return
                 time.sleep(_WATCH_SECONDS)
     except KeyboardInterrupt:
-        return
+        if not watch:
+            raise
 
 
-def _as_json(system: System, *, activity: bool = False) -> dict[str, Any]:
-    details = client_details(system.name, system.owner.home)
-    value = {
-        "version": _JSON_VERSION,
-        **read_status(system).as_json(),
-        "profile": details.get("profile"),
-        "urls": details.get("urls"),
-    }
-    if activity:
-        read = _activity(system)
-        value["activity"] = read.as_json() if isinstance(read, Activity) else {"error": read}
-    return value
+def _client(name: str, owner: Owner | None) -> dict[str, Any]:
+    """The profile and the URLs that toji wrote for a system's clients; None where it wrote none."""
+    details = client_details(name, owner.home) if owner else {}
+    return {key: details.get(key) for key in ("profile", "urls")}
 
 
-def _render(system: System, read: SystemStatus) -> RenderableType:
-    table = Table(box=None)
-    for heading in ("container", "state", "health", "image", "address"):
-        table.add_column(heading, overflow="fold")
-    lines = []
-    for each in read.containers:
-        state = each.state
-        table.add_row(
-            state.name,
-            "completed" if each.health.ready and not state.running else describe_state(state),
-            each.health.detail if state.running else "",
-            state.image + (f" ({age(each.image_created)})" if each.image_created else ""),
-            state.address or "",
-        )
-        if each.published:
-            # Beside the table, where a narrow terminal would cut it.
-            lines.append(f"{state.name}: {' '.join(each.published)}")
-    details = client_details(system.name, system.owner.home)
-    if details:
-        lines.append(f"kojiweb: {details['urls']['web']}")
-        lines.append(f"koji client: koji -p {details['profile']} hello")
-    lines += [f"declared by: {read.file}", *read.problems]
-    return Group(table, Text(), *(Text(line, overflow="fold") for line in lines))
-
-
-def _activity(system: System) -> Activity | str:
+def _activity(system: System) -> dict[str, Any]:
     """What the hub does, or why it cannot be asked."""
     try:
         with hub_errors():
-            return read_activity(system)
+            return asdict(read_activity(system))
     except NagoyaError as error:
-        return error.message
+        return {"error": error.message}
 
 
-def _render_activity(system: System) -> RenderableType:
-    activity = _activity(system)
-    if isinstance(activity, str):
-        return Text(activity)
+def _render(read: SystemStatus, client: dict[str, Any]) -> Iterator[RenderableType]:
+    table = Table(box=None)
+    for heading in ("container", "state", "health", "image", "address"):
+        table.add_column(heading, overflow="fold")
+    for each in read.containers:
+        table.add_row(
+            each.name,
+            each.description,
+            each.health if each.exit_code is None else "",
+            each.image + (f" ({age(each.image_created)})" if each.image_created else ""),
+            each.address or "",
+        )
+    yield table
+    lines = [""]
+    for each in read.containers:  # below the table, where a narrow terminal would cut them
+        if each.ports:
+            ports = (f"{HOST}:{host}->{port}" for port, host in each.ports.items())
+            lines.append(f"{each.name}: {' '.join(ports)}")
+    if client["profile"]:
+        lines.append(f"kojiweb: {client['urls']['web']}")
+        lines.append(f"koji client: koji -p {client['profile']} hello")
+    lines.append(f"declared by: {read.file}")
+    lines += [f"missing: {name}" for name in read.missing]
+    lines += [f"{name} was created with: {', '.join(d)}" for name, d in read.differences.items()]
+    yield from (Text(line, overflow="fold") for line in [*lines, *read.conflicts])
+
+
+def _render_activity(activity: dict[str, Any] | None) -> Iterator[RenderableType]:
+    if activity is None:
+        return
+    yield Text()
+    if "error" in activity:
+        yield Text(activity["error"])
+        return
     hosts = Table("host", "enabled", "ready", "load", box=None)
-    for host in activity.hosts:
-        hosts.add_row(
-            host.name,
-            "yes" if host.enabled else "no",
-            "yes" if host.ready else "no",
-            f"{host.load:.1f} of {host.capacity:.1f}",
-        )
-    tasks = Table("task", "method", "arch", "state", "host", "owner", "age", box=None)
-    for task in activity.tasks:
-        tasks.add_row(
-            str(task.id),
-            task.method,
-            task.arch,
-            task.state,
-            task.host or "",
-            task.owner,
-            f"{task.seconds:.0f} s",
-        )
-    return Group(hosts, Text(), tasks if activity.tasks else Text("no task runs or waits"))
+    for host in activity["hosts"]:
+        enabled, ready = ("yes" if host[key] else "no" for key in ("enabled", "ready"))
+        hosts.add_row(host["name"], enabled, ready, f"{host['load']:.1f} of {host['capacity']:.1f}")
+    columns = ("id", "method", "arch", "state", "host", "owner")
+    tasks = Table("task", *columns[1:], "age", box=None)
+    for task in activity["tasks"]:
+        tasks.add_row(*(str(task[key] or "") for key in columns), f"{task['seconds']:.0f} s")
+    yield from (hosts, Text(), tasks if activity["tasks"] else Text("no task runs or waits"))
 
 
 @json_option
-@timeout_option
+@duration_option(WAIT_SECONDS)
 @command
 def wait(settings: Settings, as_json: bool, timeout: float) -> None:
     """Wait until every container is ready, by its own health check.
@@ -219,25 +198,18 @@ def wait(settings: Settings, as_json: bool, timeout: float) -> None:
 def wait_until_ready(settings: Settings, seconds: float, as_json: bool = False) -> None:
     """Wait for a system, and print in one line (or as JSON) what is ready and where."""
     started = time.monotonic()
-    result: dict[str, Any] = {"version": _JSON_VERSION, "system": settings.system}
     try:
         on_system(settings, lambda system: snapshots.wait_and_snapshot(system, seconds))
     except NagoyaError as error:
         if as_json:
-            print(json.dumps({**result, "ready": False, "error": error.message}, indent=2))
+            print_json(system=settings.system, ready=False, error=error.message)
         raise
-    taken, details = time.monotonic() - started, _details(settings)
+    taken, system = time.monotonic() - started, quiet_system(settings)
+    client = _client(system.name, system.owner)
     if as_json:
-        result |= {"ready": True, "seconds": round(taken, 1)}
-        result |= {key: details.get(key) for key in ("profile", "urls")}
-        print(json.dumps(result, indent=2))
+        print_json(system=system.name, ready=True, seconds=round(taken, 1), **client)
     elif not settings.quiet:
         line = [f"ready after {taken:.0f} s"]
-        if details:
-            line += [f"kojiweb {details['urls']['web']}", f"koji -p {details['profile']} hello"]
+        if client["profile"]:
+            line += [f"kojiweb {client['urls']['web']}", f"koji -p {client['profile']} hello"]
         print("; ".join(line))
-
-
-def _details(settings: Settings) -> dict[str, Any]:
-    system = quiet_system(settings)
-    return client_details(system.name, system.owner.home)

@@ -3,7 +3,8 @@
 import json
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event as Signal
@@ -21,7 +22,7 @@ from nagoya.utils.progress import Progress
 
 _PRE_COMMIT_SECONDS = 660
 _DRAIN_GRACE_SECONDS = 30
-"""How much longer a drain may take than its command was told."""
+"""How much longer a drain may take than the seconds that its command gets."""
 _PORT_TRIES = 5
 _PAUSE = 0.1
 
@@ -47,12 +48,11 @@ class SystemContainer:
 
     @property
     def container_name(self) -> str:
-        """The engine's name of it."""
         return f"{self.system}-{self.name}{self.suffix}"
 
     @property
     def settings(self) -> Container | None:
-        """How moromi.yml declares it; None where it does not (any more)."""
+        """How moromi.yml declares it; None if it no longer does."""
         return self.declaration.containers.get(self.declared)
 
     @property
@@ -67,11 +67,10 @@ class SystemContainer:
         return replace(self, suffix=REPLACEMENT)
 
     def handle(self) -> Handle:
-        """The engine's container; EngineError where there is none."""
+        """The engine's container. Raises EngineError if there is none, as `state` does."""
         return containers.get(self.engine, self.container_name)
 
     def state(self) -> State:
-        """Its present state; EngineError where there is none."""
         return containers.state(self.handle(), reload=False)
 
     def read_file(self, path: str) -> bytes:
@@ -84,15 +83,12 @@ class SystemContainer:
 
     def create(self, ports: Mapping[int, int], volumes: Mapping[str, str]) -> None:
         """Create it without starting it; a port that is not in `ports` gets a free one."""
-        self.fire("pre_create")
-        self._check_interrupted()
-        self._working("creating")
-        handle = containers.create(self.engine, self._specification(ports, volumes))
-        if self.interrupted.is_set():  # whoever removes the system meanwhile did not see it
-            containers.remove(handle)
+        with self._step("pre_create", "creating", "created", "post_create"):
             self._check_interrupted()
-        self._done("created")
-        self.fire("post_create")
+            handle = containers.create(self.engine, self._specification(ports, volumes))
+            if self.interrupted.is_set():  # a removal that runs meanwhile did not see it
+                containers.remove(handle)
+                self._check_interrupted()
 
     def take_place(self, data: Sequence[str]) -> None:
         """Replace the container by its replacement, with the `data` at these paths."""
@@ -143,19 +139,13 @@ class SystemContainer:
 
     def stop(self) -> None:
         """Stop it, with its image's signal and within its `stop_timeout`."""
-        self.fire("pre_stop")
-        self._working("stopping")
-        containers.stop(self.handle())
-        self._done("stopped")
-        self.fire("post_stop")
+        with self._step("pre_stop", "stopping", "stopped", "post_stop"):
+            containers.stop(self.handle())
 
     def remove(self) -> None:
         """Remove it with its anonymous volumes; one that is gone already is no error."""
-        self.fire("pre_remove")
-        self._working("removing")
-        containers.remove_named(self.engine, self.system, self.container_name)
-        self._done("removed")
-        self.fire("post_remove")
+        with self._step("pre_remove", "removing", "removed", "post_remove"):
+            containers.remove_named(self.engine, self.system, self.container_name)
 
     def drain(self, seconds: float) -> None:
         """Run the image's command that ends once the container has no more work to do."""
@@ -174,9 +164,17 @@ class SystemContainer:
             raise LifecycleError(f"could not clean up: {output}")
 
     def fire(self, event: Event) -> None:
-        """Call the callbacks of an event. Raises LifecycleError where one fails."""
+        """Call the callbacks of an event. Raises LifecycleError if a callback fails."""
         for name in self.settings.callbacks.get(event, ()) if self.settings else ():
             self.declaration.call(name, event, self)
+
+    @contextmanager
+    def _step(self, before: Event, working: str, done: str, after: Event) -> Iterator[None]:
+        self.fire(before)
+        self._working(working)
+        yield
+        self._done(done)
+        self.fire(after)
 
     def _execute(self, label: str, *arguments: str, seconds: float) -> tuple[int, str]:
         handle = self.handle()
@@ -218,7 +216,8 @@ class SystemContainer:
             ports=published,
             volumes=volumes,
             volumes_from=[
-                f"{self.system}-{one.container}:{one.mode}" for one in settings.volumes_from
+                f"{self.system}-{source.container}:{source.mode}"
+                for source in settings.volumes_from
             ],
             cap_add=settings.cap_add,
             cap_drop=settings.cap_drop,

@@ -1,4 +1,4 @@
-"""The systems on an engine, whoever made them and from whatever moromi.yml."""
+"""The systems on an engine, of all users and of every moromi.yml."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,15 +42,15 @@ class SystemInfo:
 
 def list_systems(engine: Engine) -> list[SystemInfo]:
     """Every system on the engine, the oldest first."""
-    listed = containers.list_all_containers(engine)
-    networks = resources.list_networks(engine)
+    listed, networks = containers.list_all_containers(engine), resources.list_networks(engine)
     systems = []
     for name in listed.keys() | networks.keys():
-        handles, network = listed.get(name, []), networks.get(name, {})
+        handles, network = listed.get(name, []), networks.get(name)
         states = [containers.state(handle, reload=False) for handle in handles]
-        labels = [containers.labels(handle) for handle in handles] + [network.get("Labels") or {}]
+        labels = [containers.labels(handle) for handle in handles]
         created = [containers.created(handle) for handle in handles]
         if network:
+            labels.append(network["Labels"])
             created.append(parse_time(network["Created"]))
         systems.append(
             SystemInfo(

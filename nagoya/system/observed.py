@@ -62,35 +62,23 @@ def observe(engine: Engine, name: str, declaration: Declaration) -> ObservedSyst
     """Ask the engine for everything it holds of a system. Raises EngineError."""
     handles = containers.list_system(engine, name)
     states = [containers.state(handle, reload=False) for handle in handles]
+    new = {state.name: state for state in states if state.container.endswith(REPLACEMENT)}
     current = {state.name: state for state in states if not state.container.endswith(REPLACEMENT)}
-    others = {state.name: state for state in states if state.container.endswith(REPLACEMENT)}
-    found = {
-        image: images.inspect(engine, image)
-        for image in sorted({one.image for one in declaration.containers.values()})
-        if images.exists(engine, image)
-    }
-    return ObservedSystem(
-        name=name,
-        containers=current,
-        images={
-            image: ObservedImage(about["Id"], _paths(about["Config"]["Labels"] or {}))
-            for image, about in found.items()
-        },
-        volumes=resources.list_volumes(engine, name),
-        network=name in resources.list_networks(engine),
-        replacements=others,
-        config_file=config_file(handles),
-    )
+    present = {}
+    for image in sorted({container.image for container in declaration.containers.values()}):
+        if images.exists(engine, image):
+            details = images.inspect(engine, image)
+            data = data_paths(details["Config"]["Labels"] or {})
+            present[image] = ObservedImage(details["Id"], data)
+    volumes, network = resources.list_volumes(engine, name), name in resources.list_networks(engine)
+    return ObservedSystem(name, current, present, volumes, network, new, config_file(handles))
 
 
 def config_file(handles: Iterable[Handle]) -> Path | None:
-    """The moromi.yml that declared the newest of some containers; None where none says it."""
-    files = [
-        containers.labels(handle)[FILE_LABEL]
-        for handle in sorted(handles, key=containers.created)
-        if FILE_LABEL in containers.labels(handle)
-    ]
-    return Path(files[-1]) if files else None
+    """The moromi.yml that declared the newest of some containers; None if none records it."""
+    newest_first = sorted(handles, key=containers.created, reverse=True)
+    files = (containers.label(handle, FILE_LABEL) for handle in newest_first)
+    return next((Path(file) for file in files if file), None)
 
 
 def digests(container: Container) -> dict[str, str]:
@@ -113,24 +101,17 @@ def record(declaration: Declaration, name: str) -> dict[str, str]:
     }
 
 
-def data_paths(state: State) -> tuple[str, ...]:
-    """The paths outside of volumes where a container keeps data."""
-    return _paths(state.labels)
-
-
 def differences(observed: ObservedSystem, declaration: Declaration) -> dict[str, list[str]]:
     """How each container differs from what would be created now, a phrase for each difference.
 
     A container that is up to date, or that is not declared, is not in the result.
     """
-    place = {name: index for index, name in enumerate(declaration.containers)}
-    present = [state for state in observed.containers.values() if state.declared in place]
-    present.sort(key=lambda state: (place[state.declared], state.name))
-    found = {
-        state.name: _differences(state, declaration.containers[state.declared], observed)
-        for state in present
+    return {
+        state.name: phrases
+        for name, declared in declaration.containers.items()
+        for state in sorted(observed.containers.values(), key=lambda state: state.name)
+        if state.declared == name and (phrases := _differences(state, declared, observed))
     }
-    return {name: phrases for name, phrases in found.items() if phrases}
 
 
 def _differences(state: State, declared: Container, observed: ObservedSystem) -> list[str]:
@@ -153,8 +134,8 @@ def _differences(state: State, declared: Container, observed: ObservedSystem) ->
 
 def missing(observed: ObservedSystem, declaration: Declaration) -> list[str]:
     """The declared containers of which there is none."""
-    there = {state.declared for state in observed.containers.values()}
-    return [name for name in declaration.containers if name not in there]
+    present = {state.declared for state in observed.containers.values()}
+    return [name for name in declaration.containers if name not in present]
 
 
 def conflicts(observed: ObservedSystem, declaration: Declaration) -> list[str]:
@@ -165,13 +146,12 @@ def conflicts(observed: ObservedSystem, declaration: Declaration) -> list[str]:
     """
     sentences = []
     for name, state in observed.containers.items():
-        declared = declaration.containers.get(state.declared)
-        for source in declared.volumes_from if declared else ():
-            held = volumes_of(source.container, observed, declaration)
-            own = {volume.path for volume in declared.volumes} if declared else set()
+        if declared := declaration.containers.get(state.declared):
+            own = {volume.path for volume in declared.volumes}
             sentences += [
                 f"{source.container} holds another {path} than {name} was started with"
-                for path, volume in held.items()
+                for source in declared.volumes_from
+                for path, volume in volumes_of(source.container, observed, declaration).items()
                 if path not in own and state.volumes.get(path, volume) != volume
             ]
     return sentences
@@ -181,9 +161,14 @@ def volumes_of(name: str, observed: ObservedSystem, declaration: Declaration) ->
     """The volumes of a container by path; of one that is missing, those it would be created on."""
     if name in observed.containers:
         return dict(observed.containers[name].volumes)
-    declared = declaration.containers[name].volumes
-    return {volume.path: f"{observed.name}-{volume.name}" for volume in declared}
+    return declared_volumes(observed, declaration.containers[name])
 
 
-def _paths(labels: Mapping[str, str]) -> tuple[str, ...]:
+def declared_volumes(observed: ObservedSystem, declared: Container) -> dict[str, str]:
+    """The engine's names of a container's own volumes by path."""
+    return {volume.path: f"{observed.name}-{volume.name}" for volume in declared.volumes}
+
+
+def data_paths(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """The paths outside of volumes where a container keeps data, by its or its image's labels."""
     return tuple(json.loads(labels.get(DATA_LABEL, "[]")))

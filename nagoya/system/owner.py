@@ -32,15 +32,13 @@ class Owner:
     home_override: str | None = None
 
     @classmethod
-    def user(cls, home: Path | None = None) -> Self:
+    def user(cls) -> Self:
         """The user who runs this program; the system outlives it."""
         try:
             user = getpass.getuser()
         except (KeyError, OSError):  # a container's user may be a mere number
             user = str(os.getuid())
-        return cls(
-            f"{user}@{socket.gethostname()}", None, None if home is None else str(home.resolve())
-        )
+        return cls(f"{user}@{socket.gethostname()}")
 
     @classmethod
     def this_process(cls, home: Path) -> Self:

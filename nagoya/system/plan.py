@@ -27,6 +27,8 @@ Verb = (
     ]
 )  # fmt: skip
 
+INTERRUPTED_UP = "left by an interrupted `toji up`"
+"""The cause of removing a container that was to replace another one."""
 _STOPPED = ("created", "exited", "dead")
 
 
@@ -71,11 +73,20 @@ class Plan:
 
 
 class Draft:
-    """The operations of a plan while it is made."""
+    """The operations of a plan while it is made.
 
-    def __init__(self, declaration: Declaration, observed: ObservedSystem) -> None:
+    `declared` maps the host name of each container, wanted or observed, to its name in moromi.yml.
+    """
+
+    def __init__(
+        self, declaration: Declaration, observed: ObservedSystem, copies: Mapping[str, str] = {}
+    ) -> None:
         self.declaration = declaration
         self.observed = observed
+        states = (*observed.containers.values(), *observed.replacements.values())
+        self.declared = {name: name for name in declaration.containers}
+        self.declared |= {state.name: state.declared for state in states}
+        self.declared |= copies
         self._operations: dict[str, Operation] = {}
         self._last: dict[str, str] = {}
 
@@ -84,95 +95,84 @@ class Draft:
         return Plan(doing, tuple(self._operations.values()), tuple(notices))
 
     def add(
-        self,
-        verb: Verb,
-        target: str,
-        cause: str,
-        needs: Iterable[str] = (),
-        *,
-        declared: str | None = None,
-        **details: Any,
+        self, verb: Verb, target: str, cause: str, needs: Iterable[str] = (), **details: Any
     ) -> str:
-        """Add an operation, to be done after all earlier ones on the same target; its id."""
-        before = [self._last[target]] if target in self._last else []
+        """Add an operation; its id. On a container it is done after all earlier ones there."""
+        # A network or volume may have the name of a container.
+        declared = None if verb.endswith(("network", "volume")) else self.declared[target]
+        before = self.after([target]) if declared else []
         wanted = tuple(dict.fromkeys([*before, *needs]))
         operation = Operation(verb, target, cause, wanted, declared, **details)
         self._operations.setdefault(operation.id, operation)
-        self._last[target] = operation.id
+        if declared:
+            self._last[target] = operation.id
         return operation.id
 
-    def add_object(self, verb: Verb, target: str, cause: str, needs: Iterable[str] = ()) -> str:
-        """Add an operation on a volume or a network; its id."""
-        operation = Operation(verb, target, cause, tuple(needs))
-        self._operations.setdefault(operation.id, operation)
-        return operation.id
-
-    def call(self, event: Event, name: str, declared: str, needs: Iterable[str] = ()) -> None:
-        """Add an event's callbacks, where there are any."""
-        settings = self.settings(declared)
+    def call(self, event: Event, name: str, needs: Iterable[str] = ()) -> None:
+        """Add an event's callbacks, if there are any."""
+        settings = self.settings(name)
         if settings and (functions := settings.callbacks.get(event)):
-            self.add(event, name, ", ".join(functions), needs, declared=declared)
+            self.add(event, name, ", ".join(functions), needs)
+
+    def settings(self, name: str) -> Container | None:
+        """How a container is declared; None if it no longer is."""
+        return self.declaration.containers.get(self.declared[name])
+
+    def needs(self, name: str) -> tuple[str, ...]:
+        settings = self.settings(name)
+        return settings.needs if settings else ()
 
     def after(self, targets: Iterable[str]) -> list[str]:
-        """The ids of the last operations on some targets."""
+        """The ids of the last operations on some containers."""
         return [self._last[target] for target in targets if target in self._last]
-
-    def has(self, verb: Verb, target: str) -> bool:
-        """Whether an operation was added."""
-        return f"{verb} {target}" in self._operations
-
-    def settings(self, declared: str) -> Container | None:
-        """How a container is declared; None where it is not any more."""
-        return self.declaration.containers.get(declared)
-
-    def present(self, names: Collection[str] | None = None) -> list[State]:
-        """The containers that exist, or those of them with such names, dependencies first."""
-        states = self.observed.containers
-        ordered = self.ordered({state.name: state.declared for state in states.values()})
-        return [states[name] for name in ordered if names is None or name in names]
-
-    def ordered(self, declared: Mapping[str, str]) -> list[str]:
-        """Host names in an order in which they can be started; `declared` is their names there."""
-        place = {name: index for index, name in enumerate(self.declaration.containers)}
-        names = sorted(declared, key=lambda name: (place.get(declared[name], len(place)), name))
-        graph = {name: self.needs(declared[name]) for name in names}
-        return [name for wave in waves(graph) for name in wave]
 
     def dependents(self, name: str) -> list[State]:
         """The containers that need another one to be there."""
-        return [
-            state
-            for state in self.observed.containers.values()
-            if name in self.needs(state.declared)
-        ]
+        states = self.observed.containers.values()
+        return [state for state in states if name in self.needs(state.name)]
+
+    def after_dependents(self, name: str) -> list[str]:
+        return self.after(state.name for state in self.dependents(name))
+
+    def ordered(self) -> list[str]:
+        """All host names in an order in which the containers can be started."""
+        place = {name: index for index, name in enumerate(self.declaration.containers)}
+        last = len(place)
+        names = sorted(self.declared, key=lambda name: (place.get(self.declared[name], last), name))
+        return [name for wave in waves({name: self.needs(name) for name in names}) for name in wave]
+
+    def present(self) -> list[State]:
+        """The containers that exist, dependencies first."""
+        states = self.observed.containers
+        return [states[name] for name in self.ordered() if name in states]
 
     def start(self, state: State, needs: Iterable[str] = (), **details: Any) -> None:
         """Add what starts a container that exists, unless it runs or has completed for good."""
-        settings = self.settings(state.declared)
-        name, declared = state.name, state.declared
-        if state.running and not self.has("stop", name):
+        settings = self.settings(state.name)
+        if state.running and f"stop {state.name}" not in self._operations:
             if settings and not settings.detach:
-                self.add("wait for", name, "it runs to an end", needs, declared=declared)
+                self.add("wait for", state.name, "it runs to an end", needs)
         elif not (settings and settings.run_once and state.completed):
             cause = f"ended with status {state.exit_code}" if state.exit_code else "not running"
-            self.add("start", name, cause, needs, declared=declared, **details)
+            self.add("start", state.name, cause, needs, **details)
 
     def stop(self, state: State, cause: str, needs: Iterable[str] = ()) -> None:
         """Add what stops a container, unless it is stopped already."""
         # A paused or restarting container can be stopped too.
-        if state.status not in _STOPPED and not self.has("stop", state.name):
-            self.add("stop", state.name, cause, needs, declared=state.declared)
+        if state.status not in _STOPPED and f"stop {state.name}" not in self._operations:
+            self.add("stop", state.name, cause, needs)
 
-    def needs(self, declared: str) -> tuple[str, ...]:
-        settings = self.settings(declared)
-        return settings.needs if settings else ()
+    def drain(self, state: State, cause: str) -> None:
+        """Add what lets a container finish its work, if its image has a command for that."""
+        if state.running and DRAIN_LABEL in state.labels:
+            self.add("drain", state.name, cause)
 
 
 def start(declaration: Declaration, observed: ObservedSystem) -> Plan:
     """Start everything that exists and is stopped."""
     draft = Draft(declaration, observed)
     for state in draft.present():
-        draft.start(state, draft.after(draft.needs(state.declared)))
+        draft.start(state, draft.after(draft.needs(state.name)))
     return draft.plan("start")
 
 
@@ -183,12 +183,11 @@ def stop(declaration: Declaration, observed: ObservedSystem, *, pre_commit: bool
     """
     draft = Draft(declaration, observed)
     for state in reversed(draft.present()):
-        needs = draft.after(other.name for other in draft.dependents(state.name))
+        needs = draft.after_dependents(state.name)
         if pre_commit and state.running and PRE_COMMIT_LABEL in state.labels:
-            cause = "an image is made of it"
-            draft.add("pre-commit", state.name, cause, needs, declared=state.declared)
+            draft.add("pre-commit", state.name, "an image is made of it", needs)
         draft.stop(state, "running", needs)
-    holders = [state.name for state in draft.present() if data_paths(state)]
+    holders = [state.name for state in draft.present() if data_paths(state.labels)]
     command = f"toji --system {observed.name} start"
     notice = (
         f"While '{observed.name}' is stopped, `docker container prune` would remove its containers"
@@ -200,14 +199,12 @@ def stop(declaration: Declaration, observed: ObservedSystem, *, pre_commit: bool
 def restart(declaration: Declaration, observed: ObservedSystem, names: Collection[str]) -> Plan:
     """Stop some containers, dependents first, and start them again."""
     draft = Draft(declaration, observed)
-    chosen = draft.present(names)
+    chosen = [state for state in draft.present() if state.name in names]
     for state in reversed(chosen):
-        needs = draft.after(other.name for other in draft.dependents(state.name))
-        draft.stop(state, "restart", needs)
+        draft.stop(state, "restart", draft.after_dependents(state.name))
     stopped = draft.after(state.name for state in chosen)
     for state in chosen:
-        needs = [*stopped, *draft.after(draft.needs(state.declared))]
-        draft.start(state, needs)
+        draft.start(state, [*stopped, *draft.after(draft.needs(state.name))])
     return draft.plan("restart")
 
 
@@ -220,24 +217,20 @@ def remove(declaration: Declaration, observed: ObservedSystem) -> Plan:
     draft = Draft(declaration, observed)
     if not observed.exists:
         return draft.plan("remove")
-    declared = {name: name for name in declaration.containers}
-    declared |= {state.name: state.declared for state in observed.containers.values()}
-    for name in reversed(draft.ordered(declared)):
+    cause = f"part of {observed.name}"
+    for name in reversed(draft.ordered()):
         if name in observed.containers:
-            needs = draft.after(other.name for other in draft.dependents(name))
-            cause = f"part of {observed.name}"
-            draft.add("remove", name, cause, needs, declared=declared[name])
-        else:
-            draft.call("pre_remove", name, name)
-            draft.call("post_remove", name, name)
-    for state in observed.replacements.values():
-        cause = "left by an interrupted `toji up`"
-        draft.add("remove replacement", state.name, cause, declared=state.declared)
-    removed = draft.after([*declared, *observed.replacements])
+            draft.add("remove", name, cause, draft.after_dependents(name))
+        elif name not in observed.replacements:
+            draft.call("pre_remove", name)
+            draft.call("post_remove", name)
+    for name in observed.replacements:
+        draft.add("remove replacement", name, INTERRUPTED_UP)
+    removed = draft.after(draft.declared)
     states = [*observed.containers.values(), *observed.replacements.values()]
     mounted = {volume for state in states for volume in state.volumes.values()}
     for volume in sorted(observed.volumes | mounted):
-        draft.add("remove volume", volume, f"part of {observed.name}", removed)
+        draft.add("remove volume", volume, cause, removed)
     if observed.network:
-        draft.add_object("remove network", observed.name, f"part of {observed.name}", removed)
+        draft.add("remove network", observed.name, cause, removed)
     return draft.plan("remove")

@@ -4,6 +4,7 @@ A container is asked by its image's own HEALTHCHECK, run in it right away: the e
 but only every so many seconds, and Podman without systemd never does.
 """
 
+import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from nagoya.errors import EngineError, EngineTimeout, NotReady
 from nagoya.system import reconcile
 from nagoya.system.observed import missing
 from nagoya.system.system import System, require_system
-from nagoya.utils.parallel import run_graph
+from nagoya.utils.parallel import raise_failures, run_graph
 
+WAIT_SECONDS = 180.0
+"""How long a system may take to become ready, unless the caller says otherwise."""
 _PATIENCE = 2.0
 """Seconds for which a failing health check may retry before it reports (see util/entry.py)."""
 _CHECK_SECONDS = 10.0
@@ -25,7 +28,7 @@ _CHECK_SECONDS = 10.0
 _LAST_CHECK_SECONDS = 5.0
 """How long the last one may take, even if that is after the deadline."""
 _PAUSE = 0.2
-_LOG_LINES = 15
+_LOG_LINES, _SHOWN_LINES = 200, 15
 _PARALLEL = 16
 
 
@@ -81,9 +84,8 @@ def check_all(
         answers[name] = check(handles[name], declaration, patience, seconds)
         on_health(name, answers[name])
 
-    for result in run_graph(dict.fromkeys(handles, ()), task, workers=_PARALLEL).values():
-        if result.error:
-            raise result.error
+    results = run_graph(dict.fromkeys(handles, ()), task, workers=_PARALLEL)
+    raise_failures(results, EngineError, "could not check the health of containers")
     return answers
 
 
@@ -108,34 +110,26 @@ def wait(
         _check_system(system)
     system.progress.add(*pending)
     deadline = time.monotonic() + seconds
+
+    def show(name: str, health: Health) -> None:
+        system.progress.update(name, "done" if health.ready else "working", health.detail)
+
     while True:
-        blocked = {
-            name: [other for other in dependencies[name] if other in pending]
-            for name in pending
-            if not assume_dependencies_ready
-        }
-        assume_dependencies_ready = False
         health: dict[str, Health] = {}
-        for name, others in blocked.items():
-            if others:
+        for name in () if assume_dependencies_ready else pending:
+            if others := [other for other in dependencies[name] if other in pending]:
                 health[name] = Health(False, f"waiting for {', '.join(others)}", checked=False)
                 system.progress.update(name, "waiting", health[name].detail)
+        assume_dependencies_ready = False
         remaining = max(0.0, deadline - time.monotonic())
         patience = min(_PATIENCE, remaining)
-        health |= check_all(
-            {name: handle for name, handle in pending.items() if name not in health},
-            system.declaration,
-            patience,
-            min(patience + _CHECK_SECONDS, max(remaining, _LAST_CHECK_SECONDS)),
-            lambda name, answer: system.progress.update(
-                name, "done" if answer.ready else "working", answer.detail
-            ),
-        )
+        limit = min(patience + _CHECK_SECONDS, max(remaining, _LAST_CHECK_SECONDS))
+        free = {name: handle for name, handle in pending.items() if name not in health}
+        health |= check_all(free, system.declaration, patience, limit, show)
         pending = {name: handle for name, handle in pending.items() if not health[name].ready}
         if not pending:
             return
-        exited = [name for name in pending if health[name].final]
-        if exited:
+        if exited := [name for name in pending if health[name].final]:
             raise NotReady(
                 _message(f"{', '.join(exited)} does not run", pending, health, exited),
                 f"`toji --system {system.name} logs {exited[0]}` shows all it printed, and "
@@ -157,15 +151,18 @@ def _check_system(system: System) -> None:
     observed = system.observe()
     reconcile.check(system.declaration, observed)
     toji = f"toji --system {system.name}"
-    absent = missing(observed, system.declaration)
-    if absent:
+    if absent := missing(observed, system.declaration):
         raise NotReady(
             f"'{system.name}' has no container for {', '.join(absent)}, as moromi.yml declares",
             f"`{toji} init` creates what is missing",
         )
     states = observed.containers.values()
     servers = [state for state in states if not _completed(system.declaration, state)]
-    if servers and all(state.status == "exited" and _was_stopped(state) for state in servers):
+    # A stop ends a container well, or by SIGTERM or SIGKILL.
+    if servers and all(
+        state.status == "exited" and state.exit_code in (0, 143, 137) and not state.out_of_memory
+        for state in servers
+    ):
         raise NotReady(f"'{system.name}' is stopped", f"{toji} start")
 
 
@@ -175,11 +172,6 @@ def _completed(declaration: Declaration, state: State) -> bool:
     return state.completed and not (settings and settings.detach)
 
 
-def _was_stopped(state: State) -> bool:
-    """Whether a container exited as it does after a stop: well, or by SIGTERM or SIGKILL."""
-    return state.exit_code in (0, 143, 137) and not state.out_of_memory
-
-
 def _message(
     reason: str,
     pending: Mapping[str, Handle],
@@ -187,10 +179,16 @@ def _message(
     culprits: Collection[str],
 ) -> str:
     lines = [reason]
-    for name, handle in pending.items():
-        lines.append(f"  {name} ({containers.state(handle).status}): {health[name].detail}")
-        if name in culprits:
-            lines.extend(f"    {line}" for line in containers.log(handle, tail=_LOG_LINES))
+    for name in sorted(pending, key=lambda name: name not in culprits):
+        status = containers.state(pending[name]).status
+        lines.append(f"  {name} ({status}): {health[name].detail}")
+    for name in culprits:
+        log = containers.log(pending[name], tail=_LOG_LINES)
+        # A line that is repeated, but for numbers such as the time, is shown once.
+        distinct = {re.sub(r"\d+", "", line): line for line in log}
+        if distinct:
+            lines.append(f"  last lines of {name}:")
+        lines += [f"    {line}" for line in [*distinct.values()][-_SHOWN_LINES:]]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from nagoya.config.declaration import Declaration
+from nagoya.config.model import Container
 from nagoya.engine.state import State
 from nagoya.errors import LifecycleError
 from nagoya.system.observed import (
@@ -11,11 +12,12 @@ from nagoya.system.observed import (
     ObservedSystem,
     conflicts,
     data_paths,
+    declared_volumes,
     differences,
     missing,
     volumes_of,
 )
-from nagoya.system.plan import DRAIN_LABEL, Draft, Plan
+from nagoya.system.plan import INTERRUPTED_UP, Draft, Plan
 
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
@@ -37,6 +39,8 @@ def up(declaration: Declaration, observed: ObservedSystem, recreate: Collection[
     check(declaration, observed)
     draft = _Reconciliation(declaration, observed)
     causes, kept = draft.outdated(recreate)
+    for name in reversed(causes):  # as long as the hub answers
+        draft.drain(observed.containers[name], causes[name])
     draft.bring_up(draft.members(), causes)
     notices = [
         f"{name} is left as it is ({phrases}): it holds data, which is copied if you say "
@@ -53,7 +57,7 @@ def scale(declaration: Declaration, observed: ObservedSystem, name: str, count: 
             f"{declaration.path} declares no container '{name}'",
             f"it declares {', '.join(declaration.containers)}",
         )
-    users = [user for user, one in declaration.containers.items() if name in one.needs]
+    users = [user for user, other in declaration.containers.items() if name in other.needs]
     if users and count > 1:
         raise LifecycleError(
             f"'{name}' cannot run more than once: {', '.join(users)} would not find the copies",
@@ -65,16 +69,15 @@ def scale(declaration: Declaration, observed: ObservedSystem, name: str, count: 
             f"`toji --system {observed.name} stop` stops the system and keeps its data",
         )
     check(declaration, observed)
-    draft = _Reconciliation(declaration, observed)
     wanted = [name if number == 1 else f"{name}-{number}" for number in range(1, count + 1)]
+    draft = _Reconciliation(declaration, observed, dict.fromkeys(wanted, name))
     for state in reversed(draft.present()):
         if state.declared == name and state.name not in wanted:
             cause = f"{count} wanted"
-            if state.running and DRAIN_LABEL in state.labels:
-                draft.add("drain", state.name, cause, declared=name)
+            draft.drain(state, cause)
             draft.stop(state, cause)
-            draft.add("remove", state.name, cause, declared=name)
-    draft.bring_up(dict.fromkeys(wanted, name), {})
+            draft.add("remove", state.name, cause)
+    draft.bring_up(wanted, {})
     return draft.plan("scale", _drift(declaration, observed))
 
 
@@ -92,15 +95,12 @@ def check(declaration: Declaration, observed: ObservedSystem) -> None:
 class _Reconciliation(Draft):
     """A draft that knows how containers are created and replaced."""
 
-    def members(self) -> dict[str, str]:
-        """All declared containers and their copies by host name, dependencies first."""
-        declared = {name: name for name in self.declaration.containers}
-        declared |= {
-            state.name: state.declared
-            for state in self.observed.containers.values()
-            if state.declared in self.declaration.containers
-        }
-        return {name: declared[name] for name in self.ordered(declared)}
+    def members(self) -> list[str]:
+        """All declared containers and their copies, dependencies first."""
+        return [name for name in self.ordered() if self.settings(name)]
+
+    def wanted(self, name: str) -> Container:
+        return self.declaration.containers[self.declared[name]]
 
     def outdated(self, recreate: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
         """The containers to create again, each with the cause; and those left alone as they hold
@@ -112,88 +112,83 @@ class _Reconciliation(Draft):
                     f"'{self.observed.name}' has no container '{name}'",
                     f"it has {', '.join(n for n in members if n in present)}",
                 )
-        found = differences(self.observed, self.declaration)
+        changed = differences(self.observed, self.declaration)
         causes: dict[str, str] = {}
         kept: dict[str, str] = {}
-        for name, declared in members.items():
+        for name in members:
             if name not in present:
                 continue
-            phrases = found.get(name, ["--recreate"] if name in recreate else [])
+            phrases = changed.get(name, ["--recreate"] if name in recreate else [])
             phrases += self._moved(present[name], causes)
             if phrases and self._data(present[name]) and name not in recreate:
                 kept[name] = ", ".join(phrases)
             elif phrases:
                 causes[name] = ", ".join(phrases)
-                self._check_data(present[name], declared)
+                self._check_data(present[name])
         return causes, kept
 
-    def bring_up(self, members: Mapping[str, str], recreate: Mapping[str, str]) -> None:
+    def bring_up(self, members: Collection[str], recreate: Mapping[str, str]) -> None:
         """Add what creates, replaces and starts containers; `members` is in order."""
         self._check_images(members, recreate)
-        for name, declared in members.items():
-            settings = self.declaration.containers[declared]
-            needs = self.after(settings.needs)
+        for name in members:
+            needs = self.after(self.needs(name))
             state = self.observed.containers.get(name)
             left = self.observed.replacements.get(name)
-            self.call("pre_init", name, declared, needs)
+            self.call("pre_init", name, needs)
             if left and state:
-                cause = "left by an interrupted `toji up`"
-                self.add("remove replacement", name, cause, needs, declared=declared)
+                self.add("remove replacement", name, INTERRUPTED_UP, needs)
             if left and not state:
                 cause = "`toji up` was interrupted before it was renamed"
-                self.add("keep replacement", name, cause, needs, declared=declared)
+                self.add("keep replacement", name, cause, needs)
                 self.start(left, needs)
             elif state is None:
-                self._create(name, declared, needs)
+                self._create(name, needs)
             elif name in recreate:
                 self._replace(state, recreate[name], needs)
             else:
-                self.start(state, needs, volumes=self._volumes(state, declared))
-            self.call("post_init", name, declared, needs)
+                self.start(state, needs, volumes=self._volumes(name, state))
+            self.call("post_init", name, needs)
 
-    def _create(self, name: str, declared: str, needs: Iterable[str]) -> None:
-        volumes = self._volumes(None, declared)
+    def _create(self, name: str, needs: Iterable[str]) -> None:
+        volumes = self._volumes(name)
         kept = [volume for volume in volumes.values() if volume in self.observed.volumes]
         cause = f"missing; its data is in {', '.join(kept)}" if kept else "missing"
-        before = [*needs, *self._surroundings(declared, volumes)]
-        self.add("create", name, cause, before, declared=declared, volumes=volumes)
-        self.add("start", name, "created", declared=declared, volumes=volumes)
+        before = [*needs, *self._surroundings(name, volumes)]
+        self.add("create", name, cause, before, volumes=volumes)
+        self.add("start", name, "created", volumes=volumes)
 
     def _replace(self, state: State, cause: str, needs: Iterable[str]) -> None:
-        name, declared, data = state.name, state.declared, self._data(state)
-        volumes = self._volumes(state, declared)
+        name, data, volumes = state.name, self._data(state), self._volumes(state.name, state)
         ports = {
             port.container: state.ports[port.container]
-            for port in self.declaration.containers[declared].ports
+            for port in self.wanted(name).ports
             if port.host is None and port.container in state.ports
         }
-        before = [*needs, *self._surroundings(declared, volumes)]
-        self.add(
-            "create replacement", name, cause, before, declared=declared,
-            ports=ports, volumes=volumes,
-        )  # fmt: skip
-        users = [one for one in self.dependents(name) if data and one.running]
-        for user in users:  # they would write what is copied
-            self.stop(user, f"{name} is replaced")
-        self.stop(state, "replaced", self.after(user.name for user in users))
-        self.add("replace", name, cause, declared=declared, data=data)
-        self.add("start", name, "replaced", declared=declared, volumes=volumes, data=data)
+        before = [*needs, *self._surroundings(name, volumes)]
+        self.add("create replacement", name, cause, before, ports=ports, volumes=volumes)
+        if data:  # its users would write what is copied
+            for user in self.dependents(name):
+                if user.running:
+                    self.stop(user, f"{name} is replaced")
+        self.stop(state, "replaced", self.after_dependents(name))
+        self.add("replace", name, cause, data=data)
+        self.add("start", name, "replaced", volumes=volumes, data=data)
 
-    def _surroundings(self, declared: str, volumes: Mapping[str, str]) -> list[str]:
+    def _surroundings(self, name: str, volumes: Mapping[str, str]) -> list[str]:
         """What has to exist before a container is created: the network, its volumes."""
-        made = []
-        if not self.declaration.containers[declared].network_mode and not self.observed.network:
-            made.append(self.add_object("create network", self.observed.name, "missing"))
+        ids = []
+        if not self.wanted(name).network_mode and not self.observed.network:
+            ids.append(self.add("create network", self.observed.name, "missing"))
         for volume in volumes.values():
             if volume not in self.observed.volumes and not _ANONYMOUS.fullmatch(volume):
-                made.append(self.add_object("create volume", volume, f"declared for {declared}"))
-        return made
+                ids.append(self.add("create volume", volume, f"declared for {self.declared[name]}"))
+        return ids
 
-    def _volumes(self, state: State | None, declared: str) -> dict[str, str]:
+    def _volumes(self, name: str, state: State | None = None) -> dict[str, str]:
         """The volumes to mount by path: the declared ones, but anonymous ones stay with their
         container, for they hold its data."""
-        settings = self.declaration.containers[declared]
-        volumes = {one.path: f"{self.observed.name}-{one.name}" for one in settings.volumes}
+        settings = self.wanted(name)
+        volumes = declared_volumes(self.observed, settings)
         inherited = {
             path
             for source in settings.volumes_from
@@ -206,14 +201,14 @@ class _Reconciliation(Draft):
 
     def _moved(self, state: State, causes: Mapping[str, str]) -> list[str]:
         """A phrase for each volume that a source which is replaced will not hold any more."""
-        settings = self.declaration.containers[state.declared]
+        settings = self.wanted(state.name)
         own = {volume.path for volume in settings.volumes}
         return [
             f"{source.container} gets another volume at {path}"
             for source in settings.volumes_from
             if source.container in causes
             for path, volume in self._volumes(
-                self.observed.containers[source.container], source.container
+                source.container, self.observed.containers[source.container]
             ).items()
             if path not in own and state.volumes.get(path) != volume
         ]
@@ -223,11 +218,11 @@ class _Reconciliation(Draft):
 
         One made of an image that does not say so yet keeps it where the newer one does.
         """
-        image = self.observed.images.get(self.declaration.containers[state.declared].image)
-        return data_paths(state) or (image.data if image else ())
+        image = self.observed.images.get(self.wanted(state.name).image)
+        return data_paths(state.labels) or (image.data if image else ())
 
-    def _check_data(self, state: State, declared: str) -> None:
-        name = self.declaration.containers[declared].image
+    def _check_data(self, state: State) -> None:
+        name = self.wanted(state.name).image
         image = self.observed.images.get(name)
         if image and image.data != self._data(state):
             raise LifecycleError(
@@ -236,10 +231,10 @@ class _Reconciliation(Draft):
                 "export the data, for example with pg_dump, and import it into a new system",
             )
 
-    def _check_images(self, members: Mapping[str, str], recreate: Collection[str]) -> None:
+    def _check_images(self, members: Collection[str], recreate: Collection[str]) -> None:
         used = {
-            self.declaration.containers[declared].image
-            for name, declared in members.items()
+            self.wanted(name).image
+            for name in members
             if name in recreate
             or not (name in self.observed.containers or name in self.observed.replacements)
         }

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from threading import Lock
-from typing import Any, Self
+from typing import Any
 
 from nagoya.engine import Handle, containers
 from nagoya.engine.exec import ExecSession
@@ -28,12 +28,6 @@ class SnapshotAgent:
         self._lock = Lock()
         self._session: ExecSession | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def ask(self, *words: str, seconds: float) -> dict[str, Any]:
         """Send a verb with its argument, and return the answer; one question at a time.
 
@@ -43,7 +37,12 @@ class SnapshotAgent:
             try:
                 if self._session is None:
                     self._session = ExecSession(self.handle, self._command())
-                answer = _parse_answer(words, self._session.ask(" ".join(words), seconds))
+                line = self._session.ask(" ".join(words), seconds)
+                answer = _parse(line)
+                if not isinstance(answer, dict) or answer.keys().isdisjoint(("answer", "refused")):
+                    raise LifecycleError(
+                        f"the answer to '{' '.join(words)}' is not valid: {line}", _PROTOCOL
+                    )
             except NagoyaError:
                 # The next line, if one comes, might be the answer to this question.
                 self.close()
@@ -53,7 +52,6 @@ class SnapshotAgent:
         return dict(answer["answer"])
 
     def state(self) -> State:
-        """The state of its container now."""
         return containers.state(self.handle)
 
     def close(self) -> None:
@@ -75,23 +73,12 @@ class SnapshotAgent:
 @contextmanager
 def snapshot_agents(present: Mapping[str, Handle]) -> Iterator[dict[str, SnapshotAgent]]:
     """The agents of those containers that have one, by name."""
-    agents = {
-        name: SnapshotAgent(handle)
-        for name, handle in sorted(present.items())
-        if containers.label(handle, SNAPSHOT_LABEL)
-    }
-    try:
-        yield agents
-    finally:
-        for agent in agents.values():
-            agent.close()
-
-
-def _parse_answer(words: tuple[str, ...], line: str) -> dict[str, Any]:
-    match _parse(line):
-        case ({"answer": dict()} | {"refused": str()}) as answer:
-            return dict(answer)
-    raise LifecycleError(f"the answer to '{' '.join(words)}' is not valid: {line}", _PROTOCOL)
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(closing(SnapshotAgent(handle)))
+            for name, handle in sorted(present.items())
+            if containers.label(handle, SNAPSHOT_LABEL)
+        }
 
 
 def _parse(text: str) -> Any:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event, Thread
@@ -44,15 +44,17 @@ class Snapshot:
     bytes: int
 
 
+@dataclass
 class SnapshotOperation:
-    """One call on all snapshot agents of a system, with a deadline for the whole."""
+    """One call on all snapshot agents of a system; the deadline, in monotonic seconds, is for the
+    whole."""
 
-    def __init__(
-        self, system: System, agents: Mapping[str, SnapshotAgent], deadline: float
-    ) -> None:
-        self.system = system
-        self.agents = agents
-        self.deadline = deadline
+    system: System
+    agents: Mapping[str, SnapshotAgent]
+    deadline: float
+
+    def remaining(self) -> float:
+        return max(0.0, self.deadline - time.monotonic())
 
     def agents_with(self, verb: str) -> list[str]:
         """The containers that have a part in a verb."""
@@ -72,15 +74,14 @@ class SnapshotOperation:
         progress, failure = _VERBS[verb]
         names = [name for name in self.agents_with(verb) if only is None or name in only]
         answers = {}
-        if seconds is None:
-            seconds = max(0.0, self.deadline - time.monotonic())
+        limit = self.remaining() if seconds is None else seconds
 
         def task(name: str) -> None:
             if verb != "list":
                 self.system.progress.update(name, "working", progress)
             agent = self.agents[name]
             try:
-                answers[name] = agent.ask(verb, *arguments, seconds=seconds)
+                answers[name] = agent.ask(verb, *arguments, seconds=limit)
             except NagoyaError:
                 # A program that lost its session may have ended with its container.
                 if verb != "release" or agent.state().running:
@@ -91,9 +92,9 @@ class SnapshotOperation:
         raise_failures(results, LifecycleError, failure)
         return answers
 
-    def snapshots(self, only: Collection[str] | None = None) -> dict[str, Snapshot]:
+    def snapshots(self) -> dict[str, Snapshot]:
         """The snapshots that are complete: in every container with a state."""
-        lists = list(self.ask("list", only=only).values())
+        lists = list(self.ask("list").values())
         return {
             name: Snapshot(
                 name,
@@ -103,11 +104,6 @@ class SnapshotOperation:
             for name in (lists[0] if lists else ())
             if all(name in entries for entries in lists)
         }
-
-    def has_snapshot(self, name: str) -> bool:
-        """Whether there is a snapshot; one container that lacks it is enough for a no."""
-        with_state = self.agents_with("list")
-        return bool(with_state) and all(name in self.snapshots([one]) for one in with_state)
 
     def require(self, name: str) -> None:
         """Raise LifecycleError unless there is a snapshot of that name."""
@@ -182,9 +178,8 @@ class SnapshotOperation:
             answers = self.ask("release", only=wave, seconds=CLEANUP_SECONDS)
             expired += [name for name, answer in answers.items() if answer.get("lost")]
             restart |= {name for name, answer in answers.items() if answer.get("restart")}
-            due = restart.intersection(wave)
+            system, due = self.system, restart.intersection(wave)
             if due:
-                system = self.system
                 system.apply(plan.restart(system.declaration, system.observe(), due))
                 if number < len(order):
                     self._wait_restarted(due)
@@ -195,9 +190,8 @@ class SnapshotOperation:
             )
 
     def _wait_restarted(self, names: Collection[str]) -> None:
-        remaining = max(0.0, self.deadline - time.monotonic())
         try:
-            wait(self.system, remaining, only=names, assume_dependencies_ready=True)
+            wait(self.system, self.remaining(), only=names, assume_dependencies_ready=True)
         except NotReady as error:
             raise NotReady(
                 f"the snapshot was restored, but {', '.join(names)} did not become ready after the "
@@ -214,7 +208,7 @@ def _renewed(holders: Collection[Handle]) -> Iterator[None]:
     """
     done = Event()
     with ExitStack() as stack:
-        agents = [stack.enter_context(SnapshotAgent(handle)) for handle in holders]
+        agents = [stack.enter_context(closing(SnapshotAgent(handle))) for handle in holders]
 
         def renew() -> None:
             # A renewal that fails shows when the lock is released.

@@ -19,6 +19,10 @@ from nagoya.system.system import System, check_name, require_system
 PRISTINE = "pristine"
 """The name of the snapshot that the first wait makes."""
 
+RESET_SECONDS = 180.0
+"""How long a reset may take, until the system is ready again."""
+CREATE_SECONDS = 600.0
+"""How long it may take to make a snapshot."""
 _PRISTINE_SECONDS = 120.0
 """The least time that the snapshot of the first wait may take."""
 _START_SECONDS = 60.0
@@ -36,10 +40,10 @@ def wait_and_snapshot(system: System, seconds: float) -> None:
         with snapshot_agents(require_system(system.engine, system.name)) as agents:
             operation = SnapshotOperation(system, agents, deadline)
             # Only the first wait has to wait for other commands on this system.
-            if not agents or operation.has_snapshot(PRISTINE):
+            if not agents or PRISTINE in operation.snapshots():
                 return
             with system.lock() as waited:
-                if not (waited and operation.has_snapshot(PRISTINE)):
+                if not (waited and PRISTINE in operation.snapshots()):
                     operation.save(PRISTINE)
     except LifecycleError as error:
         system.progress.log(
@@ -54,7 +58,7 @@ def list_snapshots(system: System, seconds: float = CLEANUP_SECONDS) -> list[Sna
         return sorted(operation.snapshots().values(), key=lambda snapshot: snapshot.created)
 
 
-def create_snapshot(system: System, name: str, seconds: float = 600) -> None:
+def create_snapshot(system: System, name: str, seconds: float = CREATE_SECONDS) -> None:
     """Save the state of a running system. Raises LifecycleError, and leaves no snapshot then."""
     _check_name(name)
     with system.lock(), _operation(system, time.monotonic() + seconds) as operation:
@@ -75,7 +79,7 @@ def delete_snapshot(system: System, name: str) -> None:
         operation.finish("drop", "deleted")
 
 
-def restore_snapshot(system: System, name: str = PRISTINE, seconds: float = 180) -> None:
+def restore_snapshot(system: System, name: str = PRISTINE, seconds: float = RESET_SECONDS) -> None:
     """Return to a snapshot, and wait until the system is ready again.
 
     Starts what is stopped. Raises LifecycleError, and NotReady after `seconds`.
@@ -118,7 +122,7 @@ def _operation(system: System, deadline: float) -> Iterator[SnapshotOperation]:
 def _start_stopped(system: System, deadline: float) -> None:
     """Start the containers that are stopped: the snapshots are inside.
 
-    A hub that does not become ready is gone on with, for it may be what the reset is to repair.
+    A hub that does not become ready is no obstacle: it may be what the reset is to repair.
     """
     with snapshot_agents(require_system(system.engine, system.name)) as agents:
         if not _stopped(agents):

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from nagoya.engine import containers, images
-from nagoya.engine.state import State, parse_time
+from nagoya.engine.state import parse_time
 from nagoya.errors import EngineError
 from nagoya.system.observed import conflicts, differences, missing
-from nagoya.system.readiness import Health, check_all
+from nagoya.system.readiness import check_all, describe_state
 from nagoya.system.system import System, require_system
 
 _CHECK_SECONDS = 5.0
@@ -18,40 +17,26 @@ _CHECK_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class ContainerStatus:
-    """A container: its state, and the answer of its health check a moment ago.
+    """A container, and the answer of its health check a moment ago.
 
-    `image_created` is None if the image is gone.
+    `container` is the engine's name of it, `state` Docker's word, `description` a few words.
+    `image_created` is None if the image is gone, `exit_code` while it runs. `ports` maps a port of
+    the container to the host's.
     """
 
-    state: State
-    health: Health
+    name: str
+    container: str
     created: datetime
+    image: str
+    image_id: str
     image_created: datetime | None
-
-    @property
-    def published(self) -> list[str]:
-        """Each port, as in 127.0.0.1:50809->443."""
-        ports = self.state.ports.items()
-        return [f"{containers.HOST}:{host}->{port}" for port, host in ports]
-
-    def as_json(self) -> dict[str, Any]:
-        """The same as plain values."""
-        state = self.state
-        return {
-            "name": state.name,
-            "container": state.container,
-            "created": _text(self.created),
-            "image": state.image,
-            "image_id": state.image_id,
-            "image_created": self.image_created
-            and self.image_created.isoformat(timespec="seconds"),
-            "state": state.status,
-            "ready": self.health.ready,
-            "health": self.health.detail,
-            "exit_code": None if state.running else state.exit_code,
-            "address": state.address,
-            "ports": {str(port): host for port, host in state.ports.items()},
-        }
+    state: str
+    description: str
+    ready: bool
+    health: str
+    exit_code: int | None
+    address: str | None
+    ports: Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -59,43 +44,17 @@ class SystemStatus:
     """A system: its containers in the order of moromi.yml, and what is wrong with it.
 
     `file` is the moromi.yml that declared it; `differences` has what a container was created with
-    other than what is declared now. `conflicts` are sentences; see observed.py.
+    other than what is declared now. `conflicts` are sentences; see observed.py. It is `ready` if
+    all that is declared is there, and ready.
     """
 
-    name: str
+    system: str
+    ready: bool
     file: Path
-    containers: tuple[ContainerStatus, ...]
-    missing: tuple[str, ...]
+    containers: Sequence[ContainerStatus]
+    missing: Sequence[str]
     differences: Mapping[str, Sequence[str]]
-    conflicts: tuple[str, ...]
-
-    @property
-    def ready(self) -> bool:
-        """Whether all that is declared is there, and ready."""
-        return not (self.missing or self.conflicts) and all(
-            each.health.ready for each in self.containers
-        )
-
-    @property
-    def problems(self) -> list[str]:
-        """A line for each thing that is not as declared."""
-        return [
-            *(f"missing: {name}" for name in self.missing),
-            *(f"{name} was created with: {', '.join(d)}" for name, d in self.differences.items()),
-            *self.conflicts,
-        ]
-
-    def as_json(self) -> dict[str, Any]:
-        """The same as plain values."""
-        return {
-            "system": self.name,
-            "ready": self.ready,
-            "file": str(self.file),
-            "containers": [each.as_json() for each in self.containers],
-            "missing": list(self.missing),
-            "differences": {name: list(each) for name, each in self.differences.items()},
-            "conflicts": list(self.conflicts),
-        }
+    conflicts: Sequence[str]
 
 
 def read_status(system: System) -> SystemStatus:
@@ -105,27 +64,37 @@ def read_status(system: System) -> SystemStatus:
     present = {name: present[name] for name in system.needs(present)}
     health = check_all(present, system.declaration, 0.0, _CHECK_SECONDS)
     observed = system.observe()
+    rows = [
+        ContainerStatus(
+            name=name,
+            container=state.container,
+            created=containers.created(present[name]),
+            image=state.image,
+            image_id=state.image_id,
+            image_created=_image_created(system, state.image_id),
+            state=state.status,
+            description=describe_state(state) if state.running or not ready else "completed",
+            ready=ready,
+            health=health[name].detail,
+            exit_code=None if state.running else state.exit_code,
+            address=state.address,
+            ports=state.ports,
+        )
+        for name in present
+        if (state := observed.containers.get(name) or observed.replacements.get(name))
+        for ready in [health[name].ready]
+    ]
+    absent = missing(observed, system.declaration)
+    sentences = conflicts(observed, system.declaration)
     return SystemStatus(
-        system.name,
-        observed.config_file or system.declaration.path,
-        tuple(
-            ContainerStatus(
-                state,
-                health[name],
-                containers.created(handle),
-                _image_created(system, state.image_id),
-            )
-            for name, handle in present.items()
-            if (state := observed.containers.get(name))
-        ),
-        tuple(missing(observed, system.declaration)),
-        differences(observed, system.declaration),
-        tuple(conflicts(observed, system.declaration)),
+        system=system.name,
+        ready=not absent and not sentences and all(row.ready for row in rows),
+        file=observed.config_file or system.declaration.path,
+        containers=rows,
+        missing=absent,
+        differences=differences(observed, system.declaration),
+        conflicts=sentences,
     )
-
-
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat(timespec="seconds") if moment else None
 
 
 def _image_created(system: System, image: str) -> datetime | None:

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from threading import Event
 
@@ -25,39 +25,38 @@ from nagoya.system.owner import Owner
 from nagoya.system.plan import Operation, Plan
 from nagoya.utils.graph import Graph
 from nagoya.utils.lock import locked
-from nagoya.utils.parallel import Result, run_graph
+from nagoya.utils.parallel import Result, raise_failures, run_graph
 from nagoya.utils.progress import Progress
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _PARALLEL = 8
 _EARLY_EXIT_SECONDS = 1.5
+DRAIN_SECONDS = 600.0
+"""How long a container that is removed or recreated may take to finish its work."""
 _PAUSE = 0.2
 Planner = Callable[[Declaration, ObservedSystem], Plan]
 
 
+@dataclass(eq=False)
 class System:
     """The verbs on a system. Each returns the operations that were done.
 
-    With `dry_run` nothing is done, and the operations are those that would be. Raises
-    LifecycleError that names every container that failed. Calls of one user take turns.
+    With `dry_run` they are printed, and nothing is done. `creator` is the owner of a system that
+    does not exist yet, by default this user. Once `interrupted` is set, as on Ctrl-C, nothing more
+    is created or started. Raises LifecycleError that names every container that failed. Calls of
+    one user take turns.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        declaration: Declaration,
-        name: str,
-        progress: Progress,
-        owner: Owner | None = None,
-    ) -> None:
-        check_name(name)
-        self.engine = engine
-        self.declaration = declaration
-        self.name = name
-        self.progress = progress
-        self.interrupted = Event()
-        """Once it is set, nothing more is created or started; it is set on Ctrl-C."""
-        self._owner = owner
+    engine: Engine
+    declaration: Declaration
+    name: str
+    progress: Progress
+    creator: Owner | None = None
+    dry_run: bool = False
+    interrupted: Event = field(default_factory=Event, init=False)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
@@ -74,8 +73,8 @@ class System:
     @cached_property
     def owner(self) -> Owner:
         """Who created the system, whoever works on it now."""
-        if self._owner is not None:
-            return self._owner
+        if self.creator is not None:
+            return self.creator
         present = containers.list_system(self.engine, self.name)
         owners = (Owner.from_labels(containers.labels(handle)) for handle in present)
         return next((owner for owner in owners if owner), Owner.user())
@@ -84,60 +83,55 @@ class System:
         """What the engine holds of the system now."""
         return observe(self.engine, self.name, self.declaration)
 
-    def init(self, *, dry_run: bool = False) -> tuple[Operation, ...]:
+    def init(self) -> tuple[Operation, ...]:
         """Create what is missing and start it; what differs from the declaration is reported."""
-        return self._do(reconcile.init, dry_run)
+        return self._do(reconcile.init)
 
-    def up(self, recreate: Collection[str] = (), *, dry_run: bool = False) -> tuple[Operation, ...]:
+    def up(self, recreate: Collection[str] = ()) -> tuple[Operation, ...]:
         """Create what is missing, recreate what differs, start everything.
 
         What holds data is recreated only if `recreate` names it, and its data is copied.
         """
-        return self._do(partial(reconcile.up, recreate=recreate), dry_run)
+        return self._do(partial(reconcile.up, recreate=recreate))
 
-    def start(self, *, dry_run: bool = False) -> tuple[Operation, ...]:
+    def start(self) -> tuple[Operation, ...]:
         """Start what exists; a completed `run_once` container stays as it is."""
         require_system(self.engine, self.name)
-        return self._do(plan.start, dry_run)
+        return self._do(plan.start)
 
-    def stop(self, *, pre_commit: bool = False, dry_run: bool = False) -> tuple[Operation, ...]:
+    def stop(self, *, pre_commit: bool = False) -> tuple[Operation, ...]:
         """Stop what runs, dependents first.
 
         With `pre_commit` each container first deletes what no image made of it should hold.
         """
         require_system(self.engine, self.name)
-        return self._do(
-            lambda declaration, now: plan.stop(declaration, now, pre_commit=pre_commit), dry_run
-        )
+        return self._do(partial(plan.stop, pre_commit=pre_commit))
 
-    def remove(self, *, dry_run: bool = False) -> tuple[Operation, ...]:
+    def remove(self) -> tuple[Operation, ...]:
         """Remove everything that bears the system's label: containers, volumes, the network."""
-        done = self._do(plan.remove, dry_run)
+        done = self._do(plan.remove)
         if not done:
             self.progress.log(f"{_no_system(self.engine, self.name)}; nothing was removed")
         return done
 
     def scale(
-        self, name: str, count: int, drain_seconds: float, *, dry_run: bool = False
+        self, name: str, count: int, drain_seconds: float = DRAIN_SECONDS
     ) -> tuple[Operation, ...]:
         """Make the copies of a declared container `count`: NAME, NAME-2 and so on.
 
         Those that are too many get `drain_seconds` each to finish their work.
         """
         require_system(self.engine, self.name)
-        return self._do(
-            partial(reconcile.scale, name=name, count=count),
-            dry_run,
-            drain_seconds,
-        )
+        return self._do(partial(reconcile.scale, name=name, count=count), drain_seconds)
 
     def check_started(self, done: Collection[Operation]) -> None:
         """Raise LifecycleError if a container ended right after it was started.
 
-        A wrong setting ends a container within a second or so; a wait would tell it too.
+        A wrong setting ends a container within a second or so; a wait would report it too.
         """
         started = {operation.target for operation in done if operation.verb == "start"}
-        deadline = time.monotonic() + (_EARLY_EXIT_SECONDS if started else 0)
+        seconds = _EARLY_EXIT_SECONDS if started and not self.dry_run else 0
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             failed = []
             for name, handle in containers.list_containers(self.engine, self.name).items():
@@ -157,9 +151,9 @@ class System:
         present = containers.list_containers(self.engine, self.name)
         states = [containers.state(handle, reload=False) for handle in present.values()]
         declared = {state.name: self.declaration.containers.get(state.declared) for state in states}
-        return {name: one.needs if one else () for name, one in declared.items() if name in names}
+        return {name: c.needs if c else () for name, c in declared.items() if name in names}
 
-    def apply(self, wanted: Plan, drain_seconds: float = 0) -> None:
+    def apply(self, wanted: Plan, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Carry out a plan; the caller holds the lock."""
         operations = {operation.id: operation for operation in wanted.operations}
         outcomes = run_graph(
@@ -169,62 +163,56 @@ class System:
             stop=self.interrupted,
             on_done=lambda outcome: self._show(outcome, operations),
         )
-        failed = {operations[id].target: one.error for id, one in outcomes.items() if one.error}
-        if failed:
-            causes = "\n".join(f"  {name}: {error}" for name, error in failed.items())
-            raise LifecycleError(
-                f"could not {wanted.doing} '{self.name}':\n{causes}",
-                "correct the cause and run the command again, or remove the system with "
-                f"`toji --system {self.name} remove`",
-            )
+        raise_failures(
+            {operations[id].target: result for id, result in outcomes.items() if result.error},
+            LifecycleError,
+            f"could not {wanted.doing} '{self.name}'",
+            "correct the cause and run the command again, or remove the system with "
+            f"`toji --system {self.name} remove`",
+        )
         for notice in wanted.notices:
             self.progress.log(notice)
 
-    def _do(
-        self, planner: Planner, dry_run: bool, drain_seconds: float = 0
-    ) -> tuple[Operation, ...]:
+    def _do(self, planner: Planner, drain_seconds: float = DRAIN_SECONDS) -> tuple[Operation, ...]:
         with self.lock():
             observed = self.observe()
             wanted = planner(self.declaration, observed)
-            if not dry_run:
-                changed = {operation.target for operation in wanted.operations}
-                for name, state in observed.containers.items():
-                    if name not in changed:
-                        text = "completed" if state.completed else state.status
-                        self.progress.update(name, "done", text)
-                self.apply(wanted, drain_seconds)
+            if self.dry_run:
+                for line in (*wanted.operations, *wanted.notices):
+                    print(line)
                 return wanted.operations
-        for operation in wanted.operations:
-            print(operation)
-        for notice in wanted.notices:
-            print(notice)
-        return wanted.operations
+            changed = {operation.target for operation in wanted.operations}
+            for name, state in observed.containers.items():
+                if name not in changed:
+                    text = "completed" if state.completed else state.status
+                    self.progress.update(name, "done", text)
+            self.apply(wanted, drain_seconds)
+            return wanted.operations
 
     def _carry_out(self, wanted: Operation, drain_seconds: float) -> None:
-        engine, labels = self.engine, self.owner.labels
-        one = SystemContainer(
+        engine, target, labels = self.engine, wanted.target, self.owner.labels
+        container = SystemContainer(
             engine, self.declaration, self.progress, self.name, self.owner,
-            wanted.target, wanted.declared or "", self.interrupted,
+            target, wanted.declared or "", self.interrupted,
         )  # fmt: skip
+        new = container.replacement
         actions: dict[str, Callable[[], None]] = {
             "create network": lambda: resources.create_network(engine, self.name, labels),
             "remove network": lambda: resources.remove_networks(engine, self.name),
-            "create volume": lambda: resources.create_volume(
-                engine, self.name, wanted.target, labels
-            ),
-            "remove volume": lambda: resources.remove_volume(engine, wanted.target),
-            "create": lambda: one.create(wanted.ports, wanted.volumes),
-            "create replacement": lambda: one.replacement.create(wanted.ports, wanted.volumes),
-            "replace": lambda: one.take_place(wanted.data),
-            "keep replacement": one.keep_replacement,
-            "remove replacement": one.replacement.remove,
-            "start": lambda: one.start(wanted.volumes, wanted.data),
-            "wait for": one.wait_for_end,
-            "stop": one.stop,
-            "drain": lambda: one.drain(drain_seconds),
-            "pre-commit": one.pre_commit,
-            "remove": one.remove,
-            **{event: partial(one.fire, event) for event in EVENTS},
+            "create volume": lambda: resources.create_volume(engine, self.name, target, labels),
+            "remove volume": lambda: resources.remove_volume(engine, target),
+            "create": lambda: container.create(wanted.ports, wanted.volumes),
+            "create replacement": lambda: new.create(wanted.ports, wanted.volumes),
+            "replace": lambda: container.take_place(wanted.data),
+            "keep replacement": container.keep_replacement,
+            "remove replacement": new.remove,
+            "start": lambda: container.start(wanted.volumes, wanted.data),
+            "wait for": container.wait_for_end,
+            "stop": container.stop,
+            "drain": lambda: container.drain(drain_seconds),
+            "pre-commit": container.pre_commit,
+            "remove": container.remove,
+            **{event: partial(container.fire, event) for event in EVENTS},
         }
         actions[wanted.verb]()
 

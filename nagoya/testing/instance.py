@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,54 +22,28 @@ from nagoya.system.system import System
 class Koji:
     """A running Koji for one test or several.
 
-    `home` is a folder whose .koji/ holds the client's profile and all credentials; nothing is
-    written to the user's own ~/.koji. Reports on failures go to `reports`.
+    `name` is the system's, as for `toji --system NAME`. `url`, `web_url` and `files_url` are those
+    of the hub, of kojiweb and of Koji's top directory. `profile` names the koji client's profile
+    for kojiadmin, `profile_file` holds it, and `ca` is the certificate of the authority. `home` is
+    a folder whose .koji/ holds the profile and all credentials; nothing is written to the user's
+    own ~/.koji. Reports on failures go to `reports`.
     """
 
     system: System
     hub: HubConnection
     home: Path
     reports: Path
-    kept: bool = field(default=False, init=False)
-    _users: set[str] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        profile, urls = self.hub.profile, self.hub.profile.urls
+        self.name, self.url = self.system.name, urls["hub"]
+        self.web_url, self.files_url = urls["web"], urls["files"]
+        self.profile, self.profile_file, self.ca = profile.name, profile.config, profile.ca
+        self.kept = False
+        self._users: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Koji {self.name} at {self.url}>"
-
-    @property
-    def name(self) -> str:
-        """The system's name, for `toji --system NAME`."""
-        return self.system.name
-
-    @property
-    def url(self) -> str:
-        """The hub's URL, such as https://127.0.0.1:12345/kojihub."""
-        return self.hub.profile.urls["hub"]
-
-    @property
-    def web_url(self) -> str:
-        """kojiweb's URL."""
-        return self.hub.profile.urls["web"]
-
-    @property
-    def files_url(self) -> str:
-        """The URL of Koji's top directory."""
-        return self.hub.profile.urls["files"]
-
-    @property
-    def profile(self) -> str:
-        """The name of the koji client's profile for kojiadmin."""
-        return self.hub.profile.name
-
-    @property
-    def profile_file(self) -> Path:
-        """The configuration that holds the profile, as for `koji --config FILE -p PROFILE`."""
-        return self.hub.profile.config
-
-    @property
-    def ca(self) -> Path:
-        """The certificate of the authority that issued the hub's certificate."""
-        return self.hub.profile.ca
 
     @property
     def environment(self) -> dict[str, str]:
@@ -117,19 +91,17 @@ class Koji:
 
         Raises subprocess.CalledProcessError, with the output as a note, unless `check` is false.
         """
-        program = shutil.which("koji", path=_PATH) or "koji"
+        folder = str(Path(sys.executable).parent)
+        program = shutil.which("koji", path=folder) or "koji"
         options = ["-p", self.profile, "--cert", str(self.certificate(user))]
-        done = subprocess.run(
-            [program, *options, *arguments],
-            env=self.environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if check:
-            try:
-                done.check_returncode()
-            except subprocess.CalledProcessError as error:
-                error.add_note(f"{done.stdout}{done.stderr}")
-                raise
-        return done
+        try:
+            return subprocess.run(
+                [program, *options, *arguments],
+                env=self.environment, capture_output=True, text=True, check=check,
+            )  # fmt: skip
+        except subprocess.CalledProcessError as error:
+            error.add_note(f"{error.stdout}{error.stderr}")
+            raise
 
     def build(self, target: str, source: str | Path, *, scratch: bool = False) -> Build:
         """Build a source RPM (a Path) or from an SCM (a URL, as the builders reach it).
@@ -181,6 +153,3 @@ class Koji:
             f"{self.name} is still there: `toji --system {self.name} status`, "
             f"and `toji --system {self.name} remove` to remove it"
         )
-
-
-_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

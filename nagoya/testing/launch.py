@@ -25,6 +25,7 @@ from nagoya.errors import LifecycleError
 from nagoya.koji.hub import HubConnection
 from nagoya.system import snapshots
 from nagoya.system.owner import Owner
+from nagoya.system.readiness import WAIT_SECONDS
 from nagoya.system.system import System
 from nagoya.testing.instance import Koji
 from nagoya.utils.lock import locked
@@ -43,7 +44,7 @@ def running_koji(
     prefix: str = "test",
     folder: Path | None = None,
     keep_on_failure: bool = False,
-    seconds: float = 180,
+    seconds: float = WAIT_SECONDS,
     on_message: Callable[[str], None] = _print,
 ) -> Iterator[Koji]:
     """Start a Koji, wait until it is ready, and remove it at the end.

@@ -37,6 +37,23 @@ def test_wait_says_why_time_ran_out(toji: Toji) -> None:
     assert "client (running): waiting for server\n" in error
 
 
+def test_wait_shows_the_cause_first_and_a_repeated_line_once(toji: Toji) -> None:
+    """As the hub's, in which kojira says every second that it waits for the hub."""
+    repeats = "for n in $(seq 60); do echo $n: waiting for the hub; done; sleep 100"
+    toji.declare(server={"command": ["sh", "-c", f"echo the cause; {repeats}"]},
+                 client={"links": ["server"]})  # fmt: skip
+    toji("init")
+    error = toji("wait", "--timeout", "1", status=8).stderr
+    assert error[error.index("toji: not ready") :].splitlines()[:6] == [
+        "toji: not ready after 1 s",
+        "  server (running): not yet",
+        "  client (running): waiting for server",
+        "  last lines of server:",
+        "    the cause",
+        "    60: waiting for the hub",
+    ]
+
+
 def test_wait_ends_in_time_although_a_health_check_does_not(toji: Toji) -> None:
     toji.declare(server={"command": ["sh", "-c", "touch /hangs /ready; sleep 1000"]})
     toji("init")
@@ -47,7 +64,7 @@ def test_wait_ends_in_time_although_a_health_check_does_not(toji: Toji) -> None:
 
 def test_wait_ends_as_soon_as_a_container_has(toji: Toji) -> None:
     toji.declare(server={"command": ["sh", "-c", "echo no configuration; exit 5"]})
-    toji("init")
+    toji("init", status=7)
     error = toji("wait", "--timeout", "100", status=8).stderr
     assert "exited with status 5" in error
     assert "no configuration" in error

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import click
 import pytest
 
-from nagoya.cli import common, moromi, toji
+from nagoya.cli import common, main, moromi, toji
 from nagoya.errors import LifecycleError
 from nagoya.utils.command import run
 from nagoya.utils.parallel import raise_failures, run_graph
@@ -27,8 +27,9 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
     def call(command: click.Command, *arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["toji", *arguments])
+        monkeypatch.setattr(toji, "cli", command)
         with pytest.raises(SystemExit):
-            common.run("toji", command)  # type: ignore[arg-type]
+            main.toji()
         return capsys.readouterr().err
 
     return call

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nagoya.cli import moromi
+from nagoya.cli import main
 
 SOUND = """
 base: {image: "debian:bookworm-slim", suite: bookworm}
@@ -36,7 +36,7 @@ def call(
         tree({name.replace("__", "/").replace("_", "."): text for name, text in files.items()})
         monkeypatch.setattr(sys, "argv", ["moromi", *arguments])
         with pytest.raises(SystemExit) as ended:
-            moromi.main()
+            main.moromi()
         captured = capsys.readouterr()
         assert "Traceback" not in captured.err
         status = ended.value.code

@@ -44,3 +44,17 @@ def test_a_wrong_timeout_in_plain_words(value: str) -> None:
 
 def test_verbose_and_quiet_exclude_each_other() -> None:
     assert "exclude each other" in CliRunner().invoke(toji.cli, ["-v", "-q", "status"]).output
+
+
+@pytest.mark.parametrize(
+    ("group", "typo", "name"), [(toji.cli, "snapshto", "snapshot"), (moromi.cli, "biuld", "build")]
+)
+def test_a_mistyped_command_is_corrected(group: click.Group, typo: str, name: str) -> None:
+    ended = CliRunner().invoke(group, [typo])
+    assert ended.exit_code != 0
+    assert f"Did you mean '{name}'?" in ended.output
+
+
+@pytest.mark.parametrize("command", [["snapshot", "list"], ["wait"], ["exec"]])
+def test_shared_options_are_accepted_after_each_command(command: list[str]) -> None:
+    assert "--system NAME" in helped(toji.cli, *command)

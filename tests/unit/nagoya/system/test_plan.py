@@ -278,6 +278,21 @@ def test_scaling_down_drains_before_it_stops(declare: Declare) -> None:
     assert [one.id for one in more.operations] == ["create worker-2", "start worker-2"]
 
 
+def test_a_recreated_container_finishes_its_work_as_long_as_its_hub_runs(declare: Declare) -> None:
+    declared = declare(worker={"links": ["hub"]}, hub={})
+    observed = running(declared, worker={"image_id": "sha256:0"}, hub={"image_id": "sha256:0"})
+    labels = {**observed.containers["worker"].labels, "nagoya.drain": "[]"}
+    worker = replace(observed.containers["worker"], labels=labels)
+    observed = replace(observed, containers={**observed.containers, "worker": worker})
+    wanted = reconcile.up(declared, observed)
+    assert lines(wanted)[0] == "drain worker: an older image tiny"
+    assert "drain worker" in needs(wanted, "stop hub")
+    stopped = {**observed.containers, "worker": replace(worker, status="exited")}
+    assert "drain" not in " ".join(
+        lines(reconcile.up(declared, replace(observed, containers=stopped)))
+    )
+
+
 @pytest.mark.parametrize("count", [0, 2])
 def test_what_others_need_is_there_once(declared: Declaration, count: int) -> None:
     with pytest.raises(LifecycleError, match="'db' cannot"):

@@ -27,10 +27,7 @@ class Agent:
         self.log = log
         self.answers = answers
 
-    def __enter__(self) -> "Agent":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         pass
 
     def state(self) -> Any:
