@@ -187,7 +187,7 @@ def state(container: Handle, *, reload: bool = True) -> State:
 
 
 def ensure_network(engine: Engine, system: str, labels: Mapping[str, str]) -> None:
-    """Make a system's network, of its name, unless it is there.
+    """Make a system's network, of its name, unless it is there, and connect its containers.
 
     Two at once get one network: Docker itself would make a second one of the same name. Raises
     EngineError where one of that name is not the system's: `host` is there on every engine.
@@ -198,7 +198,7 @@ def ensure_network(engine: Engine, system: str, labels: Mapping[str, str]) -> No
                 raise _strangers("network", system)
             return
         try:
-            engine.client.networks.create(
+            network = engine.client.networks.create(
                 system,
                 driver="bridge",
                 check_duplicate=True,
@@ -207,6 +207,12 @@ def ensure_network(engine: Engine, system: str, labels: Mapping[str, str]) -> No
         except docker.errors.APIError as error:
             if error.status_code != 409:
                 raise
+            return
+        for container in list_system(engine, system):
+            attributes = container.docker.attrs
+            if attributes["HostConfig"]["NetworkMode"] == system:  # a former one was pruned
+                network.disconnect(container.docker, force=True)
+                network.connect(container.docker, aliases=[attributes["Config"]["Hostname"]])
 
 
 def remove_networks(engine: Engine, system: str) -> None:
