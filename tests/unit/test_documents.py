@@ -1,4 +1,4 @@
-"""README.md and docs/: what they point at is there."""
+"""README.md and docs/: their links, drawing, commands and lists are right."""
 
 import re
 import subprocess
@@ -56,20 +56,20 @@ def test_make_help_lists_every_target(checkout: Path) -> None:
     assert sorted(listed) == sorted(targets.split())
 
 
-def test_what_is_said_to_be_installed_is_what_the_project_declares(checkout: Path) -> None:
+def test_every_requirement_that_is_named_is_declared(checkout: Path) -> None:
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     declared = {*project["dependencies"], *extras["client"], *(f".[{extra}]" for extra in extras)}
     texts = [*(checkout / "nagoya").rglob("*.py"), *(checkout / "docs").glob("*.md")]
     texts.append(checkout / "README.md")
-    said = [
+    named = [
         requirement
         for path in texts
         for command in re.findall(r"pip install ([^\n(\"`]+)", path.read_text())
         for requirement in command.replace("'", "").split()
     ]
-    assert len(said) > 2
-    for requirement in said:
+    assert len(named) > 2
+    for requirement in named:
         assert requirement in declared or requirement in (
             "--editable", "pytest", "nagoya-*.whl",
         ), requirement  # fmt: skip
