@@ -54,7 +54,7 @@ def test_run_builds_what_is_missing_and_starts_it(moromi: Moromi) -> None:
         assert "server  started" in re.sub(" +", "  ", moromi("run", *system)[1])
         # What is there is neither built nor started again.
         _, again = moromi("run", *system)
-        assert "server  runs" in re.sub(" +", "  ", again)
+        assert "server  running" in re.sub(" +", "  ", again)
         assert "  1/" not in again
     finally:
         toji = [str(PROGRAM.with_name("toji")), *system, "remove"]
