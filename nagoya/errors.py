@@ -5,10 +5,13 @@ that is raised is a bug: it keeps its traceback and ends with status 2.
 """
 
 import difflib
+import logging
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+
+_logger = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 USAGE = 64
@@ -107,6 +110,7 @@ def reported(program: str) -> Iterator[None]:
     try:
         yield
     except NagoyaError as error:
+        _logger.debug("%s failed", program, exc_info=True)
         print(f"{program}: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"  hint: {error.hint}", file=sys.stderr)
@@ -116,6 +120,7 @@ def reported(program: str) -> Iterator[None]:
         sys.exit(INTERRUPTED)
     except OSError as error:
         # Such as a home folder that cannot be written to, or a full disk.
+        _logger.debug("%s failed", program, exc_info=True)
         where = f"{error.filename}: " if error.filename else ""
         print(f"{program}: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(NagoyaError.exit_code)

@@ -1,14 +1,16 @@
 """The base image: used if present, else pulled, else built from Debian's archive."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from nagoya.config.model import Base
-from nagoya.engine import Engine, images
+from nagoya.engine import Engine, image_builds, images
 from nagoya.errors import CommandError, EngineError, SourceError
-from nagoya.utils.command import installed, run_streaming
+from nagoya.utils.command import run_streaming
 from nagoya.utils.progress import Progress
 
 # Like the registry's slim images: no manuals, translations, or documentation other than licences.
@@ -24,21 +26,17 @@ def ensure(engine: Engine, base: Base, progress: Progress, *, install: bool = Fa
     With `install`, installs mmdebstrap where it is missing. Raises SourceError if the image can
     neither be pulled nor built.
     """
-
-    def on_line(line: str) -> None:
-        progress.output(base.image, line)
-
+    on_line = partial(progress.output, base.image)
     if images.exists(engine, base.image):
         progress.update(base.image, "done", "present")
         return
     progress.update(base.image, "working", "asking the registry")
     try:
         images.pull(engine, base.image, on_line)
-    except EngineError as error:
-        on_line(error.message)
-    else:
         progress.update(base.image, "done", "pulled")
         return
+    except EngineError as error:
+        on_line(error.message)
     progress.update(base.image, "working", "not found in any registry; building it with mmdebstrap")
     _require_mmdebstrap(base, on_line, install)
     _build(engine, base, on_line)
@@ -46,10 +44,10 @@ def ensure(engine: Engine, base: Base, progress: Progress, *, install: bool = Fa
 
 
 def _require_mmdebstrap(base: Base, on_line: Callable[[str], None], install: bool) -> None:
-    if installed("mmdebstrap"):
+    if shutil.which("mmdebstrap"):
         return
     command = " ".join(_INSTALL)
-    if not installed("apt-get"):
+    if not shutil.which("apt-get"):
         raise SourceError(
             f"{base.image} was not found in any registry, and this machine has no mmdebstrap",
             f"build it on a Debian machine, and copy it here with `docker save {base.image}` and "
@@ -76,25 +74,14 @@ def _build(engine: Engine, base: Base, on_line: Callable[[str], None]) -> None:
     """
     excluded = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _EXCLUDED]
     hooks = [f"--hook-dir={_HOOKS}"] if Path(_HOOKS).is_dir() else []
+    command = ["mmdebstrap", "--variant=minbase", "--format=tar", *excluded, *hooks]
+    command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+    command += ['--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"', base.suite, "-"]
     with tempfile.TemporaryFile() as tar:
         try:
-            run_streaming(
-                [
-                    "mmdebstrap",
-                    "--variant=minbase",
-                    "--format=tar",
-                    *excluded,
-                    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-                    *hooks,
-                    '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
-                    base.suite,
-                    "-",
-                ],
-                on_line,
-                # The same archive yields the same image, byte for byte.
-                environment={"SOURCE_DATE_EPOCH": "1577836800"},
-                output=tar,
-            )
+            # The same archive yields the same image, byte for byte.
+            epoch = {"SOURCE_DATE_EPOCH": "1577836800"}
+            run_streaming(command, on_line, environment=epoch, output=tar)
         except CommandError as error:
             raise SourceError(
                 f"mmdebstrap could not build {base.image}: {error.message}",
@@ -103,4 +90,4 @@ def _build(engine: Engine, base: Base, on_line: Callable[[str], None]) -> None:
         tar.seek(0)
         on_line("importing it")
         changes = ['CMD ["bash"]', f"LABEL {images.IMAGE_LABEL}={base.image}"]
-        images.import_tar(engine, tar, base.image, changes)
+        image_builds.import_tar(engine, tar, base.image, changes)

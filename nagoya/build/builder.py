@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from nagoya.build.planner import (
 )
 from nagoya.build.steps import BuildOptions, Step, build_graph
 from nagoya.config.declaration import Declaration
-from nagoya.engine import Engine
+from nagoya.engine import Engine, image_builds
 from nagoya.engine import images as engine_images
 from nagoya.errors import BuildError, DeclarationError, EngineError
 from nagoya.utils.graph import with_dependencies
@@ -37,77 +37,56 @@ _LAST_LINES = 20
 _STEP_WIDTH = 100
 
 
-def plan(
-    engine: Engine,
-    declaration: Declaration,
-    names: Collection[str],
-    options: BuildOptions | None = None,
-) -> dict[str, Operation]:
-    """What `build` does with the same arguments. Raises UsageError for unknown names."""
-    return _Build(engine, declaration, names, Progress(quiet=True), options).plan()
-
-
-def build(
-    engine: Engine,
-    declaration: Declaration,
-    names: Collection[str],
-    progress: Progress,
-    options: BuildOptions | None = None,
-) -> None:
-    """Build images and what they need: sources, the base image, parent images.
-
-    No names means all that have a Dockerfile. Unchanged images are left alone. Images that do not
-    depend on a failed one are still built. Raises UsageError for unknown names, BuildError that
-    lists every failure with the last lines of its build.
-    """
-    _Build(engine, declaration, names, progress, options).carry_out()
-
-
 def checkout(context: Path) -> str:
     """The value of CHECKOUT_LABEL of images built from a context."""
     return hashlib.sha256(str(context).encode()).hexdigest()[:16]
 
 
-class _Build:
-    """One call of `moromi build`: what it works on, and the doing of each kind of operation."""
+class Build:
+    """One call of `moromi build`: images, all that have a Dockerfile or those named, and what they
+    need: sources, the base image, parent images. Raises UsageError for unknown names."""
 
     def __init__(
         self,
         engine: Engine,
         declaration: Declaration,
         names: Collection[str],
-        progress: Progress,
-        options: BuildOptions | None,
+        options: BuildOptions | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.engine = engine
-        self.progress = progress
+        self.progress = progress or Progress(quiet=True)
         self.options = options or BuildOptions()
         self.graph = build_graph(declaration, self.options.arguments)
         self.wanted = self.graph.select(declaration, names)
         self.stop = Event()
         self.systems = {
-            name: self._system(name, step)
+            name: SystemImageBuild(
+                engine,
+                name,
+                system,
+                step.declaration.contexts[name],
+                source,
+                self.progress,
+                self.stop,
+            )
             for name, step in self.graph.steps.items()
-            if step.source_system
+            if (system := step.declaration.images[name].system) and (source := step.source_system)
         }
 
-    def _system(self, name: str, step: Step) -> SystemImageBuild:
-        system = step.declaration.images[name].system
-        assert system
-        assert step.source_system
-        folder = step.declaration.contexts[name]
-        return SystemImageBuild(
-            self.engine, name, system, folder, step.source_system, self.progress, self.stop
-        )
-
     def plan(self) -> dict[str, Operation]:
+        """What `run` does."""
         return plan_build(self.graph, self.wanted, self._observe(), self.options)
 
-    def carry_out(self) -> None:
+    def run(self) -> None:
+        """Carry the plan out. Images that do not depend on a failed one are still built.
+
+        Raises BuildError that lists every failure with the last lines of its build.
+        """
         operations = self.plan()
         self.progress.add(*operations)
 
-        def run(name: str) -> None:
+        def task(name: str) -> None:
             try:
                 self._run(operations[name])
             except OSError as error:
@@ -116,7 +95,7 @@ class _Build:
         try:
             results = run_graph(
                 {name: operation.needs for name, operation in operations.items()},
-                run,
+                task,
                 workers=_WORKERS,
                 stop=self.stop,
                 on_done=self.progress.finish,
@@ -134,12 +113,9 @@ class _Build:
     def _observe(self) -> Observed:
         needs = with_dependencies(self.wanted, self.graph.needs)
         steps = {name: step for name, step in self.graph.steps.items() if name in needs}
-        names = {
-            *needs,
-            *(image for step in steps.values() for image in (*step.outputs, *step.images)),
-        }
+        names = {image for step in steps.values() for image in (*step.outputs, *step.images)}
         images = {}
-        for name in names - set(self.graph.sources):
+        for name in names.union(needs).difference(self.graph.sources):
             if (attributes := engine_images.find(self.engine, name)) is not None:
                 label = (attributes["Config"]["Labels"] or {}).get(engine_images.PARTS_LABEL, "")
                 images[name] = ObservedImage(attributes["Id"], read_parts_label(label))
@@ -155,17 +131,13 @@ class _Build:
             if row in needs and (reason := sources.outdated(place, source, declared)):
                 outdated[row] = reason
         current = [
-            name for name in self.systems if name in needs and self._is_current(name, images)
+            name
+            for name, system in self.systems.items()
+            if name in needs
+            and images.keys() >= set(steps[name].outputs)
+            and engine_images.built_together(self.engine, steps[name].outputs, system.inputs())
         ]
         return Observed(images, engine_images.built(self.engine, steps), outdated, files, current)
-
-    def _is_current(self, name: str, images: Mapping[str, ObservedImage]) -> bool:
-        """Whether images of a system are what would be made now; found by their names alone, since
-        those of two builds would not fit together."""
-        step = self.graph.steps[name]
-        return all(output in images for output in step.outputs) and engine_images.built_together(
-            self.engine, step.outputs, self.systems[name].inputs()
-        )
 
     def _context(self, name: str, step: Step) -> Context:
         assert step.file
@@ -217,12 +189,22 @@ class _Build:
                 engine_images.tag(self.engine, image_id, name)
             self.progress.update(name, "done", "unchanged")
             return
-        lines = engine_images.build(
+        version, source = step.package
+        lines = image_builds.build(
             self.engine,
             name,
             context.tar(),
             context.dockerfile,
-            labels=_labels(name, step, context, parts),
+            labels={
+                engine_images.CHECKOUT_LABEL: checkout(context.root),
+                engine_images.IMAGE_LABEL: name,
+                engine_images.INPUTS_LABEL: inputs_digest(parts),
+                engine_images.PARTS_LABEL: parts_label(parts),
+                engine_images.CREATED_LABEL: datetime.now(UTC).isoformat(timespec="seconds"),
+                engine_images.SOURCE_LABEL: source,
+                engine_images.TITLE_LABEL: name,
+                engine_images.VERSION_LABEL: version,
+            },
             arguments=self.options.proxies | self.options.taken_by(step.file),
             no_cache=self.options.no_cache and name in self.wanted,
         )
@@ -246,17 +228,3 @@ class _Build:
         except EngineError as error:
             output = "".join(f"\n    {line}" for line in last)
             raise BuildError(f"{error.message}{output}", error.hint) from None
-
-
-def _labels(name: str, step: Step, context: Context, parts: Parts) -> dict[str, str]:
-    version, source = step.package
-    return {
-        engine_images.CHECKOUT_LABEL: checkout(context.root),
-        engine_images.IMAGE_LABEL: name,
-        engine_images.INPUTS_LABEL: inputs_digest(parts),
-        engine_images.PARTS_LABEL: parts_label(parts),
-        engine_images.CREATED_LABEL: datetime.now(UTC).isoformat(timespec="seconds"),
-        engine_images.SOURCE_LABEL: source,
-        engine_images.TITLE_LABEL: name,
-        engine_images.VERSION_LABEL: version,
-    }

@@ -43,25 +43,23 @@ class Context:
         self.source_dirs = source_dirs or {}
         self.dockerfile = dockerfile.path.relative_to(root).as_posix()
         ignored = _ignored(root)
-        found: set[str] = {self.dockerfile}
+        selected = {self.dockerfile}
         problems = []
         for copied in (*dockerfile.copied, *onbuild):
             paths = {
                 path
-                for folder in dict.fromkeys((root, *self.source_dirs.values()))
-                for path in _under(folder, copied, ignored)
-                if folder == self._folder(path)
+                for folder in {root, *self.source_dirs.values()}
+                for start in ([folder] if copied.path == "." else folder.glob(copied.path))
+                for path in _walk(folder, start, ignored)
+                if self._file(path) == folder / path
             }
             if not paths and copied in dockerfile.copied:
                 problems.append(f"line {copied.line}: no such file or folder: {copied.path}")
-            found |= paths
+            selected |= paths
         if problems:
-            raise DeclarationError(
-                str(dockerfile.path),
-                problems,
-                "`moromi fetch` brings src/; check .dockerignore too",
-            )
-        self.paths = sorted(found)
+            hint = "`moromi fetch` brings src/; check .dockerignore too"
+            raise DeclarationError(str(dockerfile.path), problems, hint)
+        self.paths = sorted(selected)
 
     def digests(self) -> dict[str, str]:
         """A sha256 over path, kind, executable bit and content of the files below each path, which
@@ -92,23 +90,20 @@ class Context:
                     buffer.truncate()
         yield buffer.getvalue()
 
-    def _folder(self, path: str) -> Path:
+    def _file(self, path: str) -> Path:
         first, _, rest = path.partition("/")
         source = rest.partition("/")[0] if first == FOLDER else ""
-        return self.source_dirs.get(source, self.root)
-
-    def _file(self, path: str) -> Path:
-        return self._folder(path) / path
+        return self.source_dirs.get(source, self.root) / path
 
     def _member(self, path: str) -> tarfile.TarInfo:
-        info = self._file(path).lstat()
+        file = self._file(path)
+        info = file.lstat()
         member = tarfile.TarInfo(path)
         member.mtime = _MTIME
         plain = stat.S_ISREG(info.st_mode) and not info.st_mode & stat.S_IXUSR
         member.mode = 0o644 if plain else 0o755
         if stat.S_ISLNK(info.st_mode):
-            member.type = tarfile.SYMTYPE
-            member.linkname = str(self._file(path).readlink())
+            member.type, member.linkname = tarfile.SYMTYPE, str(file.readlink())
         elif stat.S_ISDIR(info.st_mode):
             member.type = tarfile.DIRTYPE
         else:
@@ -124,20 +119,15 @@ def _ignored(root: Path) -> PatternMatcher:
     return PatternMatcher([line for line in lines if line.strip() and not line.startswith("#")])
 
 
-def _under(root: Path, copied: CopySource, ignored: PatternMatcher) -> Iterator[str]:
-    """Every file, link and folder that one COPY names."""
-    for start in [root] if copied.path == "." else root.glob(copied.path):
-        yield from _walk(root, start, ignored)
-
-
 def _walk(root: Path, start: Path, ignored: PatternMatcher) -> Iterator[str]:
-    relative = start.relative_to(root).as_posix()
-    ignored_itself = relative != "." and ignored.matches(relative)  # type: ignore[arg-type]
-    if relative != "." and not ignored_itself:
-        yield relative
+    """Every file, link and folder below `start` that is not ignored, itself included."""
+    path = start.relative_to(root).as_posix()
+    skipped = path != "." and ignored.matches(path)  # type: ignore[arg-type]
+    if path != "." and not skipped:
+        yield path
     # Parts of an ignored folder may be included again, as by `!koji-*`.
-    descend = not ignored_itself or any(
-        pattern.exclusion and pattern.cleaned_pattern.startswith(relative)
+    descend = not skipped or any(
+        pattern.exclusion and pattern.cleaned_pattern.startswith(path)
         for pattern in ignored.patterns
     )
     if descend and start.is_dir() and not start.is_symlink():

@@ -1,17 +1,8 @@
 """A declared system as a drawing: containers, their volumes, links and published ports."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from nagoya.config.declaration import Declaration
-
-
-@dataclass(frozen=True)
-class _Edge:
-    start: str
-    end: str
-    label: str
-    dotted: bool = False
 
 
 def mermaid(declaration: Declaration) -> str:
@@ -20,12 +11,12 @@ def mermaid(declaration: Declaration) -> str:
     for name, container in declaration.containers.items():
         shape = '[("{}<br>{}")]' if container.run_once else '["{}<br>{}"]'
         lines.append(f"  {name}{shape.format(name, container.image)}")
-    if _edges_from_host(declaration):
+    edges = list(_edges(declaration))
+    if any(start == "host" for start, *_ in edges):
         lines.append('  host(["this machine"])')
-    for edge in _edges(declaration):
-        arrow = "-.->" if edge.dotted else "-->"
-        label = f'|"{edge.label}"|' if edge.label else ""
-        lines.append(f"  {edge.start} {arrow}{label} {edge.end}")
+    for start, end, label, dotted in edges:
+        text = f'|"{label}"|' if label else ""
+        lines.append(f"  {start} {'-.->' if dotted else '-->'}{text} {end}")
     return "\n".join(lines)
 
 
@@ -35,33 +26,23 @@ def dot(declaration: Declaration) -> str:
     for name, container in declaration.containers.items():
         shape = " shape=cylinder" if container.run_once else ""
         lines.append(f'  "{name}" [label="{name}\\n{container.image}"{shape}];')
-    if _edges_from_host(declaration):
+    edges = list(_edges(declaration))
+    if any(start == "host" for start, *_ in edges):
         lines.append('  "host" [label="this machine" shape=oval];')
-    for edge in _edges(declaration):
-        style = " style=dotted" if edge.dotted else ""
-        lines.append(f'  "{edge.start}" -> "{edge.end}" [label="{edge.label}"{style}];')
+    for start, end, label, dotted in edges:
+        style = " style=dotted" if dotted else ""
+        lines.append(f'  "{start}" -> "{end}" [label="{label}"{style}];')
     return "\n".join([*lines, "}"])
 
 
-def _edges(declaration: Declaration) -> Iterator[_Edge]:
-    yield from _edges_from_host(declaration)
+def _edges(declaration: Declaration) -> Iterator[tuple[str, str, str, bool]]:
+    """Each arrow: start, end, label, and whether it is dotted; those from `host` are first."""
     for name, container in declaration.containers.items():
-        for link in container.links:
-            yield _Edge(name, link, "")
-        for volumes in container.volumes_from:
-            yield _Edge(name, volumes.container, volumes.mode, dotted=True)
-
-
-def _edges_from_host(declaration: Declaration) -> list[_Edge]:
-    return [
-        _Edge(
-            "host",
-            name,
-            ", ".join(
-                f"{port.host}:{port.container}" if port.host else f"{port.container}"
-                for port in container.ports
-            ),
-        )
-        for name, container in declaration.containers.items()
-        if container.ports
-    ]
+        if container.ports:
+            ports = (
+                f"{p.host}:{p.container}" if p.host else f"{p.container}" for p in container.ports
+            )
+            yield "host", name, ", ".join(ports), False
+    for name, container in declaration.containers.items():
+        yield from ((name, link, "", False) for link in container.links)
+        yield from ((name, v.container, v.mode, True) for v in container.volumes_from)

@@ -11,8 +11,7 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar, cast
 from urllib.request import getproxies, proxy_bypass
@@ -51,29 +50,25 @@ def from_index(release: str, sha256: str, path: Path, on_line: Callable[[str], N
             "see `pip config list`",
         )
     answers: list[str] = []
-    candidates: list[Link] = []
     others: list[str] = []
     with _client(settings, [place["url"] for place in places]) as client:
         for place in places:
             on_line(f"looking in {Link(place['url']).redacted}")
-            finder = PackageFinder(cast(Fetcher, client), ignore_compatibility=True)
-            finder.sources = [place]
-            candidates += _links(finder, release, answers)
-        for link in candidates:
-            [found] = (link.hash_option or {}).get("sha256", [sha256])
-            if found == sha256:
-                _save(client, link, path, on_line)
-                found = file_sha256(path)
-            if found == sha256:
-                return
-            others.append(f"{link.filename} has sha256 {found}")
+            for link in _links(client, place, release, answers):
+                [digest] = (link.hash_option or {}).get("sha256", [sha256])
+                if digest == sha256:
+                    _save(client, link, path, on_line)
+                    digest = file_sha256(path)
+                if digest == sha256:
+                    return
+                others.append(f"{link.filename} has sha256 {digest}")
     if others:
         raise SourceError(
             "\n  ".join([f"no file of {release} has the declared sha256 {sha256}", *others]),
             "if you trust one of these files, write its sha256 into moromi.yml",
         )
     raise SourceError(
-        "\n  ".join([f"{release} was not found", *dict.fromkeys(answers)]),
+        "\n  ".join([f"{release} was not found", *answers]),
         "check the release in moromi.yml, the network, and pip's settings: `pip config list`",
     )
 
@@ -117,7 +112,7 @@ def _places(settings: Mapping[str, str]) -> Iterator[Source]:
             yield {"url": url, "type": "index"}
 
 
-def _client(settings: Mapping[str, str], index_urls: Iterable[str] = ()) -> PyPIClient:
+def _client(settings: Mapping[str, str], index_urls: Sequence[str] = ()) -> PyPIClient:
     bundle = settings.get("cert") or os.getenv("REQUESTS_CA_BUNDLE") or os.getenv("CURL_CA_BUNDLE")
     try:
         context = (
@@ -137,9 +132,7 @@ def _client(settings: Mapping[str, str], index_urls: Iterable[str] = ()) -> PyPI
         trusted_hosts=trusted,
         # unearth itself would reach these hosts without the proxy.
         mounts={
-            f"{scheme}://{host}": httpx2.HTTPTransport(
-                verify=ssl._create_unverified_context(), proxy=url
-            )
+            f"{scheme}://{host}": httpx2.HTTPTransport(verify=False, proxy=url)
             for host in trusted
             for scheme, url in proxies.items()
             if proxy or not proxy_bypass(host)
@@ -152,33 +145,28 @@ def _client(settings: Mapping[str, str], index_urls: Iterable[str] = ()) -> PyPI
     )
 
 
-def _links(finder: PackageFinder, release: str, answers: list[str]) -> list[Link]:
-    """The files of a release in one place; what that place answers else is added to `answers`."""
-    known = len(answers)
-    shown = Link(finder.sources[0]["url"]).redacted
+def _links(client: PyPIClient, place: Source, release: str, answers: list[str]) -> list[Link]:
+    """The files of a release in one place; `answers` gets what is wrong with it."""
+    finder = PackageFinder(cast(Fetcher, client), ignore_compatibility=True)
+    finder.sources = [place]
+    shown = Link(place["url"]).redacted
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: warnings.append(record.getMessage())  # type: ignore[method-assign]
     links: list[Link] = []
+    warnings: list[str] = []
+    # unearth only warns of an index that answers 401 or 404.
+    logging.getLogger("unearth").addHandler(handler)
     try:
-        with _warnings(answers):
-            packages = _repeated(lambda: [*finder.find_matches(release, allow_prereleases=True)])
+        packages = _repeated(lambda: [*finder.find_matches(release, allow_prereleases=True)])
         links = [package.link for package in packages]
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
-        answers.append(f"{shown}: {error or type(error).__name__}")
-    if not links and len(answers) == known:
-        answers.append(f"{shown}: has no file of {release}")
-    return links
-
-
-@contextmanager
-def _warnings(answers: list[str]) -> Iterator[None]:
-    """Collect what unearth warns of, such as an index that answers 401."""
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: answers.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("unearth")
-    logger.addHandler(handler)
-    try:
-        yield
+        warnings.append(f"{shown}: {error or type(error).__name__}")
     finally:
-        logger.removeHandler(handler)
+        logging.getLogger("unearth").removeHandler(handler)
+    if not links and not warnings:
+        warnings.append(f"{shown}: has no file of {release}")
+    answers += [warning for warning in warnings if warning not in answers]
+    return links
 
 
 def _save(client: PyPIClient, link: Link, path: Path, on_line: Callable[[str], None]) -> None:
@@ -186,7 +174,6 @@ def _save(client: PyPIClient, link: Link, path: Path, on_line: Callable[[str], N
     headers = {"Accept-Encoding": "identity"}
 
     def save() -> None:
-        received = 0
         with (
             client.stream("GET", link.url_without_fragment, headers=headers) as answer,
             path.open("wb") as file,
@@ -200,8 +187,7 @@ def _save(client: PyPIClient, link: Link, path: Path, on_line: Callable[[str], N
             total = f" of {int(length) / 1e6:.1f}" if length else ""
             for chunk in answer.iter_raw(_CHUNK):
                 file.write(chunk)
-                received += len(chunk)
-                on_line(f"{received / 1e6:.1f}{total} MB")
+                on_line(f"{answer.num_bytes_downloaded / 1e6:.1f}{total} MB")
 
     try:
         _repeated(save)

@@ -1,5 +1,5 @@
-"""Images made from a temporary system: it is started, filled and stopped, and then its containers
-are committed and persisted. It is removed whatever happens."""
+"""Build images from a temporary system: start, fill and stop it, then commit its containers and
+persist their volumes. The system is removed in any case."""
 
 import hashlib
 import json
@@ -26,14 +26,14 @@ from nagoya.build.volume_archive import (
 )
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import SystemImages
-from nagoya.engine import Engine, Handle, containers
+from nagoya.engine import Engine, Handle, containers, image_builds, transfer
 from nagoya.engine import images as engine_images
 from nagoya.errors import BuildError, EngineError, LifecycleError, NagoyaError, NotReady
 from nagoya.koji import seed
 from nagoya.koji.hub import hub_errors
 from nagoya.system import readiness
 from nagoya.system.owner import Owner
-from nagoya.system.system import System
+from nagoya.system.system import System, require_system
 from nagoya.utils.progress import Progress, State
 
 PRIVATE_LABEL = "nagoya.private"
@@ -46,7 +46,7 @@ _PAUSE = 0.5
 
 @dataclass
 class SystemImageBuild:
-    """The build of one entry's images from a system of the declaration `source`.
+    """Builds the images of an entry from a system of the declaration `source`.
 
     The paths of the entry are relative to `folder`.
     """
@@ -59,19 +59,19 @@ class SystemImageBuild:
     progress: Progress
     stop: threading.Event
     _system: System | None = field(default=None, init=False)
-    _over: threading.Event = field(default_factory=threading.Event, init=False)
+    _ended: threading.Event = field(default_factory=threading.Event, init=False)
 
     def inputs(self) -> str:
-        """A digest of all that the images are made from."""
-        started = {
-            name: (engine_images.image_id(self.engine, one.image), one.model_dump(mode="json"))
-            for name, one in self.source.containers.items()
+        """A digest of everything that the images are made from."""
+        declared = {
+            name: (engine_images.image_id(self.engine, item.image), item.model_dump(mode="json"))
+            for name, item in self.source.containers.items()
         }
         root = self.wanted.root
         parts = [
             __version__,
             self.wanted.model_dump(mode="json"),
-            started,
+            declared,
             root and engine_images.image_id(self.engine, root.image),
             hashlib.sha256(self._root_files()).hexdigest() if root else None,
             _seed_digests(self.folder / self.wanted.seed) if self.wanted.seed else None,
@@ -79,7 +79,7 @@ class SystemImageBuild:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def run(self, inputs: str) -> None:
-        """Make the images; each gets its name at the very end. Raises BuildError."""
+        """Build the images and name them at the very end. Raises BuildError."""
         try:
             self._check()
             with tempfile.TemporaryDirectory(prefix="nagoya-") as home:
@@ -97,24 +97,25 @@ class SystemImageBuild:
                 finally:
                     self._remove(system)
         finally:
-            self._over.set()
+            self._ended.set()
 
     def abandon(self) -> None:
-        """End `run`, which another thread is in, and wait up to a minute until it has.
+        """End `run`, which runs in another thread, and wait up to a minute until it has.
 
-        Whatever it waits for ends with its containers. It holds the system's lock meanwhile, so
-        they are removed without that, and again, as it may be creating more of them.
+        Whatever `run` waits for ends with its containers. They are removed without the system's
+        lock, which `run` holds, and repeatedly, since it may be creating one.
         """
         self.stop.set()
         for _ in range(int(_ABANDON_SECONDS / _PAUSE)):
-            if self._system is None or self._over.is_set():
+            if self._system is None or self._ended.is_set():
                 return
+            self._system.interrupted.set()
             for handle in containers.list_system(self.engine, self._system.name):
                 containers.remove(handle)
-            self._over.wait(_PAUSE)
+            self._ended.wait(_PAUSE)
 
     def _check(self) -> None:
-        """Check that there is something to persist, and that secrets can be left out."""
+        """Check that there is something to persist, and that its secrets can be left out."""
         for name, image in self.wanted.persist.items():
             used = self.source.containers[name].image
             config = engine_images.inspect(self.engine, used)["Config"]
@@ -164,57 +165,57 @@ class SystemImageBuild:
         try:
             yield
         except (LifecycleError, NotReady) as error:
-            # Its hint is for a system that stays.
+            # Its hint is for a system that is not removed.
             raise BuildError(f"{what}: {error.message}") from error
         except NagoyaError as error:
             raise BuildError(f"{what}: {error.message}", error.hint) from error
 
     def _make(self, system: System, inputs: str) -> None:
-        """Commit and pack everything first; then nothing is left that is likely to fail."""
+        """Do first what may fail, and name the images at the end."""
         created = datetime.now(UTC).isoformat(timespec="seconds")
+        handles = require_system(self.engine, system.name)
         with ExitStack() as stack:
             committed: dict[str, str] = {}
             for name, image in self.wanted.commit.items():
                 with self._phase(f"committing {name}"):
-                    handle = containers.get(self.engine, f"{system.name}-{name}")
                     labels = _labels(image, inputs, created)
-                    committed[image] = engine_images.commit(handle, labels)
+                    committed[image] = image_builds.commit(handles[name], labels)
                     stack.callback(engine_images.remove_unnamed, self.engine, committed[image])
             packed: dict[str, tuple[str, str, IO[bytes]]] = {}
             for name, image in self.wanted.persist.items():
                 with self._phase(f"persisting {name}"):
-                    handle = containers.get(self.engine, f"{system.name}-{name}")
+                    handle = handles[name]
                     selection = self._select(handle, name, image)
                     volumes: IO[bytes] = stack.enter_context(tempfile.TemporaryFile())
                     _pack(handle, selection, volumes)
-                    made_from = containers.state(handle, reload=False).image_id
-                    packed[image] = (made_from, selection.dockerfile(made_from), volumes)
+                    parent = containers.state(handle, reload=False).image_id
+                    packed[image] = (parent, selection.dockerfile(parent), volumes)
             with self._phase("naming the images"):
                 for image, (parent, dockerfile, volumes) in packed.items():
                     labels = _labels(image, inputs, created)
                     context = build_context(dockerfile, volumes)
-                    lines = engine_images.build_child(self.engine, image, parent, context, labels)
+                    lines = image_builds.build_child(self.engine, image, parent, context, labels)
                     for line in lines:
                         self.progress.output(self.name, line)
-                for image, made in committed.items():
-                    engine_images.tag(self.engine, made, image)
+                for image, image_id in committed.items():
+                    engine_images.tag(self.engine, image_id, image)
 
     def _select(self, handle: Handle, name: str, image: str) -> VolumeSelection:
-        """What of a container's volumes becomes part of an image; tells about secrets."""
+        """Select the volumes that an image holds, and report the secrets in them."""
         private = json.loads(containers.label(handle, PRIVATE_LABEL) or "[]")
         selection = select_volumes(
             containers.volume_paths(handle), private, keep_secrets=self.wanted.secrets
         )
         if selection.embedded:
             self.progress.log(
-                f"{image} CONTAINS SECRETS: {', '.join(selection.embedded)} of {name}. Everybody "
-                "who has the image has them too, and all systems made from it share them. "
+                f"{image} CONTAINS SECRETS: {', '.join(selection.embedded)} of {name}. Anybody "
+                "with the image can read them, and all systems made from it share them. "
                 "`secrets: false` leaves them out."
             )
         elif private and not self.wanted.secrets:
             self.progress.log(
                 f"{image} is without the secrets in {', '.join(private)}: "
-                "every system made from it makes its own"
+                "every system made from it generates its own"
             )
         return selection
 
@@ -235,10 +236,10 @@ def _labels(image: str, inputs: str, created: str) -> Mapping[str, str]:
 
 
 def _pack(handle: Handle, selection: VolumeSelection, output: IO[bytes]) -> None:
-    with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as made:
+    with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in selection.paths:
             try:
-                repack(containers.read_chunks(handle, path), path, selection.left_out, made)
+                repack(transfer.read_chunks(handle, path), path, selection.left_out, archive)
             except tarfile.TarError as error:
                 raise EngineError(f"reading {path} of {handle.name}: {error}") from error
 
@@ -246,13 +247,13 @@ def _pack(handle: Handle, selection: VolumeSelection, output: IO[bytes]) -> None
 def _seed_digests(path: Path) -> list[str]:
     """The digests of a seed and of the local files that it imports."""
     imports = seed.read_seed(path).imports
-    patterns = [rpm for one in imports if one.container is None for rpm in one.rpms]
+    patterns = [rpm for item in imports if item.container is None for rpm in item.rpms]
     files = [path, *(file for rpm in patterns for file in sorted(path.parent.glob(rpm)))]
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 
 class PrefixedProgress(Progress):
-    """The progress of a temporary system, shown as output of one name of another."""
+    """Shows the progress of a temporary system as the output of a single name."""
 
     def __init__(self, progress: Progress, name: str) -> None:
         super().__init__(quiet=True)

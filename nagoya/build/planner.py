@@ -64,9 +64,9 @@ def plan_build(
     needs = with_dependencies(wanted, graph.needs)
     plan: dict[str, Operation] = {}
     for name in (name for wave in waves(needs) for name in wave):
-        needed = tuple(needs[name])
+        image_id = None
+        cause = "present"
         action: Action = "keep"
-        cause, image_id = "present", None
         if name in graph.sources:
             if name in observed.outdated:
                 action, cause = "fetch", observed.outdated[name]
@@ -77,13 +77,13 @@ def plan_build(
                     cause += "; made with mmdebstrap if no registry has it"
         elif options.no_cache and name in wanted:
             action, cause = "build", "--no-cache"
-        elif blocking := _first(plan, needed):
+        elif blocking := _blocking(plan, needs[name]):
             action, cause = blocking
         elif graph.steps[name].file:
             action, cause, image_id = _plan_image(name, graph.steps[name], plan, observed, options)
         else:
             action, cause = _plan_system_images(name, graph.steps[name], plan, observed)
-        plan[name] = Operation(name, action, cause, needed, image_id)
+        plan[name] = Operation(name, action, cause, tuple(needs[name]), image_id)
     return plan
 
 
@@ -127,15 +127,13 @@ def _plan_image(
         for image in step.images
     }
     parts = image_parts(step, observed.files[name], parents, options)
-    found = observed.built.get((name, inputs_digest(parts)))
+    image_id = observed.built.get((name, inputs_digest(parts)))
     current = observed.images.get(name)
-    if found and current and current.id == found:
+    if image_id is None:
+        return "build", describe_changes(current.parts, parts) if current else "not built yet", None
+    if current and current.id == image_id:
         return "keep", "unchanged", None
-    if found:
-        return "tag", "built before from the same inputs", found
-    if current is None:
-        return "build", "not built yet", None
-    return "build", describe_changes(current.parts, parts), None
+    return "tag", "built before from the same inputs", image_id
 
 
 def _plan_system_images(
@@ -150,16 +148,20 @@ def _plan_system_images(
     return "build", "not built yet" if missing else "what it is made from changed"
 
 
-def _first(plan: Mapping[str, Operation], needs: Collection[str]) -> tuple[Action, str] | None:
+def _blocking(plan: Mapping[str, Operation], needs: Collection[str]) -> tuple[Action, str] | None:
     """What an operation on an image has to do because of what it needs."""
-    for need in needs:
-        if plan[need].action == "build":
+    actions = {need: plan[need].action for need in needs}
+    for need, action in actions.items():
+        if action == "build":
             return "build", f"{need} is rebuilt"
-    words = {"fetch": "is fetched first", "pull": "is pulled first"}
-    for need in needs:
-        action = plan[need].action
-        if action in ("fetch", "pull", "build if changed"):
-            return "build if changed", f"{need} {words.get(action, 'may change')}"
+    causes = {
+        "fetch": "is fetched first",
+        "pull": "is pulled first",
+        "build if changed": "may change",
+    }
+    for need, action in actions.items():
+        if action in causes:
+            return "build if changed", f"{need} {causes[action]}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""A container that prepares a running system for its images, by commands of the user's."""
+"""Run the user's commands in a container beside a running system, before images are made of it."""
 
 import io
 import tarfile
@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nagoya.config.model import Provisioner
-from nagoya.engine import Handle, containers
-from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, Specification
+from nagoya.engine import Handle, containers, transfer
+from nagoya.engine.containers import Specification
+from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
 from nagoya.errors import BuildError
 from nagoya.system.system import System
 
 FILES = "/srv/moromi"
-"""Where it has its files, and where its program runs."""
+"""Where its files are, and its working directory."""
 
 _NAME = "moromi-root"
 _PAUSE = 0.2
@@ -29,7 +30,7 @@ def run_provisioner(
     on_line: Callable[[str], None],
     stop: threading.Event,
 ) -> None:
-    """Run it to its end. Raises BuildError with the last lines of its output."""
+    """Run a provisioner until it exits. Raises BuildError with the last lines of its output."""
     handle = containers.create(
         system.engine,
         Specification(
@@ -38,21 +39,16 @@ def run_provisioner(
             hostname=_NAME,
             network=system.name,
             labels={SYSTEM_LABEL: system.name, CONTAINER_LABEL: _NAME, **system.owner.labels},
-            command=(),
             environment=wanted.environment,
-            ports={},
             volumes_from=[
                 f"{system.name}-{source.container}:{source.mode}" for source in wanted.volumes_from
             ],
-            cap_add=(),
-            cap_drop=(),
-            security_opt=(),
             stop_timeout=1,
             entrypoint=wanted.entrypoint,
             working_dir=FILES,
         ),
     )
-    containers.write_files(handle, "/", files)
+    transfer.write_files(handle, "/", files)
     containers.start(handle)
     last: deque[str] = deque(maxlen=_LAST_LINES)
 
@@ -68,13 +64,13 @@ def run_provisioner(
     if failure is not None:
         raise BuildError(
             "".join([failure, *(f"\n    {line}" for line in last)]),
-            "`moromi -v build` shows all that it prints",
+            "`moromi -v build` shows its whole output",
         )
     containers.remove(handle)
 
 
 def _wait(handle: Handle, seconds: float, stop: threading.Event) -> str | None:
-    """Wait for its end; what went wrong."""
+    """Wait until it exits, and return what went wrong, if anything."""
     deadline = time.monotonic() + seconds
     while True:
         state = containers.state(handle)
@@ -88,14 +84,14 @@ def _wait(handle: Handle, seconds: float, stop: threading.Event) -> str | None:
 
 
 def pack_files(folder: Path | None) -> bytes:
-    """A folder's files as an archive that is the same wherever they lie; none without a folder."""
+    """Pack the files of a folder, if any, into an archive that is the same on every machine."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as made:
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in [folder, *sorted(folder.rglob("*"))] if folder else []:
-            place = Path(FILES.lstrip("/"), path.relative_to(folder or path))
-            member = made.gettarinfo(path, str(place))
+            target = Path(FILES.lstrip("/"), path.relative_to(folder or path))
+            member = archive.gettarinfo(path, str(target))
             member.mtime = member.uid = member.gid = 0
             member.uname = member.gname = ""
             member.mode = 0o755 if member.mode & 0o100 or not member.isreg() else 0o644
-            made.addfile(member, io.BytesIO(path.read_bytes()) if member.isreg() else None)
+            archive.addfile(member, io.BytesIO(path.read_bytes()) if member.isreg() else None)
     return packed.getvalue()

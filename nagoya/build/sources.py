@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,13 +32,16 @@ _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOF
 
 
 def outdated(directory: Path, name: str, source: Source) -> str | None:
-    """Why `ensure` has something to do, or None if src/NAME/ is up to date."""
-    if source.path is not None:
-        return f"{source.path} is a work tree: changed files are copied"
+    """Why `ensure` has something to do, or None if src/NAME/ is up to date. Raises SourceError if
+    the files of a `path` cannot be listed."""
     target = directory / FOLDER / name
     stamp = _stamp(target)
     if not target.is_dir():
         return "not fetched yet"
+    if source.path is not None:
+        if stamp.exists():
+            return "it was an archive"
+        return _changes(sum(map(len, _differences(directory / source.path, target))))
     if not stamp.exists() or stamp.read_text() != source.sha256:
         return "moromi.yml declares another sha256"
     return None
@@ -57,14 +61,9 @@ def ensure(directory: Path, name: str, source: Source, progress: Progress) -> No
     target = directory / FOLDER / name
     row = f"{FOLDER}/{name}"
     target_id = hashlib.sha256(str(target).encode()).hexdigest()[:16]
-
-    def on_line(line: str) -> None:
-        progress.output(row, line)
-
-    with (
-        _named_errors(name),
-        locked(f"source-{target_id}", lambda: on_line("waiting for another moromi")),
-    ):
+    on_line = partial(progress.output, row)
+    waiting = partial(on_line, "waiting for another moromi")
+    with _named_errors(name), locked(f"source-{target_id}", waiting):
         target.parent.mkdir(parents=True, exist_ok=True)
         stamp = _stamp(target)
         if source.path is not None:
@@ -136,13 +135,7 @@ def _unpack(archive: Path, target: Path) -> None:
             else:
                 with tarfile.open(archive) as packed_tar:
                     _extract(packed_tar, new)
-        except (
-            tarfile.TarError,
-            zipfile.BadZipFile,
-            EOFError,
-            zlib.error,
-            lzma.LZMAError,
-        ) as error:
+        except _DAMAGE as error:
             raise SourceError(
                 f"the archive cannot be unpacked: {error}", "it has to be a tar or zip archive"
             ) from None
@@ -184,22 +177,32 @@ def _leaves(path: PurePosixPath, links: Collection[PurePosixPath]) -> bool:
 
 def _copy(tree: Path, target: Path) -> str:
     """Make `target` a copy of the source tree, rewriting only files that differ."""
-    if not tree.is_dir():
-        raise SourceError(f"no such folder: {tree}", "correct `path` in moromi.yml")
-    wanted = _tracked(tree)
-    superfluous = [path for path in _files(target) if path not in wanted]
+    superfluous, changed = _differences(tree, target)
     for path in superfluous:
         (target / path).unlink()
     for folder, _, _ in os.walk(target, topdown=False):
         if not any(Path(folder).iterdir()):
             Path(folder).rmdir()
-    changed = [path for path in wanted if not _same(tree / path, target / path)]
     for path in changed:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).unlink(missing_ok=True)
         shutil.copy2(tree / path, target / path, follow_symlinks=False)
-    count = len(superfluous) + len(changed)
-    return f"{count} files changed" if count else "unchanged"
+    return _changes(len(superfluous) + len(changed)) or "unchanged"
+
+
+def _changes(count: int) -> str | None:
+    return f"{count} file{'s' * (count != 1)} changed" if count else None
+
+
+def _differences(tree: Path, target: Path) -> tuple[list[Path], list[Path]]:
+    """The files that a copy has too many, and those that it lacks or has otherwise."""
+    if not tree.is_dir():
+        raise SourceError(f"no such folder: {tree}", "correct `path` in moromi.yml")
+    tracked = _tracked(tree)
+    return (
+        [path for path in _files(target) if path not in tracked],
+        [path for path in tracked if not _same(tree / path, target / path)],
+    )
 
 
 def _tracked(tree: Path) -> set[Path]:
@@ -224,11 +227,16 @@ def _files(tree: Path) -> Iterator[Path]:
 
 
 def _same(source: Path, copy: Path) -> bool:
-    if not copy.is_symlink() and not copy.exists():
+    """Whether a copy has the kind, mode, size and time of its source, or leads where that does."""
+    old = source.lstat()
+    try:
+        new = copy.lstat()
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    if source.is_symlink() or copy.is_symlink():
-        return source.is_symlink() and copy.is_symlink() and source.readlink() == copy.readlink()
-    old, new = source.stat(), copy.stat()
-    return stat.S_ISREG(new.st_mode) and (
-        (old.st_size, old.st_mtime_ns, old.st_mode) == (new.st_size, new.st_mtime_ns, new.st_mode)
+    if stat.S_ISLNK(old.st_mode):
+        return stat.S_ISLNK(new.st_mode) and source.readlink() == copy.readlink()
+    return (old.st_size, old.st_mtime_ns, old.st_mode) == (
+        new.st_size,
+        new.st_mtime_ns,
+        new.st_mode,
     )

@@ -41,9 +41,9 @@ class Step:
     """How `outputs` are made: from a Dockerfile (`file`), or from a running system of the
     containers of `source_system`.
 
-    `declaration` declares it; `images` are needed for it; `sources` are the declared sources that
-    its Dockerfile copies, `software` these and those of the images that it needs, as declared;
-    `onbuild` is what its parents' ONBUILD instructions copy.
+    `images` are needed for it; `sources` are the declared sources that its Dockerfile copies,
+    `software` these and those of the images that it needs; `onbuild` is what its parents' ONBUILD
+    instructions copy.
     """
 
     declaration: Declaration
@@ -92,7 +92,7 @@ class BuildGraph:
         if not names:
             return frozenset(n for n in declaration.images if self.steps[n].file)
         known = [*declaration.images, *declaration.produced_by]
-        unknown = sorted(set(names) - set(known))
+        unknown = sorted(set(names).difference(known))
         if unknown:
             raise UsageError(
                 f"{declaration.path} declares no image '{unknown[0]}'"
@@ -108,25 +108,21 @@ def build_graph(declaration: Declaration, arguments: Mapping[str, str] | None = 
     Raises DeclarationError with all that is wrong, UsageError for an argument without an ARG.
     """
     steps = _steps(declaration, arguments)
+    _check_arguments([step.file for step in steps.values() if step.file], arguments or {})
     sources: dict[str, tuple[Declaration, str]] = {}
     needs: dict[str, Collection[str]] = {}
     for name, images in dependencies(steps).items():
+        declared = steps[name].declaration
         rows = []
         for source in steps[name].sources:
-            declared = steps[name].declaration
-            place = declared.source_dirs[source]
-            ours = declaration.source_dirs.get(source, place) == place
-            rows.append(f"{FOLDER}/{source}" if ours else f"{place}/{FOLDER}/{source}")
+            folder = declared.source_dirs[source]
+            elsewhere = declaration.source_dirs.get(source, folder) != folder
+            rows.append(f"{folder}/{FOLDER}/{source}" if elsewhere else f"{FOLDER}/{source}")
             sources.setdefault(rows[-1], (declared, source))
         needs[name] = [*images, *rows]
-    leaves = {other for others in needs.values() for other in others} - set(needs)
-    _check_arguments([step.file for step in steps.values() if step.file], arguments or {})
-    return BuildGraph(
-        steps,
-        sources,
-        {step.declaration.base.image: step.declaration.base for step in steps.values()},
-        {leaf: () for leaf in sorted(leaves)} | needs,
-    )
+    leaves = sorted({other for others in needs.values() for other in others} - set(needs))
+    bases = {step.declaration.base.image: step.declaration.base for step in steps.values()}
+    return BuildGraph(steps, sources, bases, {leaf: () for leaf in leaves} | needs)
 
 
 def dependencies(steps: Mapping[str, Step]) -> dict[str, list[str]]:
@@ -161,14 +157,18 @@ def _steps(declaration: Declaration, arguments: Mapping[str, str] | None) -> dic
         problems.append(f"images: circular dependency: {cycle}")
     if problems:
         raise DeclarationError(str(declaration.path), problems)
-    return {
-        name: replace(
-            steps[name],
-            software=_software(steps, needs, name),
-            onbuild=_onbuild(steps, steps[name]),
+    complete = {}
+    for name in with_dependencies(declaration.images, needs):
+        step = steps[name]
+        lineage = [steps[image] for image in with_dependencies([name], needs)]
+        copied = {source for ancestor in lineage for source in ancestor.sources}
+        parents = [steps[image].file for image in step.images if image in steps and step.file]
+        complete[name] = replace(
+            step,
+            software=tuple(source for source in step.declaration.sources if source in copied),
+            onbuild=tuple(copy for file in parents if file for copy in file.onbuild),
         )
-        for name in with_dependencies(declaration.images, needs)
-    }
+    return complete
 
 
 def _step(declaration: Declaration, name: str, arguments: Mapping[str, str] | None) -> Step:
@@ -189,20 +189,9 @@ def _copies(file: Dockerfile, source: str) -> bool:
     return any(fnmatch(f"{FOLDER}/{source}", path) for path in paths)
 
 
-def _software(steps: Mapping[str, Step], needs: Graph, name: str) -> tuple[str, ...]:
-    lineage = [steps[image] for image in with_dependencies([name], needs) if image in steps]
-    copied = {source for step in lineage for source in step.sources}
-    return tuple(source for source in steps[name].declaration.sources if source in copied)
-
-
-def _onbuild(steps: Mapping[str, Step], step: Step) -> tuple[CopySource, ...]:
-    files = (steps[image].file for image in step.images if image in steps and step.file)
-    return tuple(copied for file in files if file for copied in file.onbuild)
-
-
-def _check_arguments(files: Iterable[Dockerfile], given: Mapping[str, str]) -> None:
+def _check_arguments(files: Iterable[Dockerfile], arguments: Iterable[str]) -> None:
     known = {name for file in files for name in file.arguments}
-    unknown = sorted(n for n in given if n not in known and n.lower() not in _PROXIES)
+    unknown = sorted(n for n in arguments if n not in known and n.lower() not in _PROXIES)
     if unknown:
         raise UsageError(
             f"no Dockerfile has an ARG '{unknown[0]}'{did_you_mean(unknown[0], known)}",

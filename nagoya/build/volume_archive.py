@@ -1,4 +1,4 @@
-"""The contents of volumes, packed so that an image holds them in their places."""
+"""Pack the contents of volumes for an image that holds them at the same paths."""
 
 import io
 import json
@@ -16,14 +16,14 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class VolumeSelection:
-    """The volumes to persist, paths in them to leave out, and secrets in what remains."""
+    """The volumes to persist, the paths in them to leave out, and the secrets in the rest."""
 
     paths: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     embedded: tuple[str, ...] = ()
 
     def dockerfile(self, image: str) -> str:
-        """Adds the packed volumes to an image, and names the secrets that come along."""
+        """A Dockerfile that adds the packed volumes to an image, and a label that names secrets."""
         lines = [f"FROM {image}", "ADD volumes.tar /"]
         if self.embedded:
             lines.append(f"LABEL {EMBEDDED_LABEL}='{json.dumps(self.embedded)}'")
@@ -33,7 +33,7 @@ class VolumeSelection:
 def select_volumes(
     volumes: Iterable[str], secrets: Sequence[str], *, keep_secrets: bool
 ) -> VolumeSelection:
-    """Which volumes to persist; those that lie in another one come with that one."""
+    """Select the volumes to persist; a volume inside another one is persisted with that one."""
     volumes = sorted(volumes)
     paths = [path for path in volumes if not any(_within(path, other) for other in volumes)]
     if keep_secrets:
@@ -53,37 +53,37 @@ def _covers(folder: str, path: str) -> bool:
 
 
 def repack(
-    chunks: Iterator[bytes], path: str, left_out: Collection[str], made: tarfile.TarFile
+    chunks: Iterator[bytes], path: str, left_out: Collection[str], output: tarfile.TarFile
 ) -> None:
-    """Add a folder at `path`, as the engine copies it out of a container, to an archive for ADD.
+    """Add the engine's archive of the folder `path` to an archive for ADD in a Dockerfile.
 
-    What an image has at that path is replaced. Raises tarfile.TarError for a cut archive.
+    Replaces what the image has at that path. Raises tarfile.TarError for a truncated archive.
     """
     parent = PurePosixPath(path).parent
-    # ADD merges a folder into a folder, but a file takes a folder's place.
-    made.addfile(tarfile.TarInfo(path.strip("/")))
+    # ADD merges a folder into a folder, but a file replaces a folder.
+    output.addfile(tarfile.TarInfo(path.strip("/")))
     attributes: dict[str, dict[str, str]] = {}
     dropped: set[str] = set()
     with tarfile.open(fileobj=cast(IO[bytes], _Chunks(chunks)), mode="r|") as packed:
         for member in packed:
             name = str(parent / member.name)
             target = str(parent / member.linkname) if member.islnk() else None
-            # Another name of a secret is the same secret.
+            # A hard link to a secret is a secret.
             if target in dropped or any(_covers(secret, name) for secret in left_out):
                 dropped.add(name)
                 continue
             own = {key: text for key, text in member.pax_headers.items() if "xattr" in key}
             if target:
                 member.linkname = target.strip("/")
-                # The engine sets the owner of each name, and so takes capabilities from the file.
+                # The engine sets the owner of each link, which drops the file's capabilities.
                 own = attributes.get(target, {})
             attributes[name] = own
             member.name, member.pax_headers = name.strip("/"), own
-            made.addfile(member, packed.extractfile(member) if member.isreg() else None)
+            output.addfile(member, packed.extractfile(member) if member.isreg() else None)
 
 
 class _Chunks:
-    """Chunks as a file that is read once."""
+    """A file whose content is an iterator of chunks."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks

@@ -1,5 +1,6 @@
 """What the command lines share: options, tables, and how a wrong call ends."""
 
+import logging
 import math
 import os
 import sys
@@ -20,6 +21,7 @@ from nagoya.config.declaration import Declaration
 from nagoya.engine import Engine, connect, containers
 from nagoya.errors import INTERRUPTED, USAGE, DeclarationError, LifecycleError, reported
 from nagoya.koji.hub import hub_errors
+from nagoya.koji.report import redact
 from nagoya.system.observed import config_file
 from nagoya.system.system import System
 from nagoya.utils.parallel import Interrupted
@@ -88,6 +90,22 @@ def seconds(value: str) -> float:
     return duration
 
 
+class _DebugLog(logging.Handler):
+    """Prints records on stderr, above the progress display, without secrets."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(redact(self.format(record).encode()).decode(), file=sys.stderr)
+
+
+def _enable_debug_log(_: click.Context, __: click.Parameter, value: bool) -> None:
+    logger = logging.getLogger("nagoya")
+    if value and not logger.handlers:
+        handler = _DebugLog()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+
+
 config_option = shared(
     "config", "-c", "--config", metavar="FILE", type=click.Path(path_type=Path),
     help="The moromi.yml to use: a path, nagoya or nagoya-demo.  "
@@ -97,6 +115,10 @@ quiet_option = shared("quiet", "-q", "--quiet", is_flag=True, help="Show no prog
 verbose_option = shared(
     "verbose", "-v", "--verbose", is_flag=True, help="Show the output of builds and programs."
 )
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_enable_debug_log,
+    help="Log each command and engine call to stderr, and show tracebacks.",
+)  # fmt: skip
 system_option = shared(
     "system", "--system", metavar="NAME", shell_complete=complete_system,
     help="The system to act on.  [default: $NAGOYA_SYSTEM, else koji]",
@@ -113,7 +135,7 @@ timeout_option = click.option(
 
 def command(function: Callable[..., None]) -> click.Command:
     """A command of toji, named as its function; the shared options may follow it too."""
-    for option in (config_option, system_option, quiet_option, verbose_option):
+    for option in (config_option, system_option, quiet_option, verbose_option, debug_option):
         function = option(function)
     return click.command(function.__name__.strip("_"))(click.pass_obj(function))
 

@@ -8,13 +8,15 @@ from collections.abc import Callable
 import click
 
 from nagoya import __version__
-from nagoya.build import base_image, builder, diagram, sources
+from nagoya.build import base_image, diagram, sources
+from nagoya.build.builder import Build, checkout
 from nagoya.build.planner import Operation
 from nagoya.build.steps import BuildOptions
 from nagoya.cli.common import (
     Settings,
     age,
     config_option,
+    debug_option,
     json_option,
     quiet_option,
     resumable,
@@ -33,6 +35,7 @@ from nagoya.utils.parallel import raise_failures, run_graph
 @config_option
 @quiet_option
 @verbose_option
+@debug_option
 @click.version_option(__version__)
 def cli() -> None:
     """Build the images of a Koji: hub, database, builder, credentials, top directory.
@@ -49,7 +52,7 @@ def cli() -> None:
 
 def _command(function: Callable[..., None]) -> click.Command:
     """A command of moromi; the shared options may follow it too."""
-    for option in (config_option, quiet_option, verbose_option):
+    for option in (config_option, quiet_option, verbose_option, debug_option):
         function = option(function)
     return cli.command()(click.pass_obj(function))
 
@@ -97,10 +100,10 @@ def build(
     """
     declared, options = settings.declaration, BuildOptions(arguments, no_cache)
     if dry_run:
-        _print_plan(builder.plan(settings.engine, declared, names, options))
+        _print_plan(Build(settings.engine, declared, names, options).plan())
         return
     with settings.progress() as progress:
-        builder.build(settings.engine, declared, names, progress, options)
+        Build(settings.engine, declared, names, options, progress).run()
 
 
 @system_option
@@ -121,7 +124,7 @@ def run(settings: Settings) -> None:
     missing = [name for name in wanted if not engine_images.exists(engine, name)]
     if missing:
         with settings.progress() as progress:
-            builder.build(engine, declared, missing, progress)
+            Build(engine, declared, missing, progress=progress).run()
     with settings.progress() as progress, resumable(settings.system):
         System(engine, declared, settings.system, progress).init()
 
@@ -146,7 +149,7 @@ def plan(settings: Settings, names: tuple[str, ...], as_json: bool, drawing: str
     if drawing:
         print((diagram.dot if drawing == "dot" else diagram.mermaid)(declared))
         return
-    operations = builder.plan(settings.engine, declared, names)
+    operations = Build(settings.engine, declared, names).plan()
     order = waves({name: container.needs for name, container in declared.containers.items()})
     produces = {name: image.outputs for name, image in declared.images.items() if image.system}
     if as_json:
@@ -229,7 +232,7 @@ def clean(settings: Settings, dry_run: bool, yes: bool) -> None:
       moromi clean --dry-run
       moromi clean --yes
     """
-    checkouts = {builder.checkout(folder) for folder in settings.declaration.contexts.values()}
+    checkouts = {checkout(folder) for folder in settings.declaration.contexts.values()}
     unused = []
     for image in engine_images.untagged(settings.engine, checkouts):
         label = f"{image.name} {image.id.removeprefix('sha256:')[:12]}, {age(image.created)} old"

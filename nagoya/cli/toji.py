@@ -4,7 +4,14 @@ import click
 
 from nagoya import __version__
 from nagoya.cli import toji_inspect, toji_koji, toji_lifecycle, toji_snapshot, toji_status
-from nagoya.cli.common import config_option, quiet_option, run, system_option, verbose_option
+from nagoya.cli.common import (
+    config_option,
+    debug_option,
+    quiet_option,
+    run,
+    system_option,
+    verbose_option,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -12,6 +19,7 @@ from nagoya.cli.common import config_option, quiet_option, run, system_option, v
 @system_option
 @quiet_option
 @verbose_option
+@debug_option
 @click.version_option(__version__)
 def cli() -> None:
     """Run Koji: a hub, its database, any number of builders.

@@ -22,6 +22,7 @@ from nagoya.cli.common import (
 )
 from nagoya.cli.completion import complete_container
 from nagoya.engine import Handle, containers
+from nagoya.engine.exec import execute
 from nagoya.errors import EngineError, LifecycleError
 from nagoya.koji.hub import HubConnection, hub_errors
 from nagoya.koji.report import write_report
@@ -178,7 +179,7 @@ def _has_command(handle: Handle, command: str) -> bool:
     a runtime."""
     lookup = ["sh", "-c", 'command -v "$0" >/dev/null || exit 44', command]
     try:
-        return containers.execute(handle, lookup, seconds=_LOOKUP_SECONDS)[0] != 44
+        return execute(handle, lookup, seconds=_LOOKUP_SECONDS)[0] != 44
     except EngineError:  # docker will say what is wrong
         return True
 

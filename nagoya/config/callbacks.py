@@ -1,7 +1,6 @@
-"""Callbacks: found when a moromi.yml is read, imported only when their event is fired.
+"""Callbacks: looked up when a moromi.yml is read, imported only when their event is fired.
 
-Reading a declaration runs nothing of it. Each declaration gets its own modules, although another
-one in the same process may have a module of the same name.
+Each declaration gets its own modules: two in one process may have modules of the same name.
 """
 
 import importlib
@@ -47,9 +46,11 @@ def find_problem(name: str, folders: Sequence[Path]) -> str | None:
         return f"{error.filename}, line {error.lineno}: {error.msg}"
     except (OSError, ValueError, ImportError) as error:
         return f"module '{module}': {error}"
-    names = {one.get_name() for one in symbols if one.is_assigned() or one.is_imported()}
-    mentioned = {one.get_name() for one in symbols}
-    if function in names or not mentioned.isdisjoint(_DYNAMIC) or _STAR.search(source):
+    names = {
+        symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()
+    }
+    dynamic = any(symbol.get_name() in _DYNAMIC for symbol in symbols)
+    if function in names or dynamic or _STAR.search(source):
         return None
     return f"module '{module}' has no function '{function}'{did_you_mean(function, names)}"
 
@@ -95,5 +96,5 @@ def _importing_from(folders: tuple[Path, ...]) -> Iterator[None]:
 
 
 def _take_out(names: set[str]) -> dict[str, ModuleType]:
-    found = [module for module in sys.modules if module.partition(".")[0] in names]
-    return {module: sys.modules.pop(module) for module in found}
+    modules = [module for module in sys.modules if module.partition(".")[0] in names]
+    return {module: sys.modules.pop(module) for module in modules}

@@ -36,21 +36,16 @@ def read(path: Path) -> Declaration:
     problems = [config.with_origin(problem) for problem in _check_references(file, config)]
     if problems:
         raise DeclarationError(str(path), problems)
-    source_dirs = {}
-    for name in file.sources:
-        folder = config.folder("sources", name)
-        # An installed package should not be written to.
-        source_dirs[name] = cache_folder() / __version__ if folder == INSTALLED else folder
+    folders = {name: config.folder("sources", name) for name in file.sources}
+    # An installed package should not be written to.
+    cache = cache_folder() / __version__
     return Declaration(
         files=config.files,
         base=file.base,
-        sources={
-            name: source.relative_to(config.folder("sources", name))
-            for name, source in file.sources.items()
-        },
+        sources={n: source.relative_to(folders[n]) for n, source in file.sources.items()},
         images=file.images,
         containers=file.containers,
-        source_dirs=source_dirs,
+        source_dirs={n: cache if dir_ == INSTALLED else dir_ for n, dir_ in folders.items()},
         contexts={name: config.folder("images", name) for name in file.images},
         system_files={
             name: _system_file(config, name, image.system)
@@ -90,11 +85,11 @@ def _check_references(file: MoromiFile, config: MergedConfig) -> Iterator[str]:
     for name, image in file.images.items():
         folder = config.folder("images", name)
         dockerfile = folder / (image.folder or name) / "Dockerfile"
-        if image.system is None and not dockerfile.is_file():
-            yield f"images.{name}: the folder {image.folder or name}/ has no Dockerfile"
-        if image.system is not None:
+        if image.system:
             for problem in _check_system_images(file, config, name, image.system):
                 yield f"images.{name}.system.{problem}"
+        elif not dockerfile.is_file():
+            yield f"images.{name}: the folder {image.folder or name}/ has no Dockerfile"
     yield from _check_duplicate_outputs(file)
     for name, source in file.sources.items():
         if source.path and not (config.folder("sources", name) / source.path).is_dir():
@@ -104,8 +99,8 @@ def _check_references(file: MoromiFile, config: MergedConfig) -> Iterator[str]:
             yield f"containers.{name}.{problem}"
         for event, names in container.callbacks.items():
             for index, callback in enumerate(names):
-                if wrong := callbacks.find_problem(callback, callback_folders(config.files)):
-                    yield f"containers.{name}.callbacks.{event}[{index}]: {wrong}"
+                if text := callbacks.find_problem(callback, callback_folders(config.files)):
+                    yield f"containers.{name}.callbacks.{event}[{index}]: {text}"
     yield from _check_host_ports(file)
     try:
         waves({name: container.needs for name, container in file.containers.items()})

@@ -68,9 +68,7 @@ class Source(StrictModel):
 
     def relative_to(self, folder: Path) -> "Source":
         """The same, with `path` resolved from a folder."""
-        if self.path is None:
-            return self
-        return self.model_copy(update={"path": str(folder / self.path)})
+        return self.model_copy(update={"path": self.path and str(folder / self.path)})
 
 
 class Base(StrictModel):
@@ -119,20 +117,16 @@ def _port(value: Any) -> Any:
     return Port.model_construct(container=container, host=host)
 
 
-def _volume(value: Any) -> Any:
-    match = (
-        re.fullmatch(r"([a-z0-9][a-z0-9-]*):(/[^:]+?)/?", value) if isinstance(value, str) else None
-    )
-    if not match:
-        raise ValueError(f"{value!r} is not NAME:/PATH, such as kojicreds:/etc/pki/koji")
-    return Volume.model_construct(name=match[1], path=match[2])
+def _split(pattern: str, words: str) -> BeforeValidator:
+    """A validator: the text is split into the named groups of a pattern, or "is not WORDS"."""
 
+    def split(value: Any) -> Any:
+        match = re.fullmatch(pattern, value) if isinstance(value, str) else None
+        if not match:
+            raise ValueError(f"{value!r} is not {words}")
+        return {name: part for name, part in match.groupdict().items() if part}
 
-def _volumes_from(value: Any) -> Any:
-    match = re.fullmatch(r"([a-z0-9-]+)(?::(rw|ro))?", value) if isinstance(value, str) else None
-    if not match:
-        raise ValueError(f"{value!r} is not CONTAINER, CONTAINER:ro or CONTAINER:rw")
-    return VolumesFrom.model_construct(container=match[1], mode=match[2] or "rw")
+    return BeforeValidator(split)
 
 
 def _texts(value: Any) -> Any:
@@ -145,6 +139,20 @@ def _texts(value: Any) -> Any:
     return value
 
 
+_Environment = Annotated[dict[Variable, str], BeforeValidator(_texts)]
+_Volume = Annotated[
+    Volume,
+    _split(
+        r"(?P<name>[a-z0-9][a-z0-9-]*):(?P<path>/[^:]+?)/?",
+        "NAME:/PATH, such as kojicreds:/etc/pki/koji",
+    ),
+]
+_VolumesFrom = Annotated[
+    VolumesFrom,
+    _split(
+        r"(?P<container>[a-z0-9-]+)(?::(?P<mode>rw|ro))?", "CONTAINER, CONTAINER:ro or CONTAINER:rw"
+    ),
+]
 _PUBLISHED = re.compile(r"\{port:(\w*)\}")
 
 
@@ -160,12 +168,10 @@ class Container(StrictModel):
     command: tuple[str, ...] = ()
     detach: bool = True
     run_once: bool = False
-    environment: Annotated[dict[Variable, str], BeforeValidator(_texts)] = Field(
-        default_factory=dict
-    )
+    environment: _Environment = Field(default_factory=dict)
     ports: tuple[Annotated[Port, BeforeValidator(_port)], ...] = ()
-    volumes: tuple[Annotated[Volume, BeforeValidator(_volume)], ...] = ()
-    volumes_from: tuple[Annotated[VolumesFrom, BeforeValidator(_volumes_from)], ...] = ()
+    volumes: tuple[_Volume, ...] = ()
+    volumes_from: tuple[_VolumesFrom, ...] = ()
     links: tuple[ContainerName, ...] = ()
     network_mode: Literal["none"] | None = None
     cap_add: tuple[str, ...] = ()
@@ -188,7 +194,7 @@ class Container(StrictModel):
         }
 
     @model_validator(mode="after")
-    def _ports_are_published(self) -> "Container":
+    def _fits_together(self) -> "Container":
         published = {str(port.container) for port in self.ports}
         for name, text in self.environment.items():
             for match in _PUBLISHED.finditer(text):
@@ -196,24 +202,13 @@ class Container(StrictModel):
                     raise ValueError(
                         f"{match[0]!r} in environment.{name} needs {match[1] or 'N'} in 'ports'"
                     )
-        return self
-
-    @model_validator(mode="after")
-    def _one_volume_at_a_path(self) -> "Container":
         paths = [volume.path for volume in self.volumes]
-        for path in {path for path in paths if paths.count(path) > 1}:
-            raise ValueError(f"'volumes' mounts two volumes at {path}")
-        return self
-
-    @model_validator(mode="after")
-    def _ports_and_links_need_a_network(self) -> "Container":
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ValueError(f"'volumes' mounts two volumes at {path}")
         for key in ("ports", "links"):
             if self.network_mode and getattr(self, key):
                 raise ValueError(f"{key!r} needs a network, but has 'network_mode: none'")
-        return self
-
-    @model_validator(mode="after")
-    def _run_once_and_timeout_need_an_end(self) -> "Container":
         for key in ("run_once", "timeout"):
             if key in self.model_fields_set and getattr(self, key) and self.detach:
                 raise ValueError(f"{key!r} needs 'detach: false': toji waits for its end")
@@ -229,10 +224,8 @@ class Provisioner(StrictModel):
     image: ImageName
     entrypoint: Annotated[tuple[str, ...], Field(min_length=1)]
     files: str | None = None
-    environment: Annotated[dict[Variable, str], BeforeValidator(_texts)] = Field(
-        default_factory=dict
-    )
-    volumes_from: tuple[Annotated[VolumesFrom, BeforeValidator(_volumes_from)], ...] = ()
+    environment: _Environment = Field(default_factory=dict)
+    volumes_from: tuple[_VolumesFrom, ...] = ()
     timeout: Annotated[int, Field(ge=1)] = 1800
 
 

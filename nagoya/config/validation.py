@@ -25,9 +25,7 @@ _KINDS = {
 }
 _LIMITS = {
     "greater_than_equal": "at least {ge}",
-    "greater_than": "more than {gt}",
     "less_than_equal": "at most {le}",
-    "less_than": "less than {lt}",
 }
 
 
@@ -61,8 +59,8 @@ def _describe(item: Any, model: type[BaseModel]) -> str:
         case kind if kind in _LIMITS:
             message = f"should be {_LIMITS[kind].format(**context)}, is {value!r}"
         case kind:
-            wanted = _KINDS.get(kind) or item["msg"].removeprefix("Input should be ")
-            message = f"should be {wanted}, is {'empty' if value is None else repr(value)}"
+            expected = _KINDS.get(kind) or item["msg"].removeprefix("Input should be ")
+            message = f"should be {expected}, is {'empty' if value is None else repr(value)}"
     path = _path(loc)
     return f"{path}: {message}" if path else message
 

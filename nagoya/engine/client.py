@@ -1,11 +1,14 @@
-"""Finding the engine that the docker CLI uses too."""
+"""Connect to the engine that the docker CLI would use."""
 
 import hashlib
 import json
+import logging
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ from urllib.parse import urlsplit
 
 import docker
 import docker.errors
+import requests
+from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.models.containers import Container
 from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env
@@ -25,13 +30,14 @@ PRIVATE_SOCKET = Path("/run/nagoya/engine.sock")
 """Where `tools/engine start` lets the project's private engine listen."""
 
 _CONNECT_SECONDS = 5
-# Builds and stops may take long without a byte on the wire; a dead engine is noticed otherwise.
+# Builds and stops may be silent for long.
 _TIMEOUT = 600
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where an engine may be, and what named it."""
+    """Where an engine may be; `source` is the setting that names it."""
 
     url: str
     source: str = ""
@@ -44,18 +50,18 @@ class Engine:
     """An engine that has answered."""
 
     client: docker.DockerClient
-    found: Address
+    endpoint: Address
 
     @property
     def address(self) -> str:
         """Its URL, as DOCKER_HOST has it."""
-        return self.found.url
+        return self.endpoint.url
 
     @property
     def docker_command(self) -> list[str]:
         """The docker CLI on the same engine, whatever the environment says."""
-        if self.found.context:
-            return ["docker", "--context", self.found.context]
+        if self.endpoint.context:
+            return ["docker", "--context", self.endpoint.context]
         return ["docker", "--host", self.address]
 
     @property
@@ -71,7 +77,7 @@ class Engine:
         return None
 
     def version(self) -> dict[str, Any]:
-        """What the engine says of itself."""
+        """The engine's description of itself."""
         with translated("asking for the engine's version"):
             return dict(self.client.version())
 
@@ -88,7 +94,7 @@ class Engine:
                 raise
             return connection
         connection = socket.create_connection((url.hostname, url.port), seconds)
-        tls = self.found.tls
+        tls = self.endpoint.tls
         if tls is None:
             return connection
         context = ssl.create_default_context(cafile=tls.ca_cert)
@@ -102,7 +108,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class Handle:
-    """A container; opaque outside of this package, which has the functions that take it."""
+    """A container. Opaque outside of this package, whose functions take it."""
 
     engine: Engine
     docker: Container
@@ -113,37 +119,50 @@ class Handle:
 
 
 def connect() -> Engine:
-    """The engine that DOCKER_HOST, DOCKER_CONTEXT or `docker context use` names, as for the docker
-    CLI; else the first of the usual sockets that answers within 5 s.
+    """Connect to the engine that DOCKER_HOST, DOCKER_CONTEXT or `docker context use` names, else to
+    the first of the usual sockets that answers within 5 s.
 
     Raises EngineError that names every address tried.
     """
     failures = []
     hint = "start Docker, or `tools/engine start` for a private one"
     for address in _addresses():
-        client = None
         try:
-            client = docker.DockerClient(
-                base_url=address.url,
-                tls=address.tls or False,
-                version="auto",
-                timeout=_CONNECT_SECONDS,
-                max_pool_size=32,
-            )
-            client.ping()
+            with closing(_client(address, _CONNECT_SECONDS)) as client:
+                version = client.api.version(api_version=False)["ApiVersion"]
         except (docker.errors.DockerException, OSError) as error:
-            if client is not None:
-                client.close()
-            failures.append(f"\n    {address.url}: {_plainly(error)}")
+            failures.append(f"\n    {address.url}: {_describe(error)}")
             hint = f"check {address.source}" if address.source else hint
             continue
-        client.api.timeout = _TIMEOUT
-        return Engine(client, address)
+        return Engine(_client(address, _TIMEOUT, version), address)
     raise EngineError(f"no container engine answers{''.join(failures)}", hint)
 
 
+def _client(
+    address: Address, seconds: int, version: str = DEFAULT_DOCKER_API_VERSION
+) -> docker.DockerClient:
+    client = docker.DockerClient(
+        base_url=address.url,
+        tls=address.tls or False,
+        version=version,
+        timeout=seconds,
+        max_pool_size=32,
+    )
+    # Else REQUESTS_CA_BUNDLE would win over the engine's own CA.
+    client.api.trust_env = False
+    client.api.hooks["response"].append(_log)
+    return client
+
+
+def _log(answer: requests.Response, **_: object) -> None:
+    # The path alone: the query of a commit has variables, which may be secret.
+    path = re.sub("([0-9a-f]{12})[0-9a-f]{52}", r"\1", urlsplit(answer.url).path)
+    seconds = answer.elapsed.total_seconds()
+    _logger.debug("%s %s: %s, %.3f s", answer.request.method, path, answer.status_code, seconds)
+
+
 def _addresses() -> Iterator[Address]:
-    """Where to look: at what is named, or else at the usual places."""
+    """The address that a setting names, else those of the usual sockets."""
     if host := os.environ.get("DOCKER_HOST"):
         yield _checked(host, "DOCKER_HOST", tls=_tls_from_environment())
     elif context := os.environ.get("DOCKER_CONTEXT") or _current_context():
@@ -203,7 +222,7 @@ def _current_context() -> str | None:
 
 
 def _from_context(name: str) -> Address:
-    """The address of one of docker's contexts. The SDK finds none where config.json is missing."""
+    """The address of a docker context. The SDK finds none if config.json is missing."""
     if name == "default":
         return Address(f"unix://{USUAL_SOCKET}", "DOCKER_CONTEXT")
     digest = hashlib.sha256(name.encode()).hexdigest()
@@ -218,24 +237,21 @@ def _from_context(name: str) -> Address:
     folder = contexts / "tls" / digest / "docker"
     tls = None
     if folder.is_dir():
-        tls = TLSConfig(
-            client_cert=(str(folder / "cert.pem"), str(folder / "key.pem"))
-            if (folder / "cert.pem").exists()
-            else None,
-            ca_cert=str(folder / "ca.pem") if (folder / "ca.pem").exists() else None,
-            verify=not endpoint.get("SkipTLSVerify"),
-        )
+        paths = [folder / f"{name}.pem" for name in ("ca", "cert", "key")]
+        ca, cert, key = (str(path) if path.exists() else None for path in paths)
+        pair = (cert, key) if cert and key else None
+        tls = TLSConfig(pair, ca_cert=ca, verify=not endpoint.get("SkipTLSVerify"))
     return _checked(endpoint["Host"], f"the docker context '{name}'", name, tls)
 
 
-def _plainly(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     text = str(error)
-    for sign, meaning in (
+    for pattern, meaning in (
         ("FileNotFoundError", "there is no such socket"),
         ("PermissionError", "permission denied; are you root, or in the group docker?"),
         ("refused", "nothing listens there"),
         ("timed out", f"no answer within {_CONNECT_SECONDS} s"),
     ):
-        if sign in text:
+        if pattern in text:
             return meaning
     return text

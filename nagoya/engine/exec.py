@@ -1,9 +1,8 @@
-"""A command that runs in a container, with its streams and a deadline.
+"""Run a command in a container, with its streams and a deadline.
 
 The SDK loses output that arrives together with the head of the engine's answer
-(https://github.com/docker/docker-py/issues/3332), and its reads have no deadline. So the streams
-are read here, from a connection of our own; all else goes through the SDK. The docker CLI would do
-too, for six times the CPU time of each call and one more program to be installed.
+(https://github.com/docker/docker-py/issues/3332), and its reads have no deadline. So a connection
+of our own carries the streams. The docker CLI would take six times the CPU time of each call.
 """
 
 import json
@@ -21,23 +20,25 @@ from typing import Any, Self
 import docker.errors
 import requests
 
+from nagoya.engine import containers
 from nagoya.engine.client import Handle
+from nagoya.engine.state import SYSTEM_LABEL
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError, EngineTimeout
 
 _CHECK_SECONDS = 10.0
-"""How often a silent command's container is looked at."""
+"""How often the container of a silent command is inspected."""
 _FRAME = struct.Struct(">BxxxL")
-"""Before each piece of output: the number of its stream, and its length."""
+"""Precedes each piece of output: the number of its stream, and its length."""
 _STDERR = 2
 
 
 class ExecSession:
     """A command that was started in a container; closing the session closes its stdin.
 
-    Several questions can be put to one program with `ask`, or the command be run to its end with
-    `finish`. `kill_after` is a number of seconds, and needs the program `timeout` in the image.
-    Raises EngineError where it cannot be started, EngineTimeout after `seconds`.
+    Use `ask` for each request to a program that answers line by line, or `finish` to run the
+    command to its end. `kill_after` is in seconds, and needs the program `timeout` in the image.
+    Raises EngineError if the command cannot be started, EngineTimeout after `seconds`.
     """
 
     def __init__(
@@ -87,11 +88,10 @@ class ExecSession:
         self.close()
 
     def ask(self, line: str, seconds: float) -> str:
-        """Send a line and return the line that the program prints in return.
+        """Send a line and return the line that the program answers.
 
-        Raises EngineTimeout after `seconds`, and EngineError if the program has ended: with what it
-        printed on stderr. Close the session then; a late answer would be taken for that to the next
-        question.
+        Raises EngineTimeout after `seconds`, and EngineError with the program's stderr if it has
+        ended. Close the session then: a late answer would be taken for the next one.
         """
         self._limit(seconds)
         self._unsent += f"{line}\n".encode()
@@ -109,7 +109,7 @@ class ExecSession:
         return answer.decode(errors="replace")
 
     def finish(self, input: bytes | None, seconds: float) -> tuple[int, bytes]:
-        """Send `input` and the end of it; return the exit status and all that was printed.
+        """Send `input`, close stdin, and return the exit status and the output.
 
         Raises EngineTimeout after `seconds`.
         """
@@ -147,7 +147,7 @@ class ExecSession:
             raise EngineTimeout(f"{self._doing}: it did not answer within {self._seconds:.0f} s")
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
-        """A call of the engine's API; what it answers."""
+        """Call the engine's API and return its answer."""
         api = self._handle.engine.client.api
         try:
             answer = api.request(
@@ -166,7 +166,7 @@ class ExecSession:
         return answer.json()
 
     def _start(self) -> None:
-        """Have the engine start the command, and turn this connection into its streams."""
+        """Start the command; this connection then carries its streams."""
         body = json.dumps({"Detach": False, "Tty": False}).encode()
         version = self._handle.engine.client.api.api_version
         self._unsent = (
@@ -204,10 +204,8 @@ class ExecSession:
         return data
 
     def _receive(self) -> bool:
-        """Wait for more from the engine, and send meanwhile what is to be sent; False at the end.
-
-        The one place where bytes are read and written, so that a full pipe never blocks both.
-        """
+        """Wait for data and send pending data meanwhile, so that a full pipe never blocks both
+        sides. Return False at the end."""
         blocked = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
         while True:
             with suppress(*blocked):
@@ -224,7 +222,7 @@ class ExecSession:
                     if self._eof_wanted and not self._unsent:
                         self._eof_wanted = False
                         self._send_eof()
-            except ConnectionError:  # what it printed before its end is still to be read
+            except ConnectionError:  # the output of a program that has ended is still unread
                 self._unsent, self._eof_wanted = b"", False
             self._check_deadline()
             write = [self._socket] if self._unsent else []
@@ -234,7 +232,7 @@ class ExecSession:
 
     def _send_eof(self) -> None:
         if isinstance(self._socket, ssl.SSLSocket):
-            # Sends our half's end at once; the engine's, for which it would wait, comes later.
+            # Sends the end of our half at once; the end of the engine's half comes later.
             self._socket.unwrap()
         else:
             self._socket.shutdown(socket.SHUT_WR)
@@ -244,3 +242,58 @@ class ExecSession:
             state = self._call("GET", f"/containers/{self._handle.docker.id}/json")["State"]
         if state["Status"] != "running":
             raise EngineError(f"{self._doing}: the container is {state['Status']}")
+
+
+def execute(
+    container: Handle,
+    command: Sequence[str],
+    *,
+    seconds: float,
+    input: bytes | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
+    """Run a command in a running container, and return its exit status and its output.
+
+    Raises EngineTimeout after `seconds`. A second later the command is killed, if the image has
+    the program `timeout`, as Debian's have.
+    """
+    for kill_after in (seconds + 1, None):
+        with ExecSession(
+            container,
+            command,
+            seconds=seconds,
+            environment=environment,
+            stdin=input is not None,
+            kill_after=kill_after,
+        ) as session:
+            status, output = session.finish(input, seconds)
+        text = output.decode(errors="replace")
+        if not (status in (126, 127) and '"timeout": executable file not found' in text):
+            break
+    return status, text
+
+
+def run_helper(
+    container: Handle, name: str, command: Sequence[str], labels: Mapping[str, str]
+) -> tuple[int, str]:
+    """Run a command in a temporary container with the image and the volumes of another one.
+
+    Returns its exit status and its output. It has no network, and may take 60 s.
+    """
+    with translated(f"running {name}"):
+        created = container.engine.client.containers.create(
+            container.docker.attrs["Image"],
+            list(command),
+            name=name,
+            # Like all of a system, so that `toji remove` finds it if it is left behind.
+            hostname=name.removeprefix(f"{labels[SYSTEM_LABEL]}-"),
+            labels=dict(labels),
+            network_mode="none",
+            volumes_from=[str(container.docker.id)],
+        )
+        helper = Handle(container.engine, created)
+        try:
+            containers.start(helper)
+            return containers.wait_exit(helper, seconds=60), "\n".join(containers.log(helper))
+        finally:
+            containers.remove(helper)

@@ -1,6 +1,8 @@
-"""Docker's errors, turned into a sentence that says what was tried and what to do."""
+"""Turn Docker's errors into messages that say what failed and what to do."""
 
+import logging
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,30 +16,33 @@ _HINTS = (
     (r"port is already allocated|address already in use",
      "another program has that port; leave the host port out, and a free one is chosen"),
     (r"No such image|pull access denied", "`moromi build` makes the images"),
-    (r"no such container", "somebody else may have removed it; `toji status` shows what is there"),
-    # The first is what Docker said until version 26.
+    (r"no such container", "another program may have removed it; `toji status` shows the rest"),
+    # The first is the message of Docker 26 and older.
     (r"non-overlapping IPv4 address pool|address pools have been fully subnetted",
      "every system has a network, and the engine has no addresses left for one more: `toji list` "
-     "shows them, `toji remove --stale` removes what nobody needs; `default-address-pools` in the "
+     "shows them, `toji remove --stale` removes abandoned ones; `default-address-pools` in the "
      "engine's daemon.json makes room"),
     (r"operation not permitted", "the engine may not do this on this machine"),
 )  # fmt: skip
+_logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Raise EngineError for whatever Docker raises inside; `doing` says what was tried."""
+def translated(action: str) -> Iterator[None]:
+    """Raise EngineError for Docker's errors; `action` is a phrase such as `starting koji`."""
+    started = time.monotonic()
     try:
         yield
+        _logger.debug("%s: %.3f s", action, time.monotonic() - started)
     except docker.errors.DockerException as error:
         reason = str(getattr(error, "explanation", None) or error).strip()
-        raise EngineError(f"{doing}: {reason}", _hint(reason)) from error
+        raise EngineError(f"{action}: {reason}", _hint(reason)) from error
     except (requests.exceptions.RequestException, ConnectionError, TimeoutError) as error:
         raise EngineError(
-            f"{doing}: the engine does not answer ({type(error).__name__})",
+            f"{action}: the engine does not answer ({type(error).__name__})",
             "is dockerd still running? Check the project's private one with `tools/engine status`",
         ) from error
 
 
 def _hint(reason: str) -> str | None:
-    return next((hint for sign, hint in _HINTS if re.search(sign, reason, re.IGNORECASE)), None)
+    return next((hint for pattern, hint in _HINTS if re.search(pattern, reason, re.I)), None)

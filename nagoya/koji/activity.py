@@ -1,9 +1,8 @@
 """What a Koji is doing now: its hosts, and the tasks that run or wait."""
 
 import json
-from collections.abc import Mapping
+import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,31 +59,21 @@ def read_activity(system: System) -> Activity:
         opts={"state": list(states)}, queryOpts={"order": "id", "limit": _TASKS}
     )
     names = {host["id"]: host["name"] for host in hosts}
+    fields = ("name", "enabled", "ready", "task_load", "capacity")
     return Activity(
+        tuple(Host(*(host[field] for field in fields)) for host in hosts),
         tuple(
-            Host(
-                host["name"],
-                host["enabled"],
-                host["ready"],
-                host["task_load"],
-                host["capacity"],
+            Task(
+                task["id"],
+                task["method"],
+                task["arch"],
+                states[task["state"]],
+                names.get(task["host_id"]),
+                task["owner_name"],
+                round(time.time() - task["create_ts"], 1),
             )
-            for host in hosts
+            for task in tasks
         ),
-        tuple(_task(task, names, states) for task in tasks),
-    )
-
-
-def _task(task: Mapping[str, Any], hosts: Mapping[int, str], states: Mapping[int, str]) -> Task:
-    age = datetime.now(UTC) - datetime.fromtimestamp(task["create_ts"], UTC)
-    return Task(
-        task["id"],
-        task["method"],
-        task["arch"],
-        states[task["state"]],
-        hosts.get(task["host_id"]),
-        task["owner_name"],
-        round(age.total_seconds(), 1),
     )
 
 
@@ -92,7 +81,6 @@ def client_details(system: str, home: Path) -> dict[str, Any]:
     """What toji wrote into koji.json for a system's clients: `profile`, `urls` and more; empty if
     it wrote nothing."""
     try:
-        details = json.loads((Profile(system, home).folder / "koji.json").read_text())
-    except (OSError, ValueError):
+        return dict(json.loads((Profile(system, home).folder / "koji.json").read_text()))
+    except (OSError, ValueError, TypeError):
         return {}
-    return dict(details)

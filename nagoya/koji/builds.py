@@ -1,8 +1,8 @@
 """Builds and repositories, for programs that test against a Koji.
 
 hub = HubConnection.of(system)
-made = build(hub, "demo", Path("hello-1.0-1.src.rpm"))
-wait_for_repo(hub, "demo-build", [made.nvr])
+result = build(hub, "demo", Path("hello-1.0-1.src.rpm"))
+wait_for_repo(hub, "demo-build", [result.nvr])
 """
 
 import secrets

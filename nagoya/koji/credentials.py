@@ -1,7 +1,6 @@
 """The credentials of a system's admin on the host: copied out of the credentials volume."""
 
 import shutil
-from pathlib import Path
 
 from nagoya.koji.profile import ADMIN, CA, Profile
 from nagoya.system.container import SystemContainer
@@ -13,7 +12,7 @@ CREDENTIALS = (CA, f"{ADMIN}.pem", f"{ADMIN}_browser_cert.p12")
 
 def extract_credentials(container: SystemContainer) -> None:
     """Copy what a client needs out of the credentials volume, readable by its owner only."""
-    folder = _folder(container)
+    folder = Profile(container.system, container.home).folder
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in CREDENTIALS:
         files.write(folder / name, container.read_file(f"{PKI}/{name}"))
@@ -21,8 +20,4 @@ def extract_credentials(container: SystemContainer) -> None:
 
 def cleanup_credentials(container: SystemContainer) -> None:
     """Delete the system's folder of credentials, those of `toji user` included."""
-    shutil.rmtree(_folder(container), ignore_errors=True)
-
-
-def _folder(container: SystemContainer) -> Path:
-    return Profile(container.system, container.home).folder
+    shutil.rmtree(Profile(container.system, container.home).folder, ignore_errors=True)

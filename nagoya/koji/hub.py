@@ -31,15 +31,12 @@ class HubConnection:
     def session(self, user: str | None = ADMIN) -> Any:
         """A new `koji.ClientSession`: logged in as a user who has a certificate beside the
         profile's, or not logged in for None. Raises LifecycleError if the hub refuses."""
-        koji, profile = koji_module(), self.profile
-        url, ca = profile.urls["hub"], str(profile.ca)
-        session = koji.ClientSession(
-            url, opts={"serverca": ca, "max_retries": 3, "retry_interval": 1}
-        )
-        if user is None:
-            return session
+        koji, ca = koji_module(), str(self.profile.ca)
+        options = {"serverca": ca, "max_retries": 3, "retry_interval": 1}
+        session = koji.ClientSession(self.profile.urls["hub"], opts=options)
         try:
-            session.ssl_login(cert=str(profile.certificate(user)), serverca=ca)
+            if user is not None:
+                session.ssl_login(cert=str(self.profile.certificate(user)), serverca=ca)
         except (koji.GenericError, OSError) as error:
             raise self._login_error(user, str(error)) from None
         return session
@@ -54,7 +51,7 @@ class HubConnection:
             raise LifecycleError(f"{url} cannot be downloaded: {error}") from None
         return content
 
-    def _login_error(self, user: str, error: str) -> LifecycleError:
+    def _login_error(self, user: str | None, error: str) -> LifecycleError:
         """The client wraps every cause in an AuthError, and names it in the text alone."""
         profile = self.profile
         url, toji = profile.urls["hub"], f"toji --system {profile.system}"

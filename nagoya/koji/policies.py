@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from nagoya.config.model import StrictModel
-from nagoya.engine import Handle, containers
+from nagoya.engine import Handle, containers, transfer
+from nagoya.engine.exec import execute
 from nagoya.errors import LifecycleError, NagoyaError
 from nagoya.system import plan
 from nagoya.system.readiness import wait
@@ -64,7 +65,7 @@ def apply_policies(system: System, hub: str, policies: Mapping[int, Policy], sou
         )
     content = render(policies.values())
     with system.lock():
-        status, former = containers.execute(handle, ["cat", POLICY_FILE], seconds=_CHECK_SECONDS)
+        status, former = execute(handle, ["cat", POLICY_FILE], seconds=_CHECK_SECONDS)
         if status:
             former = render([])
         if former == content:
@@ -90,7 +91,7 @@ def _check(handle: Handle, policies: Mapping[int, Policy], source: str) -> None:
         return
     problems = []
     for number, policy in policies.items():
-        status, output = containers.execute(
+        status, output = execute(
             handle, json.loads(command), seconds=_CHECK_SECONDS, input=render([policy]).encode()
         )
         if status:
@@ -110,7 +111,7 @@ def _write(handle: Handle, content: str) -> None:
         member = tarfile.TarInfo(name)
         member.size, member.mode = len(content.encode()), 0o644
         archive.addfile(member, io.BytesIO(content.encode()))
-    containers.write_files(handle, folder, packed.getvalue())
+    transfer.write_files(handle, folder, packed.getvalue())
 
 
 def _restart(system: System, hub: str) -> None:

@@ -9,8 +9,6 @@ koji.json has the same for other programs: `system`, `hub` (the hub's container)
 (see Profile), `ca`, `user`, `certificate`, `browser_certificate` and `browser_password`.
 """
 
-import configparser
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -98,32 +96,31 @@ class Profile:
             raise LifecycleError(
                 f"{self.config} was not written by toji", "move it away, or choose another --system"
             )
-        parser = configparser.ConfigParser(interpolation=None)
-        parser[self.name] = {
+        options = {
             "server": self.urls["hub"],
             "weburl": self.urls["web"],
             "topurl": self.urls["topurl"],
             "authtype": "ssl",
-            "cert": str(self.certificate()),
-            "serverca": str(self.ca),
-            **{key: str(value) for key, value in _RETRIES.items()},
+            "cert": self.certificate(),
+            "serverca": self.ca,
+            **_RETRIES,
         }
-        text = io.StringIO()
-        print(f"{_HEADER.format(self.system)}; `toji remove` deletes it.", file=text)
-        parser.write(text)
-        files.write(self.config, text.getvalue().encode(), mode=0o644)
+        lines = [f"{_HEADER.format(self.system)}; `toji remove` deletes it.", f"[{self.name}]"]
+        lines += [f"{name} = {value}" for name, value in options.items()]
+        files.write(self.config, "\n".join([*lines, ""]).encode(), mode=0o644)
         description = {
             "system": self.system,
             "hub": self.hub,
             "profile": self.name,
-            "urls": dict(self.urls),
-            "ca": str(self.ca),
+            "urls": self.urls,
+            "ca": self.ca,
             "user": ADMIN,
-            "certificate": str(self.certificate()),
-            "browser_certificate": str(self.browser_certificate()),
+            "certificate": self.certificate(),
+            "browser_certificate": self.browser_certificate(),
             "browser_password": BROWSER_PASSWORD,
         }
-        files.write(self.folder / "koji.json", json.dumps(description, indent=2).encode() + b"\n")
+        content = json.dumps(description, indent=2, default=str)
+        files.write(self.folder / "koji.json", f"{content}\n".encode())
 
     def delete(self) -> None:
         """Delete the client's profile if `save` wrote it."""

@@ -6,6 +6,7 @@ import re
 import tarfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ _PRIVATE_KEY = re.compile(
 )
 _COOKIE = re.compile(rb"((?:session-id|session-key|callnum)=)[^&\s\"]+")
 _URL_PASSWORD = re.compile(rb"(://[^/\s:@\"']*:)[^/\s@\"']+@")
+_ASSIGNMENT = re.compile(rb"(\w*(?:SECRET|PASSWORD|TOKEN)\w*=)[^\s'\"]+", re.IGNORECASE)
 _SHORTEST = 4
 """Characters of a secret that is searched for in all files: "1" would be found everywhere. Shorter
 ones are left out where they are the values of variables."""
@@ -51,15 +53,13 @@ class _Report:
     folder: str
     secrets: Collection[str]
 
-    def add(self, name: str, read: Callable[..., bytes], *arguments: Any) -> None:
-        """Add what a function reads, or why it fails."""
+    @contextmanager
+    def part(self, name: str) -> Iterator[Callable[[bytes], None]]:
+        """Gives what adds a file's content; if reading that fails, a file says why instead."""
         try:
-            self._write(name, read(*arguments))
+            yield lambda content: self._write(name, content)
         except Exception as error:  # a report is written when something is broken
-            self.add_missing(name, error)
-
-    def add_missing(self, name: str, error: Exception) -> None:
-        self._write(f"{name}.missing.txt", f"{type(error).__name__}: {error}\n".encode())
+            self._write(f"{name}.missing.txt", f"{type(error).__name__}: {error}\n".encode())
 
     def _write(self, name: str, content: bytes) -> None:
         clean = redact(content, self.secrets)
@@ -73,6 +73,7 @@ def redact(content: bytes, secrets: Iterable[str] = ()) -> bytes:
     clean = _PRIVATE_KEY.sub(b"(a private key)", content)
     clean = _COOKIE.sub(rb"\1...", clean)
     clean = _URL_PASSWORD.sub(rb"\1...@", clean)
+    clean = _ASSIGNMENT.sub(rb"\1...", clean)
     for secret in sorted(secrets, key=len, reverse=True):
         # As it is, as JSON writes it, and as a YAML file or a log has its lines.
         for form in (secret, json.dumps(secret)[1:-1], *secret.splitlines()):
@@ -115,66 +116,42 @@ def _variables(system: System, present: Iterable[Handle]) -> Iterator[tuple[str,
 
 
 def _add_system(report: _Report, system: System, present: Mapping[str, Handle]) -> None:
-    report.add("versions.json", _versions, system)
-    for number, declaration in enumerate(system.declaration.files):
-        name = f"moromi{f'-{number}' if number else ''}.yml"
-        report.add(name, _declaration, declaration)
+    with report.part("versions.json") as add:
+        versions = {"nagoya": __version__, "engine": system.engine.version()}
+        add(_json({**versions, "system": system.name}))
+    for number, path in enumerate(system.declaration.files):
+        with report.part(f"moromi{f'-{number}' if number else ''}.yml") as add:
+            # As it is read, for a comment may hold a secret too.
+            settings = without_secrets(yaml.safe_load(path.read_text()))
+            add(yaml.safe_dump(settings, sort_keys=False).encode())
     for name, handle in present.items():
         system.progress.update(name, "working", "collecting")
-        report.add(f"containers/{name}.json", _settings, handle)
-        report.add(f"containers/{name}.log", _log, handle)
+        with report.part(f"containers/{name}.json") as add:
+            add(_json(without_secrets(containers.inspect(handle))))
+        with report.part(f"containers/{name}.log") as add:
+            add("\n".join(containers.log(handle)).encode())
         system.progress.update(name, "done", "collected")
-
-
-def _versions(system: System) -> bytes:
-    return _json({"nagoya": __version__, "engine": system.engine.version(), "system": system.name})
-
-
-def _declaration(path: Path) -> bytes:
-    """A moromi.yml as it is read, for a comment may tell a secret too."""
-    settings = without_secrets(yaml.safe_load(path.read_text()))
-    return yaml.safe_dump(settings, sort_keys=False).encode()
-
-
-def _settings(handle: Handle) -> bytes:
-    return _json(without_secrets(containers.inspect(handle)))
-
-
-def _log(handle: Handle) -> bytes:
-    return "\n".join(containers.log(handle)).encode()
 
 
 def _add_hub(report: _Report, system: System) -> None:
-    options = {"order": "-id", "limit": _TASKS}
-    try:
-        session = HubConnection.of(system).session()
-        tasks = session.listTasks(opts={"decode": True}, queryOpts=options)
-    except Exception as error:
-        report.add_missing("hub.json", error)
-        return
-    report.add("hub.json", _hub, session, tasks)
+    tasks: list[dict[str, Any]] = []
+    with report.part("hub.json") as add:
+        session, states = HubConnection.of(system).session(), koji_module().TASK_STATES
+        tasks = session.listTasks(
+            opts={"decode": True}, queryOpts={"order": "-id", "limit": _TASKS}
+        )
+        shown = [{**task, "state": states[task["state"]]} for task in tasks]
+        hosts = session.listHosts()
+        add(_json({"koji": session.getKojiVersion(), "hosts": hosts, "tasks": shown}))
     for task in tasks:
         name, folder = f"task {task['id']}", f"tasks/{task['id']}-{task['method']}"
         system.progress.update(name, "working", "collecting")
-        try:
-            logs = [log for log in session.listTaskOutput(task["id"]) if log.endswith(".log")]
-        except Exception as error:
-            report.add_missing(folder, error)
-            continue
-        for log in logs:
-            report.add(f"{folder}/{log}", session.downloadTaskOutput, task["id"], log)
+        with report.part(folder):
+            for log in session.listTaskOutput(task["id"]):
+                if log.endswith(".log"):
+                    with report.part(f"{folder}/{log}") as add:
+                        add(session.downloadTaskOutput(task["id"], log))
         system.progress.update(name, "done", "collected")
-
-
-def _hub(session: Any, tasks: list[dict[str, Any]]) -> bytes:
-    states = koji_module().TASK_STATES
-    return _json(
-        {
-            "koji": session.getKojiVersion(),
-            "hosts": session.listHosts(),
-            "tasks": [{**task, "state": states[task["state"]]} for task in tasks],
-        }
-    )
 
 
 def _json(value: Any) -> bytes:

@@ -64,15 +64,15 @@ def read(path: Path) -> Rpm:
     if header.get(_PAYLOAD_DIGEST_ALGORITHM) not in (_SHA256, [_SHA256]):
         raise LifecycleError(f"{path.name} has no SHA-256 digest of its payload")
     _check_digest(path, "payload", _text(header.get(_PAYLOAD_DIGEST)), payload)
-    source_rpm = _text(header.get(_SOURCERPM))
-    epoch = _text(header.get(_EPOCH))
+    tags = (_NAME, _VERSION, _RELEASE, _EPOCH, _ARCH, _SOURCERPM)
+    name, version, release, epoch, arch, source_rpm = (_text(header.get(tag)) for tag in tags)
     return Rpm(
-        name=_text(header.get(_NAME)),
-        version=_text(header.get(_VERSION)),
-        release=_text(header.get(_RELEASE)),
-        epoch=int(epoch) if epoch else None,
-        arch=_text(header.get(_ARCH)) if source_rpm else "src",
-        source_rpm=source_rpm,
+        name,
+        version,
+        release,
+        int(epoch) if epoch else None,
+        arch if source_rpm else "src",
+        source_rpm,
         signed=any(signature.get(tag) for tag in _SIGNATURES),
     )
 

@@ -6,6 +6,7 @@ calls that Koji learned after 1.30), `policy` and `import`.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from nagoya.koji.imports import Import, import_rpms
 from nagoya.koji.policies import Policy, apply_policies
 from nagoya.koji.users import User
 from nagoya.system.system import System
-from nagoya.utils.progress import Progress
 
 _MODELS: dict[str, type[StrictModel]] = {"user": User, "policy": Policy, "import": Import}
 
@@ -46,11 +46,15 @@ def read_seed(path: Path) -> Seed:
         raise NagoyaError(f"{path}: no such file", exit_code=DeclarationError.exit_code) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DeclarationError(str(path), [f"cannot be read: {error}"]) from None
-    seed, problems = Seed(path), []
-    known = {*_MODELS, *habitude.TYPES, *_templates(documents)}
     # Empty documents, such as after a `---` at the end, do not count.
-    for number, document in enumerate((each for each in documents if each is not None), 1):
-        kind = document.get("type") if isinstance(document, dict) else None
+    documents = [document for document in documents if document is not None]
+    types = [doc.get("type") if isinstance(doc, dict) else None for doc in documents]
+    # koji-habitude's templates have names that are types for further documents.
+    pairs = list(zip(types, documents, strict=True))
+    templates = {str(document.get("name")) for kind, document in pairs if kind == "template"}
+    known = {*_MODELS, *habitude.TYPES, *templates}
+    seed, problems = Seed(path), []
+    for number, (kind, document) in enumerate(pairs, 1):
         if not isinstance(kind, str):
             problems.append(f"document {number}: needs a 'type'")
         elif kind not in known:
@@ -63,15 +67,6 @@ def read_seed(path: Path) -> Seed:
     if problems:
         raise DeclarationError(str(path), problems)
     return seed
-
-
-def _templates(documents: list[Any]) -> set[str]:
-    """koji-habitude's templates, whose names are types for further documents."""
-    return {
-        str(document.get("name"))
-        for document in documents
-        if isinstance(document, dict) and document.get("type") == "template"
-    }
 
 
 def _add(seed: Seed, number: int, kind: str, document: dict[str, Any]) -> list[str]:
@@ -99,37 +94,30 @@ def _add(seed: Seed, number: int, kind: str, document: dict[str, Any]) -> list[s
 def apply_seed(system: System, seed: Seed) -> None:
     """Fill a system's hub; what it has already is left unchanged. Raises LifecycleError."""
     progress = system.progress
+
+    def done(name: str, changes: str) -> None:
+        progress.update(name, "done", changes or "unchanged")
+
     hub = HubConnection.of(system)
     if seed.policies:
         progress.update("policies", "working")
-        changed = apply_policies(system, hub.profile.hub, seed.policies, str(seed.path))
-        _done(progress, "policies", "hub restarted" if changed else "")
+        restarted = apply_policies(system, hub.profile.hub, seed.policies, str(seed.path))
+        done("policies", "hub restarted" if restarted else "")
     session = hub.session()
     # Before koji-habitude, whose packages may name owners; their permissions may be its documents.
     changed_users = [user.name for user in seed.users if users.create(session, user.name)]
     if seed.habitude:
         progress.update("koji-habitude", "working")
         changes = habitude.apply(hub, seed.habitude)
-        _done(progress, "koji-habitude", f"{changes} changes" if changes else "")
+        done("koji-habitude", f"{changes} changes" if changes else "")
     changed_users += [
         user.name for user in seed.users if users.grant(session, user.name, user.permissions)
     ]
     if seed.users:
-        _done(progress, "users", ", ".join(dict.fromkeys(changed_users)))
-    for wanted in seed.imports:
-        _import(system, session, seed, wanted)
-
-
-def _import(system: System, session: Any, seed: Seed, wanted: Import) -> None:
-    name = f"import to {wanted.tag}"
-
-    def show(detail: str) -> None:
-        system.progress.update(name, "working", detail)
-
-    show("reading RPMs")
-    imported = import_rpms(system, session, wanted, seed.path.parent, show)
-    _done(system.progress, name, ", ".join(wanted.builds) if imported else "")
-
-
-def _done(progress: Progress, name: str, changes: str) -> None:
-    progress.update(name, "done", changes or "unchanged")
+        done("users", ", ".join(dict.fromkeys(changed_users)))
+    for document in seed.imports:
+        name = f"import to {document.tag}"
+        progress.update(name, "working", "reading RPMs")
+        show = partial(progress.update, name, "working")
+        imported = import_rpms(system, session, document, seed.path.parent, show)
+        done(name, ", ".join(document.builds) if imported else "")

@@ -56,8 +56,7 @@ def task_tree(session: Any, task: int) -> Iterator[dict[str, Any]]:
     """The records of a task and of all tasks below it, each after its parent. Raises
     LifecycleError if the hub has no such task."""
     yield task_info(session, task)
-    descendants: dict[str, list[dict[str, Any]]] = session.getTaskDescendents(task)
-    for children in descendants.values():
+    for children in session.getTaskDescendents(task).values():
         yield from children
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nagoya.config.model import StrictModel
-from nagoya.engine import containers
-from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL
-from nagoya.errors import LifecycleError, did_you_mean
+from nagoya.engine import containers, transfer
+from nagoya.engine.exec import run_helper
+from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
+from nagoya.errors import LifecycleError, UsageError, did_you_mean
 from nagoya.koji.credentials import PKI
 from nagoya.koji.hub import HubConnection
 from nagoya.system.system import System, require_system
@@ -27,7 +28,6 @@ RESERVED = ("kojihub", "kojidatabase", "kojira", "kojiweb")
 """Certificates of these names belong to Koji's own parts. kojiweb's may log in as anybody."""
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,61}[A-Za-z0-9_])?")
-_USAGE = 64
 
 
 class User(StrictModel):
@@ -42,7 +42,7 @@ def add(system: System, name: str, permissions: Collection[str] = ()) -> Path:
     """Make sure that a user can log in and has some permissions; the certificate's path.
 
     An existing account keeps its permissions, an existing certificate is left unchanged. Raises
-    LifecycleError if the name cannot be a user's.
+    UsageError if the name cannot be a user's.
     """
     hub = HubConnection.of(system)
     check_name(name, require_system(system.engine, system.name))
@@ -56,19 +56,16 @@ def add(system: System, name: str, permissions: Collection[str] = ()) -> Path:
 
 
 def check_name(name: str, builders: Collection[str] = ()) -> None:
-    """Raise LifecycleError, with the exit status of a wrong call, for a name that no user can
-    have: the builders' log in by the names of their containers."""
+    """Raise UsageError for a name that no user can have. Builders log in by the names of their
+    containers."""
     if name in RESERVED or name in builders:
-        raise LifecycleError(
-            f"'{name}' is reserved: a part of Koji logs in by that name",
-            "choose another name",
-            exit_code=_USAGE,
+        raise UsageError(
+            f"'{name}' is reserved: a part of Koji logs in by that name", "choose another name"
         )
     if not _NAME.fullmatch(name):
-        raise LifecycleError(
+        raise UsageError(
             f"'{name}' cannot be a user's name",
             "use letters, digits, underscores, and inner dots and dashes, at most 63 of them",
-            exit_code=_USAGE,
         )
 
 
@@ -100,19 +97,20 @@ def grant(session: Any, name: str, permissions: Collection[str]) -> bool:
 
 def _certify(system: System, name: str, folder: Path) -> None:
     present = require_system(system.engine, system.name).values()
-    authority = next((each for each in present if containers.label(each, CERTIFY_LABEL)), None)
-    if authority is None:
+    labels = {containers.label(handle, CERTIFY_LABEL): handle for handle in present}
+    command, authority = next((item for item in labels.items() if item[0]), (None, None))
+    if command is None or authority is None:
         raise LifecycleError(
             f"no container of '{system.name}' can issue a certificate",
             "its credentials volume is of an older image: `toji remove`, `moromi build`",
         )
-    status, output = containers.run_helper(
+    status, output = run_helper(
         authority,
         f"{system.name}-certify-{secrets.token_hex(4)}",
-        [*json.loads(containers.label(authority, CERTIFY_LABEL) or "[]"), name],
+        [*json.loads(command), name],
         {SYSTEM_LABEL: system.name, CONTAINER_LABEL: "", **system.owner.labels},
     )
     if status:
         raise LifecycleError(f"no certificate was issued for '{name}': {output.strip()}")
     for file in (f"{name}_browser_cert.p12", f"{name}.pem"):
-        files.write(folder / file, containers.read_file(authority, f"{PKI}/{file}"))
+        files.write(folder / file, transfer.read_file(authority, f"{PKI}/{file}"))

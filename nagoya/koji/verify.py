@@ -4,13 +4,15 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nagoya.config.extends import shipped
-from nagoya.engine import Handle, containers
+from nagoya.engine import Handle, containers, transfer
+from nagoya.engine.exec import execute
 from nagoya.errors import LifecycleError
 from nagoya.koji import rpm
 from nagoya.koji.builds import build, wait_for_repo
@@ -62,7 +64,7 @@ def verify_builds(system: System) -> list[Built]:
 
     Shows each step with the seconds that it took. Raises NagoyaError at the first that fails.
     """
-    step = _steps(system.progress)
+    step = partial(_step, system.progress)
     with step("ready"):
         wait_and_snapshot(system, _READY_SECONDS)
     with step("log in"):
@@ -88,70 +90,59 @@ def demo_sources(system: System, package: str) -> Sources:
     """A demo package's sources, from the builder's image. The git repositories are copied to the
     hub, which serves them. Raises LifecycleError if the builder's image has no demo."""
     present = require_system(system.engine, system.name)
-    folders = {containers.label(handle, DEMO_LABEL): handle for handle in present.values()}
-    folder, builder = next(((path, each) for path, each in folders.items() if path), (None, None))
+    labels = {containers.label(handle, DEMO_LABEL): handle for handle in present.values()}
+    folder, builder = next((item for item in labels.items() if item[0]), (None, None))
     if folder is None or builder is None:
         raise LifecycleError(
             f"no container of '{system.name}' brings the demo's packages",
             f"build its images again; the builder's image has the label {DEMO_LABEL}",
         )
-    made = json.loads(containers.read_file(builder, f"{folder}/sources.json"))[package]
+    listed = json.loads(transfer.read_file(builder, f"{folder}/sources.json"))[package]
     hub = Profile.load(system).hub
     _serve(present[hub], builder, f"{folder}/git")
     return Sources(
-        Path(made["srpm"]).name,
-        containers.read_file(builder, f"{folder}/{made['srpm']}"),
-        f"git+https://{hub}/kojifiles/demo/{made['git']}#{made['commit']}",
+        Path(listed["srpm"]).name,
+        transfer.read_file(builder, f"{folder}/{listed['srpm']}"),
+        f"git+https://{hub}/kojifiles/demo/{listed['git']}#{listed['commit']}",
     )
 
 
 def _serve(hub: Handle, builder: Handle, folder: str) -> None:
     """Copy the git repositories to the hub unless it has them."""
     command = ["sh", "-c", f"test -d {_SERVED}/git && echo yes || mkdir -p {_SERVED}"]
-    status, output = containers.execute(hub, command, seconds=_COPY_SECONDS)
+    status, output = execute(hub, command, seconds=_COPY_SECONDS)
     if status:
         raise LifecycleError(f"the hub cannot make {_SERVED}: {output.strip()}")
     if not output.strip():
-        containers.write_files(hub, _SERVED, containers.read_folder(builder, folder))
+        transfer.write_files(hub, _SERVED, b"".join(transfer.read_chunks(builder, folder)))
 
 
 def _build(
     hub: HubConnection, session: Any, source: str | Path, show: Callable[[str], None]
 ) -> Built:
     """Build the package, as a scratch build if the hub has it already, and check the RPM."""
-    koji = koji_module()
     package = session.getPackageID(PACKAGE)
-    complete = koji.BUILD_STATES["COMPLETE"]
+    complete = koji_module().BUILD_STATES["COMPLETE"]
     scratch = bool(package and session.listBuilds(packageID=package, state=complete))
-    made = build(hub, TARGET, source, scratch=scratch, on_progress=show)
-    (name,) = (name for name in made.rpms if not name.endswith(".src.rpm"))
-    return Built(made.task, _check_rpm(name, hub.download(made.rpms[name])), made.url)
-
-
-def _check_rpm(name: str, content: bytes) -> rpm.Rpm:
+    result = build(hub, TARGET, source, scratch=scratch, on_progress=show)
+    (name,) = (name for name in result.rpms if not name.endswith(".src.rpm"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
-        path.write_bytes(content)
+        path.write_bytes(hub.download(result.rpms[name]))
         header = rpm.read(path)
     if (f"{header.nvr}.{header.arch}.rpm", header.name, header.signed) != (name, PACKAGE, False):
         raise LifecycleError(f"{name} does not match its header: {header}")
-    return header
+    return Built(result.task, header, result.url)
 
 
-def _steps(
-    progress: Progress,
-) -> Callable[[str], AbstractContextManager[Callable[[str], None]]]:
-    """A context manager for each step, which shows it as working and then the time it took."""
-
-    @contextmanager
-    def step(name: str) -> Iterator[Callable[[str], None]]:
-        started = time.monotonic()
-        progress.update(name, "working")
-        try:
-            yield lambda detail: progress.update(name, "working", detail)
-        except BaseException:
-            progress.update(name, "failed")
-            raise
-        progress.update(name, "done", f"{time.monotonic() - started:.1f} s")
-
-    return step
+@contextmanager
+def _step(progress: Progress, name: str) -> Iterator[Callable[[str], None]]:
+    """Show a step as working, with what its function gets, and then the time it took."""
+    started = time.monotonic()
+    progress.update(name, "working")
+    try:
+        yield lambda detail: progress.update(name, "working", detail)
+    except BaseException:
+        progress.update(name, "failed")
+        raise
+    progress.update(name, "done", f"{time.monotonic() - started:.1f} s")

@@ -10,8 +10,9 @@ from threading import Event as Signal
 
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container, Event
-from nagoya.engine import Engine, Handle, containers, storage
-from nagoya.engine.containers import CONTAINER_LABEL, SYSTEM_LABEL, State
+from nagoya.engine import Engine, Handle, containers, transfer
+from nagoya.engine.exec import execute
+from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL, State
 from nagoya.errors import LifecycleError, PortTaken
 from nagoya.system.observed import REPLACEMENT, record
 from nagoya.system.owner import Owner
@@ -75,7 +76,7 @@ class SystemContainer:
 
     def read_file(self, path: str) -> bytes:
         """The content of a file in it, running or not."""
-        return containers.read_file(self.handle(), path)
+        return transfer.read_file(self.handle(), path)
 
     def log(self, text: str) -> None:
         """Print a line above the progress display."""
@@ -98,7 +99,7 @@ class SystemContainer:
         old, new = self.handle(), self.replacement.handle()
         for path in data:
             self._working(f"copying {path}")
-            storage.copy_path(old, new, path)
+            transfer.copy_path(old, new, path)
         # Its anonymous volumes stay, since the new one uses them.
         containers.remove(old)
         self.keep_replacement()
@@ -180,7 +181,7 @@ class SystemContainer:
     def _execute(self, label: str, *arguments: str, seconds: float) -> tuple[int, str]:
         handle = self.handle()
         command = json.loads(containers.labels(handle)[label])
-        status, output = containers.execute(handle, [*command, *arguments], seconds=seconds)
+        status, output = execute(handle, [*command, *arguments], seconds=seconds)
         return status, output.strip()
 
     def _working(self, detail: str) -> None:
@@ -247,7 +248,7 @@ class SystemContainer:
 
 def ended(status: int, handle: Handle) -> str:
     """How a container ended, with the last lines of its log."""
-    lines = "".join(f"\n    {line}" for line in containers.last_lines(handle))
+    lines = "".join(f"\n    {line}" for line in containers.log(handle, tail=15))
     return f"ended with status {status}{lines}"
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from nagoya.engine import Engine, containers
-from nagoya.engine.containers import State
+from nagoya.engine import Engine, containers, resources
+from nagoya.engine.state import State, parse_time
 from nagoya.system.owner import Owner
 
 
@@ -43,7 +43,7 @@ class SystemInfo:
 def list_systems(engine: Engine) -> list[SystemInfo]:
     """Every system on the engine, the oldest first."""
     listed = containers.list_all_containers(engine)
-    networks = containers.networks(engine)
+    networks = resources.list_networks(engine)
     systems = []
     for name in listed.keys() | networks.keys():
         handles, network = listed.get(name, []), networks.get(name, {})
@@ -51,7 +51,7 @@ def list_systems(engine: Engine) -> list[SystemInfo]:
         labels = [containers.labels(handle) for handle in handles] + [network.get("Labels") or {}]
         created = [containers.created(handle) for handle in handles]
         if network:
-            created.append(containers.timestamp(network["Created"]))
+            created.append(parse_time(network["Created"]))
         systems.append(
             SystemInfo(
                 name,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container
-from nagoya.engine import Engine, Handle, containers, images, storage
-from nagoya.engine.containers import State
+from nagoya.engine import Engine, Handle, containers, images, resources
+from nagoya.engine.state import State
 
 CONFIG_LABEL = "nagoya.config"
 """On a container: a digest of each key that it was declared with, as a JSON object."""
@@ -76,8 +76,8 @@ def observe(engine: Engine, name: str, declaration: Declaration) -> ObservedSyst
             image: ObservedImage(about["Id"], _paths(about["Config"]["Labels"] or {}))
             for image, about in found.items()
         },
-        volumes=storage.list_volumes(engine, name),
-        network=name in containers.networks(engine),
+        volumes=resources.list_volumes(engine, name),
+        network=name in resources.list_networks(engine),
         replacements=others,
         config_file=config_file(handles),
     )

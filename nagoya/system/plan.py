@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container, Event
-from nagoya.engine.containers import State
+from nagoya.engine.state import State
 from nagoya.system.observed import ObservedSystem, data_paths
 from nagoya.utils.graph import waves
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from nagoya.config.declaration import Declaration
 from nagoya.engine import Handle, containers
-from nagoya.engine.containers import State
+from nagoya.engine.exec import execute
+from nagoya.engine.state import State
 from nagoya.errors import EngineError, EngineTimeout, NotReady
 from nagoya.system import reconcile
 from nagoya.system.observed import missing
@@ -51,11 +52,11 @@ def check(handle: Handle, declaration: Declaration, patience: float, seconds: fl
         return Health(True, "completed")
     if not state.running:
         return Health(False, describe_state(state), final=state.status in ("exited", "dead"))
-    command = containers.health_test(handle)
+    command = containers.healthcheck_command(handle)
     if command is None:
         return Health(True, "running")
     try:
-        status, output = containers.execute(
+        status, output = execute(
             handle, command, seconds=seconds, environment={"HEALTH_PATIENCE": f"{patience:.1f}"}
         )
     except EngineTimeout:
@@ -189,7 +190,7 @@ def _message(
     for name, handle in pending.items():
         lines.append(f"  {name} ({containers.state(handle).status}): {health[name].detail}")
         if name in culprits:
-            lines.extend(f"    {line}" for line in containers.last_lines(handle, _LOG_LINES))
+            lines.extend(f"    {line}" for line in containers.log(handle, tail=_LOG_LINES))
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from nagoya.config.declaration import Declaration
-from nagoya.engine.containers import State
+from nagoya.engine.state import State
 from nagoya.errors import LifecycleError
 from nagoya.system.observed import (
     CONFIG_LABEL,

@@ -7,8 +7,8 @@ from threading import Lock
 from typing import Any, Self
 
 from nagoya.engine import Handle, containers
-from nagoya.engine.containers import State
 from nagoya.engine.exec import ExecSession
+from nagoya.engine.state import State
 from nagoya.errors import LifecycleError, NagoyaError
 
 SNAPSHOT_LABEL = "nagoya.snapshot"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nagoya.engine import containers, images
-from nagoya.engine.containers import State
+from nagoya.engine.state import State, parse_time
 from nagoya.errors import EngineError
 from nagoya.system.observed import conflicts, differences, missing
 from nagoya.system.readiness import Health, check_all
@@ -130,6 +130,6 @@ def _text(moment: datetime | None) -> str | None:
 
 def _image_created(system: System, image: str) -> datetime | None:
     try:
-        return containers.timestamp(images.inspect(system.engine, image)["Created"])
+        return parse_time(images.inspect(system.engine, image)["Created"])
     except EngineError:
         return None

@@ -16,7 +16,7 @@ from threading import Event
 
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import EVENTS
-from nagoya.engine import Engine, Handle, containers, storage
+from nagoya.engine import Engine, Handle, containers, resources
 from nagoya.errors import LifecycleError, UsageError
 from nagoya.system import plan, reconcile
 from nagoya.system.container import SystemContainer, ended
@@ -207,12 +207,12 @@ class System:
             wanted.target, wanted.declared or "", self.interrupted,
         )  # fmt: skip
         actions: dict[str, Callable[[], None]] = {
-            "create network": lambda: containers.ensure_network(engine, self.name, labels),
-            "remove network": lambda: containers.remove_networks(engine, self.name),
-            "create volume": lambda: storage.create_volume(
+            "create network": lambda: resources.create_network(engine, self.name, labels),
+            "remove network": lambda: resources.remove_networks(engine, self.name),
+            "create volume": lambda: resources.create_volume(
                 engine, self.name, wanted.target, labels
             ),
-            "remove volume": lambda: storage.remove_volume(engine, wanted.target),
+            "remove volume": lambda: resources.remove_volume(engine, wanted.target),
             "create": lambda: one.create(wanted.ports, wanted.volumes),
             "create replacement": lambda: one.replacement.create(wanted.ports, wanted.volumes),
             "replace": lambda: one.take_place(wanted.data),

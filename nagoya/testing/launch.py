@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from nagoya.build import builder
+from nagoya.build.builder import Build
 from nagoya.config import loader
 from nagoya.config.declaration import Declaration
 from nagoya.engine import Engine, connect
@@ -120,4 +120,4 @@ def _build_missing_images(
             names = missing()
             if names:
                 on_message(f"building {', '.join(names)}, once; this takes minutes")
-                builder.build(engine, declared, names, Progress(quiet=True))
+                Build(engine, declared, names).run()

@@ -16,15 +16,15 @@ class Cycle(ValueError):
 
 def sorter(graph: Graph) -> "TopologicalSorter[str]":
     """A prepared sorter of the names of a graph. Raises Cycle."""
-    made = TopologicalSorter(
+    order = TopologicalSorter(
         {name: [other for other in others if other in graph] for name, others in graph.items()}
     )
     try:
-        made.prepare()
+        order.prepare()
     except CycleError as error:
         # graphlib names the circle against the direction of dependency.
         raise Cycle(reversed(error.args[1])) from None
-    return made
+    return order
 
 
 def waves(graph: Graph) -> list[list[str]]:
@@ -33,13 +33,11 @@ def waves(graph: Graph) -> list[list[str]]:
     Order within a wave is that of `graph`. Raises Cycle.
     """
     place = {name: index for index, name in enumerate(graph)}
-    order = sorter(graph)
-    waves = []
-    while order.is_active():
-        ready = sorted(order.get_ready(), key=place.__getitem__)
-        waves.append(ready)
+    order, result = sorter(graph), []
+    while ready := sorted(order.get_ready(), key=place.__getitem__):
+        result.append(ready)
         order.done(*ready)
-    return waves
+    return result
 
 
 def with_dependencies(names: Iterable[str], graph: Graph) -> dict[str, Collection[str]]:

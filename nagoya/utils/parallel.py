@@ -1,5 +1,6 @@
 """Run the tasks of a dependency graph in parallel."""
 
+import logging
 import queue
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Literal
 from nagoya.errors import NagoyaError
 from nagoya.utils.graph import Graph, sorter
 
+_logger = logging.getLogger(__name__)
 _GRACE = 3.0
 """Seconds that running tasks have to notice a Ctrl-C before they are abandoned."""
 
@@ -137,5 +139,6 @@ def _error_of(task: Callable[[str], object], name: str) -> BaseException | None:
     try:
         task(name)
     except BaseException as error:  # else nobody would learn that the thread has ended
+        _logger.debug("%s failed", name, exc_info=True)
         return error
     return None

@@ -4,7 +4,6 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Literal, Self, TextIO
 
 from rich.console import Console
@@ -27,20 +26,15 @@ _SIGNS: dict[State, tuple[str, str]] = {
 
 @dataclass
 class _Row:
+    """`finished` holds state and text when the name was last done, failed or skipped."""
+
     state: State = "waiting"
     text: str = "waiting"
     last_line: str = ""
-    begun: float | None = None
-    ended: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
     spinner: Spinner = field(default_factory=lambda: Spinner("dots", style="cyan"))
-    last: tuple[State, str] | None = None
-    """State and text when it was last settled."""
-
-    def end(self) -> None:
-        """Turn a working row into what it was before, or into one that was interrupted."""
-        if self.state == "working":
-            self.state, self.text = self.last or ("skipped", f"not finished: {self.text}")
-            self.ended = self.ended or time.monotonic()
+    finished: tuple[State, str] | None = None
 
 
 class _Console(Console):
@@ -65,13 +59,13 @@ class Progress:
         self._console = _Console(file=stream or sys.stderr, highlight=False)
         self._rows: dict[str, _Row] = {}
         self._lock = threading.Lock()
-        self._made = time.monotonic()
+        self._started_at = time.monotonic()
         self._live: Live | None = None
         if self._console.is_terminal and not self._console.is_dumb_terminal and not quiet:
             self._live = Live(
                 console=self._console,
                 get_renderable=self._table,
-                # What goes to a piped stdout is not ours to send to the terminal.
+                # What goes to a piped stdout must not be sent to the terminal.
                 redirect_stdout=sys.stdout.isatty(),
             )
 
@@ -80,15 +74,12 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self._lock:
             for row in self._rows.values():
-                row.end()
+                if row.state == "working":
+                    row.state, row.text = row.finished or ("skipped", f"not finished: {row.text}")
+                    row.ended_at = row.ended_at or time.monotonic()
         if self._live is not None:
             self._live.stop()
 
@@ -107,13 +98,11 @@ class Progress:
         with self._lock:
             row = self._rows.setdefault(name, _Row())
             changed = (row.state, row.text) != (state, text)
-            if state == "working":
-                row.begun, row.ended = row.begun or now, None
-            elif state != "waiting":
-                row.ended = row.ended or now
             row.state, row.text, row.last_line = state, text, ""
-            if state in ("done", "failed", "skipped"):
-                row.last = (state, text)
+            if state == "working":
+                row.started_at, row.ended_at = row.started_at or now, None
+            elif state != "waiting":
+                row.ended_at, row.finished = row.ended_at or now, (state, text)
         if changed and self._live is None:
             self.log(self._named(name, text))
 
@@ -137,11 +126,11 @@ class Progress:
 
     def log(self, text: str) -> None:
         """Print a line that stays, above the rows."""
-        # Not with our lock held: the live display holds its own lock, and asks for ours.
+        # Not with the lock held: the live display holds its own lock, and asks for this one.
         if self._quiet:
             return
         if self._live is None:
-            text = f"[{time.monotonic() - self._made:5.1f} s] {text}"
+            text = f"[{time.monotonic() - self._started_at:5.1f} s] {text}"
         self._console.print(Text(text.rstrip()), soft_wrap=True)
 
     def _named(self, name: str, text: str) -> str:
@@ -165,11 +154,12 @@ class Progress:
                 if row.last_line:
                     text.truncate(max(width * 2 // 5, 12), overflow="ellipsis")
                     text.append(f"  {row.last_line}", style="dim")
+                seconds = (row.ended_at or now) - row.started_at if row.started_at else None
                 table.add_row(
                     row.spinner if row.state == "working" else Text(sign, style),
                     Text(name, style),
                     text,
-                    Text(f"{(row.ended or now) - row.begun:.1f} s" if row.begun else "", "dim"),
+                    Text("" if seconds is None else f"{seconds:.1f} s", "dim"),
                 )
         return table
 

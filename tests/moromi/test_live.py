@@ -244,8 +244,8 @@ def test_a_failing_root_shows_its_log_and_leaves_nothing(live: Live) -> None:
 def test_a_system_that_does_not_come_up_is_told(live: Live) -> None:
     live.moromi.write("server/Dockerfile", f"FROM {BASE}\nCMD echo no good; exit 5\n")
     _, told = live.moromi("build", "X-live", status=6)
-    assert "waiting until it is ready: a container has ended" in told
-    assert "ended with status 5\n    no good" in told
+    assert "waiting until it is ready: server does not run" in told
+    assert "exited with status 5\n    no good" in told
     assert_nothing_is_left(live.moromi)
 
 
@@ -292,7 +292,7 @@ def test_cut_off_it_leaves_nothing_or_what_can_be_found(live: Live, how: signal.
     _, told = process.communicate(timeout=30)
     if how is signal.SIGINT:
         assert process.returncode == 130
-        assert "not built, and still what they were: " in told
+        assert "not built, still the old images: " in told
     else:
         assert leftovers(live.moromi)
         toji = [str(PROGRAM.with_name("toji")), "remove", "--stale"]
@@ -311,7 +311,7 @@ def test_ctrl_c_in_a_phase_that_waits(live: Live, hanging: str) -> None:
     live.change(lambda raw: None)
     process = live.moromi.start("-v", "build", "X-live")
     assert process.stderr
-    sign = "store: starting" if hanging == "starting the system" else "server: tidying up"
+    sign = "store: starting" if hanging == "starting the system" else "server: cleaning up"
     while sign not in (line := process.stderr.readline()):
         assert line, "it never came to it"
     process.send_signal(signal.SIGINT)
@@ -349,11 +349,16 @@ def test_another_files_system(live: Live) -> None:
 
 
 def leftovers(moromi: Moromi) -> list[str]:
-    """Containers and networks of the temporary systems of a test."""
+    """Containers, networks and volumes of the temporary systems of a test."""
     short = f"build-{moromi.prefix}live-"
+    client = moromi.client
     return [
         str(one.name)
-        for one in [*moromi.client.containers.list(all=True), *moromi.client.networks.list()]
+        for one in [
+            *client.containers.list(all=True),
+            *client.networks.list(),
+            *client.volumes.list(),
+        ]
         if str(one.name).startswith(short)
     ]
 

@@ -14,7 +14,7 @@ from docker.tls import TLSConfig
 
 from nagoya.engine import Engine, Handle, connect, containers
 from nagoya.engine.client import Address
-from nagoya.engine.exec import ExecSession
+from nagoya.engine.exec import ExecSession, execute
 from nagoya.errors import EngineError, EngineTimeout
 from tests.toji.relay import relay
 from util.certificates import Authority
@@ -39,27 +39,27 @@ def processes(handle: Handle) -> str:
 
 def test_a_command_s_status_output_and_input(handle: Handle) -> None:
     shell = ["sh", "-c", "echo $WORD; echo said >&2; exit 3"]
-    status, output = containers.execute(handle, shell, seconds=30, environment={"WORD": "a word"})
+    status, output = execute(handle, shell, seconds=30, environment={"WORD": "a word"})
     assert (status, set(output.splitlines())) == (3, {"a word", "said"})
-    assert containers.execute(handle, ["cat"], seconds=30, input=b"") == (0, "")
+    assert execute(handle, ["cat"], seconds=30, input=b"") == (0, "")
     # More in both directions at once than any pipe holds.
     much = b"0123456789abcde\n" * 200_000
-    assert containers.execute(handle, ["cat"], seconds=60, input=much) == (0, much.decode())
+    assert execute(handle, ["cat"], seconds=60, input=much) == (0, much.decode())
 
 
 def test_a_program_that_is_not_there(handle: Handle) -> None:
-    status, output = containers.execute(handle, ["no-such-program"], seconds=30)
+    status, output = execute(handle, ["no-such-program"], seconds=30)
     assert status == 127
     assert "no-such-program" in output
 
 
 def test_an_image_without_timeout(handle: Handle) -> None:
-    path = containers.execute(handle, ["sh", "-c", "command -v timeout"], seconds=30)[1].strip()
-    containers.execute(handle, ["mv", path, "/tmp"], seconds=30)
+    path = execute(handle, ["sh", "-c", "command -v timeout"], seconds=30)[1].strip()
+    execute(handle, ["mv", path, "/tmp"], seconds=30)
     try:
-        assert containers.execute(handle, ["echo", "said"], seconds=30) == (0, "said\n")
+        assert execute(handle, ["echo", "said"], seconds=30) == (0, "said\n")
     finally:
-        containers.execute(handle, ["mv", "/tmp/timeout", path], seconds=30)
+        execute(handle, ["mv", "/tmp/timeout", path], seconds=30)
 
 
 @pytest.mark.parametrize("command", ["sleep 4321", "while :; do echo again; sleep 0.1; done"])
@@ -67,7 +67,7 @@ def test_a_command_that_does_not_end(handle: Handle, command: str) -> None:
     """It ends at its deadline, whether it is silent or not, and is killed in the container."""
     threads = threading.active_count()
     with pytest.raises(EngineError, match="did not answer within 1 s"):
-        containers.execute(handle, ["sh", "-c", command], seconds=1)
+        execute(handle, ["sh", "-c", command], seconds=1)
     assert threading.active_count() == threads
     deadline = time.monotonic() + 30
     while command in processes(handle):
@@ -80,7 +80,7 @@ def test_questions_and_answers(handle: Handle) -> None:
     with ExecSession(handle, ["sh", "-c", program]) as session:
         assert [session.ask(word, 30) for word in ("one", "two")] == ["<one>", "<two>"]
     for _ in range(300):
-        if containers.execute(handle, ["test", "-e", "/tmp/ended"], seconds=30)[0] == 0:
+        if execute(handle, ["test", "-e", "/tmp/ended"], seconds=30)[0] == 0:
             return
         time.sleep(0.1)
     pytest.fail("the program did not read the end of its input")
@@ -111,7 +111,7 @@ def test_a_container_that_does_not_run(engine: Engine, tiny: str) -> None:
     container = engine.client.containers.create(tiny)
     try:
         with pytest.raises(EngineError, match="not running"):
-            containers.execute(Handle(engine, container), ["true"], seconds=30)
+            execute(Handle(engine, container), ["true"], seconds=30)
     finally:
         container.remove(v=True)
 
@@ -128,7 +128,7 @@ def test_all_output_is_received_however_late_it_is_read(
             return receive(self, size, flags)
 
     monkeypatch.setattr(socket, "socket", Late)
-    assert containers.execute(handle, ["echo", "said"], seconds=30) == (0, "said\n")
+    assert execute(handle, ["echo", "said"], seconds=30) == (0, "said\n")
     with (
         ExecSession(handle, ["sh", "-c", "echo reason >&2"]) as session,
         pytest.raises(EngineError, match="it has ended: reason"),
@@ -156,9 +156,9 @@ def test_an_engine_behind_tls(
         address = Address(url, tls=TLSConfig(client_cert=(pem, pem), ca_cert=ca, verify=True))
         client = docker.DockerClient(base_url=url, tls=address.tls or False)
         far = containers.get(Engine(client, address), handle.name)
-        status, output = containers.execute(far, ["wc", "-c"], seconds=60, input=b"x" * 3_000_000)
+        status, output = execute(far, ["wc", "-c"], seconds=60, input=b"x" * 3_000_000)
         assert (status, output.strip()) == (0, "3000000")
-        assert containers.execute(far, ["seq", "100000"], seconds=60)[1].endswith("\n100000\n")
+        assert execute(far, ["seq", "100000"], seconds=60)[1].endswith("\n100000\n")
         with ExecSession(far, ["cat"]) as session:
             assert session.ask("one", 30) == "one"
         client.close()

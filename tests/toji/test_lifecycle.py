@@ -188,15 +188,14 @@ def test_what_bears_no_label_is_left_alone(
     toji.declare(server={})
     strangers = client.containers.create(tiny, name=f"{toji.system}-server")
     try:
-        assert "is there already, and is not of this system" in toji("init", status=7).stderr
+        assert "already exists and does not belong to the system" in toji("init", status=7).stderr
         toji("remove")
         strangers.reload()
         assert strangers.status == "created"
     finally:
         strangers.remove(v=True)
     assert (
-        "a network called host is there already"
-        in toji("--system", "host", "init", status=7).stderr
+        "a network named 'host' already exists" in toji("--system", "host", "init", status=7).stderr
     )
 
 

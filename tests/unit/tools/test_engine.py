@@ -51,7 +51,7 @@ class Engine:
             "bin/id": "#!/bin/sh\necho 0\n",
         }.items():
             program = folder / name
-            program.parent.mkdir(exist_ok=True)
+            program.parent.mkdir(parents=True, exist_ok=True)
             program.write_text(content)
             program.chmod(0o755)
         self.environment = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
@@ -82,7 +82,7 @@ class Engine:
 
 @pytest.fixture
 def engine(tmp_path: Path, checkout: Path) -> Iterator[Engine]:
-    private = Engine(tmp_path, checkout)
+    private = Engine(tmp_path / "tools", checkout)
     yield private
     if private.runs:
         os.kill(int(private.pidfile.read_text()), signal.SIGKILL)
@@ -168,3 +168,15 @@ def test_no_engine_and_no_root(engine: Engine) -> None:
     assert "only root can start one" in printed
     assert "hint: start Docker, or become root" in printed
     assert "no engine answers" in engine("status")
+
+
+def test_an_engine_that_only_moromi_and_toji_find(engine: Engine) -> None:
+    """Such as that of a docker context; the environment is left alone, for it may have a CA."""
+    python = engine.folder.parent / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho tcp://192.0.2.1:2376\n")
+    python.chmod(0o755)
+    assert "an engine answers at tcp://192.0.2.1:2376" in engine("status")
+    printed = engine("with", "sh", "-c", 'echo "host: $DOCKER_HOST"')
+    assert "host: \n" in printed
+    assert not engine.runs

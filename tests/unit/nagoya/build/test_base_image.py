@@ -9,7 +9,7 @@ import pytest
 
 from nagoya.build import base_image
 from nagoya.config.model import Base
-from nagoya.engine import Engine, images
+from nagoya.engine import Engine, image_builds, images
 from nagoya.errors import EngineError, SourceError
 from nagoya.utils.progress import Progress
 
@@ -27,7 +27,7 @@ class Notes:
         self.imported: list[tuple[bytes, str, list[str]]] = []
         monkeypatch.setattr(images, "exists", lambda engine, name: self.there)
         monkeypatch.setattr(images, "pull", self.pull)
-        monkeypatch.setattr(images, "import_tar", self.import_tar)
+        monkeypatch.setattr(image_builds, "import_tar", self.import_tar)
 
     def pull(self, engine: Engine, name: str, heard: Callable[[str], None]) -> None:
         if not self.registry:

@@ -11,7 +11,7 @@ from nagoya.build.steps import build_graph, dependencies
 from nagoya.build.volume_archive import build_context, repack, select_volumes
 from nagoya.config import extends, loader
 from nagoya.config.declaration import Declaration
-from nagoya.engine.images import commit_changes
+from nagoya.engine.image_builds import commit_changes
 from nagoya.errors import DeclarationError
 from nagoya.utils.graph import waves
 

@@ -404,13 +404,29 @@ def test_only_what_changed_is_copied(project: Path) -> None:
     assert (copy / "one").stat().st_mode & 0o111
 
 
+def test_an_unchanged_path_is_up_to_date(project: Path) -> None:
+    koji = project.parent / "koji"
+    koji.mkdir()
+    (koji / "file").write_text("first")
+    source = Source(path="../koji")
+    assert sources.outdated(project, "koji", source) == "not fetched yet"
+    ensure(project, source)
+    assert sources.outdated(project, "koji", source) is None
+    (koji / "file").write_text("changed")
+    assert sources.outdated(project, "koji", source) == "1 file changed"
+    (koji / "new").touch()
+    assert sources.outdated(project, "koji", source) == "2 files changed"
+
+
 def test_a_path_and_an_archive_take_turns(project: Path, server: Server) -> None:
     koji = project.parent / "koji"
     koji.mkdir()
     (koji / "mine").touch()
     archive = Source(url=server.address, sha256=DIGEST)
     ensure(project, archive)
-    ensure(project, Source(path="../koji"))
+    tree = Source(path="../koji")
+    ensure(project, tree)
     assert names(project / "src/koji") == ["mine"]
+    assert sources.outdated(project, "koji", tree) is None
     ensure(project, archive)
     assert "setup.py" in contents(project / "src/koji")

@@ -2,6 +2,12 @@
 
 import hashlib
 import json
+import re
+import shutil
+import ssl
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, cast
 
@@ -135,3 +141,45 @@ def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_engines_on_other_machines(url: str, remote: str | None) -> None:
     assert engine(Address(url)).remote_host == remote
+
+
+class Version(BaseHTTPRequestHandler):
+    """The one answer that `connect` needs of an engine."""
+
+    def do_GET(self) -> None:
+        body = b'{"ApiVersion": "1.41"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_engine_s_own_ca_wins_over_that_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("ca", "other"):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
+             "-addext", "subjectAltName=IP:127.0.0.1", "-days", "1",
+             "-keyout", f"{name}-key.pem", "-out", f"{name}.pem"],
+            cwd=tmp_path, check=True, capture_output=True,
+        )  # fmt: skip
+    shutil.copy(tmp_path / "ca.pem", tmp_path / "cert.pem")
+    shutil.copy(tmp_path / "ca-key.pem", tmp_path / "key.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "ca.pem", tmp_path / "ca-key.pem")
+    with HTTPServer(("127.0.0.1", 0), Version) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "other.pem"))
+        with caplog.at_level("DEBUG", "nagoya"):
+            assert client.connect().version() == {"ApiVersion": "1.41"}
+        server.shutdown()
+    assert re.search(r"GET /v1\.41/version: 200, \d\.\d{3} s", caplog.text)
+    assert re.search(r"asking for the engine's version: \d\.\d{3} s", caplog.text)

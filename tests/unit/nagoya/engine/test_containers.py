@@ -8,7 +8,7 @@ from typing import Any, cast
 import docker
 import pytest
 
-from nagoya.engine import Engine, Handle, containers
+from nagoya.engine import Engine, Handle, containers, transfer
 from nagoya.engine.client import Address
 from nagoya.engine.containers import Specification
 from nagoya.errors import EngineError
@@ -30,13 +30,13 @@ def holding(packed: bytes) -> Handle:
 
 
 def test_a_file_of_a_container() -> None:
-    assert containers.read_file(holding(archive(b"content")), "/file") == b"content"
+    assert transfer.read_file(holding(archive(b"content")), "/file") == b"content"
 
 
 @pytest.mark.parametrize("size", [0, 100, 512, 700])
 def test_an_archive_that_is_cut_off(size: int) -> None:
     with pytest.raises(EngineError, match="/file out of koji"):
-        containers.read_file(holding(archive(b"content" * 100)[:size]), "/file")
+        transfer.read_file(holding(archive(b"content" * 100)[:size]), "/file")
 
 
 def test_an_engine_elsewhere_publishes_no_ports() -> None:
@@ -47,13 +47,7 @@ def test_an_engine_elsewhere_publishes_no_ports() -> None:
         hostname="koji",
         network="koji",
         labels={},
-        command=(),
-        environment={},
         ports={443: 8443},
-        volumes_from=(),
-        cap_add=(),
-        cap_drop=(),
-        security_opt=(),
         stop_timeout=1,
     )
     with pytest.raises(EngineError, match=r"192\.0\.2\.1, .*cannot reach") as caught:

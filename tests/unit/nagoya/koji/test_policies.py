@@ -22,10 +22,10 @@ class Hub:
         self.running = True
         stand_in = SimpleNamespace(
             label=lambda handle, name: label,
-            execute=self.execute,
             state=lambda handle: SimpleNamespace(running=self.running),
         )
         monkeypatch.setattr(policies, "containers", stand_in)
+        monkeypatch.setattr(policies, "execute", self.execute)
         monkeypatch.setattr(policies, "require_system", lambda engine, name: {"thehub": self})
         monkeypatch.setattr(policies, "_write", self.write)
         monkeypatch.setattr(policies, "wait", self.wait)

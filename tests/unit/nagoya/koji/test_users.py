@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from nagoya.cli import toji
-from nagoya.errors import LifecycleError
+from nagoya.errors import LifecycleError, UsageError
 from nagoya.koji.users import RESERVED, check_name, grant
 
 
@@ -18,21 +18,21 @@ def test_names_of_users(name: str) -> None:
 @pytest.mark.parametrize("name", [*RESERVED, "kojibuilder"])
 def test_the_names_of_kojis_own_parts_are_reserved(name: str) -> None:
     """kojiweb's certificate may log in as anybody."""
-    with pytest.raises(LifecycleError, match="is reserved") as raised:
+    with pytest.raises(UsageError, match="is reserved") as raised:
         check_name(name, ["koji", "kojibuilder"])
     assert raised.value.exit_code == 64
 
 
 @pytest.mark.parametrize("name", ["", "al ice", "../x", "a/b", "-a", "a-", ".", "x" * 64, "ä"])
 def test_names_that_no_user_can_have(name: str) -> None:
-    with pytest.raises(LifecycleError, match="cannot be a user's name") as raised:
+    with pytest.raises(UsageError, match="cannot be a user's name") as raised:
         check_name(name)
     assert raised.value.exit_code == 64
 
 
 def test_a_bad_name_is_a_wrong_call_before_anything_is_connected() -> None:
     ended = CliRunner().invoke(toji.cli, ["user", "alice", "al ice"])
-    assert isinstance(ended.exception, LifecycleError)
+    assert isinstance(ended.exception, UsageError)
     assert ended.exception.exit_code == 64
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from nagoya.config.declaration import Declaration
-from nagoya.engine.containers import State
+from nagoya.engine.state import State
 from nagoya.system.observed import ObservedImage, ObservedSystem, record
 
 Declare = Callable[..., Declaration]

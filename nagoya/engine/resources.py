@@ -1,0 +1,75 @@
+"""The network and the named volumes of a system."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+import docker.errors
+
+from nagoya.engine.client import Engine
+from nagoya.engine.containers import list_system
+from nagoya.engine.state import SYSTEM_LABEL, check_owner
+from nagoya.engine.translation import translated
+
+
+def list_networks(engine: Engine) -> dict[str, Mapping[str, Any]]:
+    """The engine's description of every system's network, by the system's name."""
+    with translated("listing the networks"):
+        listed = engine.client.networks.list(filters={"label": SYSTEM_LABEL})
+    return {network.attrs["Labels"][SYSTEM_LABEL]: network.attrs for network in listed}
+
+
+def create_network(engine: Engine, system: str, labels: Mapping[str, str]) -> None:
+    """Create a system's network, which has the system's name, and connect its containers to it.
+
+    Nothing is done if it exists. Raises EngineError for a network of that name which is not the system's: `host` is on every
+    engine.
+    """
+    with translated(f"creating the network {system}"):
+        for network in engine.client.networks.list(names=[f"^{system}$"]):
+            check_owner("network", system, network.attrs["Labels"], system)
+            return
+        try:
+            # Without `check_duplicate`, two calls at once create two networks of one name.
+            network = engine.client.networks.create(
+                system, "bridge", check_duplicate=True, labels={SYSTEM_LABEL: system, **labels}
+            )
+        except docker.errors.APIError as error:
+            if error.status_code != HTTPStatus.CONFLICT:
+                raise
+            return
+        for container in list_system(engine, system):
+            attributes = container.docker.attrs
+            if attributes["HostConfig"]["NetworkMode"] == system:  # its network was pruned
+                network.disconnect(container.docker, force=True)
+                network.connect(container.docker, aliases=[attributes["Config"]["Hostname"]])
+
+
+def remove_networks(engine: Engine, system: str) -> None:
+    """Remove a system's networks."""
+    with translated(f"removing the network of {system}"):
+        for network in engine.client.networks.list(filters={"label": f"{SYSTEM_LABEL}={system}"}):
+            with suppress(docker.errors.NotFound):
+                network.remove()
+
+
+def list_volumes(engine: Engine, system: str) -> frozenset[str]:
+    """The names of a system's labelled volumes."""
+    with translated(f"listing the volumes of {system}"):
+        listed = engine.client.volumes.list(filters={"label": f"{SYSTEM_LABEL}={system}"})
+    return frozenset(str(volume.name) for volume in listed)
+
+
+def create_volume(engine: Engine, system: str, name: str, labels: Mapping[str, str]) -> None:
+    """Create a system's volume unless it exists. Raises EngineError if it is not the system's."""
+    with translated(f"creating the volume {name}"):
+        # The engine returns an existing volume of that name as it is.
+        volume = engine.client.volumes.create(name, labels={SYSTEM_LABEL: system, **labels})
+    check_owner("volume", name, volume.attrs["Labels"], system)
+
+
+def remove_volume(engine: Engine, name: str) -> None:
+    """Remove a volume unless it is gone."""
+    with translated(f"removing the volume {name}"), suppress(docker.errors.NotFound):
+        engine.client.volumes.get(name).remove()

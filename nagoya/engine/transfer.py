@@ -1,0 +1,54 @@
+"""Copying files into containers, out of them, and from one to another; none has to run."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from nagoya.engine.client import Handle
+from nagoya.engine.translation import translated
+from nagoya.errors import EngineError
+
+
+def write_files(container: Handle, folder: str, archive: bytes) -> None:
+    """Unpack a tar archive in a folder of a container."""
+    with translated(f"copying to {folder} in {container.name}"):
+        container.docker.put_archive(folder, archive)
+
+
+def read_chunks(container: Handle, path: str) -> Iterator[bytes]:
+    """A file or folder of a container as a tar archive, whose first member is named like it."""
+    with translated(f"copying {path} out of {container.name}"):
+        chunks, _ = container.docker.get_archive(path)
+        yield from chunks
+
+
+def read_file(container: Handle, path: str) -> bytes:
+    """The content of a file in a container."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(b"".join(read_chunks(container, path)))) as archive:
+            for member in archive:
+                content = archive.extractfile(member)
+                if content is not None:
+                    return content.read()
+    except tarfile.TarError as error:
+        raise EngineError(
+            f"copying {path} out of {container.name}: the engine's answer was cut off ({error})"
+        ) from error
+    raise EngineError(f"{path} in {container.name} is not a file")
+
+
+def copy_path(source: Handle, target: Handle, path: str) -> None:
+    """Replace a path in a container by the same path of another one, with owners and modes.
+
+    Memory use does not depend on the size of the data.
+    """
+    name = PurePosixPath(path).name
+    folder = str(PurePosixPath(path).parent)
+    with translated(f"copying {path} from {source.name} to {target.name}"):
+        # The engine merges a folder into a folder, but an empty file replaces a folder.
+        empty_file = tarfile.TarInfo(name).tobuf()
+        chunks, _ = source.docker.get_archive(path)
+        target.docker.put_archive(folder, empty_file + bytes(2 * tarfile.BLOCKSIZE))
+        if not target.docker.put_archive(folder, chunks):
+            raise EngineError(f"{path} was not copied to {target.name}")
