@@ -8,6 +8,7 @@ from typing import Any
 import docker.errors
 
 from nagoya.engine.client import Engine
+from nagoya.engine.containers import list_system
 from nagoya.engine.state import SYSTEM_LABEL, check_owner
 from nagoya.engine.translation import translated
 
@@ -20,10 +21,10 @@ def list_networks(engine: Engine) -> dict[str, Mapping[str, Any]]:
 
 
 def create_network(engine: Engine, system: str, labels: Mapping[str, str]) -> None:
-    """Create a system's network, which has the system's name, unless it exists.
+    """Create a system's network, which has the system's name, and connect its containers to it.
 
-    Raises EngineError for a network of that name which is not the system's: `host` is on every
-    engine.
+    Nothing is done if it exists. Raises EngineError for a network of that name which is not the
+    system's: `host` is on every engine.
     """
     with translated(f"creating the network {system}"):
         for network in engine.client.networks.list(names=[f"^{system}$"]):
@@ -31,12 +32,18 @@ def create_network(engine: Engine, system: str, labels: Mapping[str, str]) -> No
             return
         try:
             # Without `check_duplicate`, two calls at once create two networks of one name.
-            engine.client.networks.create(
+            network = engine.client.networks.create(
                 system, "bridge", check_duplicate=True, labels={SYSTEM_LABEL: system, **labels}
             )
         except docker.errors.APIError as error:
             if error.status_code != HTTPStatus.CONFLICT:
                 raise
+            return
+        for container in list_system(engine, system):
+            attributes = container.docker.attrs
+            if attributes["HostConfig"]["NetworkMode"] == system:  # its network was pruned
+                network.disconnect(container.docker, force=True)
+                network.connect(container.docker, aliases=[attributes["Config"]["Hostname"]])
 
 
 def remove_networks(engine: Engine, system: str) -> None:

@@ -246,5 +246,5 @@ def require_system(engine: Engine, name: str) -> dict[str, Handle]:
 
 def _no_system(engine: Engine, name: str) -> str:
     others = sorted(containers.list_all_containers(engine))
-    there = f"there are: {', '.join(others)}" if others else "there is none"
+    there = f"there are: {', '.join(others)}" if others else "it has no systems"
     return f"there is no system called '{name}' on this engine; {there}"

@@ -1,4 +1,4 @@
-"""The README's shell blocks, run in their order as one person would."""
+"""The README's shell blocks, run in order in one shell."""
 
 import re
 import secrets
@@ -16,10 +16,10 @@ BY_HAND = ("kojibuilder", "koji", "kojidatabase", "kojitop", "kojicreds")
 
 @pytest.fixture
 def engine() -> Iterator[docker.DockerClient]:
-    """The engine, on which nobody has made by hand what the README makes."""
+    """The engine, without containers of the names that the README uses."""
     client = connect().client
-    there = {str(one.name) for one in client.containers.list(all=True)} & set(BY_HAND)
-    assert not there, f"somebody's containers would be taken for the README's: {there}"
+    present = {str(found.name) for found in client.containers.list(all=True)} & set(BY_HAND)
+    assert not present, f"remove these containers first: {present}"
     yield client
     for name in BY_HAND:
         for container in client.containers.list(all=True, filters={"name": f"^/{name}$"}):
@@ -32,9 +32,9 @@ def test_every_block_works(checkout: Path, tmp_path: Path, engine: docker.Docker
     system = f"readme-{secrets.token_hex(3)}"
     person = Koji(system, tmp_path, environment={"NAGOYA_SYSTEM": system})
     blocks = re.findall(r"^```sh\n(.*?)^```", (checkout / "README.md").read_text(), re.M | re.S)
-    assert len(blocks) == 11
+    assert len(blocks) == 12
     script = "\n".join(blocks)
-    # Two names are the reader's to choose; here they are the test's own.
+    # Names of the test's own, in place of those of the two systems.
     script = script.replace("nagoya-koji", f"nagoya-{system}").replace(
         "/nagoya/koji/", f"/nagoya/{system}/"
     )

@@ -55,6 +55,21 @@ def test_two_inits_at_once_make_one_system(toji: Toji, client: docker.DockerClie
     assert len(client.networks.list(names=[f"^{toji.system}$"])) == 1
 
 
+@pytest.mark.parametrize("verb", ["start", "init"])
+def test_a_network_that_was_pruned_is_made_again(
+    toji: Toji, client: docker.DockerClient, verb: str
+) -> None:
+    toji.declare(server={}, client={"links": ["server"]})
+    toji("init")
+    toji("stop")
+    client.networks.get(toji.system).remove()
+    assert "create network" in toji(verb, "--dry-run").stdout
+    toji(verb)
+    assert toji.states() == {"server": "running", "client": "running"}
+    found = client.containers.get(f"{toji.system}-client").exec_run(["getent", "hosts", "server"])
+    assert found.exit_code == 0
+
+
 def test_names_on_the_network_and_modes_of_volumes(toji: Toji, client: docker.DockerClient) -> None:
     toji.declare(
         data=ONCE,

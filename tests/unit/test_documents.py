@@ -1,20 +1,41 @@
-"""README.md and docs/: what they point at is there."""
+"""README.md and docs/: their links, drawing, commands and lists are right."""
 
 import re
 import subprocess
 import tomllib
 from pathlib import Path
 
+from nagoya.build.diagram import mermaid
+from nagoya.config.loader import read
+
 
 def test_every_link_leads_somewhere(checkout: Path) -> None:
-    documents = [*checkout.glob("*.md"), *(checkout / "docs").glob("*.md")]
-    broken = {
-        (document.name, target)
-        for document in documents
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())
-        if not (document.parent / target).exists()
-    }
-    assert broken == set()
+    links = [
+        (document, *target.partition("#")[::2])
+        for document in [*checkout.glob("*.md"), *(checkout / "docs").rglob("*.md")]
+        for target in re.findall(r"\]\(([^):]+)\)", document.read_text())
+    ]
+    assert len(links) > 20
+    broken = [
+        (document.name, path, anchor)
+        for document, path, anchor in links
+        if not (target := document.parent / path if path else document).exists()
+        or (anchor and anchor not in anchors(target))
+    ]
+    assert broken == []
+
+
+def anchors(document: Path) -> list[str]:
+    """The headings of a document, as links name them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return [re.sub(r"[^a-z0-9 _-]", "", head.lower()).replace(" ", "-") for head in headings]
+
+
+def test_the_drawing_is_that_of_moromi_yml(checkout: Path) -> None:
+    (drawn,) = re.findall(
+        r"^```mermaid\n(.*?)\n```$", (checkout / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert drawn == mermaid(read(checkout / "moromi.yml"))
 
 
 def test_every_image_is_described(checkout: Path) -> None:
@@ -35,17 +56,20 @@ def test_make_help_lists_every_target(checkout: Path) -> None:
     assert sorted(listed) == sorted(targets.split())
 
 
-def test_what_is_said_to_be_installed_is_what_the_project_declares(checkout: Path) -> None:
+def test_every_requirement_that_is_named_is_declared(checkout: Path) -> None:
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
-    declared = {*project["dependencies"], *project["optional-dependencies"]["client"]}
+    extras = project["optional-dependencies"]
+    declared = {*project["dependencies"], *extras["client"], *(f".[{extra}]" for extra in extras)}
     texts = [*(checkout / "nagoya").rglob("*.py"), *(checkout / "docs").glob("*.md")]
     texts.append(checkout / "README.md")
-    said = [
+    named = [
         requirement
         for path in texts
         for command in re.findall(r"pip install ([^\n(\"`]+)", path.read_text())
         for requirement in command.replace("'", "").split()
     ]
-    assert len(said) > 2
-    for requirement in said:
-        assert requirement in declared or requirement in ("pytest", "nagoya-*.whl"), requirement
+    assert len(named) > 2
+    for requirement in named:
+        assert requirement in declared or requirement in (
+            "--editable", "pytest", "nagoya-*.whl",
+        ), requirement  # fmt: skip

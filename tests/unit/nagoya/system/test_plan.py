@@ -222,6 +222,13 @@ def test_stop_and_start_go_in_opposite_orders(declared: Declaration) -> None:
     ]
 
 
+def test_a_pruned_network_is_created_before_what_is_on_it(declared: Declaration) -> None:
+    observed = running(declared, "db", "data", db={"status": "exited"}, data={"exit_code": 1})
+    wanted = plan.start(declared, replace(observed, network=False))
+    assert needs(wanted, "start db") == ("create network some",)
+    assert needs(wanted, "start data") == ()
+
+
 def test_a_restart_waits_for_the_end_of_all(declared: Declaration) -> None:
     wanted = plan.restart(declared, running(declared), ["server", "db"])
     assert lines(wanted) == [
