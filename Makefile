@@ -44,7 +44,7 @@ test-image test-system: test-%: ## run one of the tiers that need an engine
 
 test-long: ## run `make demo` and `make test` in a clone on the Debian, 12 or 13, that this is not
 	@tools/setup debian
-	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test; do time make $$target; done'
+	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test "bench QUICK=1"; do time make $$target; done'
 
 lint: ## check the style and the types
 	@tools/setup test
@@ -56,9 +56,9 @@ lint: ## check the style and the types
 	    mypy --no-error-summary --exclude '/mock/' $$image; done
 	@! [ -d koji-builder/mock ] || mypy --no-error-summary koji-builder/mock
 
-bench: ## measure speed and size, side by side
+bench: ## measure speed and size, side by side (QUICK=1: in two minutes)
 	@tools/setup test
-	@tools/engine with bash -c 'moromi build -q && python -m bench'
+	@tools/engine with bash -c 'moromi build -q && python -m bench $(if $(QUICK),quick)'
 
 purge: down ## delete the private engine with its images, and .venv
 	@tools/engine purge

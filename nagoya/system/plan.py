@@ -154,7 +154,7 @@ class Draft:
                 self.add("wait for", state.name, "it runs to an end", needs)
         elif not (settings and settings.run_once and state.completed):
             if not self.observed.network and not (settings and settings.network_mode):
-                needs = [*needs, self.add_object("create network", self.observed.name, "missing")]
+                needs = [*needs, self.add("create network", self.observed.name, "missing")]
             cause = f"ended with status {state.exit_code}" if state.exit_code else "not running"
             self.add("start", state.name, cause, needs, **details)
 

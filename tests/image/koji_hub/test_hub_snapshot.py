@@ -59,7 +59,7 @@ def test_a_hub_that_is_held_answers_once_it_is_let_go(hub: Hub) -> None:
 
 def test_kojira_is_started_anew_and_at_once(hub: Hub) -> None:
     script = "import sys; sys.path.insert(0, '/usr/lib/nagoya'); import snapshot; "
-    script += "before = snapshot.kojira(); snapshot.start_kojira_anew(); "
+    script += "before = snapshot.kojira(); snapshot.restart_kojira(); "
     script += "print(len(before), {p.pid for p in before} & {p.pid for p in snapshot.kojira()})"
     for _ in range(3):
         assert execute(hub.container, "python3", "-c", script) == (0, "1 set()\n")
