@@ -245,7 +245,7 @@ def test_a_system_that_does_not_come_up_is_told(live: Live) -> None:
     live.moromi.write("server/Dockerfile", f"FROM {BASE}\nCMD echo no good; exit 5\n")
     _, told = live.moromi("build", "X-live", status=6)
     assert "waiting until it is ready: server does not run" in told
-    assert "exited with status 5\n    no good" in told
+    assert "server (exited): exited with status 5\n  last lines of server:\n    no good" in told
     assert_nothing_is_left(live.moromi)
 
 

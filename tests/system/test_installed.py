@@ -15,8 +15,6 @@ from nagoya import __version__
 from nagoya.utils.lock import cache_folder
 from tests.system.conftest import Koji
 
-LEFT_OUT = (".git", ".venv", "src", "build", "artifacts", "tests", "__pycache__", "*.egg-info")
-
 DIGESTS = """
 import json
 from pathlib import Path
@@ -52,7 +50,12 @@ def programs(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment with the built wheel in it, and the libraries of this one."""
     folder = tmp_path_factory.mktemp("installed")
     # A build leaves files beside the sources.
-    shutil.copytree(checkout, folder / "copy", ignore=shutil.ignore_patterns(*LEFT_OUT))
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=checkout, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    for name in tracked.strip("\0").split("\0"):
+        (folder / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(checkout / name, folder / "copy" / name)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     environment = folder / "venv"
     for command in (
