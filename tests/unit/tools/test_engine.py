@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.tools.isolation import isolate
+
 DOCKERD = f"""#!{sys.executable}
 import http.server, os, pathlib, socket, sys
 
@@ -38,12 +40,7 @@ class Engine:
     def __init__(self, folder: Path, checkout: Path) -> None:
         self.folder = folder
         self.pidfile = folder / "run/engine.pid"
-        script = (checkout / "tools/engine").read_text()
-        for path in ("/run/nagoya", "/var/run/docker.sock", "/var/lib/nagoya/engine"):
-            assert path in script
-        script = script.replace("/var/run/docker.sock", f"{folder}/no.sock")
-        script = script.replace("/var/lib/nagoya/engine", f"{folder}/data")
-        script = script.replace("=/run/nagoya", f"={folder}/run")
+        script = isolate((checkout / "tools/engine").read_text(), folder)
         for name, content in {
             "engine": script,
             "setup": "#!/bin/sh\n",

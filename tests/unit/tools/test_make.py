@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.tools.isolation import isolate
+
 NEEDED = ("docker", "koji", "moromi", "toji")
 RECORDER = f"""#!/bin/sh
 printf '%s\\n' "${{0##*/}}${{*:+ $*}}" >>"$HOME/calls"
@@ -79,6 +81,8 @@ def newcomer(tmp_path: Path, checkout: Path) -> Path:
     """A checkout whose heavy programs take notes, in $HOME."""
     shutil.copy(checkout / "Makefile", tmp_path)
     shutil.copytree(checkout / "tools", tmp_path / "tools")
+    engine = tmp_path / "tools/engine"
+    engine.write_text(isolate(engine.read_text(), tmp_path))
     programs = [".venv/bin/" + name for name in ("moromi", "mypy", "pytest", "python", "ruff")]
     programs += [".venv/bin/koji", ".venv/bin/toji", "bin/docker", "tools/setup", "tools/debian"]
     for program in programs:
