@@ -103,7 +103,7 @@ class Settings:
         for name in plugins:
             if not any((root / folder / f"{name}.py").exists() for folder in PLUGIN_PATH):
                 environment.wrong(
-                    "KOJI_HUB_PLUGINS", f"no plugin {name!r} in {' or '.join(PLUGIN_PATH)}"
+                    "KOJI_HUB_PLUGINS", f"no plugin {name!r} in /{' or /'.join(PLUGIN_PATH)}"
                 )
         settings = cls(
             database=environment.text("KOJI_DATABASE_HOST", "kojidatabase"),

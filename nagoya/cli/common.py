@@ -164,7 +164,7 @@ def on_system(
             verb(System(settings.engine, declaration, settings.system, progress, dry_run=dry_run))
     except Interrupted as interrupted:
         raise LifecycleError(
-            f"interrupted; still running: {', '.join(interrupted.running) or 'nothing'}",
+            f"interrupted; unfinished: {', '.join(interrupted.running) or 'nothing'}",
             f"run the same command again, or `toji remove --system {settings.system}`",
             exit_code=INTERRUPTED,
         ) from None

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from nagoya.config.model import StrictModel
 from nagoya.config.validation import describe_errors
-from nagoya.errors import DeclarationError, NagoyaError, did_you_mean
+from nagoya.errors import DeclarationError, NagoyaError, UsageError, did_you_mean
 from nagoya.koji import habitude, users
 from nagoya.koji.hub import HubConnection
 from nagoya.koji.imports import Import, import_rpms
@@ -80,6 +80,10 @@ def _add(seed: Seed, number: int, kind: str, document: dict[str, Any]) -> list[s
         return describe_errors(error, _MODELS[kind])
     match value:
         case User():
+            try:
+                users.check_name(value.name)
+            except UsageError as error:
+                return [error.message]
             seed.users.append(value)
         case Import():
             seed.imports.append(value)

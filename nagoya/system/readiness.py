@@ -184,8 +184,12 @@ def _message(
         lines.append(f"  {name} ({status}): {health[name].detail}")
     for name in culprits:
         log = containers.log(pending[name], tail=_LOG_LINES)
-        # A line that is repeated, but for numbers such as the time, is shown once.
-        distinct = {re.sub(r"\d+", "", line): line for line in log}
+        # A line that is repeated, but for numbers such as the time, is shown where it was last.
+        distinct: dict[str, str] = {}
+        for line in log:
+            text = re.sub(r"\d+", "", line)
+            distinct.pop(text, None)
+            distinct[text] = line
         if distinct:
             lines.append(f"  last lines of {name}:")
         lines += [f"    {line}" for line in [*distinct.values()][-_SHOWN_LINES:]]

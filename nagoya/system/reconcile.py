@@ -246,14 +246,19 @@ class _Reconciliation(Draft):
 
 def _losses(declaration: Declaration, observed: ObservedSystem) -> list[str]:
     """A sentence for each container that is gone with the data that it held."""
-    if not observed.exists:
-        return []
+    # An interrupted creation leaves neither the container nor any that needs it; a prune of a
+    # stopped system leaves no container at all.
+    users = [declaration.containers.get(state.declared) for state in observed.containers.values()]
+    needed = {name for user in users if user for name in user.needs}
+    if not observed.containers:
+        needed = set(declaration.containers) if observed.exists else set()
     return [
         f"'{name}' is gone, and the data that it held with it; a new one starts empty. "
         "Was it `docker container prune`?"
         for name in missing(observed, declaration)
         if (image := observed.images.get(declaration.containers[name].image))
         and image.data
+        and name in needed
         and name not in observed.replacements
     ]
 

@@ -40,7 +40,8 @@ def test_wait_says_why_time_ran_out(toji: Toji) -> None:
 def test_wait_shows_the_cause_first_and_a_repeated_line_once(toji: Toji) -> None:
     """As the hub's, in which kojira says every second that it waits for the hub."""
     repeats = "for n in $(seq 60); do echo $n: waiting for the hub; done; sleep 100"
-    toji.declare(server={"command": ["sh", "-c", f"echo the cause; {repeats}"]},
+    first = "echo 0: waiting for the hub; echo the cause"
+    toji.declare(server={"command": ["sh", "-c", f"{first}; {repeats}"]},
                  client={"links": ["server"]})  # fmt: skip
     toji("init")
     error = toji("wait", "--timeout", "1", status=8).stderr

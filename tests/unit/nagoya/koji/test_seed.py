@@ -108,3 +108,13 @@ def test_policies_become_a_file_of_the_hubs_configuration() -> None:
         "    all :: allow",
         "    x :: deny no",
     ]
+
+
+def test_a_reserved_user_is_reported_before_anything_is_done(tmp_path: Path) -> None:
+    path = written(tmp_path, "type: user\nname: kojiweb\n---\ntype: user\nname: al ice\n")
+    with pytest.raises(DeclarationError) as caught:
+        seed.read_seed(path)
+    assert [*caught.value.problems] == [
+        "document 1 (user): 'kojiweb' is reserved: a part of Koji logs in by that name",
+        "document 2 (user): 'al ice' cannot be a user's name",
+    ]
