@@ -99,7 +99,7 @@ def test_its_images_are_those_of_the_checkout(person: Koji, programs: Path, chec
 
 def test_the_demo_is_reached_by_its_name(person: Koji) -> None:
     told = json.loads(in_folder(person, "moromi -c nagoya-demo plan --json"))
-    assert "koji-hub-demo" in told["gives"]["demo"]
+    assert "koji-hub-demo" in told["produces"]["demo"]
     (person.home / "moromi.yml").write_text("extends: nagoya-demo\n")
     assert json.loads(in_folder(person, "moromi plan --json")) == told
 
@@ -126,6 +126,6 @@ def test_a_failure_leaves_a_report_and_on_demand_the_koji(person: Koji) -> None:
         if one["system"].startswith("left-")
     )  # fmt: skip
     assert kept["stale"]
-    assert f"{kept['system']} is kept" in told
+    assert f"{kept['system']} is still there" in told
     in_folder(person, f"toji --system {kept['system']} wait")
     assert f"removed {kept['system']}" in in_folder(person, "toji remove --stale")
