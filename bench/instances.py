@@ -19,7 +19,7 @@ def reset_rows(system: BenchSystem, rounds: int) -> Iterator[Row]:
     """A reset of a system that `toji verify` has passed on, beside a new one."""
     system.toji("snapshot", "create", "verified")
     (pristine, verified), (new,) = side_by_side(rounds, lambda: _reset(system), _init)
-    against = "toji init, toji wait"
+    against = "toji up"
     yield Row("toji reset to pristine, after two builds", pristine, "s", new, against, "<= 3 s")
     yield Row("toji reset to a state with these builds", verified, "s", new, against, "<= 3 s")
 

@@ -67,8 +67,7 @@ def bench_home() -> Iterator[BenchSystem]:
 def ready_system(*options: str) -> Iterator[BenchSystem]:
     """A system that is ready; `options` are toji's own, such as `-c nagoya-demo`."""
     with bench_home() as system:
-        for command in ("init", "wait"):
-            run("toji", *options, command, "--quiet", environment=system.environment)
+        run("toji", *options, "up", "--quiet", environment=system.environment)
         yield system
 
 
