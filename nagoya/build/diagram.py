@@ -20,21 +20,6 @@ def mermaid(declaration: Declaration) -> str:
     return "\n".join(lines)
 
 
-def dot(declaration: Declaration) -> str:
-    """A digraph for Graphviz."""
-    lines = ["digraph system {", "  rankdir=LR; node [shape=box];"]
-    for name, container in declaration.containers.items():
-        shape = " shape=cylinder" if container.run_once else ""
-        lines.append(f'  "{name}" [label="{name}\\n{container.image}"{shape}];')
-    edges = list(_edges(declaration))
-    if any(start == "host" for start, *_ in edges):
-        lines.append('  "host" [label="this machine" shape=oval];')
-    for start, end, label, dotted in edges:
-        style = " style=dotted" if dotted else ""
-        lines.append(f'  "{start}" -> "{end}" [label="{label}"{style}];')
-    return "\n".join([*lines, "}"])
-
-
 def _edges(declaration: Declaration) -> Iterator[tuple[str, str, str, bool]]:
     """Each arrow: start, end, label, and whether it is dotted; those from `host` are first."""
     for name, container in declaration.containers.items():

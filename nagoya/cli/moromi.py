@@ -123,14 +123,13 @@ def run(settings: Settings) -> None:
 
 @_names_argument
 @json_option
-@click.option("--mermaid", "drawing", flag_value="mermaid", help="Draw the system for Mermaid.")
-@click.option("--dot", "drawing", flag_value="dot", help="Draw the system for Graphviz.")
+@click.option("--mermaid", is_flag=True, help="Draw the system for Mermaid.")
 @command
-def plan(settings: Settings, names: tuple[str, ...], as_json: bool, drawing: str | None) -> None:
+def plan(settings: Settings, names: tuple[str, ...], as_json: bool, mermaid: bool) -> None:
     """Show what `moromi build` would do and why, and in what order containers are started.
 
-    Containers in one line are started in parallel, after those of the lines above. The drawings
-    show containers with their volumes, links and ports; they need no engine.
+    Containers in one line are started in parallel, after those of the lines above. The drawing
+    shows containers with their volumes, links and ports; it needs no engine.
 
     \b
       moromi plan
@@ -138,8 +137,8 @@ def plan(settings: Settings, names: tuple[str, ...], as_json: bool, drawing: str
       moromi plan --mermaid
     """
     declared = settings.declaration
-    if drawing:
-        print((diagram.dot if drawing == "dot" else diagram.mermaid)(declared))
+    if mermaid:
+        print(diagram.mermaid(declared))
         return
     operations = Build(settings.engine, declared, names).plan()
     order = waves({name: container.needs for name, container in declared.containers.items()})

@@ -41,7 +41,7 @@ _WATCH_SECONDS = 2.0
 @json_option
 @command
 def list_(settings: Settings, as_json: bool) -> None:
-    """List all systems on the engine, whoever made them.
+    """List all systems on the engine, of all users.
 
     A system is stale if it was made for a process that has ended; `toji remove --stale` removes all
     of those.

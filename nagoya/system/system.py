@@ -72,7 +72,7 @@ class System:
 
     @cached_property
     def owner(self) -> Owner:
-        """Who created the system, whoever works on it now."""
+        """Who created the system; another user may work on it now."""
         if self.creator is not None:
             return self.creator
         present = containers.list_system(self.engine, self.name)

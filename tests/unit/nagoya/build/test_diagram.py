@@ -25,7 +25,3 @@ def test_containers_volumes_links_and_ports_are_drawn(checkout: Path) -> None:
         '  kojibuilder -.->|"rw"| kojicreds',
         '  kojibuilder -.->|"ro"| kojitop',
     ]
-    lines = diagram.dot(declared).splitlines()
-    assert lines[0] == "digraph system {"
-    assert '  "koji" -> "kojitop" [label="rw" style=dotted];' in lines
-    assert lines[-1] == "}"
