@@ -274,11 +274,15 @@ def execute(
 
 
 def run_helper(
-    container: Handle, name: str, command: Sequence[str], labels: Mapping[str, str]
+    container: Handle,
+    name: str,
+    command: Sequence[str],
+    labels: Mapping[str, str],
+    seconds: float = 60,
 ) -> tuple[int, str]:
     """Run a command in a temporary container with the image and the volumes of another one.
 
-    Returns its exit status and its output. It has no network, and may take 60 s.
+    Returns its exit status and its output. It has no network. Raises EngineTimeout.
     """
     with translated(f"running {name}"):
         created = container.engine.client.containers.create(
@@ -294,6 +298,6 @@ def run_helper(
         helper = Handle(container.engine, created)
         try:
             containers.start(helper)
-            return containers.wait_exit(helper, seconds=60), "\n".join(containers.log(helper))
+            return containers.wait_exit(helper, seconds), "\n".join(containers.log(helper))
         finally:
             containers.remove(helper)
