@@ -115,7 +115,7 @@ def duration_option(
 
 config_option = _shared(
     "config", "-c", "--config", metavar="FILE", type=click.Path(path_type=Path),
-    help="The moromi.yml to use: a path, nagoya or nagoya-demo.  "
+    help="The moromi.yml to use: a path, nagoya, nagoya-current or nagoya-demo.  "
     "[default: moromi.yml in this folder, else nagoya]",
 )  # fmt: skip
 quiet_option = _shared("quiet", "-q", "--quiet", is_flag=True, help="Show no progress.")
