@@ -16,7 +16,6 @@ from nagoya.errors import LifecycleError
 from nagoya.koji.profile import ADMIN, Profile
 from nagoya.system.system import System
 
-
 _LOGIN_SECONDS = 15
 
 

@@ -56,5 +56,5 @@ def test_a_call_that_hangs_ends_where_it_should(hub: HubConnection) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/kojihub"
         session = HubConnection(replace(hub.profile, urls={"hub": url})).session(None, seconds=0.2)
-        with pytest.raises(LifecycleError, match="the hub: .*timed out"), hub_errors():
+        with pytest.raises(LifecycleError, match=r"the hub: .*timed out"), hub_errors():
             session.listHosts()
