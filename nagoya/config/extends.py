@@ -2,8 +2,7 @@
 
 The extending file wins. Sources, images and the base are replaced whole, each by its name;
 containers are merged key by key at every depth, except that lists are replaced. `null` removes a
-key. The origin of every part is remembered: its paths are relative to that file's folder, and its
-problems are reported with that file's name.
+key. The origin of every part is remembered: its paths are relative to that file's folder.
 """
 
 import re
@@ -38,12 +37,14 @@ class MergedConfig:
     """The merged contents of the files, as YAML reads them, and where each part comes from.
 
     `files` begins with the one that was asked for; each extends the next. `origin` maps the path of
-    a part to its file, for parts that do not come from the last file.
+    a part to its file, for parts that do not come from the last file. `extended` is the same
+    without the first file; None if there is only one.
     """
 
     raw: dict[Any, Any]
     files: tuple[Path, ...]
     origin: Mapping[str, Path]
+    extended: "MergedConfig | None" = None
 
     def file(self, section: str, name: str) -> Path:
         """The file that declares a source or an image."""
@@ -52,12 +53,6 @@ class MergedConfig:
     def folder(self, section: str, name: str) -> Path:
         """The folder of the file that declares a source or an image."""
         return self.file(section, name).parent
-
-    def with_origin(self, problem: str) -> str:
-        """A problem, which begins with its path, preceded by its file unless that is the first."""
-        parts = [part for part in self.origin if re.match(rf"{re.escape(part)}(?![\w-])", problem)]
-        file = self.origin[max(parts, key=len)] if parts else self.files[-1]
-        return problem if file == self.files[0] else f"{file}: {problem}"
 
 
 def shipped(name: str = "nagoya") -> Path:
@@ -78,12 +73,13 @@ def resolve(value: str, folder: Path) -> Path:
 
 def read(path: Path) -> MergedConfig:
     """Read a moromi.yml and all that it extends. Raises DeclarationError if one is not YAML."""
-    parsed = list(_chain(path))
-    origin: dict[str, Path] = {}
-    raw = parsed[-1][1]
-    for file, over in reversed(parsed[:-1]):
-        raw = _merge(raw, over, "", file, origin)
-    return MergedConfig(raw, tuple(file for file, _ in parsed), origin)
+    *over, (last, raw) = _chain(path)
+    config = MergedConfig(raw, (last,), {})
+    for file, raw in reversed(over):
+        origin = dict(config.origin)
+        merged = _merge(config.raw, raw, "", file, origin)
+        config = MergedConfig(merged, (file, *config.files), origin, config)
+    return config
 
 
 def _chain(path: Path | None) -> Iterator[tuple[Path, dict[Any, Any]]]:

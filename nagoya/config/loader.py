@@ -35,9 +35,6 @@ def read(path: Path, tag: str | None = None) -> Declaration:
     DeclarationError with every problem of a phase."""
     config = extends.read(path)
     file = _validate(config)
-    problems = [config.with_origin(problem) for problem in _check_references(file, config)]
-    if problems:
-        raise DeclarationError(str(path), problems)
     file = with_tag(file.model_copy(update={"tag": tag or file.tag}))
     folders = {name: config.folder("sources", name) for name in file.sources}
     # An installed package should not be written to.
@@ -79,12 +76,31 @@ def read_system(declaration: Declaration, image: str) -> Declaration:
         raise DeclarationError(str(declaration.path), problems) from None
 
 
-def _validate(config: MergedConfig) -> MoromiFile:
+def _validate(config: MergedConfig, *, references: bool = True) -> MoromiFile:
+    file, problems = _find_problems(config, references=references)
+    if file is None or problems:
+        texts = [_with_origin(problem, config) for problem in problems]
+        raise DeclarationError(str(config.files[0]), texts)
+    return file
+
+
+def _find_problems(
+    config: MergedConfig, *, references: bool = True
+) -> tuple[MoromiFile | None, list[str]]:
     try:
-        return MoromiFile.model_validate(config.raw)
+        file = MoromiFile.model_validate(config.raw)
     except ValidationError as error:
-        problems = [config.with_origin(text) for text in describe_errors(error, MoromiFile)]
-        raise DeclarationError(str(config.files[0]), problems) from None
+        return None, describe_errors(error, MoromiFile)
+    return file, list(_check_references(file, config)) if references else []
+
+
+def _with_origin(problem: str, config: MergedConfig) -> str:
+    """A problem, preceded by the file that causes it unless that is the first: the last one that
+    has the problem by itself, with those that it extends."""
+    cause = config
+    while cause.extended and problem in _find_problems(cause.extended)[1]:
+        cause = cause.extended
+    return problem if cause is config else f"{cause.files[0]}: {problem}"
 
 
 def _system_file(config: MergedConfig, image: str, system: SystemImages) -> Path:
@@ -143,7 +159,7 @@ def _check_system_images(
     started = file
     if path != config.files[0]:
         try:
-            started = _validate(extends.read(path))
+            started = _validate(extends.read(path), references=False)
         except DeclarationError as error:
             yield from (f"containers: {path}: {problem}" for problem in error.problems)
             return

@@ -205,11 +205,14 @@ test -e /proc/self/fd/42 && echo open || echo closed
 def test_nothing_that_a_caller_has_set_reaches_the_driver(other_driver: Buildroot) -> None:
     other_driver.put("/opt/mock", INHERITED)
     other_driver.root("chmod +x /opt/mock")
-    argv = ["python3", "-c", CALLER]
-    output = other_driver.container.exec_run(argv, user="kojibuilder")[1].decode().split("\n")
-    assert [line.split() for line in output[:4]] == [
-        ["SigBlk:", "0000000000000000"],
-        ["SigIgn:", "0000000000000000"],
-        ["Max", "file", "size", "unlimited", "unlimited", "bytes"],
-        ["closed"],
-    ]
+
+    def run(*argv: str) -> list[list[str]]:
+        output = other_driver.container.exec_run(list(argv), user="kojibuilder")[1].decode()
+        return [line.split() for line in output.splitlines()[:4]]
+
+    blocked, ignored, file_size, descriptor = run("python3", "-c", CALLER)
+    assert blocked == ["SigBlk:", "0000000000000000"]
+    # Signals 32 and 33 are libc's own: it changes them for nobody, and some engines ignore one.
+    assert int(ignored[1], 16) & ~(0b11 << 31) == 0
+    assert file_size == ["Max", "file", "size", "unlimited", "unlimited", "bytes"]
+    assert descriptor == ["closed"]

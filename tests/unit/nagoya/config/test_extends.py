@@ -160,11 +160,38 @@ def test_what_is_wrong_in_ours_is_told_plainly(over: Over, text: str, told: str)
     assert problem.startswith(told)
 
 
-def test_what_is_wrong_in_theirs_is_told_with_its_file(over: Over) -> None:
-    path = over("containers: {koji: null, builder: {image: none}}")
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("containers: {koji: null}", "containers.builder.links[0]: unknown container 'koji'"),
+        ("containers: {creds: {image: none}}", "containers.creds.image: unknown image 'none'"),
+        (
+            "containers: {koji: {links: [builder]}}",
+            "containers: circular dependency: koji => builder => koji",
+        ),
+        (
+            "containers: {koji: {run_once: true}}",
+            "containers.koji: 'run_once' needs 'detach: false': toji waits for its end",
+        ),
+        (
+            "containers: {koji: {environment: {URL: '{port:1}'}}}",
+            "containers.koji: '{port:1}' in environment.URL needs 1 in 'ports'",
+        ),
+    ],
+)
+def test_a_problem_that_only_ours_causes_is_not_blamed_on_theirs(
+    over: Over, text: str, problem: str
+) -> None:
+    assert problems(over(text)) == (problem,)
+
+
+def test_a_problem_of_theirs_is_reported_with_their_file(over: Over) -> None:
+    path = over("containers: {builder: {image: none}}")
     theirs = path.parents[1] / "theirs/moromi.yml"
+    theirs.write_text(THEIRS.replace("creds:ro", "cred:ro"))
     assert set(problems(path)) == {
-        f"{theirs}: containers.builder.links[0]: unknown container 'koji'",
+        f"{theirs}: containers.koji.volumes_from[0]: unknown container 'cred'; "
+        "did you mean 'creds'?",
         "containers.builder.image: unknown image 'none'",
     }
 
