@@ -179,6 +179,19 @@ def test_data_in_a_container_is_copied_only_when_it_is_named(
     assert "db" not in toji("init").stdout
 
 
+def test_a_replacement_whose_container_is_gone_is_not_missing_too(
+    toji: Toji, client: docker.DockerClient
+) -> None:
+    """As after a kill -9 of `toji up` before it gave the replacement its name."""
+    toji.declare(server={})
+    toji("init")
+    toji("stop")
+    client.containers.get(f"{toji.system}-server").rename(f"{toji.system}-server.new")
+    shown = toji("status").stdout
+    assert "missing: server" not in shown
+    assert not json.loads(toji("status", "--json").stdout)["ready"]
+
+
 def test_an_interrupted_replacement_is_completed(toji: Toji, client: docker.DockerClient) -> None:
     toji.declare(server={})
     toji("init")

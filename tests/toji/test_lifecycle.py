@@ -253,6 +253,22 @@ def test_a_paused_container_is_stopped_too(toji: Toji, client: docker.DockerClie
     assert toji.states() == {"server": "exited"}
 
 
+def test_a_paused_container_is_reported_and_goes_on(
+    toji: Toji, client: docker.DockerClient
+) -> None:
+    toji.declare(server={})
+    toji("init")
+    container = client.containers.get(f"{toji.system}-server")
+    container.pause()
+    error = toji("wait", status=8).stderr
+    assert "server (paused): paused" in error
+    assert f"then `toji --system {toji.system} up`" in error
+    toji("start")
+    assert toji.states() == {"server": "running"}
+    container.reload()
+    assert container.attrs["RestartCount"] == 0
+
+
 def test_a_system_that_is_named_wins_over_the_environment(
     toji: Toji, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,14 +90,20 @@ def output(descriptor: int, until: str | None = None) -> str:
     return text.decode(errors="replace")
 
 
-def test_a_narrow_terminal_cuts_no_port(toji: Toji, client: docker.DockerClient) -> None:
-    toji.declare(server={"ports": [80, 443]})
+def test_a_narrow_terminal_cuts_no_port_and_no_name(
+    toji: Toji, client: docker.DockerClient
+) -> None:
+    name = "a-server-with-a-long-name"
+    toji.declare(**{"server": {"ports": [80, 443]}, name: {}})
     toji("init")
     bindings = client.containers.get(f"{toji.system}-server").attrs["HostConfig"]["PortBindings"]
     with terminal(toji, "status", columns=40) as (_, descriptor):
         shown = output(descriptor)
     for port, binding in bindings.items():
         assert f"127.0.0.1:{binding[0]['HostPort']}->{port.removesuffix('/tcp')}" in shown
+    assert f" {name} " in shown
+    with terminal(toji, "list", columns=30) as (_, descriptor):
+        assert f" {toji.system} " in output(descriptor)
 
 
 def test_watch_shows_changes_until_ctrl_c(toji: Toji, client: docker.DockerClient) -> None:
