@@ -42,7 +42,7 @@ if os.path.exists("old"):
     os.utime("setuid", (1, 1234567890))
     os.setxattr("file", "security.capability", bytes.fromhex("0100000200200000" + 24 * "0"))
 """
-TOLD = """
+SHOW = """
 import json, os
 os.chdir("/data/volume")
 def shown(name):
@@ -142,7 +142,7 @@ def test_files_and_volumes_are_what_they_were(live: Live) -> None:
     assert filled.keys() == parent["Labels"].keys()
     assert config["Labels"]["nagoya.image"] == live.moromi.name("server-live")
 
-    output = live.run("store-live", "python3", "-c", TOLD)
+    output = live.run("store-live", "python3", "-c", SHOW)
     capability = {"security.capability": "0100000200200000" + 24 * "0"}
     named, line, _ = output.split("\n")
     assert yaml.safe_load(named) == {
