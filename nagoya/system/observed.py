@@ -164,6 +164,16 @@ def lost(declaration: Declaration, observed: ObservedSystem) -> list[str]:
     ]
 
 
+def losses(declaration: Declaration, observed: ObservedSystem) -> list[str]:
+    """A sentence for each loss."""
+    return [
+        f"'{name}' is gone, and the data that it held with it; a new one starts empty, and the "
+        "volumes are as they were. Was it `docker container prune`? `toji --system "
+        f"{observed.name} restore --replace FILE` restores all of it from a backup"
+        for name in lost(declaration, observed)
+    ]
+
+
 def conflicts(observed: ObservedSystem, declaration: Declaration) -> list[str]:
     """A sentence for each container that was started with another volume than its source holds.
 

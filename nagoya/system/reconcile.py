@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from nagoya.config.declaration import Declaration
+from nagoya.config.extends import option
 from nagoya.config.model import Container
 from nagoya.engine.state import State
 from nagoya.errors import LifecycleError
@@ -14,6 +16,7 @@ from nagoya.system.observed import (
     data_paths,
     declared_volumes,
     differences,
+    losses,
     lost,
     volumes_of,
 )
@@ -27,7 +30,7 @@ def init(declaration: Declaration, observed: ObservedSystem) -> Plan:
     check(declaration, observed)
     draft = Reconciliation(declaration, observed)
     draft.bring_up(draft.members(), {})
-    return draft.plan("start", [*_losses(declaration, observed), *_drift(declaration, observed)])
+    return draft.plan("start", [*losses(declaration, observed), *_drift(declaration, observed)])
 
 
 def up(declaration: Declaration, observed: ObservedSystem, recreate: Collection[str] = ()) -> Plan:
@@ -47,7 +50,17 @@ def up(declaration: Declaration, observed: ObservedSystem, recreate: Collection[
         f"`toji --system {observed.name} up --recreate {name}`"
         for name, phrases in kept.items()
     ]
-    return draft.plan("start", [*_losses(declaration, observed), *notices])
+    wanted = draft.plan("start", [*losses(declaration, observed), *notices])
+    recorded = observed.config_file
+    if recorded not in (None, declaration.path) and not any(
+        operation.verb in ("create", "create replacement") for operation in wanted.operations
+    ):
+        notice = (
+            f"nothing was recreated, so '{observed.name}' still records {recorded} as its file: "
+            f"use -c each time, or `--recreate` a container"
+        )
+        return replace(wanted, notices=(*wanted.notices, notice))
+    return wanted
 
 
 def scale(declaration: Declaration, observed: ObservedSystem, name: str, count: int) -> Plan:
@@ -262,18 +275,9 @@ class Reconciliation(Draft):
         used = {self.wanted(name).image for name in names}
         if missing := sorted(used - set(self.observed.images)):
             raise LifecycleError(
-                f"no image called {', '.join(missing)}", f"moromi build {' '.join(missing)}"
+                f"no image called {', '.join(missing)}",
+                f"moromi {option(self.declaration.path)} build {' '.join(missing)}",
             )
-
-
-def _losses(declaration: Declaration, observed: ObservedSystem) -> list[str]:
-    """A sentence for each loss."""
-    return [
-        f"'{name}' is gone, and the data that it held with it; a new one starts empty, and the "
-        "volumes are as they were. Was it `docker container prune`? `toji --system "
-        f"{observed.name} restore --replace FILE` restores all of it from a backup"
-        for name in lost(declaration, observed)
-    ]
 
 
 def _drift(declaration: Declaration, observed: ObservedSystem) -> list[str]:

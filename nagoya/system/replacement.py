@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from nagoya.engine import Handle, containers
-from nagoya.engine.exec import run_helper
+from nagoya.engine.helper import run_helper
 from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
 from nagoya.errors import LifecycleError
 from nagoya.system import plan, reconcile, replace_plan

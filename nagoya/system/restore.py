@@ -5,7 +5,7 @@ import secrets
 from pathlib import PurePosixPath
 
 from nagoya.engine import containers, transfer
-from nagoya.engine.exec import run_helper
+from nagoya.engine.helper import run_helper
 from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
 from nagoya.errors import LifecycleError
 from nagoya.system.archive import Reader, packed
