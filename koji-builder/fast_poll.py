@@ -5,15 +5,15 @@ hub. A small build is some ten such steps, and spends most of its time asleep. W
 sleep ends when a child process does, which is what kojid waits for; and while a builder has tasks,
 it polls for more four times a second, since these are mostly subtasks. An idle builder polls no
 more often than `sleeptime` says. `waitrepo`, which looks for a new repository once a minute, looks
-every two seconds.
+every two seconds. For git and createrepo, kojid sleeps a second after their end as well; not here.
 
 It also wakes a task that waits for its subtasks with a time limit, as `restartHosts` does. Koji
 1.30 sleeps through the signal for that (Koji issue 3442), up to a day long, and takes no other task
 meanwhile.
 
 On by default; KOJI_BUILDER_PLUGINS without `fast_poll` turns it off. It replaces the module `time`
-in kojid and in koji.tasks, and nothing else: that fits Koji 1.30 to 1.35. The log says what it
-found.
+in kojid, koji.tasks and koji.daemon, and nothing else: that fits Koji 1.30 to 1.35. The log says
+what it found.
 """
 
 import logging
@@ -56,6 +56,17 @@ class PollTime:
             time.sleep(min(left, _LOOK))
 
 
+class CommandTime(PollTime):
+    """The module `time` for koji.daemon, which runs git and createrepo for the tasks."""
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep for `seconds`; in a task for a second at most until a program ends, if one runs."""
+        if os.getpid() == self._main_process or seconds > 1:
+            time.sleep(seconds)
+        elif _has_children():
+            super().sleep(seconds)
+
+
 class TaskTime:
     """The module `time` for koji.tasks, with a `sleep` that SIGUSR2 ends."""
 
@@ -78,10 +89,14 @@ def _has_children() -> bool:
     return True
 
 
-def install(kojid: ModuleType, tasks: ModuleType) -> None:
-    """Change kojid's own module and koji.tasks; log what could not be changed."""
+def install(kojid: ModuleType, tasks: ModuleType, daemon: ModuleType) -> None:
+    """Change kojid's own module, koji.tasks and koji.daemon; log what could not be changed."""
     missing = []
-    for module, name, clock in ((kojid, "kojid", PollTime()), (tasks, "koji.tasks", TaskTime())):
+    for module, name, clock in (
+        (kojid, "kojid", PollTime()),
+        (tasks, "koji.tasks", TaskTime()),
+        (daemon, "koji.daemon", CommandTime()),
+    ):
         if getattr(module, "time", None) is time:
             module.time = clock  # type: ignore[attr-defined]
         else:
@@ -96,8 +111,8 @@ def install(kojid: ModuleType, tasks: ModuleType) -> None:
     if missing:
         logger.warning("some sleeps of kojid stay long: %s not found", ", ".join(missing))
     else:
-        logger.info("shortened the sleeps of kojid, of tasks that wait, and of waitrepo")
+        logger.info("shortened the sleeps of kojid, of its tasks, and of waitrepo")
 
 
 if hasattr(sys.modules["__main__"], "TaskManager"):
-    install(sys.modules["__main__"], sys.modules["koji.tasks"])
+    install(sys.modules["__main__"], sys.modules["koji.tasks"], sys.modules["koji.daemon"])

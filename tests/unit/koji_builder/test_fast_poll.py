@@ -47,20 +47,21 @@ class Clock:
         return SimpleNamespace(si_pid=7) if self.child == "ended" else None
 
 
+Begin = Callable[..., tuple[Any, Clock]]
+
+
 @pytest.fixture
 def fast_poll(load_script: Callable[[str], ModuleType]) -> ModuleType:
     return load_script("koji-builder/fast_poll.py")
 
 
 @pytest.fixture
-def begin(
-    fast_poll: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str, bool], tuple[Any, Clock]]:
-    """A PollTime of kojid's main process or of a task, and its clock."""
+def begin(fast_poll: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Begin:
+    """A PollTime or a CommandTime of kojid's main process or of a task, and its clock."""
 
-    def begin(child: str, main: bool) -> tuple[Any, Clock]:
+    def begin(child: str, main: bool, kind: str = "PollTime") -> tuple[Any, Clock]:
         clock = Clock(child)
-        tested = fast_poll.PollTime()
+        tested = getattr(fast_poll, kind)()
         monkeypatch.setattr(fast_poll, "time", clock)
         monkeypatch.setattr(fast_poll.os, "waitid", clock.waitid)
         if not main:
@@ -68,9 +69,6 @@ def begin(
         return tested, clock
 
     return begin
-
-
-Begin = Callable[[str, bool], tuple[Any, Clock]]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +88,26 @@ def test_sleeps_until_there_is_something_to_see(
 ) -> None:
     tested, clock = begin(child, main)
     tested.sleep(60)
+    assert clock.now == pytest.approx(slept)
+
+
+@pytest.mark.parametrize(
+    ("child", "main", "seconds", "slept"),
+    [
+        ("runs", False, 1, 1),
+        ("ended", False, 1, 0),
+        # Koji has collected it.
+        ("none", False, 1, 0),
+        # A retry, and kojid's patience with what it kills.
+        ("none", False, 10, 10),
+        ("ended", True, 1, 1),
+    ],
+)
+def test_a_program_that_has_ended_is_not_waited_for(
+    begin: Begin, child: str, main: bool, seconds: int, slept: int
+) -> None:
+    tested, clock = begin(child, main, "CommandTime")
+    tested.sleep(seconds)
     assert clock.now == pytest.approx(slept)
 
 
@@ -113,8 +131,8 @@ def test_all_else_is_the_module_time(fast_poll: ModuleType) -> None:
 
 
 def modules(waitrepo_in: str) -> dict[str, Any]:
-    """kojid's own module and koji.tasks, one of which has WaitrepoTask."""
-    found: dict[str, Any] = {name: ModuleType(name) for name in ("kojid", "tasks")}
+    """kojid's own module, koji.tasks and koji.daemon, one of which has WaitrepoTask."""
+    found: dict[str, Any] = {name: ModuleType(name) for name in ("kojid", "tasks", "daemon")}
     for module in found.values():
         module.time = time
     found[waitrepo_in].WaitrepoTask = type("WaitrepoTask", (), {"PAUSE": 60})
@@ -130,6 +148,7 @@ def test_is_installed_wherever_koji_has_its_waits(
         fast_poll.install(**found)
     assert isinstance(found["kojid"].time, fast_poll.PollTime)
     assert isinstance(found["tasks"].time, fast_poll.TaskTime)
+    assert isinstance(found["daemon"].time, fast_poll.CommandTime)
     assert found[waitrepo_in].WaitrepoTask.PAUSE == 2
     assert [record.levelname for record in caplog.records] == ["INFO"]
 
@@ -162,6 +181,6 @@ def test_kojids_signal_wakes_a_task_that_waits_for_a_day(checkout: Path) -> None
 
 def test_koji_itself_has_what_is_replaced(fast_poll: ModuleType) -> None:
     """By the client's library, of another version than the images' Koji."""
-    tasks = pytest.importorskip("koji.tasks")
-    assert tasks.time is time
+    tasks, daemon = pytest.importorskip("koji.tasks"), pytest.importorskip("koji.daemon")
+    assert tasks.time is daemon.time is time
     assert hasattr(tasks, "WaitrepoTask")
