@@ -41,6 +41,10 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
+    def select(self, *arguments: Any) -> tuple[list[int], list[int], list[int]]:
+        self.now += arguments[-1]
+        return [], [], []
+
     def waitid(self, *_: int) -> SimpleNamespace | None:
         if self.child == "none":
             raise ChildProcessError
@@ -63,6 +67,7 @@ def begin(fast_poll: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Begin:
         clock = Clock(child)
         tested = getattr(fast_poll, kind)()
         monkeypatch.setattr(fast_poll, "time", clock)
+        monkeypatch.setattr(fast_poll, "select", clock)
         monkeypatch.setattr(fast_poll.os, "waitid", clock.waitid)
         if not main:
             monkeypatch.setattr(fast_poll.os, "getpid", lambda: -1)
@@ -135,6 +140,7 @@ def modules(waitrepo_in: str) -> dict[str, Any]:
     found: dict[str, Any] = {name: ModuleType(name) for name in ("kojid", "tasks", "daemon")}
     for module in found.values():
         module.time = time
+    found["tasks"].BaseTaskHandler = type("BaseTaskHandler", (), {"wait": lambda self, task: task})
     found[waitrepo_in].WaitrepoTask = type("WaitrepoTask", (), {"PAUSE": 60})
     return found
 
@@ -153,16 +159,36 @@ def test_is_installed_wherever_koji_has_its_waits(
     assert [record.levelname for record in caplog.records] == ["INFO"]
 
 
+def test_a_task_that_waits_makes_kojid_look_for_its_subtasks(
+    fast_poll: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = modules("tasks")
+    fast_poll.install(**found)
+    kojid = found["kojid"].time
+    clock = Clock("runs")
+    monkeypatch.setattr(fast_poll, "time", clock)
+    monkeypatch.setattr(fast_poll.os, "waitid", clock.waitid)
+    assert found["tasks"].BaseTaskHandler().wait(7) == 7
+    # The real one, whose descriptor is readable: no time passes.
+    kojid.sleep(60)
+    assert clock.now == 0
+    monkeypatch.setattr(fast_poll, "select", clock)
+    kojid.sleep(60)
+    assert clock.now == pytest.approx(0.25)
+
+
 def test_a_kojid_that_waits_otherwise_is_warned_about(
     fast_poll: ModuleType, caplog: pytest.LogCaptureFixture
 ) -> None:
     found = modules("kojid")
     del found["kojid"].WaitrepoTask
-    del found["tasks"].time
+    del found["tasks"].time, found["tasks"].BaseTaskHandler
     fast_poll.install(**found)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "koji.tasks.time, WaitrepoTask.PAUSE not found" in record.getMessage()
+    assert (
+        "koji.tasks.time, BaseTaskHandler.wait, WaitrepoTask.PAUSE not found" in record.getMessage()
+    )
 
 
 WAITING = """\
@@ -184,3 +210,4 @@ def test_koji_itself_has_what_is_replaced(fast_poll: ModuleType) -> None:
     tasks, daemon = pytest.importorskip("koji.tasks"), pytest.importorskip("koji.daemon")
     assert tasks.time is daemon.time is time
     assert hasattr(tasks, "WaitrepoTask")
+    assert hasattr(tasks.BaseTaskHandler, "wait")
