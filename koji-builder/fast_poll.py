@@ -13,8 +13,8 @@ It also wakes a task that waits for its subtasks with a time limit, as `restartH
 meanwhile.
 
 On by default; KOJI_BUILDER_PLUGINS without `fast_poll` turns it off. It replaces the module `time`
-in kojid, koji.tasks and koji.daemon, `BaseTaskHandler.wait` and `WaitrepoTask.PAUSE`. Koji from 1.30
-to 1.36 at least has these; the log says if one of them is missing.
+in kojid, koji.tasks and koji.daemon, `BaseTaskHandler.wait` and `WaitrepoTask.PAUSE`. Koji has them
+from 1.30 to 1.36 at least; the log says if one is missing.
 """
 
 import functools

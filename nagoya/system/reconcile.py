@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from nagoya.config.declaration import Declaration
+from nagoya.config.extends import option
 from nagoya.config.model import Container
 from nagoya.engine.state import State
 from nagoya.errors import LifecycleError
@@ -47,7 +49,17 @@ def up(declaration: Declaration, observed: ObservedSystem, recreate: Collection[
         f"`toji --system {observed.name} up --recreate {name}`"
         for name, phrases in kept.items()
     ]
-    return draft.plan("start", [*_losses(declaration, observed), *notices])
+    wanted = draft.plan("start", [*_losses(declaration, observed), *notices])
+    recorded = observed.config_file
+    if recorded not in (None, declaration.path) and not any(
+        operation.verb in ("create", "create replacement") for operation in wanted.operations
+    ):
+        notice = (
+            f"nothing was recreated, so '{observed.name}' still records {recorded} as its file: "
+            f"use -c each time, or `--recreate` a container"
+        )
+        return replace(wanted, notices=(*wanted.notices, notice))
+    return wanted
 
 
 def scale(declaration: Declaration, observed: ObservedSystem, name: str, count: int) -> Plan:
@@ -240,7 +252,8 @@ class _Reconciliation(Draft):
         }
         if missing := sorted(used - set(self.observed.images)):
             raise LifecycleError(
-                f"no image called {', '.join(missing)}", f"moromi build {' '.join(missing)}"
+                f"no image called {', '.join(missing)}",
+                f"moromi {option(self.declaration.path)} build {' '.join(missing)}",
             )
 
 

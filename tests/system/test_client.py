@@ -1,6 +1,7 @@
 """Koji's own client on the host, through the profile that toji wrote."""
 
 import json
+import re
 import ssl
 from pathlib import Path
 from urllib.request import urlopen
@@ -9,6 +10,7 @@ import koji
 import pytest
 import requests
 
+from nagoya.config.declaration import Declaration
 from tests.system.conftest import Koji
 from util.certificates import Authority
 
@@ -31,8 +33,10 @@ def test_a_tag_is_made_and_listed(running: Koji) -> None:
     assert "made-by-hand" in running.client("list-tags").stdout.split()
 
 
-def test_the_hub_is_of_the_declared_version(running: Koji) -> None:
-    assert running.session(login=False).getKojiVersion() == "1.30.0"
+def test_the_hub_is_of_the_declared_version(running: Koji, declaration: Declaration) -> None:
+    source = declaration.source_dirs["koji"] / "src/koji"
+    (version,) = re.findall(r"^Version: (\S+)", (source / "koji.spec").read_text(), re.MULTILINE)
+    assert running.session(login=False).getKojiVersion() == version
 
 
 def test_without_a_certificate_one_may_read(running: Koji) -> None:
@@ -43,12 +47,12 @@ def test_without_a_certificate_one_may_read(running: Koji) -> None:
 
 
 def test_without_a_certificate_nobody_logs_in(running: Koji) -> None:
-    told = running.description
+    description = running.description
     answer = requests.post(
-        f"{told['urls']['hub']}/ssllogin",
+        f"{description['urls']['hub']}/ssllogin",
         data=koji.xmlrpcplus.dumps((), "sslLogin"),
         headers={"Content-Type": "text/xml"},
-        verify=told["ca"],
+        verify=description["ca"],
         timeout=30,
     )
     with pytest.raises(koji.xmlrpcplus.Fault, match="could not verify client"):
@@ -115,10 +119,10 @@ def test_plain_http_leads_to_the_published_https(running: Koji) -> None:
 
 
 def test_a_strict_verifier_accepts_the_hub(running: Koji) -> None:
-    told = running.description
-    strict = ssl.create_default_context(cafile=told["ca"])
+    description = running.description
+    strict = ssl.create_default_context(cafile=description["ca"])
     strict.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
-    with urlopen(told["urls"]["files"] + "/", context=strict, timeout=30) as answer:
+    with urlopen(description["urls"]["files"] + "/", context=strict, timeout=30) as answer:
         assert answer.status == 200
 
 

@@ -116,7 +116,7 @@ def test_a_program_that_has_ended_is_not_waited_for(
     assert clock.now == pytest.approx(slept)
 
 
-def test_a_child_that_nobody_collects_is_told_of_once(begin: Begin) -> None:
+def test_a_child_that_nobody_collects_is_reported_once(begin: Begin) -> None:
     tested, clock = begin("ended", False)
     tested.sleep(60)
     tested.sleep(60)

@@ -1,11 +1,13 @@
 """What is said of a hub that does not let us in; the causes are as Koji's client words them."""
 
+import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nagoya.errors import LifecycleError
-from nagoya.koji.hub import HubConnection
+from nagoya.koji.hub import HubConnection, hub_errors
 from nagoya.koji.profile import Profile
 
 
@@ -37,3 +39,22 @@ def test_a_certificate_of_another_authority(hub: HubConnection) -> None:
 def test_a_login_that_is_refused(hub: HubConnection) -> None:
     error = hub._login_error("alice", "alice is not a user")
     assert "rejected the login of alice: alice is not a user" in error.message
+
+
+def test_a_hub_that_does_not_answer(hub: HubConnection) -> None:
+    """As one whose database is paused: it accepts the connection, and no more."""
+    error = hub._login_error(
+        "kojiadmin",
+        "unable to obtain a session (ssl auth failed: requests.exceptions.ReadTimeout: "
+        "HTTPSConnectionPool(host='127.0.0.1', port=443): Read timed out. (read timeout=15))",
+    )
+    assert error.message.endswith("/kojihub did not answer within 15 s")
+    assert "its database" in str(error.hint)
+
+
+def test_a_call_that_hangs_ends_where_it_should(hub: HubConnection) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/kojihub"
+        session = HubConnection(replace(hub.profile, urls={"hub": url})).session(None, seconds=0.2)
+        with pytest.raises(LifecycleError, match=r"the hub: .*timed out"), hub_errors():
+            session.listHosts()
