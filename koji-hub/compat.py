@@ -101,13 +101,14 @@ def escape_values(util: Any) -> None:
     What a page escapes itself is not escaped twice: Koji's function leaves entities as they are.
     """
 
-    class EscapingFilter(util.XHTMLFilter):  # type: ignore[misc]
-        def filter(self, value: object, **options: Any) -> Any:
-            text = super().filter(value, **options)
-            expression = options.get("rawExpr")
-            return text if is_markup(self.template, expression) else util.escapeHTML(text)
+    filter_value = util.XHTMLFilter.filter
 
-    util.XHTMLFilter = EscapingFilter
+    def escape(self: Any, value: object, **options: Any) -> Any:
+        text = filter_value(self, value, **options)
+        expression = options.get("rawExpr")
+        return text if is_markup(self.template, expression) else util.escapeHTML(text)
+
+    util.XHTMLFilter.filter = escape
 
 
 # mod_wsgi knows only import, under a name of its own.
