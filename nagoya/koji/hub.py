@@ -68,7 +68,9 @@ class HubConnection:
             )
         if "exceptions.ConnectionError" in error:
             return LifecycleError(
-                f"nothing answers at {url}", f"`{toji} status` shows whether the hub runs"
+                f"nothing answers at {url}",
+                f"`{toji} status` shows whether the hub runs; a process in a container reaches it "
+                "only with `docker run --network host`",
             )
         return LifecycleError(
             f"the hub at {url} rejected the login of {user}: {error}",
