@@ -10,6 +10,7 @@ prints one line for each problem and ends with 1, or prints nothing and ends wit
 """
 
 import configparser
+import difflib
 import importlib.machinery
 import logging
 import re
@@ -50,7 +51,13 @@ def check_policies(text: str) -> list[str]:
     hub = _hub()
     plugins, problems = _load_plugins(hub, merged)
     if parser.has_section("policy"):
-        problems += _policy_problems(hub, dict(parser.items("policy")), plugins)
+        policies = dict(parser.items("policy"))
+        # A plugin may ask for policies of any other name.
+        known = {*ACTIONS, *hub._default_policies}
+        for name in policies.keys() - known:
+            for close in difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.8):
+                problems.append(f"policy {name!r}: Koji has none; did you mean {close!r}?")
+        problems += _policy_problems(hub, policies, plugins)
     return problems
 
 

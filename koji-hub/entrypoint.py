@@ -21,8 +21,10 @@ KOJI_HUB_PROCESSES=               how many calls the hub handles at once; by def
                                   processors, but at least two and at most four
 KOJI_ENABLE_MAVEN=no              Maven builds
 KOJI_NOTIFICATIONS=no             mails about builds and tags
-KOJIRA_SLEEPTIME=2                seconds between two checks of kojira: a changed tag gets its
-                                  repository after one to three of them
+KOJIRA_SLEEPTIME=2                seconds between two checks of kojira. Up to Koji 1.34 a changed
+                                  tag gets its repository after one to three of them; since, a tag
+                                  gets one on request, and each build requests it. kojira requests
+                                  one for a changed tag whose extra `repo.auto` is true
 
 Other options go into files, which are read at the start: /etc/koji-hub/hub.conf.d/*.conf (sections
 [hub], [policy]), /etc/kojiweb/web.conf.d/*.conf and /etc/kojira/kojira.conf.d/*.conf, read in the
@@ -65,6 +67,23 @@ APACHE_GRACE = 6.0
 APACHE = ("apache2", "-f", "/etc/apache2/koji.conf", "-D", "FOREGROUND")
 # The modules that the Python in Apache loads before it forks.
 PRELOAD = "/usr/lib/nagoya/apache-preload"
+# Options of later hubs, which earlier ones ignore.
+LATER = {
+    # From 1.34 on the hub, not the builders, decides who gets a task: at each poll of a builder
+    # that has nothing to do. Koji's interval of 60 s would be spent before each step of a build.
+    "RunInterval": "0",
+    # Seconds until tasks of a builder that was killed are given to another. Koji's are up to 900.
+    "AssignTimeout": "30",
+    "ReadyTimeout": "30",
+    "SoftRefusalTimeout": "30",
+    "HostTimeout": "120",
+    # From 1.35 on repositories are made on request, and one that is an hour older than the tag
+    # satisfies Koji's default. Here it has to have the tag's last change, even if that is from the
+    # current second, which 0 would leave out.
+    "RepoLag": "-1",
+    "RepoAutoLag": "-1",
+    "RepoLagWindow": "1",
+}
 KOJIRA = Daemon("kojira", (sys.executable, "/usr/lib/nagoya/kojira.py"), user=USER)
 
 
@@ -201,6 +220,7 @@ def hub_options(settings: Settings, address: str, proxy: str) -> dict[str, dict[
             "PluginPath": ":".join(f"/{folder}" for folder in PLUGIN_PATH),
             "Plugins": " ".join(settings.plugins),
             "LogLevel": settings.log_level,
+            **LATER,
         }
     }
 
@@ -233,6 +253,8 @@ def kojira_options(settings: Settings) -> dict[str, dict[str, str]]:
             "verbose": str(settings.log_level in ("DEBUG", "INFO")),
             "debug": str(settings.log_level == "DEBUG"),
             "sleeptime": str(settings.sleeptime),
+            # Koji's default from 1.35 on downloads from each external repository at each check.
+            "check_external_repos": "False",
             **RECONNECT,
         }
     }

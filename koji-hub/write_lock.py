@@ -14,7 +14,7 @@ import fcntl
 import importlib.util
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -151,12 +151,17 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
     return application
 
 
+def _is_logged_in(environ: Mapping[str, Any]) -> bool:
+    """Whether the call names a session: in the URL up to Koji 1.30, in a header since."""
+    return "HTTP_KOJI_SESSION_ID" in environ or "session-id" in environ.get("QUERY_STRING", "")
+
+
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Pass one call to Koji. The answer is complete when Koji returns it."""
     # httpd.conf says which script; Koji looks for its other files beside it.
     script = environ["nagoya.hub"]
     with shared() as switched:
-        if switched and "session-id" in environ.get("QUERY_STRING", ""):
+        if switched and _is_logged_in(environ):
             start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
             return [b"The hub was reset while this call waited; call again.\n"]
         return _entry(script)({**environ, "SCRIPT_FILENAME": script}, start_response)

@@ -246,7 +246,7 @@ def _pack(handle: Handle, selection: VolumeSelection, output: IO[bytes]) -> None
 
 def _seed_digests(path: Path) -> list[str]:
     """The digests of a seed and of the local files that it imports."""
-    imports = seed.read_seed(path).imports
+    imports = seed.read_seed(path).imports.values()
     patterns = [rpm for item in imports if item.container is None for rpm in item.rpms]
     files = [path, *(file for rpm in patterns for file in sorted(path.parent.glob(rpm)))]
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]

@@ -11,6 +11,7 @@ from nagoya.koji.profile import Profile
 from nagoya.system.system import System
 
 _TASKS = 50
+_CALL_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Activity:
 def read_activity(system: System) -> Activity:
     """Ask a system's hub. Raises LifecycleError; the errors of koji are those of `hub_errors`."""
     koji = koji_module()
-    session = HubConnection.of(system).session(None)
+    session = HubConnection.of(system).session(None, seconds=_CALL_SECONDS)
     states = {koji.TASK_STATES[name]: name.lower() for name in ("FREE", "OPEN", "ASSIGNED")}
     hosts = session.listHosts()
     tasks = session.listTasks(

@@ -74,12 +74,17 @@ def wait_for_repo(
     hub: HubConnection, tag: str, builds: Sequence[str] = (), *, seconds: float = 300
 ) -> dict[str, Any]:
     """Wait until a tag's repository holds some builds, given by NVR, or for none all that the tag
-    has now; kojira makes it by itself. Returns `getRepo`'s record. Raises NotReady."""
+    has now. Hubs from Koji 1.35 on are asked for it; before, kojira makes it by itself. Returns
+    `getRepo`'s record. Raises NotReady."""
     session, checked = hub.session(), None
     deadline = time.monotonic() + seconds
     with hub_errors():
         wanted = set(builds) or _tagged(session, tag, latest=True)
+        on_request = "repo.request" in session.system.listMethods()
         while True:
+            if on_request:
+                # Where the repository exists or is being made, this has no effect.
+                session.repo.request(tag, min_event="last")
             repo: dict[str, Any] | None = session.getRepo(tag)
             if repo and repo["id"] != checked:
                 if wanted <= _tagged(session, tag, event=repo["create_event"]):

@@ -4,15 +4,11 @@ Its command line exits with 0 whatever went wrong, so it is called from Python. 
 here are for version 0.9.0.
 """
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-import yaml
-
 from nagoya.errors import LifecycleError
-from nagoya.koji.hub import HubConnection
+from nagoya.koji.hub import HubConnection, hub_errors
 
 TYPES = (
     "archive-type", "build-type", "channel", "content-generator", "external-repo", "group", "host",
@@ -21,34 +17,45 @@ TYPES = (
 """The types of its documents, less `user`, which is Nagoya's."""
 
 
-def apply(hub: HubConnection, documents: Sequence[dict[str, Any]]) -> int:
-    """Apply documents to a hub; the number of changes.
+def check(
+    hub: HubConnection, documents: Sequence[dict[str, Any]], users: Collection[str]
+) -> set[tuple[str, str]]:
+    """The types and names of what documents declare, which may refer to these users.
 
-    Raises LifecycleError with koji-habitude's message.
+    Changes nothing. Raises LifecycleError for a mistake in them, and for a reference to what
+    neither they nor the hub has.
     """
+    return set(_run(hub, documents, users, apply=False).namespace.keys())
+
+
+def apply(hub: HubConnection, documents: Sequence[dict[str, Any]]) -> int:
+    """Apply documents to a hub; the number of changes. Raises LifecycleError."""
+    return int(_run(hub, documents, (), apply=True).summary.total_changes)
+
+
+def _run(
+    hub: HubConnection, documents: Sequence[dict[str, Any]], users: Collection[str], *, apply: bool
+) -> Any:
     try:
         from koji_habitude.exceptions import HabitudeError  # noqa: PLC0415 - an optional extra
         from koji_habitude.koji import ClientSession  # noqa: PLC0415
-        from koji_habitude.loader import YAMLLoader  # noqa: PLC0415
-        from koji_habitude.workflow import ApplyWorkflow, WorkflowPhantomsError  # noqa: PLC0415
+        from koji_habitude.workflow import (  # noqa: PLC0415
+            ApplyWorkflow,
+            WorkflowPhantomsError,
+            WorkflowState,
+        )
     except ImportError:
         raise LifecycleError(
             "koji-habitude is not installed", "pip install koji-habitude==0.9.0"
         ) from None
 
-    class Loader(YAMLLoader):  # type: ignore[misc]
-        """koji-habitude's puts every mapping's line into the mapping, and then takes it for
-        content."""
+    class Workflow(ApplyWorkflow):  # type: ignore[misc]
+        """On these documents, up to the check of their references or to the end."""
 
-        def load(self) -> Iterator[dict[str, Any]]:
-            for document in super().load():
-                yield {
-                    key: value if key.startswith("__") else _plain(value)
-                    for key, value in document.items()
-                }
-
-    class Apply(ApplyWorkflow):  # type: ignore[misc]
-        """Runs to its end without pausing for a display."""
+        def load_yaml(self, _paths: Any) -> Iterator[dict[str, Any]]:
+            """koji-habitude's puts every mapping's line into the mapping, and then takes it for
+            content."""
+            return map(dict, documents)
 
         def get_session(self, profile: str = "") -> ClientSession:
             """koji-habitude's finds profiles in ~/.koji only."""
@@ -58,33 +65,27 @@ def apply(hub: HubConnection, documents: Sequence[dict[str, Any]]) -> int:
             vars(session)["_currentuser"] = session.getLoggedInUser()
             return session
 
-        def workflow_state_change(self, _before: Any, _after: Any) -> bool:
-            return False
+        def review_resolver_report(self) -> None:
+            for name in users:
+                self.resolver_report.phantoms.pop(("user", name), None)
+            super().review_resolver_report()
+
+        def workflow_state_change(self, _before: Any, state: Any) -> bool:
+            return not apply and state is WorkflowState.RESOLVED
 
         def processor_step_callback(self, _step: int, _handled: int) -> None:
             pass
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "seed.yml"
-        path.write_text(yaml.safe_dump_all(documents, sort_keys=False))
-        workflow = Apply(paths=[str(path)])
-        workflow.cls_yamlloader = Loader
-        try:
+    workflow = Workflow(paths=[])
+    try:
+        with hub_errors():
             workflow.run()
-        except HabitudeError as error:
-            raise LifecycleError(f"koji-habitude: {error}") from None
-        except WorkflowPhantomsError as error:
-            names = ", ".join(" ".join(str(part) for part in key) for key in error.report.phantoms)
-            raise LifecycleError(
-                f"the seed refers to objects that neither it nor the hub has: {names}",
-                "declare them in the seed, or correct their names",
-            ) from None
-    return int(workflow.summary.total_changes)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if key != "__line__"}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
+    except HabitudeError as error:
+        raise LifecycleError(f"{error.filename}:{error.lineno}: {error.message}") from None
+    except WorkflowPhantomsError as error:
+        names = ", ".join(" ".join(str(part) for part in key) for key in error.report.phantoms)
+        raise LifecycleError(
+            f"the seed refers to objects that neither it nor the hub has: {names}",
+            "declare them in the seed, or correct their names",
+        ) from None
+    return workflow

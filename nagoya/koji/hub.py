@@ -18,6 +18,8 @@ from nagoya.errors import LifecycleError
 from nagoya.koji.profile import ADMIN, Profile
 from nagoya.system.system import System
 
+_LOGIN_SECONDS = 15
+
 
 @dataclass(frozen=True)
 class HubConnection:
@@ -34,11 +36,19 @@ class HubConnection:
         bypass_proxies()
         return cls(Profile.load(system))
 
-    def session(self, user: str | None = ADMIN) -> Any:
+    def session(self, user: str | None = ADMIN, *, seconds: float | None = None) -> Any:
         """A new `koji.ClientSession`: logged in as a user who has a certificate beside the
-        profile's, or not logged in for None. Raises LifecycleError if the hub refuses."""
+        profile's, or not logged in for None. Raises LifecycleError if the hub refuses.
+
+        A call may wait for hours, as one that writes does during a snapshot, unless `seconds` says
+        for how long.
+        """
         koji, ca = koji_module(), str(self.profile.ca)
-        options = {"serverca": ca, "max_retries": 3, "retry_interval": 1}
+        options = {
+            "serverca": ca, "max_retries": 3, "retry_interval": 1, "auth_timeout": _LOGIN_SECONDS,
+        }  # fmt: skip
+        if seconds is not None:
+            options |= {"timeout": seconds, "max_retries": 0}
         session = koji.ClientSession(self.profile.urls["hub"], opts=options)
         try:
             if user is not None:
@@ -65,6 +75,11 @@ class HubConnection:
             return LifecycleError(
                 f"the hub at {url} has a certificate that {profile.ca} did not issue",
                 f"the credentials were replaced while it ran; `{toji} stop` and `{toji} start`",
+            )
+        if "Timeout" in error:
+            return LifecycleError(
+                f"the hub at {url} did not answer within {_LOGIN_SECONDS} s",
+                f"`{toji} status` shows whether it and its database run",
             )
         if "exceptions.ConnectionError" in error:
             return LifecycleError(
@@ -107,5 +122,6 @@ def hub_errors() -> Iterator[None]:
         refused = (koji.GenericError, koji.xmlrpcplus.Fault) if koji else ()
         broken = (requests.RequestException,) if requests else ()
         if isinstance(error, (*refused, *broken)):
-            raise LifecycleError(f"the hub: {error}") from error
+            reason = getattr(error, "faultString", error)
+            raise LifecycleError(f"the hub: {reason}") from error
         raise

@@ -1,7 +1,7 @@
 """Builds from elsewhere: RPMs of a seed that become builds in a tag."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -30,48 +30,52 @@ class Import(StrictModel):
     container: str | None = None
 
 
-def import_rpms(
-    system: System,
-    session: Any,
-    document: Import,
-    folder: Path,
-    on_progress: Callable[[str], None],
-) -> bool:
-    """Import RPMs and tag their builds; False if the tag has all of them already.
+@contextmanager
+def read_rpms(
+    system: System, session: Any, document: Import, folder: Path
+) -> Iterator[dict[Path, rpm.Rpm]]:
+    """Read a document's RPMs, which exist as long as the context; none if the tag has all builds.
 
-    `on_progress` gets `3/500 NAME`. Raises LifecycleError if a file is missing or is no whole RPM,
-    and if the RPMs do not make all of the builds.
+    Raises LifecycleError if a file is missing or is no whole RPM, and if the RPMs do not make all
+    of the builds.
     """
-    if set(document.builds) <= _tagged(session, document.tag):
-        return False
+    if session.getTag(document.tag) and set(document.builds) <= _tagged(session, document.tag):
+        yield {}
+        return
     with _files(system, document, folder) as paths:
         headers = {path: rpm.read(path) for path in paths}
-        epochs = {header.build_nvr: header.epoch for header in headers.values()}
-        nvrs = sorted(epochs)
-        missing = set(document.builds) - set(nvrs)
-        if missing:
+        nvrs = sorted({header.build_nvr for header in headers.values()})
+        if missing := sorted(set(document.builds) - set(nvrs)):
             raise LifecycleError(
-                f"the RPMs for the tag {document.tag} make no build {', '.join(sorted(missing))}",
+                f"the RPMs for the tag {document.tag} make no build {', '.join(missing)}",
                 f"they make {', '.join(nvrs)}",
             )
-        builds_on_hub = _call_each(session, "getBuild", nvrs)
-        with session.multicall(strict=True) as calls:
-            for nvr, build in zip(nvrs, builds_on_hub, strict=True):
-                if build is None:
-                    calls.createEmptyBuild(*nvr.rsplit("-", 2), epochs[nvr])
-        fields = ("name", "version", "release", "arch")
-        keys = [{field: getattr(header, field) for field in fields} for header in headers.values()]
-        rpms_on_hub = _call_each(session, "getRPM", keys)
-        new = [path for path, record in zip(headers, rpms_on_hub, strict=True) if record is None]
-        for number, path in enumerate(new, 1):
-            on_progress(f"{number}/{len(new)} {path.name}")
-            uploaded = builds.upload(session, path)
-            session.importRPM(uploaded.rpartition("/")[0], path.name)
-    tagged = _tagged(session, document.tag)
+        yield headers
+
+
+def import_rpms(
+    session: Any, tag: str, headers: Mapping[Path, rpm.Rpm], on_progress: Callable[[str], None]
+) -> None:
+    """Import RPMs and tag their builds. `on_progress` gets `3/500 NAME`."""
+    epochs = {header.build_nvr: header.epoch for header in headers.values()}
+    nvrs = sorted(epochs)
+    builds_on_hub = _call_each(session, "getBuild", nvrs)
+    with session.multicall(strict=True) as calls:
+        for nvr, build in zip(nvrs, builds_on_hub, strict=True):
+            if build is None:
+                calls.createEmptyBuild(*nvr.rsplit("-", 2), epochs[nvr])
+    fields = ("name", "version", "release", "arch")
+    keys = [{field: getattr(header, field) for field in fields} for header in headers.values()]
+    rpms_on_hub = _call_each(session, "getRPM", keys)
+    new = [path for path, record in zip(headers, rpms_on_hub, strict=True) if record is None]
+    for number, path in enumerate(new, 1):
+        on_progress(f"{number}/{len(new)} {path.name}")
+        uploaded = builds.upload(session, path)
+        session.importRPM(uploaded.rpartition("/")[0], path.name)
+    tagged = _tagged(session, tag)
     with session.multicall(strict=True) as calls:
         for nvr in (nvr for nvr in nvrs if nvr not in tagged):
-            calls.tagBuildBypass(document.tag, nvr)
-    return True
+            calls.tagBuildBypass(tag, nvr)
 
 
 def _call_each(session: Any, method: str, arguments: list[Any]) -> list[Any]:

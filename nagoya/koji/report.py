@@ -20,6 +20,7 @@ from nagoya.koji.hub import HubConnection, koji_module
 from nagoya.system.system import System, require_system
 
 _TASKS = 40
+_CALL_SECONDS = 15
 _HIDDEN = "..."
 _SECRET_NAME = re.compile(r"SECRET|PASS|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
 _PRIVATE_KEY = re.compile(
@@ -136,7 +137,8 @@ def _add_system(report: _Report, system: System, present: Mapping[str, Handle]) 
 def _add_hub(report: _Report, system: System) -> None:
     tasks: list[dict[str, Any]] = []
     with report.part("hub.json") as add:
-        session, states = HubConnection.of(system).session(), koji_module().TASK_STATES
+        session = HubConnection.of(system).session(seconds=_CALL_SECONDS)
+        states = koji_module().TASK_STATES
         tasks = session.listTasks(
             opts={"decode": True}, queryOpts={"order": "-id", "limit": _TASKS}
         )

@@ -5,6 +5,8 @@ repositories (nagoya/koji/habitude.py). Three types are Nagoya's: `user` (koji-h
 calls that Koji learned after 1.30), `policy` and `import`.
 """
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,10 +17,16 @@ from pydantic import ValidationError
 
 from nagoya.config.model import StrictModel
 from nagoya.config.validation import describe_errors
-from nagoya.errors import DeclarationError, NagoyaError, UsageError, did_you_mean
+from nagoya.errors import (
+    DeclarationError,
+    LifecycleError,
+    NagoyaError,
+    UsageError,
+    did_you_mean,
+)
 from nagoya.koji import habitude, users
-from nagoya.koji.hub import HubConnection
-from nagoya.koji.imports import Import, import_rpms
+from nagoya.koji.hub import HubConnection, hub_errors
+from nagoya.koji.imports import Import, import_rpms, read_rpms
 from nagoya.koji.policies import Policy, apply_policies
 from nagoya.koji.users import User
 from nagoya.system.system import System
@@ -28,37 +36,43 @@ _MODELS: dict[str, type[StrictModel]] = {"user": User, "policy": Policy, "import
 
 @dataclass(frozen=True)
 class Seed:
-    """A seed file's documents by type; `policies` are by the numbers of their documents, from 1."""
+    """A seed file's documents: those of Nagoya's types by their numbers, from 1, and those of
+    koji-habitude's with their file and line."""
 
     path: Path
-    users: list[User] = field(default_factory=list)
+    users: dict[int, User] = field(default_factory=dict)
     policies: dict[int, Policy] = field(default_factory=dict)
-    imports: list[Import] = field(default_factory=list)
+    imports: dict[int, Import] = field(default_factory=dict)
     habitude: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read_seed(path: Path) -> Seed:
     """Read a seed file. Raises DeclarationError with every unknown type, and every problem in a
     document of Nagoya's types."""
+    documents: list[tuple[int, Any]] = []
     try:
-        documents = list(yaml.safe_load_all(path.read_text()))
+        loader = yaml.SafeLoader(path.read_text())
+        while node := loader.get_node() if loader.check_node() else None:
+            documents.append((node.start_mark.line + 1, loader.construct_document(node)))
     except FileNotFoundError:
         raise NagoyaError(f"{path}: no such file", exit_code=DeclarationError.exit_code) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DeclarationError(str(path), [f"cannot be read: {error}"]) from None
     # Empty documents, such as after a `---` at the end, do not count.
-    documents = [document for document in documents if document is not None]
-    types = [doc.get("type") if isinstance(doc, dict) else None for doc in documents]
+    documents = [(line, document) for line, document in documents if document is not None]
     # koji-habitude's templates have names that are types for further documents.
-    pairs = list(zip(types, documents, strict=True))
-    templates = {str(document.get("name")) for kind, document in pairs if kind == "template"}
+    mappings = [document for _, document in documents if isinstance(document, dict)]
+    templates = {str(each.get("name")) for each in mappings if each.get("type") == "template"}
     known = {*_MODELS, *habitude.TYPES, *templates}
     seed, problems = Seed(path), []
-    for number, (kind, document) in enumerate(pairs, 1):
+    for number, (line, document) in enumerate(documents, 1):
+        kind = document.get("type") if isinstance(document, dict) else None
         if not isinstance(kind, str):
             problems.append(f"document {number}: needs a 'type'")
         elif kind not in known:
             problems.append(f"document {number}: unknown type '{kind}'{did_you_mean(kind, known)}")
+        elif kind not in _MODELS:
+            seed.habitude.append({**document, "__file__": str(path), "__line__": line})
         else:
             problems += [
                 f"document {number} ({kind}): {problem}"
@@ -71,9 +85,6 @@ def read_seed(path: Path) -> Seed:
 
 def _add(seed: Seed, number: int, kind: str, document: dict[str, Any]) -> list[str]:
     """Add a document to its list; its problems."""
-    if kind not in _MODELS:
-        seed.habitude.append(document)
-        return []
     try:
         value = _MODELS[kind].model_validate(document)
     except ValidationError as error:
@@ -84,9 +95,9 @@ def _add(seed: Seed, number: int, kind: str, document: dict[str, Any]) -> list[s
                 users.check_name(value.name)
             except UsageError as error:
                 return [error.message]
-            seed.users.append(value)
+            seed.users[number] = value
         case Import():
-            seed.imports.append(value)
+            seed.imports[number] = value
         case Policy():
             for earlier, policy in seed.policies.items():
                 if policy.name == value.name:
@@ -96,32 +107,82 @@ def _add(seed: Seed, number: int, kind: str, document: dict[str, Any]) -> list[s
 
 
 def apply_seed(system: System, seed: Seed) -> None:
-    """Fill a system's hub; what it has already is left unchanged. Raises LifecycleError."""
+    """Fill a system's hub; what it has already is left unchanged.
+
+    Raises DeclarationError or LifecycleError; what can be checked is, before anything is changed.
+    """
     progress = system.progress
 
     def done(name: str, changes: str) -> None:
         progress.update(name, "done", changes or "unchanged")
 
     hub = HubConnection.of(system)
-    if seed.policies:
-        progress.update("policies", "working")
-        restarted = apply_policies(system, hub.profile.hub, seed.policies, str(seed.path))
-        done("policies", "hub restarted" if restarted else "")
     session = hub.session()
-    # Before koji-habitude, whose packages may name owners; their permissions may be its documents.
-    changed_users = [user.name for user in seed.users if users.create(session, user.name)]
-    if seed.habitude:
-        progress.update("koji-habitude", "working")
-        changes = habitude.apply(hub, seed.habitude)
-        done("koji-habitude", f"{changes} changes" if changes else "")
-    changed_users += [
-        user.name for user in seed.users if users.grant(session, user.name, user.permissions)
+    with ExitStack() as stack:
+        _check_references(hub, session, seed)
+        rpms = {}
+        for number, document in seed.imports.items():
+            progress.update(f"import to {document.tag}", "working", "reading RPMs")
+            with _named(seed, number, document):
+                read = read_rpms(system, session, document, seed.path.parent)
+                rpms[number] = stack.enter_context(read)
+        if seed.policies:
+            progress.update("policies", "working")
+            restarted = apply_policies(system, hub.profile.hub, seed.policies, str(seed.path))
+            done("policies", "hub restarted" if restarted else "")
+            session = hub.session()
+        # Before koji-habitude, whose packages may name owners; their permissions may be its.
+        changed = []
+        for number, user in seed.users.items():
+            with _named(seed, number, user):
+                changed += [user.name] if users.create(session, user.name) else []
+        if seed.habitude:
+            progress.update("koji-habitude", "working")
+            changes = habitude.apply(hub, seed.habitude)
+            done("koji-habitude", f"{changes} changes" if changes else "")
+        for number, user in seed.users.items():
+            with _named(seed, number, user):
+                changed += [user.name] if users.grant(session, user.name, user.permissions) else []
+        if seed.users:
+            done("users", ", ".join(dict.fromkeys(changed)))
+        for number, document in seed.imports.items():
+            name = f"import to {document.tag}"
+            with _named(seed, number, document):
+                if rpms[number]:
+                    show = partial(progress.update, name, "working")
+                    import_rpms(session, document.tag, rpms[number], show)
+            done(name, ", ".join(document.builds) if rpms[number] else "")
+
+
+def _check_references(hub: HubConnection, session: Any, seed: Seed) -> None:
+    """Raise DeclarationError for the permissions and tags that neither the hub nor the seed has."""
+    names = [user.name for user in seed.users.values()]
+    declared = habitude.check(hub, seed.habitude, names) if seed.habitude else set()
+    permissions = {name for kind, name in declared if kind == "permission"}
+    permissions |= {permission["name"] for permission in session.getAllPerms()}
+    problems = [
+        f"document {number} (user): the hub has no permission '{name}'"
+        f"{did_you_mean(name, permissions)}"
+        for number, user in seed.users.items()
+        for name in user.permissions
+        if name not in permissions
     ]
-    if seed.users:
-        done("users", ", ".join(dict.fromkeys(changed_users)))
-    for document in seed.imports:
-        name = f"import to {document.tag}"
-        progress.update(name, "working", "reading RPMs")
-        show = partial(progress.update, name, "working")
-        imported = import_rpms(system, session, document, seed.path.parent, show)
-        done(name, ", ".join(document.builds) if imported else "")
+    problems += [
+        f"document {number} (import): the hub has no tag '{document.tag}'"
+        for number, document in seed.imports.items()
+        if ("tag", document.tag) not in declared and not session.getTag(document.tag)
+    ]
+    if problems:
+        hint = "nothing was changed; correct the names, or add documents that declare them"
+        raise DeclarationError(str(seed.path), problems, hint)
+
+
+@contextmanager
+def _named(seed: Seed, number: int, document: User | Import) -> Iterator[None]:
+    """Name the document in the error that its calls of the hub raise."""
+    try:
+        with hub_errors():
+            yield
+    except LifecycleError as error:
+        where = f"{seed.path}: document {number} ({document.type})"
+        raise LifecycleError(f"{where}: {error.message}", error.hint) from error

@@ -49,8 +49,11 @@ def test_a_repository_is_made_that_a_client_can_download(running: Koji) -> None:
 
 
 def test_kojira_notices_a_changed_tag_by_itself(running: Koji) -> None:
+    """Every tag of a target up to Koji 1.34; where a repository can be requested, only the tags
+    that say so."""
     session = running.session()
-    session.createTag("watched", arches="x86_64")
+    on_request = "repo.request" in session.system.listMethods()
+    session.createTag("watched", arches="x86_64", extra={"repo.auto": True} if on_request else {})
     session.createTag("watched-by", arches="x86_64")
     session.createBuildTarget("watched", "watched", "watched-by")
     first = wait_until(lambda: session.getRepo("watched"), 120, "the first repository")

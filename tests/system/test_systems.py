@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.image.tracked import wait_until
+from nagoya.koji.builds import wait_for_repo
+from tests.system.building import hub_of
 from tests.system.conftest import Koji
 
 
@@ -13,7 +14,7 @@ def test_stop_and_start_keep_the_data(start: Callable[..., Koji]) -> None:
     one.client("add-tag", "kept", "--arches=x86_64")
     session = one.session()
     session.createBuildTarget("kept", "kept", "kept")
-    repo = wait_until(lambda: session.getRepo("kept"), 120, "the repository")
+    repo = wait_for_repo(hub_of(one), "kept")
     before = one.description
 
     one.toji("stop")

@@ -22,6 +22,14 @@ def test_every_program_names_debians_python(containers: Containers) -> None:
         assert stat.S_IMODE(member.mode) == 0o755, name
 
 
+def test_it_holds_kojis_plugins(containers: Containers) -> None:
+    tree = read_tree(containers.create("koji-source", "nothing"), "/koji")
+    assert {
+        "usr/lib/koji-hub-plugins/runroot_hub.py",
+        "usr/lib/koji-builder-plugins/runroot.py",
+    } <= set(tree)
+
+
 def test_it_holds_the_databases_schema(containers: Containers) -> None:
     tree = read_tree(containers.create("koji-source", "nothing"), "/koji")
     assert b"CREATE TABLE users" in tree["schema.sql"][1]

@@ -1,4 +1,4 @@
-"""A hub whose policies or plugins cannot be loaded: told before it is so, and when it is so."""
+"""A hub whose policies or plugins cannot be loaded: reported before it starts, and afterwards."""
 
 import json
 
@@ -50,7 +50,7 @@ def policy(name: str, *rules: str) -> str:
         policy("volume", "all :: DEFAULT"),
         policy("package_list", "has_perm admin :: {", "all :: allow", "}", "all !! deny"),
         policy("tag", "greets :: allow") + HUB.format("greet"),
-        policy("own", "all :: whatever the plugin knows"),
+        policy("sidetag", "all :: whatever the plugin knows"),
     ],
 )
 def test_good_policies(image: Container, text: str) -> None:
@@ -83,6 +83,10 @@ def test_good_policies(image: Container, text: str) -> None:
             "policy 'tag': a brace is not closed, or not opened",
         ),
         (policy("tag", "greets :: allow"), "policy 'tag', rule 1: unknown test 'greets'"),
+        (
+            policy("packge_list", "all :: allow"),
+            "policy 'packge_list': Koji has none; did you mean 'package_list'?",
+        ),
         (HUB.format("lacks"), "plugin lacks: No module named 'jsonschema'"),
         (HUB.format("none"), f"plugin none: it is not in {PLUGINS}"),
         ("tag = x\n", "File contains no section headers. file: '<string>', line: 1 'tag = x\\n'"),

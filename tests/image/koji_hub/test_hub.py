@@ -51,7 +51,8 @@ def task_of_kojiras(hub: Hub) -> dict[str, Any]:
     The task stays as it is, since no builder is here.
     """
     session = hub.login()
-    session.createTag("build", arches="x86_64")
+    # From 1.35 on kojira watches those tags only that have this extra.
+    session.createTag("build", arches="x86_64", extra={"repo.auto": True})
     session.createTag("dest")
     session.createBuildTarget("target", "build", "dest")
     asked = {"method": "newRepo", "decode": True}

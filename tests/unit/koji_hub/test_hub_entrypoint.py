@@ -65,6 +65,7 @@ def test_an_empty_environment_will_do(script: ModuleType, root: Path) -> None:
     assert config["hub"].getboolean("hub", "disablenotifications")
     assert not config["hub"].getboolean("hub", "enablemaven")
     assert "policy" not in config["hub"]
+    assert (hub["runinterval"], hub["repolag"]) == ("0", "-1")
     assert config["web"]["web"]["kojifilesurl"] == "/kojifiles"
     assert config["kojira"]["kojira"]["sleeptime"] == "2"
 

@@ -220,11 +220,13 @@ def test_kojis_entry_is_called_as_if_by_itself(
 
 
 @pytest.mark.parametrize(
-    ("query", "changes", "status"),
+    ("session", "changes", "status"),
     [
-        ("session-id=1&callnum=2", True, "503 Service Unavailable"),
-        ("session-id=1&callnum=2", False, "200 OK"),
-        ("", True, "200 OK"),
+        ({"QUERY_STRING": "session-id=1&callnum=2"}, True, "503 Service Unavailable"),
+        ({"QUERY_STRING": "session-id=1&callnum=2"}, False, "200 OK"),
+        ({"QUERY_STRING": "", "HTTP_KOJI_SESSION_ID": "1"}, True, "503 Service Unavailable"),
+        ({"QUERY_STRING": "", "HTTP_KOJI_SESSION_ID": "1"}, False, "200 OK"),
+        ({"QUERY_STRING": ""}, True, "200 OK"),
     ],
 )
 def test_a_call_that_waited_is_not_carried_out_in_another_state(
@@ -233,7 +235,7 @@ def test_a_call_that_waited_is_not_carried_out_in_another_state(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     *,
-    query: str,
+    session: dict[str, str],
     changes: bool,
     status: str,
 ) -> None:
@@ -241,7 +243,7 @@ def test_a_call_that_waited_is_not_carried_out_in_another_state(
     script.write_text(ENTRY)
     shared = write_lock.shared
     monkeypatch.setattr(write_lock, "shared", lambda: shared(tmp_path))
-    environ = {"nagoya.hub": str(script), "QUERY_STRING": query}
+    environ = {"nagoya.hub": str(script), **session}
     statuses: list[str] = []
 
     def call() -> None:

@@ -1,6 +1,8 @@
 """What is said of a hub that does not let us in; the causes are as Koji's client words them."""
 
 import os
+import socket
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import proxy_bypass
 
@@ -8,7 +10,7 @@ import pytest
 from requests.utils import should_bypass_proxies
 
 from nagoya.errors import LifecycleError
-from nagoya.koji.hub import HubConnection, bypass_proxies
+from nagoya.koji.hub import HubConnection, bypass_proxies, hub_errors
 from nagoya.koji.profile import Profile
 
 
@@ -65,3 +67,22 @@ def test_published_ports_are_not_asked_for_through_a_proxy(
         assert {name: os.environ[name] for name in before} == before
     else:
         assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == after
+
+
+def test_a_hub_that_does_not_answer(hub: HubConnection) -> None:
+    """As one whose database is paused: it accepts the connection, and no more."""
+    error = hub._login_error(
+        "kojiadmin",
+        "unable to obtain a session (ssl auth failed: requests.exceptions.ReadTimeout: "
+        "HTTPSConnectionPool(host='127.0.0.1', port=443): Read timed out. (read timeout=15))",
+    )
+    assert error.message.endswith("/kojihub did not answer within 15 s")
+    assert "its database" in str(error.hint)
+
+
+def test_a_call_that_hangs_ends_where_it_should(hub: HubConnection) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/kojihub"
+        session = HubConnection(replace(hub.profile, urls={"hub": url})).session(None, seconds=0.2)
+        with pytest.raises(LifecycleError, match=r"the hub: .*timed out"), hub_errors():
+            session.listHosts()

@@ -10,7 +10,7 @@ import pytest
 
 from nagoya.errors import LifecycleError
 from nagoya.koji import imports, rpm
-from nagoya.koji.imports import Import, import_rpms
+from nagoya.koji.imports import Import, import_rpms, read_rpms
 
 
 class Hub:
@@ -37,6 +37,9 @@ class Hub:
     def listTagged(self, tag: str) -> list[dict[str, str]]:
         self.requests += 1
         return [{"nvr": nvr} for nvr in self.tagged]
+
+    def getTag(self, tag: str) -> Any:
+        return {"name": tag}
 
     def uploadWrapper(self, path: str, folder: str) -> None: ...
 
@@ -79,18 +82,27 @@ def wanted(**changes: Any) -> Import:
     return Import.model_validate(given)
 
 
+def apply(hub: Hub, document: Import, folder: Path) -> list[str]:
+    """Import a document's RPMs; what the progress showed."""
+    shown: list[str] = []
+    system: Any = None  # a seed without `container` needs none
+    with read_rpms(system, hub, document, folder) as rpms:
+        if rpms:
+            import_rpms(hub, document.tag, rpms, shown.append)
+    return shown
+
+
 def test_a_hundred_rpms_take_a_handful_of_requests_beside_their_uploads(folder: Path) -> None:
-    hub, shown = Hub(), []  # type: ignore[var-annotated]
-    assert import_rpms(None, hub, wanted(), folder, shown.append)  # type: ignore[arg-type]
+    hub = Hub()
+    assert apply(hub, wanted(), folder)[0].startswith("1/100 ")
     assert len(hub.rpms) == 100
     assert sorted(hub.tagged) == sorted(wanted().builds)
     assert hub.requests < 10
-    assert shown[0].startswith("1/100 ")
 
 
 def test_a_build_has_the_epoch_of_its_rpms(folder: Path) -> None:
     hub = Hub()
-    import_rpms(None, hub, wanted(), folder, lambda text: None)  # type: ignore[arg-type]
+    apply(hub, wanted(), folder)
     assert hub.builds["p0-1-1"] == {"epoch": 2}
 
 
@@ -98,17 +110,21 @@ def test_an_import_that_was_cut_off_is_completed(folder: Path) -> None:
     hub = Hub()
     hub.builds["p0-1-1"] = {"epoch": 2}
     hub.rpms.add("p0-1-1.noarch.rpm")
-    shown: list[str] = []
-    assert import_rpms(None, hub, wanted(), folder, shown.append)  # type: ignore[arg-type]
-    assert len(shown) == 99
-    assert not import_rpms(None, hub, wanted(), folder, shown.append)  # type: ignore[arg-type]
+    assert len(apply(hub, wanted(), folder)) == 99
+    assert apply(hub, wanted(), folder) == []
+
+
+def test_a_tag_with_all_builds_needs_no_files(folder: Path) -> None:
+    hub = Hub()
+    hub.tagged = ["p0-1-1"]
+    assert apply(hub, wanted(builds=["p0-1-1"], rpms=["x*.rpm"]), folder) == []
 
 
 def test_builds_that_do_not_come_of_the_rpms(folder: Path) -> None:
     with pytest.raises(LifecycleError, match="make no build other-1-1"):
-        import_rpms(None, Hub(), wanted(builds=["other-1-1"]), folder, print)  # type: ignore[arg-type]
+        apply(Hub(), wanted(builds=["other-1-1"]), folder)
 
 
 def test_files_that_are_not_there(folder: Path) -> None:
     with pytest.raises(LifecycleError, match=r"has no file x\*\.rpm"):
-        import_rpms(None, Hub(), wanted(rpms=["x*.rpm"]), folder, print)  # type: ignore[arg-type]
+        apply(Hub(), wanted(rpms=["x*.rpm"]), folder)

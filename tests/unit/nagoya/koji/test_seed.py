@@ -19,9 +19,12 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_documents_of_koji_habitude_pass_as_they_are(tmp_path: Path) -> None:
-    read = seed.read_seed(written(tmp_path, "type: tag\nname: some\narches: [x86_64]\n"))
-    assert read.habitude == [{"type": "tag", "name": "some", "arches": ["x86_64"]}]
-    assert (read.users, read.policies, read.imports) == ([], {}, [])
+    path = written(tmp_path, "type: channel\nname: c\n---\n\ntype: tag\nname: some\n")
+    read = seed.read_seed(path)
+    assert read.habitude[1] == {
+        "type": "tag", "name": "some", "__file__": str(path), "__line__": 5,
+    }  # fmt: skip
+    assert (read.users, read.policies, read.imports) == ({}, {}, {})
 
 
 def test_ours_are_told_apart(tmp_path: Path) -> None:
@@ -40,9 +43,9 @@ builds: [a-1-1]
 rpms: ["*.rpm"]
 """
     read = seed.read_seed(written(tmp_path, text))
-    assert read.users == [User(type="user", name="somebody", permissions=("build",))]
+    assert read.users == {1: User(type="user", name="somebody", permissions=("build",))}
     assert read.policies[2].rules == ("has_perm admin :: allow", "all :: deny")
-    assert read.imports[0].builds == ("a-1-1",)
+    assert read.imports[3].builds == ("a-1-1",)
 
 
 @pytest.mark.parametrize(
