@@ -4,6 +4,7 @@ moromi.yml names these functions. toji calls each with the container that the ev
 (`nagoya.system.container.SystemContainer`).
 """
 
+from nagoya.koji.activity import client_details
 from nagoya.koji.credentials import cleanup_credentials, extract_credentials
 from nagoya.koji.profile import BROWSER_PASSWORD, Profile, profile_of
 from nagoya.system.container import SystemContainer
@@ -38,7 +39,10 @@ def show_kojiweb_url(container: SystemContainer) -> None:
 def update_config_profile(container: SystemContainer) -> None:
     """Write the koji client's profile for the hub in this container."""
     profile = profile_of(container)
+    former = client_details(container.system, container.home).get("urls", profile.urls)
     profile.save()
+    if former != profile.urls:
+        container.log(f"the hub's address is new; it was {former['hub']}")
     container.log(f"koji client: koji -p {profile.name} hello")
 
 

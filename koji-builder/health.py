@@ -8,7 +8,7 @@ from typing import Any
 import builder_file
 
 from util import entry
-from util.hub import hub
+from util.hub import failures, hub
 
 # kojid polls every second or so, but may be busy cleaning up. The hub itself gives a host up after
 # five minutes.
@@ -38,10 +38,11 @@ def question() -> str:
     """Ask the hub about this host; raises if it is not ready."""
     builder = builder_file.read(Path("/"))
     calls: Any = hub(builder["hub"], timeout=4)
-    host = calls.getHost(builder["name"])
+    with failures("the hub"):
+        host = calls.getHost(builder["name"])
+        last_update = calls.getLastHostUpdate(host["id"], True) if host else None
     if host is None:
         raise LookupError(f"{builder['name']} is not registered on the hub")
-    last_update = calls.getLastHostUpdate(host["id"], True)
     started = (Path("/") / builder_file.PATH).stat().st_mtime
     return judge(host, last_update, started, now=time.time())
 

@@ -4,10 +4,11 @@ import http.client
 import ssl
 import sys
 import xmlrpc.client
+from contextlib import closing
 from functools import cache
 
 from util import entry
-from util.hub import AUTHORITY, hub
+from util.hub import AUTHORITY, failures, hub
 
 HOST = "localhost"
 # One of the pages that ask the hub for little.
@@ -18,20 +19,20 @@ OFFLINE = 1014
 
 def question() -> str:
     """What is ready; raises if something is not."""
-    try:
-        volumes = hub(f"https://{HOST}/kojihub", timeout=4).listVolumes()
-    except xmlrpc.client.Fault as fault:
-        reason = startup_problem() if fault.faultCode == OFFLINE else None
-        raise LookupError(reason or fault.faultString) from fault
+    with failures("the hub"):
+        try:
+            volumes = hub(f"https://{HOST}/kojihub", timeout=4).listVolumes()
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == OFFLINE and (problem := startup_problem()):
+                raise LookupError(problem) from fault
+            raise
     if not volumes:
         raise LookupError("the hub answers, but the database is empty")
     context = ssl.create_default_context(cafile=str(AUTHORITY))
     connection = http.client.HTTPSConnection(HOST, timeout=4, context=context)
-    try:
+    with closing(connection), failures("kojiweb"):
         connection.request("GET", PAGE)
         answer = connection.getresponse()
-    finally:
-        connection.close()
     if answer.status != http.client.OK:
         raise LookupError(f"kojiweb answers {PAGE} with {answer.status} {answer.reason}")
     return "kojihub and kojiweb answer"

@@ -64,7 +64,8 @@ def run(name: str, main: Callable[[], int]) -> int:
 
 def describe(error: OSError) -> str:
     """An error of the system in words, with the file that it is about."""
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
 
 
 def health(question: Callable[[], str]) -> int:
@@ -79,7 +80,8 @@ def health(question: Callable[[], str]) -> int:
             print(f"ready: {question()}")
             return 0
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            text = describe(error) if isinstance(error, OSError) else str(error)
+            reason = " ".join(text.split()) or type(error).__name__
         if time.monotonic() >= deadline:
             print(f"not ready: {reason}")
             return 1

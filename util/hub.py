@@ -7,12 +7,31 @@ client library, where they are needed.
 import http.client
 import ssl
 import xmlrpc.client
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 AUTHORITY = Path("/etc/pki/koji/koji_ca_cert.crt")
 
 # What a hub that is not up yet, or not in reach, makes a call raise.
 UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.Error)
+
+
+@contextmanager
+def failures(name: str) -> Iterator[None]:
+    """Turn what a call of `name` raises into a LookupError with a sentence, such as `the hub does
+    not answer`."""
+    try:
+        yield
+    except TimeoutError:
+        raise LookupError(f"{name} does not answer") from None
+    except xmlrpc.client.ProtocolError as error:
+        raise LookupError(f"{name} answers {error.errcode} {error.errmsg}") from None
+    except xmlrpc.client.Fault as fault:
+        raise LookupError(f"{name}: {fault.faultString}") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise LookupError(f"{name} cannot be reached: {reason}") from None
 
 
 def hub(

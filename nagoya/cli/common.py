@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 from rich.console import Console, RenderableType
+from rich.table import Table
 
 from nagoya.cli.completion import complete_system
 from nagoya.config import loader
@@ -113,11 +114,13 @@ def duration_option(
     )
 
 
-config_option = _shared(
-    "config", "-c", "--config", metavar="FILE", type=click.Path(path_type=Path),
-    help="The moromi.yml to use: a path, nagoya or nagoya-demo.  "
-    "[default: moromi.yml in this folder, else nagoya]",
-)  # fmt: skip
+def config_option(default: str) -> Callable[[Any], Any]:
+    return _shared(
+        "config", "-c", "--config", metavar="FILE", type=click.Path(path_type=Path),
+        help=f"The moromi.yml to use: a path, nagoya or nagoya-demo.  [default: {default}]",
+    )  # fmt: skip
+
+
 quiet_option = _shared("quiet", "-q", "--quiet", is_flag=True, help="Show no progress.")
 verbose_option = _shared(
     "verbose", "-v", "--verbose", is_flag=True, help="Show the output of builds and programs."
@@ -184,6 +187,15 @@ def print_json(*, indent: int | None = 2, **values: Any) -> None:
         return value.isoformat(timespec="seconds") if is_time else str(value)
 
     print(json.dumps({"version": 1, **values}, indent=indent, default=plain), flush=True)
+
+
+def new_table(*headings: str) -> Table:
+    """A table that folds what a narrow terminal has no room for, but not the names in its first
+    column."""
+    table = Table(box=None)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, overflow="fold", no_wrap=index == 0)
+    return table
 
 
 def print_table(table: RenderableType) -> None:

@@ -32,7 +32,7 @@ from nagoya.utils.parallel import raise_failures, run_graph
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
-@config_option
+@config_option("moromi.yml in this folder, else nagoya")
 @quiet_option
 @verbose_option
 @debug_option

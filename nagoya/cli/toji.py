@@ -15,7 +15,9 @@ from nagoya.cli.common import (
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
-@config_option
+@config_option(
+    "what the system was created from; for a new one moromi.yml in this folder, else nagoya"
+)
 @system_option
 @quiet_option
 @verbose_option
@@ -25,15 +27,14 @@ def cli() -> None:
     """Run Koji: a hub, its database, any number of builders.
 
     \b
-      toji init                   create and start the system 'koji'
-      toji wait                   wait until the hub and its builders are ready
+      toji up                     create and start the system 'koji', wait until it is ready
       koji -p nagoya-koji hello   use the profile that toji wrote
       toji remove                 remove all of it again
 
     Systems live side by side, each with its own network, ports, profile and credentials:
 
     \b
-      toji init --system second
+      toji up --system second
     """
 
 

@@ -60,8 +60,8 @@ def user(
 ) -> None:
     """Add users: for each an account on the hub, and a certificate beside kojiadmin's.
 
-    Existing accounts keep their permissions, existing certificates are left unchanged. `koji
-    list-permissions` lists the permissions.
+    Existing accounts keep their permissions, existing certificates are left unchanged. `koji -p
+    PROFILE list-permissions` lists the permissions.
 
     \b
       toji user alice

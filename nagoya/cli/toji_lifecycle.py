@@ -13,6 +13,9 @@ from nagoya.system.readiness import WAIT_SECONDS
 from nagoya.system.system import DRAIN_SECONDS, System
 from nagoya.utils.parallel import raise_failures, run_graph
 
+_DIGITS = 3
+"""Of a count of copies."""
+
 
 @click.option(
     "--recreate", multiple=True, metavar="CONTAINER",
@@ -119,9 +122,11 @@ def scale(settings: Settings, wanted: tuple[str, ...], drain_timeout: float, dry
     """
     counts = {}
     for text in wanted:
-        match = re.fullmatch(r"([a-z0-9-]+)=(\d{1,3})", text)
+        match = re.fullmatch(r"([a-z0-9-]+)=(\d+)", text)
         if match is None:
             raise click.UsageError(f"'{text}' is not of the form NAME=N, as in kojibuilder=3")
+        if len(match[2]) > _DIGITS:
+            raise click.UsageError(f"'{text}' is too many; the most is {10**_DIGITS - 1}")
         counts[match[1]] = int(match[2])
 
     def verb(system: System) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import asdict
 
 import click
-from rich.table import Table
 
 from nagoya.cli.common import (
     Settings,
@@ -11,6 +10,7 @@ from nagoya.cli.common import (
     command,
     duration_option,
     json_option,
+    new_table,
     on_system,
     print_json,
     print_table,
@@ -77,7 +77,7 @@ def list_(settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json(system=settings.system, snapshots=list(map(asdict, present)))
         return
-    table = Table("snapshot", "age", "size", box=None)
+    table = new_table("snapshot", "age", "size")
     for each in present:
         table.add_row(each.name, age(each.created), f"{each.bytes / 1e6:.0f} MB")
     print_table(table)

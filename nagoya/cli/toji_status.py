@@ -10,7 +10,6 @@ from typing import Any
 import click
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from nagoya.cli.common import (
@@ -19,6 +18,7 @@ from nagoya.cli.common import (
     command,
     duration_option,
     json_option,
+    new_table,
     on_system,
     print_json,
     print_table,
@@ -67,7 +67,7 @@ def list_(settings: Settings, as_json: bool) -> None:
         ]
         print_json(systems=rows)
         return
-    table = Table("system", "containers", "state", "age", "made by", box=None)
+    table = new_table("system", "containers", "state", "age", "made by")
     for system in systems:
         owner = system.owner.name if system.owner else ""
         if system.owner and system.owner.pid:
@@ -135,9 +135,7 @@ def _activity(system: System) -> dict[str, Any]:
 
 
 def _render(read: SystemStatus, client: dict[str, Any]) -> Iterator[RenderableType]:
-    table = Table(box=None)
-    for heading in ("container", "state", "health", "image", "address"):
-        table.add_column(heading, overflow="fold")
+    table = new_table("container", "state", "health", "image", "address")
     for each in read.containers:
         table.add_row(
             each.name,
@@ -168,12 +166,12 @@ def _render_activity(activity: dict[str, Any] | None) -> Iterator[RenderableType
     if "error" in activity:
         yield Text(activity["error"])
         return
-    hosts = Table("host", "enabled", "ready", "load", box=None)
+    hosts = new_table("host", "enabled", "ready", "load")
     for host in activity["hosts"]:
         enabled, ready = ("yes" if host[key] else "no" for key in ("enabled", "ready"))
         hosts.add_row(host["name"], enabled, ready, f"{host['load']:.1f} of {host['capacity']:.1f}")
     columns = ("id", "method", "arch", "state", "host", "owner")
-    tasks = Table("task", *columns[1:], "age", box=None)
+    tasks = new_table("task", *columns[1:], "age")
     for task in activity["tasks"]:
         tasks.add_row(*(str(task[key] or "") for key in columns), f"{task['seconds']:.0f} s")
     yield from (hosts, Text(), tasks if activity["tasks"] else Text("no task runs or waits"))

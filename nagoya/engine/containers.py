@@ -158,10 +158,13 @@ def create(engine: Engine, wanted: Specification) -> Handle:
 
 
 def start(container: Handle) -> None:
-    """Start a container unless it runs. Raises PortTaken."""
+    """Start a container unless it runs; go on with one that is paused. Raises PortTaken."""
     with translated(f"starting {container.name}"):
         try:
-            container.docker.start()
+            if container.docker.status == "paused":
+                container.docker.unpause()
+            else:
+                container.docker.start()
         except docker.errors.APIError as error:
             match = _PORT_TAKEN.search(str(error.explanation))
             if not match:

@@ -159,13 +159,10 @@ def _check_references(hub: HubConnection, session: Any, seed: Seed) -> None:
     names = [user.name for user in seed.users.values()]
     declared = habitude.check(hub, seed.habitude, names) if seed.habitude else set()
     permissions = {name for kind, name in declared if kind == "permission"}
-    permissions |= {permission["name"] for permission in session.getAllPerms()}
     problems = [
-        f"document {number} (user): the hub has no permission '{name}'"
-        f"{did_you_mean(name, permissions)}"
+        f"document {number} (user): {problem}"
         for number, user in seed.users.items()
-        for name in user.permissions
-        if name not in permissions
+        for problem in users.unknown_permissions(session, user.permissions, permissions)
     ]
     problems += [
         f"document {number} (import): the hub has no tag '{document.tag}'"

@@ -42,14 +42,20 @@ def add(system: System, name: str, permissions: Collection[str] = ()) -> Path:
     """Make sure that a user can log in and has some permissions; the certificate's path.
 
     An existing account keeps its permissions, an existing certificate is left unchanged. Raises
-    UsageError if the name cannot be a user's.
+    UsageError if the name cannot be a user's, LifecycleError if there is no such permission.
     """
     hub = HubConnection.of(system)
     check_name(name, require_system(system.engine, system.name))
+    session = hub.session()
+    for problem in unknown_permissions(session, permissions):
+        raise LifecycleError(
+            problem,
+            f"`koji -p {hub.profile.name} list-permissions` lists them; "
+            "a seed's `permission` document adds one",
+        )
     certificate = hub.profile.certificate(name)
     if not certificate.exists():
         _certify(system, name, certificate.parent)
-    session = hub.session()
     create(session, name)
     grant(session, name, permissions)
     return certificate
@@ -78,21 +84,23 @@ def create(session: Any, name: str) -> bool:
 
 
 def grant(session: Any, name: str, permissions: Collection[str]) -> bool:
-    """Grant the permissions that a user lacks; False if there are none. Raises LifecycleError for
-    one that the hub does not have."""
-    wanted = set(permissions)
-    missing = wanted and wanted - set(session.getUserPerms(name))
-    if not missing:
-        return False
-    known = {permission["name"] for permission in session.getAllPerms()}
-    for permission in sorted(missing - known):
-        raise LifecycleError(
-            f"the hub has no permission '{permission}'{did_you_mean(permission, known)}",
-            "`koji list-permissions` lists them; a seed's `permission` document adds one",
-        )
+    """Grant the permissions that a user lacks; False if there are none."""
+    missing = set(permissions) - set(session.getUserPerms(name))
     for permission in sorted(missing):
         session.grantPermission(name, permission)
-    return True
+    return bool(missing)
+
+
+def unknown_permissions(
+    session: Any, permissions: Collection[str], declared: Collection[str] = ()
+) -> list[str]:
+    """A sentence for each permission that the hub does not have, and that is not `declared`."""
+    known = {permission["name"] for permission in session.getAllPerms()}.union(declared)
+    return [
+        f"the hub has no permission '{permission}'{did_you_mean(permission, known)}"
+        for permission in permissions
+        if permission not in known
+    ]
 
 
 def _certify(system: System, name: str, folder: Path) -> None:

@@ -155,7 +155,8 @@ class Draft:
         elif not (settings and settings.run_once and state.completed):
             if not self.observed.network and not (settings and settings.network_mode):
                 needs = [*needs, self.add("create network", self.observed.name, "missing")]
-            cause = f"ended with status {state.exit_code}" if state.exit_code else "not running"
+            stopped = "paused" if state.status == "paused" else "not running"
+            cause = f"ended with status {state.exit_code}" if state.exit_code else stopped
             self.add("start", state.name, cause, needs, **details)
 
     def stop(self, state: State, cause: str, needs: Iterable[str] = ()) -> None:

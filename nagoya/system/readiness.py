@@ -54,7 +54,8 @@ def check(handle: Handle, declaration: Declaration, patience: float, seconds: fl
     if _completed(declaration, state):
         return Health(True, "completed")
     if not state.running:
-        return Health(False, describe_state(state), final=state.status in ("exited", "dead"))
+        final = state.status in ("exited", "dead", "paused")
+        return Health(False, describe_state(state), final)
     command = containers.healthcheck_command(handle)
     if command is None:
         return Health(True, "running")
@@ -100,7 +101,7 @@ def wait(
 
     `only` names those to wait for. With `assume_dependencies_ready` all are checked at once first.
     Raises NotReady after `seconds` (a check that hangs may take a few more), or as soon as a
-    container has exited or is missing: with the health of each that is not ready, and the last log
+    container has stopped or is missing: with the health of each that is not ready, and the last log
     lines of those to blame.
     """
     present = require_system(system.engine, system.name)
@@ -129,11 +130,12 @@ def wait(
         pending = {name: handle for name, handle in pending.items() if not health[name].ready}
         if not pending:
             return
-        if exited := [name for name in pending if health[name].final]:
+        if stopped := [name for name in pending if health[name].final]:
             raise NotReady(
-                _message(f"{', '.join(exited)} does not run", pending, health, exited),
-                f"`toji --system {system.name} logs {exited[0]}` shows all it printed, and "
-                f"`toji --system {system.name} start` starts it again",
+                _message(f"{', '.join(stopped)} does not run", pending, health, stopped),
+                f"`toji --system {system.name} logs {stopped[0]}` shows all it printed; correct "
+                f"the cause, in {system.declaration.path} if it is a setting, then "
+                f"`toji --system {system.name} up`",
             )
         if time.monotonic() >= deadline:
             checked = [name for name in pending if health[name].checked]
@@ -154,7 +156,7 @@ def _check_system(system: System) -> None:
     if absent := missing(observed, system.declaration):
         raise NotReady(
             f"'{system.name}' has no container for {', '.join(absent)}, as moromi.yml declares",
-            f"`{toji} init` creates what is missing",
+            f"`{toji} up` creates what is missing, even if it was scaled to 0",
         )
     states = observed.containers.values()
     servers = [state for state in states if not _completed(system.declaration, state)]

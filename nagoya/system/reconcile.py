@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container
@@ -47,7 +48,17 @@ def up(declaration: Declaration, observed: ObservedSystem, recreate: Collection[
         f"`toji --system {observed.name} up --recreate {name}`"
         for name, phrases in kept.items()
     ]
-    return draft.plan("start", [*_losses(declaration, observed), *notices])
+    wanted = draft.plan("start", [*_losses(declaration, observed), *notices])
+    recorded = observed.config_file
+    if recorded not in (None, declaration.path) and not any(
+        operation.verb in ("create", "create replacement") for operation in wanted.operations
+    ):
+        notice = (
+            f"nothing was recreated, so '{observed.name}' still records {recorded} as its file: "
+            f"use -c each time, or `--recreate` a container"
+        )
+        return replace(wanted, notices=(*wanted.notices, notice))
+    return wanted
 
 
 def scale(declaration: Declaration, observed: ObservedSystem, name: str, count: int) -> Plan:

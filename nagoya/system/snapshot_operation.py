@@ -9,7 +9,7 @@ from threading import Event, Thread
 from typing import Any
 
 from nagoya.engine import Handle
-from nagoya.errors import LifecycleError, NagoyaError, NotReady
+from nagoya.errors import EngineTimeout, LifecycleError, NagoyaError, NotReady
 from nagoya.system import plan
 from nagoya.system.readiness import wait
 from nagoya.system.snapshot_agent import SnapshotAgent
@@ -89,7 +89,9 @@ class SnapshotOperation:
                 answers[name] = {"restart": True}
 
         results = run_graph(dict.fromkeys(names, ()), task, workers=_PARALLEL)
-        raise_failures(results, LifecycleError, failure)
+        late = any(isinstance(result.error, EngineTimeout) for result in results.values())
+        hint = "--timeout SECONDS allows it longer" if late and seconds is None else None
+        raise_failures(results, LifecycleError, failure, hint)
         return answers
 
     def snapshots(self) -> dict[str, Snapshot]:

@@ -93,12 +93,18 @@ def restore_snapshot(system: System, name: str = PRISTINE, seconds: float = RESE
             with_state = operation.agents_with("list")
             operation.finish("release", "restored")
         # Of the others none depends on the state: a builder that was disabled is so again.
-        wait(
-            system,
-            deadline - time.monotonic(),
-            only={*with_state, *restarted},
-            assume_dependencies_ready=True,
-        )
+        try:
+            wait(
+                system,
+                max(0.0, deadline - time.monotonic()),
+                only={*with_state, *restarted},
+                assume_dependencies_ready=True,
+            )
+        except NotReady as error:
+            raise NotReady(
+                f"'{name}' was restored, but the wait failed: {error.message}",
+                f"`toji --system {system.name} wait` waits longer",
+            ) from error
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def read_status(system: System) -> SystemStatus:
         if (state := observed.containers.get(name) or observed.replacements.get(name))
         for ready in [health[name].ready]
     ]
-    absent = missing(observed, system.declaration)
+    absent = [name for name in missing(observed, system.declaration) if name not in present]
     sentences = conflicts(observed, system.declaration)
     return SystemStatus(
         system=system.name,

@@ -142,7 +142,7 @@ class System:
             if failed:
                 raise LifecycleError(
                     f"not everything of '{self.name}' runs:\n" + "\n".join(failed),
-                    f"correct it, then `toji --system {self.name} up`",
+                    f"correct it in {self.declaration.path}, then `toji --system {self.name} up`",
                 )
             time.sleep(_PAUSE)
 

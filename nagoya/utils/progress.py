@@ -47,8 +47,8 @@ class Progress:
     """The state of named tasks; any thread may update it.
 
     On a terminal each name keeps one row: a sign, its state, its last line of output, seconds.
-    Elsewhere every change is a line: seconds since the start, name, state. `quiet` shows nothing,
-    `verbose` also all output of the tasks.
+    Elsewhere every change but to waiting is a line: seconds since the start, name, state. `quiet`
+    shows nothing, `verbose` also all output of the tasks.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Progress:
                 row.started_at, row.ended_at = row.started_at or now, None
             elif state != "waiting":
                 row.ended_at, row.finished = row.ended_at or now, (state, text)
-        if changed and self._live is None:
+        if changed and self._live is None and state != "waiting":
             self.log(self._named(name, text))
 
     def output(self, name: str, text: str) -> None:

@@ -129,7 +129,7 @@ class Hub:
         return self.credentials / "koji_ca_cert.crt"
 
     def url(self, path: str, scheme: str = "https") -> str:
-        """Where `path` is on this machine, now: the engine may choose a port anew."""
+        """Where `path` is on this machine, now: the engine may choose another port."""
         host, port = address(self.container, {"https": 443, "http": 80}[scheme])
         return f"{scheme}://{host}:{port}{path}"
 

@@ -109,7 +109,7 @@ def _ready(container: Container) -> bool:
 
 
 def address(container: Container, port: int) -> tuple[str, int]:
-    """Where on this machine a published TCP port is; the engine chooses anew at each start."""
+    """Where on this machine a published TCP port is; the engine chooses another at each start."""
     container.reload()
     (bound, *_) = container.ports[f"{port}/tcp"] or []
     return str(bound["HostIp"]), int(bound["HostPort"])

@@ -37,9 +37,9 @@ def test_one_image_and_what_it_stands_on(moromi: Moromi) -> None:
 def test_what_does_not_need_each_other_goes_in_parallel(moromi: Moromi) -> None:
     sleep = f"FROM {BASE}\nRUN sleep 3 # {moromi.prefix}"
     moromi.declare(**{f"n{number}": f"{sleep}{number}\n" for number in range(3)})
-    _, told = moromi("build")
-    # Each has begun before the first is done.
-    assert told.rindex("  2/") < told.index("  built")
+    _, output = moromi("build")
+    # Each has started before the first is done.
+    assert output.rindex("  2/") < output.index("  built")
 
 
 def test_run_builds_what_is_missing_and_starts_it(moromi: Moromi) -> None:
@@ -61,7 +61,7 @@ def test_run_builds_what_is_missing_and_starts_it(moromi: Moromi) -> None:
         subprocess.run(toji, cwd=moromi.folder, check=True)
 
 
-def test_a_failure_is_told_with_its_log_and_the_others_are_finished(moromi: Moromi) -> None:
+def test_a_failure_is_reported_with_its_log_and_the_others_are_finished(moromi: Moromi) -> None:
     moromi.declare(
         parent=PARENT,
         broken="FROM X-parent\nRUN echo what is wrong && false\n",

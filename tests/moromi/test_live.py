@@ -10,7 +10,7 @@ import yaml
 
 from tests.moromi.conftest import BASE, PROGRAM, Moromi
 
-# It keeps what it is told, outside of its volume, and says so in a health check.
+# It keeps its input, outside of its volume, and says so in a health check.
 SERVER = f"""FROM {BASE}
 ENV OWN=image
 HEALTHCHECK CMD test -e /started
@@ -42,22 +42,22 @@ if os.path.exists("old"):
     os.utime("setuid", (1, 1234567890))
     os.setxattr("file", "security.capability", bytes.fromhex("0100000200200000" + 24 * "0"))
 """
-TOLD = """
+SHOW = """
 import json, os
 os.chdir("/data/volume")
-def told(name):
+def shown(name):
     found = os.lstat(name)
     attributes = {key: os.getxattr(name, key, follow_symlinks=False).hex()
                   for key in os.listxattr(name, follow_symlinks=False)}
     return [oct(found.st_mode), found.st_uid, found.st_gid, attributes]
-print(json.dumps({name: told(name) for name in [".", "..", *sorted(os.listdir("."))]}))
+print(json.dumps({name: shown(name) for name in [".", "..", *sorted(os.listdir("."))]}))
 print(int(os.stat("setuid").st_mtime), os.stat("file").st_ino == os.stat("linked").st_ino)
 """
 BUILD = """set -e
 test $HIS = 1
 test -s /data/volume/file
 getent hosts server
-cat told >/data/volume/more
+cat input >/data/volume/more
 """
 
 
@@ -66,7 +66,7 @@ def live(moromi: Moromi) -> "Live":
     """A system of two containers, and images made of it."""
     moromi.write("store/fill.py", FILL)
     moromi.write("root/build.sh", BUILD)
-    moromi.write("root/told", "told")
+    moromi.write("root/input", "output")
     moromi.declare(base=PYTHON, server=SERVER, store=STORE)
     one = Live(moromi)
     one.change(lambda raw: None)
@@ -129,8 +129,8 @@ def settings(config: dict[str, Any], key: str) -> Any:
 
 
 def test_files_and_volumes_are_what_they_were(live: Live) -> None:
-    _, told = live.moromi("build", "X-live")
-    assert "X-store-live CONTAINS SECRETS: /data/volume/keys of store" in told
+    _, output = live.moromi("build", "X-live")
+    assert "X-store-live CONTAINS SECRETS: /data/volume/keys of store" in output
     assert_nothing_is_left(live.moromi)
 
     assert live.run("server-live", "cat", "/started") == ""
@@ -142,9 +142,9 @@ def test_files_and_volumes_are_what_they_were(live: Live) -> None:
     assert filled.keys() == parent["Labels"].keys()
     assert config["Labels"]["nagoya.image"] == live.moromi.name("server-live")
 
-    told = live.run("store-live", "python3", "-c", TOLD)
+    output = live.run("store-live", "python3", "-c", SHOW)
     capability = {"security.capability": "0100000200200000" + 24 * "0"}
-    named, line, _ = told.split("\n")
+    named, line, _ = output.split("\n")
     assert yaml.safe_load(named) == {
         ".": ["0o42750", 33, 44, {}],
         "..": ["0o40711", 0, 0, {}],
@@ -160,8 +160,8 @@ def test_files_and_volumes_are_what_they_were(live: Live) -> None:
 
 def test_secrets_are_left_out(live: Live) -> None:
     live.change(lambda raw: live.entry.update(secrets=False))
-    _, told = live.moromi("build", "X-live")
-    assert "X-store-live is without the secrets in /data/volume/keys" in told
+    _, output = live.moromi("build", "X-live")
+    assert "X-store-live is without the secrets in /data/volume/keys" in output
     there = live.run("store-live", "ls", "/data/volume").split()
     assert "keys" not in there
     assert "file" in there
@@ -189,15 +189,15 @@ def test_secrets_are_left_out(live: Live) -> None:
         "containers": {"server": None, "store": {"image": "X-store-live"}},
     }
     live.moromi.write("other.yml", yaml.safe_dump(other))
-    _, told = live.moromi("build", "X-again", status=6)
-    assert "X-store-live itself contains secrets" in told
+    _, output = live.moromi("build", "X-again", status=6)
+    assert "X-store-live itself contains secrets" in output
 
 
 def test_the_unchanged_is_left_alone(live: Live) -> None:
     live.moromi("build", "X-live")
     before = live.moromi.identity("server-live"), live.moromi.identity("store-live")
-    _, told = live.moromi("build", "X-store-live")
-    assert re.search(r"X-live +unchanged", told)
+    _, output = live.moromi("build", "X-store-live")
+    assert re.search(r"X-live +unchanged", output)
     assert (live.moromi.identity("server-live"), live.moromi.identity("store-live")) == before
 
     # One that is missing is not made without the other.
@@ -207,7 +207,7 @@ def test_the_unchanged_is_left_alone(live: Live) -> None:
     assert re.search(r"X-live +unchanged", live.moromi("build", "X-live")[1])
 
     before = live.moromi.identity("server-live"), live.moromi.identity("store-live")
-    live.moromi.write("root/told", "another")
+    live.moromi.write("root/input", "another")
     live.moromi("build", "X-live")
     assert live.moromi.identity("store-live") != before[1]
     assert live.run("store-live", "cat", "/data/volume/more") == "another"
@@ -234,26 +234,27 @@ def test_it_is_built_only_where_it_is_named_or_needed(live: Live) -> None:
 
 def test_a_failing_root_shows_its_log_and_leaves_nothing(live: Live) -> None:
     live.moromi.write("root/build.sh", "echo what is wrong >&2; exit 3\n")
-    _, told = live.moromi("build", "X-live", status=6)
-    report = told.partition("moromi: some images could not be built")[2]
+    _, output = live.moromi("build", "X-live", status=6)
+    report = output.partition("moromi: some images could not be built")[2]
     assert "X-live: running bash build.sh: ended with status 3\n    what is wrong\n" in report
     assert not live.moromi.identity("server-live")
     assert_nothing_is_left(live.moromi)
 
 
-def test_a_system_that_does_not_come_up_is_told(live: Live) -> None:
+def test_a_system_that_does_not_come_up_is_reported(live: Live) -> None:
     live.moromi.write("server/Dockerfile", f"FROM {BASE}\nCMD echo no good; exit 5\n")
-    _, told = live.moromi("build", "X-live", status=6)
-    assert "waiting until it is ready: server does not run" in told
-    assert "server (exited): exited with status 5\n  last lines of server:\n    no good" in told
+    _, output = live.moromi("build", "X-live", status=6)
+    assert "waiting until it is ready: server does not run" in output
+    assert "server (exited): exited with status 5\n  last lines of server:\n    no good" in output
     assert_nothing_is_left(live.moromi)
 
 
 def test_a_container_without_a_volume(live: Live) -> None:
     live.change(lambda raw: live.entry.update(persist={"server": "X-server-volumes"}))
-    _, told = live.moromi("build", "X-live", status=6)
+    _, output = live.moromi("build", "X-live", status=6)
     assert (
-        "persist.server: X-server has no volume, so X-server-volumes would contain nothing" in told
+        "persist.server: X-server has no volume, so X-server-volumes would contain nothing"
+        in output
     )
     assert_nothing_is_left(live.moromi)
 
@@ -289,10 +290,10 @@ def test_cut_off_it_leaves_nothing_or_what_can_be_found(live: Live, how: signal.
     while "at work" not in (line := process.stderr.readline()):
         assert line, "it never came to its root"
     process.send_signal(how)
-    _, told = process.communicate(timeout=30)
+    _, output = process.communicate(timeout=30)
     if how is signal.SIGINT:
         assert process.returncode == 130
-        assert "not built, still the old images: " in told
+        assert "not built, still the old images: " in output
     else:
         assert leftovers(live.moromi)
         toji = [str(PROGRAM.with_name("toji")), "remove", "--stale"]
@@ -320,10 +321,10 @@ def test_ctrl_c_in_a_phase_that_waits(live: Live, hanging: str) -> None:
     assert_nothing_is_left(live.moromi)
 
 
-def test_a_circle_is_told(live: Live) -> None:
+def test_a_circle_is_reported(live: Live) -> None:
     live.change(lambda raw: raw["containers"]["server"].update(image="X-server-live"))
-    _, told = live.moromi("plan", status=3)
-    assert "images: circular dependency: X-live => X-live" in told
+    _, output = live.moromi("plan", status=3)
+    assert "images: circular dependency: X-live => X-live" in output
 
 
 def test_another_files_system(live: Live) -> None:

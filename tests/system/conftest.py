@@ -43,7 +43,7 @@ class Koji:
     environment: dict[str, str] = field(default_factory=dict)
 
     def run(self, *command: str, check: bool = True) -> Run:
-        """Run a program as that user; unless told, it has to end well."""
+        """Run a program as that user; with `check` it has to end well."""
         ended = subprocess.run(
             command,
             env={
@@ -81,19 +81,19 @@ class Koji:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """The containers by name, as `toji status --json` tells them."""
-        told = json.loads(self.toji("status", "--json").stdout)
-        return {container["name"]: container for container in told["containers"]}
+        answer = json.loads(self.toji("status", "--json").stdout)
+        return {container["name"]: container for container in answer["containers"]}
 
     def session(
         self, *, login: bool = True, certificate: Path | None = None, ca: Path | None = None
     ) -> koji.ClientSession:
         """A session of Koji's own client library; kojiadmin's unless another is given."""
-        told = self.description
+        answer = self.description
         session = koji.ClientSession(
-            told["urls"]["hub"], opts={"serverca": str(ca or told["ca"]), "max_retries": 1}
+            answer["urls"]["hub"], opts={"serverca": str(ca or answer["ca"]), "max_retries": 1}
         )
         if login:
-            session.ssl_login(cert=str(certificate or told["certificate"]), serverca=told["ca"])
+            session.ssl_login(cert=str(certificate or answer["certificate"]), serverca=answer["ca"])
         return session
 
 

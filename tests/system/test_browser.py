@@ -33,19 +33,19 @@ def key_store(seeded: Koji, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("browser")
     folder = home / ".pki" / "nssdb"
     folder.mkdir(parents=True)
-    store, told = f"sql:{folder}", seeded.description
+    store, description = f"sql:{folder}", seeded.description
     seeded.run("certutil", "-d", store, "-N", "--empty-password")
-    seeded.run("certutil", "-d", store, "-A", "-n", "Koji", "-t", "C,,", "-i", told["ca"])
+    seeded.run("certutil", "-d", store, "-A", "-n", "Koji", "-t", "C,,", "-i", description["ca"])
     seeded.run(
-        *("pk12util", "-d", store, "-i", told["browser_certificate"]),
-        *("-W", told["browser_password"], "-K", ""),
+        *("pk12util", "-d", store, "-i", description["browser_certificate"]),
+        *("-W", description["browser_password"], "-K", ""),
     )
     return home
 
 
 @pytest.fixture(scope="module")
 def browser(seeded: Koji, key_store: Path) -> Iterator[BrowserContext]:
-    """Chromium, told by policy to show that certificate where a person would click on it."""
+    """Chromium, whose policy shows that certificate where a person would click on it."""
     origin = seeded.description["urls"]["web"].removesuffix("/koji")
     choice = json.dumps({"pattern": origin, "filter": {}})
     policy = POLICIES / f"nagoya-test-{secrets.token_hex(4)}.json"
@@ -123,12 +123,12 @@ def test_a_person_finds_the_builder_and_a_tasks_log(browser: BrowserContext, see
 def test_links_to_files_lead_somewhere(browser: BrowserContext, seeded: Koji) -> None:
     """kojiweb's links have to be of use to a browser outside of the system's network."""
     page = browser.new_page()
-    told = seeded.description["urls"]
-    opened(page, f"{told['web']}/")
+    urls = seeded.description["urls"]
+    opened(page, f"{urls['web']}/")
     images = page.locator("img").evaluate_all("all => all.map(i => [i.src, i.naturalWidth])")
     assert images
     assert all(width > 0 for _, width in images), images
-    opened(page, f"{told['files']}/repos/")
+    opened(page, f"{urls['files']}/repos/")
 
 
 def test_a_person_finds_the_build_and_its_rpm(browser: BrowserContext, seeded: Koji) -> None:

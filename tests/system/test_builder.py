@@ -41,9 +41,9 @@ def test_a_repository_is_made_that_a_client_can_download(running: Koji) -> None:
     running.client("regen-repo", "--wait", "with-repo")
     repo = session.getRepo("with-repo")
     assert session.getTaskInfo(repo["task_id"])["state"] == koji.TASK_STATES["CLOSED"]
-    told = running.description
-    url = f"{told['urls']['files']}/repos/with-repo/{repo['id']}/x86_64/repodata/repomd.xml"
-    answer = requests.get(url, verify=told["ca"], timeout=30)
+    description = running.description
+    url = f"{description['urls']['files']}/repos/with-repo/{repo['id']}/x86_64/repodata/repomd.xml"
+    answer = requests.get(url, verify=description["ca"], timeout=30)
     assert answer.status_code == 200
     assert "<repomd" in answer.text
 

@@ -54,8 +54,8 @@ def test_kojis_client_downloads_builds_tasks_and_logs(
 def test_the_rpm_is_where_koji_says_and_is_whole(seeded: Koji, tmp_path: Path) -> None:
     seeded.run("koji", "-p", f"nagoya-{seeded.system}", "list-tagged", "demo-candidate")
     path = tmp_path / "hello.rpm"
-    told = seeded.description["urls"]["files"]
-    url = f"{told}/packages/hello/1.0/1.demo/noarch/hello-1.0-1.demo.noarch.rpm"
+    served = seeded.description["urls"]["files"]
+    url = f"{served}/packages/hello/1.0/1.demo/noarch/hello-1.0-1.demo.noarch.rpm"
     answer = requests.get(url, verify=seeded.description["ca"], timeout=30)
     path.write_bytes(answer.content)
     header = rpm.read(path)

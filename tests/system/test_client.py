@@ -43,12 +43,12 @@ def test_without_a_certificate_one_may_read(running: Koji) -> None:
 
 
 def test_without_a_certificate_nobody_logs_in(running: Koji) -> None:
-    told = running.description
+    description = running.description
     answer = requests.post(
-        f"{told['urls']['hub']}/ssllogin",
+        f"{description['urls']['hub']}/ssllogin",
         data=koji.xmlrpcplus.dumps((), "sslLogin"),
         headers={"Content-Type": "text/xml"},
-        verify=told["ca"],
+        verify=description["ca"],
         timeout=30,
     )
     with pytest.raises(koji.xmlrpcplus.Fault, match="could not verify client"):
@@ -115,10 +115,10 @@ def test_plain_http_leads_to_the_published_https(running: Koji) -> None:
 
 
 def test_a_strict_verifier_accepts_the_hub(running: Koji) -> None:
-    told = running.description
-    strict = ssl.create_default_context(cafile=told["ca"])
+    description = running.description
+    strict = ssl.create_default_context(cafile=description["ca"])
     strict.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
-    with urlopen(told["urls"]["files"] + "/", context=strict, timeout=30) as answer:
+    with urlopen(description["urls"]["files"] + "/", context=strict, timeout=30) as answer:
         assert answer.status == 200
 
 

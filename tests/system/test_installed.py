@@ -98,26 +98,26 @@ def test_its_images_are_those_of_the_checkout(person: Koji, programs: Path, chec
 
 
 def test_the_demo_is_reached_by_its_name(person: Koji) -> None:
-    told = json.loads(in_folder(person, "moromi -c nagoya-demo plan --json"))
-    assert "koji-hub-demo" in told["produces"]["demo"]
+    output = json.loads(in_folder(person, "moromi -c nagoya-demo plan --json"))
+    assert "koji-hub-demo" in output["produces"]["demo"]
     (person.home / "moromi.yml").write_text("extends: nagoya-demo\n")
-    assert json.loads(in_folder(person, "moromi plan --json")) == told
+    assert json.loads(in_folder(person, "moromi plan --json")) == output
 
 
 def test_a_test_in_an_empty_folder_has_a_koji_of_its_own(person: Koji) -> None:
     (person.home / "test_tool.py").write_text(TEST)
-    told = in_folder(person, "python -m pytest -n 2")
-    assert "2 passed" in told
-    assert "2 workers" in told
+    output = in_folder(person, "python -m pytest -n 2")
+    assert "2 passed" in output
+    assert "2 workers" in output
     assert "pytest-" not in in_folder(person, "toji list")
     assert not (person.home / ".koji").exists()
 
 
 def test_a_failure_leaves_a_report_and_on_demand_the_koji(person: Koji) -> None:
     (person.home / "test_tool.py").write_text("def test_it(running_koji): assert False\n")
-    told = in_folder(person, "python -m pytest --koji-keep --koji-prefix=left", check=False)
-    assert "1 failed" in told
-    (report,) = (line for line in told.splitlines() if line.startswith("report: "))
+    output = in_folder(person, "python -m pytest --koji-keep --koji-prefix=left", check=False)
+    assert "1 failed" in output
+    (report,) = (line for line in output.splitlines() if line.startswith("report: "))
     with tarfile.open(report.removeprefix("report: ")) as archive:
         names = {Path(name).name for name in archive.getnames()}
     assert {"koji.log", "kojibuilder.log", "hub.json", "moromi.yml"} <= names
@@ -126,6 +126,6 @@ def test_a_failure_leaves_a_report_and_on_demand_the_koji(person: Koji) -> None:
         if one["system"].startswith("left-")
     )  # fmt: skip
     assert kept["stale"]
-    assert f"{kept['system']} is still there" in told
+    assert f"{kept['system']} is still there" in output
     in_folder(person, f"toji --system {kept['system']} wait")
     assert f"removed {kept['system']}" in in_folder(person, "toji remove --stale")

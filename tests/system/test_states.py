@@ -75,25 +75,28 @@ def test_it_builds_in_every_state(proved: Koji) -> None:
 
 
 def test_what_was_built_before_is_there_and_whole(proved: Koji) -> None:
-    told = proved.description
-    url = f"{told['urls']['files']}/packages/hello/1.0/1.demo/noarch/hello-1.0-1.demo.noarch.rpm"
-    before = requests.get(url, verify=told["ca"], timeout=30).content
+    description = proved.description
+    name = "hello/1.0/1.demo/noarch/hello-1.0-1.demo.noarch.rpm"
+    url = f"{description['urls']['files']}/packages/{name}"
+    before = requests.get(url, verify=description["ca"], timeout=30).content
     path = "/mnt/koji/packages/hello/1.0/1.demo/noarch/hello-1.0-1.demo.noarch.rpm"
     proved.toji("exec", "koji", "dd", "if=/dev/zero", f"of={path}", "bs=64", "count=1",
                 "conv=notrunc")  # fmt: skip
-    assert requests.get(url, verify=told["ca"], timeout=30).content != before
+    assert requests.get(url, verify=description["ca"], timeout=30).content != before
     proved.toji("reset", "proved")
-    assert requests.get(url, verify=told["ca"], timeout=30).content == before
+    assert requests.get(url, verify=description["ca"], timeout=30).content == before
     proved.toji("exec", "koji", "rm", "-r", "/mnt/koji/packages")
     proved.toji("reset", "proved")
-    assert requests.get(url, verify=told["ca"], timeout=30).content == before
+    assert requests.get(url, verify=description["ca"], timeout=30).content == before
 
 
 def test_nobody_reads_what_is_kept(proved: Koji) -> None:
-    told = proved.description
-    url = f"{told['urls']['files']}/.snapshots/"
-    assert requests.get(url, verify=told["ca"], timeout=30).status_code == 403
-    listing = requests.get(told["urls"]["files"] + "/", verify=told["ca"], timeout=30).text
+    description = proved.description
+    url = f"{description['urls']['files']}/.snapshots/"
+    assert requests.get(url, verify=description["ca"], timeout=30).status_code == 403
+    listing = requests.get(
+        description["urls"]["files"] + "/", verify=description["ca"], timeout=30
+    ).text
     assert "packages" in listing
     assert ".snapshots" not in listing
 
@@ -164,8 +167,8 @@ def test_numbers_that_mean_somebody_else_in_another_state(proved: Koji) -> None:
     proved.toji("user", "alice")
     alice = proved.session(certificate=certificate)
     proved.toji("reset", "alice-first")
-    told = alice.getLoggedInUser()
-    assert (told["id"], told["name"]) == (numbers[0], "alice")
+    description = alice.getLoggedInUser()
+    assert (description["id"], description["name"]) == (numbers[0], "alice")
     hosts = proved.session().listHosts(enabled=True, ready=True)
     assert {host["name"] for host in hosts} == {"kojibuilder", "kojibuilder-2"}
     proved.toji("wait", "--timeout", "30")
@@ -220,8 +223,8 @@ def test_two_people_at_once(proved: Koji, tmp_path: Path) -> None:
         for who, words in (("one", ["reset", "proved"]), ("two", ["snapshot", "create", "other"]),
                            ("three", ["reset", "proved"]))
     ]  # fmt: skip
-    told = [one.communicate(timeout=200)[0] for one in started]
-    assert [one.returncode for one in started] == [0, 0, 0], told
+    description = [one.communicate(timeout=200)[0] for one in started]
+    assert [one.returncode for one in started] == [0, 0, 0], description
     assert proved.session().getBuild("hello-1.0-1.demo") is not None
     path = "/mnt/koji/packages/hello/1.0/1.demo/noarch/hello-1.0-1.demo.noarch.rpm"
     for name in ("other", "proved"):
@@ -265,11 +268,11 @@ def test_a_status_shows_what_the_hub_is_at(proved: Koji) -> None:
     task = proved.session().makeTask("sleep", [60])
     watch = proved.run("timeout", "--signal=INT", "20", str(PROGRAMS / "toji"), "--system",
                        proved.system, "status", "--watch", "--json", check=False)  # fmt: skip
-    told = [json.loads(line) for line in watch.stdout.splitlines()]
-    assert told[-1]["ready"]
-    assert told[-1]["profile"] == f"nagoya-{proved.system}"
-    assert [host["name"] for host in told[-1]["activity"]["hosts"]] == ["kojibuilder"]
-    tasks = {one["id"]: one for each in told for one in each["activity"]["tasks"]}
+    description = [json.loads(line) for line in watch.stdout.splitlines()]
+    assert description[-1]["ready"]
+    assert description[-1]["profile"] == f"nagoya-{proved.system}"
+    assert [host["name"] for host in description[-1]["activity"]["hosts"]] == ["kojibuilder"]
+    tasks = {one["id"]: one for each in description for one in each["activity"]["tasks"]}
     assert (tasks[task]["method"], tasks[task]["owner"]) == ("sleep", "kojiadmin")
     assert (
         f"there is no task {task + 1000}"

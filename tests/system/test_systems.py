@@ -45,6 +45,6 @@ def test_two_systems_side_by_side(start: Callable[..., Koji], running: Koji) -> 
     assert not list((other.home / ".koji/config.d").iterdir())
 
 
-def test_the_plan_is_told_as_json(running: Koji) -> None:
+def test_the_plan_is_reported_as_json(running: Koji) -> None:
     plan = json.loads(running.run("moromi", "plan", "--json").stdout)
     assert plan["containers"][-1] == ["kojibuilder"]

@@ -107,8 +107,8 @@ class Toji:
 
     def states(self) -> dict[str, str]:
         """Each container's state, as toji tells it."""
-        told = json.loads(self("status", "--json").stdout)
-        return {one["name"]: one["state"] for one in told["containers"]}
+        answer = json.loads(self("status", "--json").stdout)
+        return {one["name"]: one["state"] for one in answer["containers"]}
 
 
 @contextmanager

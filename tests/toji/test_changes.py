@@ -100,7 +100,7 @@ def test_a_volume_of_somebody_else_is_refused(toji: Toji, client: docker.DockerC
         volume.remove()
 
 
-def test_parts_that_do_not_belong_together_are_told(
+def test_parts_that_do_not_belong_together_are_reported(
     toji: Toji, client: docker.DockerClient
 ) -> None:
     toji.declare(data={**DATA, "volumes": []}, server={"volumes_from": ["data"]})
@@ -125,9 +125,9 @@ def test_init_tells_what_differs_and_up_changes_just_that(
     server["environment"] = {**server["environment"], "NEW": "yes"}  # type: ignore[dict-item]
     toji.declare(server=server, client={"links": ["server"]})
 
-    told = toji("init").stderr
-    assert "server: other environment" in told
-    assert "up` recreates what differs" in told
+    output = toji("init").stderr
+    assert "server: other environment" in output
+    assert "up` recreates what differs" in output
     assert "stop server: replaced" in toji("up", "--dry-run").stdout
     assert client.containers.get(f"{toji.system}-server").id == before["server"].id
 
@@ -166,8 +166,8 @@ def test_data_in_a_container_is_copied_only_when_it_is_named(
     started = client.containers.get(server).attrs["State"]["StartedAt"]
     build("db", *steps, "RUN echo newer > /version")
 
-    told = toji("up").stderr
-    assert f"toji --system {toji.system} up --recreate db" in told
+    output = toji("up").stderr
+    assert f"toji --system {toji.system} up --recreate db" in output
     assert client.containers.get(server).attrs["State"]["StartedAt"] == started
     toji("up", "--recreate", "db")
     assert run(client, db, "cat /version /db/sub/row; stat -c %u:%g:%a /db/sub/row; ls /db") == (
@@ -177,6 +177,19 @@ def test_data_in_a_container_is_copied_only_when_it_is_named(
     assert client.containers.get(server).attrs["State"]["StartedAt"] > started
     assert toji.states() == {"db": "running", "server": "running"}
     assert "db" not in toji("init").stdout
+
+
+def test_a_replacement_whose_container_is_gone_is_not_missing_too(
+    toji: Toji, client: docker.DockerClient
+) -> None:
+    """As after a kill -9 of `toji up` before it gave the replacement its name."""
+    toji.declare(server={})
+    toji("init")
+    toji("stop")
+    client.containers.get(f"{toji.system}-server").rename(f"{toji.system}-server.new")
+    shown = toji("status").stdout
+    assert "missing: server" not in shown
+    assert not json.loads(toji("status", "--json").stdout)["ready"]
 
 
 def test_an_interrupted_replacement_is_completed(toji: Toji, client: docker.DockerClient) -> None:
@@ -204,14 +217,16 @@ def test_another_folders_file_changes_nothing(
     toji("init")
     with own_system(tmp_path_factory.mktemp("other")) as other:
         other.declare(worker={"environment": {"OF": "the second"}}, more={})
-        told = other("--system", toji.system, "scale", "worker=2").stderr
-        assert f"using {toji.folder / 'moromi.yml'}, which '{toji.system}' was created from" in told
+        output = other("--system", toji.system, "scale", "worker=2").stderr
+        assert (
+            f"using {toji.folder / 'moromi.yml'}, which '{toji.system}' was created from" in output
+        )
         environment = client.containers.get(f"{toji.system}-worker-2").attrs["Config"]["Env"]
         assert "OF=the first" in environment
         assert other("--system", toji.system, "init").stderr.count("worker: other") == 0
         # With -c the other one is what counts.
-        told = other("--system", toji.system, "-c", "moromi.yml", "init").stderr
-        assert "worker: other environment" in told
+        output = other("--system", toji.system, "-c", "moromi.yml", "init").stderr
+        assert "worker: other environment" in output
         assert set(toji.states()) == {"worker", "worker-2", "more"}
 
 
@@ -244,15 +259,15 @@ def test_stop_warns_of_a_prune(toji: Toji) -> None:
 
 def test_a_system_that_does_not_exist_is_not_removed(toji: Toji) -> None:
     toji.declare(server={}, data={"callbacks": {"post_remove": ["os.abort"]}})
-    told = toji("--system", f"{toji.system}typo", "remove").stderr
-    assert f"there is no system called '{toji.system}typo' on this engine" in told
+    output = toji("--system", f"{toji.system}typo", "remove").stderr
+    assert f"there is no system called '{toji.system}typo' on this engine" in output
     toji.declare(server={})
     toji("init")
-    told = toji("--system", f"{toji.system}typo", "remove").stderr
-    assert toji.system in told.partition("there are: ")[2]
+    output = toji("--system", f"{toji.system}typo", "remove").stderr
+    assert toji.system in output.partition("there are: ")[2]
 
 
-def test_a_container_that_takes_too_long_is_told(toji: Toji) -> None:
+def test_a_container_that_takes_too_long_is_reported(toji: Toji) -> None:
     job = {"detach": False, "command": ["sleep", "100"], "timeout": 1, "stop_timeout": 1}
     toji.declare(job=job)
     for _ in range(2):  # it still runs the second time
@@ -260,7 +275,7 @@ def test_a_container_that_takes_too_long_is_told(toji: Toji) -> None:
         assert "job: still running after 1 s; `timeout: SECONDS` in moromi.yml" in error
 
 
-def test_a_container_that_ends_at_once_is_told_by_init(toji: Toji) -> None:
+def test_a_container_that_ends_at_once_is_reported_by_init(toji: Toji) -> None:
     toji.declare(server={"command": ["sh", "-c", "echo wrong setting; exit 1"]}, other={})
     error = toji("init", status=7).stderr
     assert "server: ended with status 1\n    wrong setting" in error
@@ -278,10 +293,10 @@ def test_a_free_port_that_is_taken_meanwhile_is_chosen_again(
         "    container.log(f'took {port}')\n"
     )
     toji.declare(server={"ports": [80], "callbacks": {"pre_start": ["notes.take"]}})
-    told = toji("init").stderr
+    output = toji("init").stderr
     port = client.containers.get(f"{toji.system}-server").attrs["HostConfig"]["PortBindings"]
-    assert "took " in told
-    assert f"took {port['80/tcp'][0]['HostPort']}" not in told
+    assert "took " in output
+    assert f"took {port['80/tcp'][0]['HostPort']}" not in output
     assert toji.states() == {"server": "running"}
     assert len(client.containers.list(all=True, filters={"name": f"{toji.system}-"})) == 1
 

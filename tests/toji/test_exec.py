@@ -140,7 +140,7 @@ def test_an_engine_behind_tls(
     handle: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Input ends while the output goes on, which TLS can say too."""
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # go before what the SDK is told
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # win over the SDK's own settings
         monkeypatch.delenv(name, raising=False)
     authority = Authority.create(tmp_path)
     authority.issue("engine", ips=[ipaddress.IPv4Address("127.0.0.1")], server=True)

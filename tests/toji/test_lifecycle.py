@@ -138,7 +138,7 @@ def test_a_port_that_another_system_has(
     assert taken in error
 
 
-def test_a_port_that_is_taken_is_told(toji: Toji) -> None:
+def test_a_port_that_is_taken_is_reported(toji: Toji) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         toji.declare(server={"ports": [f"{port}:80"]})
@@ -157,7 +157,7 @@ def test_a_run_once_container_does_not_run_again(toji: Toji, client: docker.Dock
     assert client.containers.get(f"{toji.system}-data").attrs["State"]["StartedAt"] == started
 
 
-def test_one_that_fails_is_told_and_what_needs_it_is_skipped(toji: Toji) -> None:
+def test_one_that_fails_is_reported_and_what_needs_it_is_skipped(toji: Toji) -> None:
     broken = {**ONCE, "command": ["sh", "-c", "echo the disk is on fire; exit 3"]}
     toji.declare(data=broken, server={"links": ["data"]}, other={})
     error = toji("init", status=7).stderr
@@ -212,16 +212,16 @@ def test_an_image_that_is_not_there_is_named(toji: Toji) -> None:
 def test_events_reach_their_callbacks_in_order(toji: Toji, noted: Callable[[], list[str]]) -> None:
     toji.declare(server={"callbacks": {event: [f"notes.{event}"] for event in EVENTS}})
     toji("init")
-    begun = ["pre_init", "pre_create", "post_create", "pre_start", "post_start", "post_init"]
+    startup = ["pre_init", "pre_create", "post_create", "pre_start", "post_start", "post_init"]
     ended = ["pre_stop", "post_stop", "pre_remove", "post_remove"]
-    assert noted() == [f"{event} server" for event in begun]
+    assert noted() == [f"{event} server" for event in startup]
     toji("stop")
     toji("remove")
-    assert noted() == [f"{event} server" for event in begun + ended]
+    assert noted() == [f"{event} server" for event in startup + ended]
 
 
 @pytest.mark.usefixtures("noted")
-def test_a_callback_that_fails_is_told(toji: Toji) -> None:
+def test_a_callback_that_fails_is_reported(toji: Toji) -> None:
     toji.declare(server={"callbacks": {"post_start": ["notes.fails"]}})
     assert "server: the callback refused" in toji("init", status=7).stderr
 
@@ -251,6 +251,22 @@ def test_a_paused_container_is_stopped_too(toji: Toji, client: docker.DockerClie
     client.containers.get(f"{toji.system}-server").pause()
     toji("stop")
     assert toji.states() == {"server": "exited"}
+
+
+def test_a_paused_container_is_reported_and_goes_on(
+    toji: Toji, client: docker.DockerClient
+) -> None:
+    toji.declare(server={})
+    toji("init")
+    container = client.containers.get(f"{toji.system}-server")
+    container.pause()
+    error = toji("wait", status=8).stderr
+    assert "server (paused): paused" in error
+    assert f"then `toji --system {toji.system} up`" in error
+    toji("start")
+    assert toji.states() == {"server": "running"}
+    container.reload()
+    assert container.attrs["RestartCount"] == 0
 
 
 def test_a_system_that_is_named_wins_over_the_environment(
@@ -351,7 +367,7 @@ def test_what_goes_is_drained_as_its_image_says(toji: Toji) -> None:
         ("server=0", 7, "'server' cannot be removed: worker needs it"),
     ],
 )
-def test_a_wrong_scale_is_told(toji: Toji, wanted: str, status: int, message: str) -> None:
+def test_a_wrong_scale_is_reported(toji: Toji, wanted: str, status: int, message: str) -> None:
     toji.declare(server={}, worker={"links": ["server"]})
     toji("init")
     assert message in toji("scale", wanted, status=status).stderr

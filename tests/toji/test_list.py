@@ -41,20 +41,20 @@ def entry(toji: Toji) -> dict[str, Any]:
 def test_a_system_is_listed_until_it_is_removed(toji: Toji) -> None:
     toji.declare(server={}, data={"detach": False, "run_once": True, "command": ["true"]})
     toji("init")
-    told = entry(toji)
-    assert told["containers"] == {"data": "exited", "server": "running"}
-    assert told["state"] == "running"
-    assert "@" in told["owner"]
-    assert (told["pid"], told["stale"]) == (None, False)
+    answer = entry(toji)
+    assert answer["containers"] == {"data": "exited", "server": "running"}
+    assert answer["state"] == "running"
+    assert "@" in answer["owner"]
+    assert (answer["pid"], answer["stale"]) == (None, False)
     line = next(line for line in toji("list").stdout.splitlines() if toji.system in line)
-    assert told["owner"] in line
+    assert answer["owner"] in line
     toji("stop")
     assert entry(toji)["state"] == "stopped"
     toji("remove")
     assert toji.system not in toji("list").stdout
 
 
-def test_what_is_wrong_with_whom_is_told(toji: Toji) -> None:
+def test_what_is_wrong_with_whom_is_reported(toji: Toji) -> None:
     toji.declare(server={}, broken={"command": ["sh", "-c", "exit 5"]})
     assert "broken: ended with status 5" in toji("init", status=7).stderr
     assert entry(toji)["state"] == "running, but broken exited (5)"
@@ -88,9 +88,9 @@ def make(toji: Toji) -> "subprocess.Popen[str]":
 def test_what_a_dead_process_left_is_found_and_removed(
     toji: Toji, maker: "subprocess.Popen[str]", client: docker.DockerClient
 ) -> None:
-    told = entry(toji)
-    assert told["pid"] == maker.pid
-    assert not told["stale"]
+    answer = entry(toji)
+    assert answer["pid"] == maker.pid
+    assert not answer["stale"]
     assert toji.system not in toji("remove", "--stale").stdout
     assert toji.states() == {"server": "running"}
 
@@ -137,7 +137,7 @@ def test_what_is_added_to_it_is_the_same_owners(
 def test_a_container_beside_the_others_is_removed_with_them(
     toji: Toji, client: docker.DockerClient
 ) -> None:
-    """As one in which something was read, when whoever did it was killed."""
+    """As one that was left when the program that read something was killed."""
     toji.declare(server={})
     toji("init")
     server = client.containers.get(f"{toji.system}-server")

@@ -94,7 +94,9 @@ def test_wait_on_a_stopped_system_says_how_to_start_it(toji: Toji) -> None:
     )
 
 
-def test_a_container_that_was_killed_is_told_so(toji: Toji, client: docker.DockerClient) -> None:
+def test_a_container_that_was_killed_is_reported_so(
+    toji: Toji, client: docker.DockerClient
+) -> None:
     toji.declare(server={}, other={})
     toji("init")
     client.containers.get(f"{toji.system}-server").kill()
@@ -111,37 +113,38 @@ def test_a_missing_container_fails_a_wait_and_is_shown(
     client.containers.get(f"{toji.system}-other").remove(force=True, v=True)
     error = toji("wait", status=8).stderr
     assert f"'{toji.system}' has no container for other, as moromi.yml declares" in error
-    assert f"`toji --system {toji.system} init` creates what is missing" in error
+    assert f"`toji --system {toji.system} up` creates what is missing" in error
     shown = json.loads(toji("status", "--json").stdout)
     assert (shown["missing"], shown["ready"]) == (["other"], False)
     assert "missing: other" in toji("status").stdout
 
 
-def test_parts_on_other_data_are_told_of(toji: Toji, client: docker.DockerClient) -> None:
+def test_parts_on_other_data_are_reported(toji: Toji, client: docker.DockerClient) -> None:
     """As after a `docker container prune`, which takes containers that have exited."""
     once = {"detach": False, "run_once": True, "command": ["true"]}
     toji.declare(data=once, server={"volumes_from": ["data"]})
     toji("init")
     client.containers.get(f"{toji.system}-data").remove(force=True, v=True)
     toji("init")
-    told = "data holds another /data than server was started with"
-    assert told in toji("wait", status=7).stderr
-    assert told in toji("status").stdout
+    answer = "data holds another /data than server was started with"
+    assert answer in toji("wait", status=7).stderr
+    assert answer in toji("status").stdout
 
 
-def test_wait_ends_with_one_line_and_lists_what_it_has_not_asked(toji: Toji) -> None:
+def test_wait_ends_with_one_line_and_does_not_repeat_what_waits(toji: Toji) -> None:
     toji.declare(server={"command": ["sh", "-c", "sleep 1; touch /ready; sleep 100"]},
                  client={"links": ["server"]})  # fmt: skip
     toji("init")
     ended = toji("wait")
     assert re.fullmatch(r"ready after \d+ s\n", ended.stdout)
-    assert "client  waiting for server" in ended.stderr
+    assert "client  ready" in ended.stderr
+    assert "waiting" not in ended.stderr
     assert toji("--quiet", "wait").stdout == ""
-    told = json.loads(toji("wait", "--json").stdout)
-    assert (told["version"], told["system"], told["ready"]) == (1, toji.system, True)
+    answer = json.loads(toji("wait", "--json").stdout)
+    assert (answer["version"], answer["system"], answer["ready"]) == (1, toji.system, True)
     toji("stop")
-    told = json.loads(toji("wait", "--json", status=8).stdout)
-    assert (told["ready"], told["error"]) == (False, f"'{toji.system}' is stopped")
+    answer = json.loads(toji("wait", "--json", status=8).stdout)
+    assert (answer["ready"], answer["error"]) == (False, f"'{toji.system}' is stopped")
 
 
 def test_wait_for_a_system_that_is_not_there(toji: Toji) -> None:
@@ -239,7 +242,7 @@ def test_a_tasks_logs_are_of_no_container(toji: Toji) -> None:
     )
 
 
-def test_a_report_overwrites_nothing_unless_told(toji: Toji) -> None:
+def test_a_report_overwrites_nothing_unless_reported(toji: Toji) -> None:
     toji.declare(server={})
     toji("init")
     path = toji.folder / "r.tar.gz"

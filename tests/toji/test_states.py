@@ -41,7 +41,9 @@ answer() {
         prepare)
             [ -e "kept-$2" ] || { echo '{"refused": "there is none", "hint": null}'; return; }
             cp "kept-$2" new ;;
-        switch) mv new state; [ ! -e anew ] || { echo '{"answer": {"restart": true}}'; return; } ;;
+        switch)
+            mv new state
+            [ ! -e restarts ] || { echo '{"answer": {"restart": true}}'; return; } ;;
         release) rm -f new ;;
     esac
     echo '{"answer": {}}'
@@ -94,7 +96,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toji]:
 def pair(made: Toji) -> Toji:
     """The same as each test finds it: with its first state, and no other snapshot."""
     for name in ("first", "second"):
-        run(made, name, "cd /data; rm -f fails babbles dies slow anew kept-later; echo born >state")
+        run(
+            made,
+            name,
+            "cd /data; rm -f fails babbles dies slow restarts kept-later; echo born >state",
+        )
     return made
 
 
@@ -115,8 +121,8 @@ def both(*verbs: str) -> list[str]:
 
 
 def names(toji: Toji) -> list[str]:
-    told = json.loads(toji("snapshot", "list", "--json").stdout)
-    return [one["name"] for one in told["snapshots"]]
+    answer = json.loads(toji("snapshot", "list", "--json").stdout)
+    return [one["name"] for one in answer["snapshots"]]
 
 
 def test_the_first_wait_keeps_the_state_and_later_ones_do_not(made: Toji) -> None:
@@ -164,7 +170,7 @@ def test_snapshots_have_names(pair: Toji) -> None:
         (["snapshot", "create", "No_Way"], "'No_Way' cannot name a snapshot"),
     ],
 )
-def test_a_wrong_name_is_told(pair: Toji, words: list[str], message: str) -> None:
+def test_a_wrong_name_is_reported(pair: Toji, words: list[str], message: str) -> None:
     asked(pair)
     status = 64 if "cannot name" in message else 7
     assert message in pair(*words, status=status).stderr
@@ -188,7 +194,7 @@ def test_a_snapshot_that_fails_leaves_nothing_and_lets_go(pair: Toji) -> None:
         ("dies", "it has ended: out of order"),
     ],
 )
-def test_an_image_that_does_not_answer_as_it_should_is_told_of(
+def test_an_image_that_does_not_answer_as_it_should_is_reported(
     pair: Toji, how: str, message: str
 ) -> None:
     run(pair, "second", f"echo prepare >/data/{how}")
@@ -206,7 +212,7 @@ def test_a_wait_ends_well_whatever_becomes_of_the_state(pair: Toji) -> None:
     assert "it has ended: out of order" in said
 
 
-def test_a_container_that_is_paused_half_way_is_told(
+def test_a_container_that_is_paused_half_way_is_reported(
     pair: Toji, client: docker.DockerClient
 ) -> None:
     run(pair, "second", "echo prepare >/data/slow")
@@ -258,7 +264,7 @@ def test_a_reset_that_fails_lets_go(pair: Toji, verb: str) -> None:
 
 
 def test_who_asks_for_it_is_started_anew(pair: Toji, client: docker.DockerClient) -> None:
-    run(pair, "second", "touch /data/anew")
+    run(pair, "second", "touch /data/restarts")
     before = {
         name: client.containers.get(f"{pair.system}-{name}").attrs["State"]["StartedAt"]
         for name in ("first", "second")
@@ -292,8 +298,25 @@ def test_a_system_without_state_says_so(toji: Toji) -> None:
 def test_two_resets_at_once_come_one_after_the_other(pair: Toji) -> None:
     asked(pair)
     ended = [one.communicate(timeout=60) for one in [pair.start("reset"), pair.start("reset")]]
-    assert any("another toji is at work" in told for _, told in ended)
+    assert any("another toji is at work" in answer for _, answer in ended)
     assert asked(pair) == both("list", "hold", "prepare pristine", "switch", "release") * 2
+
+
+def test_a_reset_that_takes_too_long_can_have_more_time(pair: Toji) -> None:
+    run(pair, "second", "echo prepare >/data/slow")
+    error = pair("reset", "--timeout", "1", status=7).stderr
+    assert "did not answer within 1 s" in error
+    assert error.endswith("hint: --timeout SECONDS allows it longer\n")
+
+
+def test_a_reset_of_what_is_not_ready_says_that_it_was_restored(pair: Toji) -> None:
+    run(pair, "first", "rm /ready")
+    try:
+        error = pair("reset", "--timeout", "4", status=8).stderr
+    finally:
+        run(pair, "first", "touch /ready")
+    assert "'pristine' was restored, but the wait failed: not ready after" in error
+    assert f"hint: `toji --system {pair.system} wait` waits longer" in error
 
 
 def test_ctrl_c_lets_go(pair: Toji) -> None:
@@ -310,7 +333,7 @@ def test_ctrl_c_lets_go(pair: Toji) -> None:
     assert asked(pair)[-1] == "release"
 
 
-def test_a_container_that_is_killed_half_way_is_told_and_nothing_is_lost(
+def test_a_container_that_is_killed_half_way_is_reported_and_nothing_is_lost(
     pair: Toji, client: docker.DockerClient
 ) -> None:
     run(pair, "second", "echo save >/data/slow")

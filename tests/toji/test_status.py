@@ -15,8 +15,8 @@ from tests.toji.conftest import IMAGE, PROGRAM, Toji
 
 
 def status(toji: Toji) -> dict[str, dict[str, object]]:
-    told = json.loads(toji("status", "--json").stdout)
-    return {one["name"]: one for one in told["containers"]}
+    answer = json.loads(toji("status", "--json").stdout)
+    return {one["name"]: one for one in answer["containers"]}
 
 
 def test_health_is_that_of_this_moment(toji: Toji, client: docker.DockerClient) -> None:
@@ -43,18 +43,18 @@ def test_status_tells_images_and_where_they_were_declared(
 ) -> None:
     toji.declare(server={})
     toji("init")
-    told = json.loads(toji("status", "--json").stdout)
+    answer = json.loads(toji("status", "--json").stdout)
     image = client.images.get(IMAGE)
-    assert told["version"] == 1
-    assert told["file"] == str(toji.folder / "moromi.yml")
-    (server,) = told["containers"]
+    assert answer["version"] == 1
+    assert answer["file"] == str(toji.folder / "moromi.yml")
+    (server,) = answer["containers"]
     assert server["image_id"] == image.id
     assert server["image_created"][:19] == image.attrs["Created"][:19]
-    assert (told["differences"], told["profile"], told["urls"]) == ({}, None, None)
+    assert (answer["differences"], answer["profile"], answer["urls"]) == ({}, None, None)
     assert f"declared by: {toji.folder}/moromi.yml" in toji("status").stdout
     toji.declare(server={"environment": {"NEW": "1"}})
-    told = json.loads(toji("status", "--json").stdout)
-    assert told["differences"] == {"server": ["other environment"]}
+    answer = json.loads(toji("status", "--json").stdout)
+    assert answer["differences"] == {"server": ["other environment"]}
     assert "server was created with: other environment" in toji("status").stdout
 
 
@@ -90,14 +90,20 @@ def output(descriptor: int, until: str | None = None) -> str:
     return text.decode(errors="replace")
 
 
-def test_a_narrow_terminal_cuts_no_port(toji: Toji, client: docker.DockerClient) -> None:
-    toji.declare(server={"ports": [80, 443]})
+def test_a_narrow_terminal_cuts_no_port_and_no_name(
+    toji: Toji, client: docker.DockerClient
+) -> None:
+    name = "a-server-with-a-long-name"
+    toji.declare(**{"server": {"ports": [80, 443]}, name: {}})
     toji("init")
     bindings = client.containers.get(f"{toji.system}-server").attrs["HostConfig"]["PortBindings"]
     with terminal(toji, "status", columns=40) as (_, descriptor):
         shown = output(descriptor)
     for port, binding in bindings.items():
         assert f"127.0.0.1:{binding[0]['HostPort']}->{port.removesuffix('/tcp')}" in shown
+    assert f" {name} " in shown
+    with terminal(toji, "list", columns=30) as (_, descriptor):
+        assert f" {toji.system} " in output(descriptor)
 
 
 def test_watch_shows_changes_until_ctrl_c(toji: Toji, client: docker.DockerClient) -> None:
@@ -115,12 +121,12 @@ def test_watch_shows_changes_until_ctrl_c(toji: Toji, client: docker.DockerClien
 
 def propose(toji: Toji, *words: str) -> list[str]:
     """What a shell proposes for the last of the words."""
-    told = subprocess.run(
+    answer = subprocess.run(
         [PROGRAM], cwd=toji.folder, check=True, capture_output=True, text=True,
         env={**os.environ, "HOME": str(toji.folder), "_TOJI_COMPLETE": "bash_complete",
              "COMP_WORDS": " ".join(["toji", *words]), "COMP_CWORD": str(len(words))},
     )  # fmt: skip
-    return [line.removeprefix("plain,") for line in told.stdout.split()]
+    return [line.removeprefix("plain,") for line in answer.stdout.split()]
 
 
 def test_a_shell_proposes_names(toji: Toji) -> None:

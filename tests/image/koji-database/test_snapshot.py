@@ -175,8 +175,8 @@ def test_a_switch_that_cannot_be_leaves_the_state(database: Container) -> None:
     assert users(database) == ["alice", "bob"]
 
 
-def test_what_is_told_of_a_snapshot(database: Container) -> None:
-    (told,) = ask(database, "list").values()
+def test_what_is_reported_a_snapshot(database: Container) -> None:
+    (entry,) = ask(database, "list").values()
     size = int(sql(database, "SELECT pg_database_size('koji@first')")[0])
-    assert told["bytes"] == size
-    assert told["created"] > 1.7e9
+    assert entry["bytes"] == size
+    assert entry["created"] > 1.7e9

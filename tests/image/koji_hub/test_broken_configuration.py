@@ -96,7 +96,7 @@ def test_wrong_policies(image: Container, text: str, problem: str) -> None:
     assert check(image, text) == (1, f"{problem}\n")
 
 
-def test_every_problem_is_told(image: Container) -> None:
+def test_every_problem_is_reported(image: Container) -> None:
     status, output = check(image, policy("tag", "one :: allow", "all :: allow", "two :: allow"))
     assert status == 1
     assert output.splitlines() == [

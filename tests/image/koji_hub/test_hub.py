@@ -259,7 +259,7 @@ def test_a_graceful_restart_leaves_a_hub_that_works(mortal_koji: Koji) -> None:
         before = set(processes(hub)["apache2"][1:])
         hub.container.kill("SIGUSR1")
         wait_until(lambda before=before: not before & set(processes(hub)["apache2"]), 30)  # type: ignore[misc]
-        # All that Koji imports has been imported anew, in processes and with a Python that are new.
+        # All that Koji imports was imported again, in new processes of a new Python.
         wait_ready(hub.container)
         session = hub.login()
         assert len(session.system.listMethods()) > 100

@@ -28,7 +28,7 @@ def small(engine: docker.DockerClient, containers: Containers) -> Iterator[Conta
     volume.remove()
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost(small: Container) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_lost(small: Container) -> None:
     def run(script: str) -> tuple[int, str]:
         return execute(small, "bash", "-c", script)
 

@@ -80,7 +80,7 @@ def test_the_environment_is_heard(script: ModuleType) -> None:
     assert kojid["task_avail_delay"] == "35"
 
 
-def test_every_error_in_the_environment_is_told_at_once(script: ModuleType) -> None:
+def test_every_error_in_the_environment_is_reported_at_once(script: ModuleType) -> None:
     values = {
         "KOJI_HUB_URL": "http://koji/kojihub",
         "KOJI_FILES_URL": "koji",

@@ -93,7 +93,7 @@ def test_sleeps_until_there_is_something_to_see(
     assert clock.now == pytest.approx(slept)
 
 
-def test_a_child_that_nobody_collects_is_told_of_once(begin: Begin) -> None:
+def test_a_child_that_nobody_collects_is_reported_once(begin: Begin) -> None:
     tested, clock = begin("ended", False)
     tested.sleep(60)
     tested.sleep(60)

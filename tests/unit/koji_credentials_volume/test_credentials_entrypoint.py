@@ -107,7 +107,7 @@ def test_a_user_gets_a_certificate_once(script: ModuleType, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "message"),
     [
         ([], "`user` needs the names of users"),
         *(([name], f"{name!r} is reserved") for name in credentials.RESERVED),
@@ -115,12 +115,12 @@ def test_a_user_gets_a_certificate_once(script: ModuleType, tmp_path: Path) -> N
         (["../alice"], "'../alice' is not a valid name for a certificate"),
     ],
 )
-def test_who_gets_none(script: ModuleType, tmp_path: Path, names: list[str], told: str) -> None:
+def test_who_gets_none(script: ModuleType, tmp_path: Path, names: list[str], message: str) -> None:
     own = script.Names(("koji",), ())
     script.prepare(tmp_path, own, own)
     # As the builder itself does.
     Authority.load(tmp_path / credentials.FOLDER).issue("kojibuilder", client=True)
-    with pytest.raises(Fatal, match=re.escape(told)):
+    with pytest.raises(Fatal, match=re.escape(message)):
         script.issue_for_users(tmp_path, names)
 
 

@@ -102,7 +102,9 @@ def test_the_environment_is_heard(script: ModuleType, root: Path) -> None:
     assert config["kojira"].getboolean("kojira", "debug")
 
 
-def test_plain_http_leads_to_where_the_world_is_told_we_are(script: ModuleType, root: Path) -> None:
+def test_plain_http_leads_to_where_the_world_is_reported_we_are(
+    script: ModuleType, root: Path
+) -> None:
     read = script.Settings.read
     assert read({}, root).https_origin == "https://%{SERVER_NAME}"
     url = "https://koji.example.com:8443/koji"
@@ -124,7 +126,7 @@ def test_the_site_has_the_last_word(script: ModuleType, root: Path) -> None:
     assert config["kojira"]["kojira"]["sleeptime"] == "30"
 
 
-def test_every_error_in_the_environment_is_told_at_once(script: ModuleType, root: Path) -> None:
+def test_every_error_in_the_environment_is_reported_at_once(script: ModuleType, root: Path) -> None:
     values = {
         "KOJI_DATABASE_HOST": "a b",
         "KOJI_WAIT_SECONDS": "soon",

@@ -210,7 +210,7 @@ def test_a_mount_of_its_own_is_refused_before_anything_is_done(
         hub.save("one")
 
 
-def test_whoever_let_the_writes_go_too_early_is_told(
+def test_whoever_let_the_writes_go_too_early_is_reported(
     hub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert hub.release() == {"lost": False}

@@ -76,7 +76,7 @@ def test_it_is_had_when_the_calls_inside_have_ended(write_lock: ModuleType, tmp_
     caller = Caller(write_lock, tmp_path)
     assert caller.inside.wait(10)
     assert write_lock.exclusive(0.1, 60, tmp_path)
-    # It was opened again: whoever comes is not kept out.
+    # It was opened again, so the next call is not kept out.
     another = Caller(write_lock, tmp_path)
     assert another.inside.wait(10)
     for one in (caller, another):

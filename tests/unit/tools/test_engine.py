@@ -65,10 +65,10 @@ class Engine:
         )  # fmt: skip
 
     def busy(self) -> "subprocess.Popen[str]":
-        """`with` a command that has begun, and ends with its stdin."""
-        process = self.begin("with", "sh", "-c", "echo begun; cat")
+        """`with` a command that has started, and ends with its stdin."""
+        process = self.begin("with", "sh", "-c", "echo started; cat")
         assert process.stdout
-        while "begun" not in process.stdout.readline():
+        while "started" not in process.stdout.readline():
             assert process.poll() is None
         return process
 

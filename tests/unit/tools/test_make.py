@@ -39,7 +39,7 @@ LINT = [
 CALLS = {
     "help": [],
     "demo": [
-        "setup host", "moromi build", "toji init", "toji wait", "koji --profile nagoya-koji hello",
+        "setup host", "moromi build", "toji up", "koji --profile nagoya-koji hello",
         "koji --profile nagoya-koji list-hosts", "toji verify", "toji status", "python -",
     ],
     "down": ["toji --system koji remove"],

@@ -55,7 +55,7 @@ def test_the_unforeseen_is_a_traceback_and_status_2(capfd: pytest.CaptureFixture
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 
-def test_what_the_system_refuses_is_told_without_a_traceback(
+def test_what_the_system_refuses_is_reported_without_a_traceback(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     def main() -> int:
@@ -96,11 +96,11 @@ def test_what_is_executed_takes_signals_as_usual(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "message"),
     [("no-such-command", "cannot run no-such-command: No such file"), ("", "cannot run '': ")],
 )
-def test_a_command_that_is_not_there_is_refused(command: str, told: str) -> None:
-    with pytest.raises(entry.Fatal, match=told):
+def test_a_command_that_is_not_there_is_refused(command: str, message: str) -> None:
+    with pytest.raises(entry.Fatal, match=message):
         entry.exec_command([command])
 
 

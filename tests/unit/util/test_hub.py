@@ -11,7 +11,7 @@ from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 import pytest
 
 from util.certificates import Authority
-from util.hub import UNREACHABLE, hub
+from util.hub import UNREACHABLE, failures, hub
 
 
 class Handler(SimpleXMLRPCRequestHandler):
@@ -79,6 +79,24 @@ def test_tells_an_http_error(port: int, credentials: Path) -> None:
         pytest.raises(xmlrpc.client.ProtocolError, match="404"),
     ):
         session.getAPIVersion()
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (TimeoutError("The read operation timed out"), "the hub does not answer"),
+        (
+            ConnectionRefusedError(111, "Connection refused"),
+            "cannot be reached: connection refused",
+        ),
+        (socket.gaierror(-2, "Name or service not known"), "reached: name or service not known"),
+        (xmlrpc.client.ProtocolError("koji/kojihub", 503, "Unavailable", {}), "answers 503 Unav"),
+        (xmlrpc.client.Fault(1000, "no such thing"), "the hub: no such thing"),
+    ],
+)
+def test_a_failure_in_a_sentence(error: Exception, sentence: str) -> None:
+    with pytest.raises(LookupError, match=sentence), failures("the hub"):
+        raise error
 
 
 def test_does_not_wait_for_ever(credentials: Path) -> None:

@@ -41,8 +41,8 @@ def test_only_the_answer_is_on_stdout(checkout: Path) -> None:
 
 
 def test_each_line_is_answered_with_one(checkout: Path) -> None:
-    status, answers, told = asked(checkout, lines="save a\nprepare b\ndrop c\nlist\n\nsave ../d\n")
-    assert (status, told) == (0, "saving a\n")
+    status, answers, log = asked(checkout, lines="save a\nprepare b\ndrop c\nlist\n\nsave ../d\n")
+    assert (status, log) == (0, "saving a\n")
     assert [json.loads(line) for line in answers.splitlines()] == [
         {"answer": {}},
         {"refused": "there is no snapshot b", "hint": "make one"},
@@ -56,15 +56,15 @@ def test_each_line_is_answered_with_one(checkout: Path) -> None:
     ]
 
 
-def test_the_unforeseen_ends_it_and_is_told(checkout: Path) -> None:
-    status, answers, told = asked(checkout, lines="renew\nlist\n")
+def test_the_unforeseen_ends_it_and_is_reported(checkout: Path) -> None:
+    status, answers, log = asked(checkout, lines="renew\nlist\n")
     assert (status, answers) == (2, "")
-    assert "ZeroDivisionError" in told
+    assert "ZeroDivisionError" in log
 
 
 def test_a_refusal_says_why_and_what_to_do(checkout: Path) -> None:
-    told = "an-image: there is no snapshot first\n  hint: make one\n"
-    assert asked(checkout, "prepare", "first") == (1, "", told)
+    log = "an-image: there is no snapshot first\n  hint: make one\n"
+    assert asked(checkout, "prepare", "first") == (1, "", log)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,6 @@ def test_a_refusal_says_why_and_what_to_do(checkout: Path) -> None:
     ],
 )
 def test_what_is_no_call_is_refused(checkout: Path, words: list[str], message: str) -> None:
-    status, _, told = asked(checkout, *words)
+    status, _, log = asked(checkout, *words)
     assert status == 1
-    assert f"an-image: {message}" in told
+    assert f"an-image: {message}" in log

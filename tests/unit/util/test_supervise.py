@@ -84,11 +84,11 @@ def test_a_sidecar_is_started_again_with_growing_pauses(start: Start, tmp_path: 
 
 
 def test_the_sidecars_end_with_the_daemon(start: Start, tmp_path: Path) -> None:
-    second = "trap 'echo > told; exit' TERM; echo > up; while :; do sleep 0.02; done"
+    second = "trap 'echo > signalled; exit' TERM; echo > up; while :; do sleep 0.02; done"
     main = "while [ ! -e up ]; do sleep 0.02; done"
     status, _ = ended(start(f"run(shell('main', {main!r}), [shell('second', {second!r})])"))
     assert status == 0
-    assert (tmp_path / "told").exists()
+    assert (tmp_path / "signalled").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -88,10 +88,10 @@ def test_made(notes: Notes, programs: Callable[..., Path]) -> None:
     assert content == b"root of an image\n"
     assert name == "debian:bookworm-slim"
     assert changes == ['CMD ["bash"]', "LABEL nagoya.image=debian:bookworm-slim"]
-    told = log.read_text()
-    assert told.startswith("mmdebstrap --variant=minbase --format=tar ")
-    assert told.endswith(" bookworm -\n")
-    assert "path-exclude=/usr/share/man/*" in told
+    arguments = log.read_text()
+    assert arguments.startswith("mmdebstrap --variant=minbase --format=tar ")
+    assert arguments.endswith(" bookworm -\n")
+    assert "path-exclude=/usr/share/man/*" in arguments
 
 
 def test_another_suite(notes: Notes, programs: Callable[..., Path]) -> None:

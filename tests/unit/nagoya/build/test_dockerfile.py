@@ -68,7 +68,7 @@ def test_what_is_copied(path: Path, text: str, copied: list[str]) -> None:
     assert [one.path for one in parsed(path, f"FROM x\n{text}\n").copied] == copied
 
 
-def test_lines_are_told(path: Path) -> None:
+def test_lines_are_reported(path: Path) -> None:
     file = parsed(path, "FROM a\n\nRUN b \\\n && c\nCOPY d /d\n")
     assert file.copied == [CopySource("d", 5)]
 
@@ -80,14 +80,14 @@ def test_build_arguments(path: Path) -> None:
     assert parsed(path, "ARG BASE\nFROM $BASE\n", BASE="fed$BASE").parents
 
 
-def test_what_a_child_copies_is_told_apart(path: Path) -> None:
+def test_what_a_child_copies_is_kept_apart(path: Path) -> None:
     file = parsed(path, "FROM a\nCOPY a /a\nONBUILD COPY --chown=1 b c /d/\nONBUILD RUN true\n")
     assert file.copied == [CopySource("a", 2)]
     assert file.onbuild == [CopySource("b", 3), CopySource("c", 3)]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "there is no FROM"),
         ("# nothing\n", "there is no FROM"),
@@ -107,11 +107,11 @@ def test_what_a_child_copies_is_told_apart(path: Path) -> None:
         ("# syntax=docker/dockerfile:1\nFROM a\n", "line 1: # syntax= needs BuildKit"),
     ],
 )
-def test_what_is_wrong_is_told(path: Path, text: str, told: str) -> None:
+def test_what_is_wrong_is_reported(path: Path, text: str, message: str) -> None:
     with pytest.raises(DeclarationError) as caught:
         parsed(path, text)
     assert len(caught.value.problems) == 1
-    assert caught.value.problems[0].startswith(told)
+    assert caught.value.problems[0].startswith(message)
 
 
 def test_a_missing_file(path: Path) -> None:

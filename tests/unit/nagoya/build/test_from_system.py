@@ -72,7 +72,7 @@ def test_the_root_is_needed_too(read: Read, tree: Callable[..., Path]) -> None:
 
 
 def test_who_extends_the_file_may_use_what_it_gives(read: Read) -> None:
-    """An entry's containers are those of the file that says it, whoever extends that."""
+    """An entry's containers are those of the file that says it, even if another extends that."""
     extending = "extends: moromi.yml\ncontainers: {koji: {image: hub-demo}}\n"
     path = read(LIVE % COMMIT, extending=extending).path.parent / "extending.yml"
     declared = loader.read(path)
@@ -90,7 +90,7 @@ def test_a_circle_is_named(read: Read) -> None:
         build_graph(declared)
 
 
-def test_what_is_wrong_in_another_file_is_told_with_its_name(read: Read) -> None:
+def test_what_is_wrong_in_another_file_is_reported_with_its_name(read: Read) -> None:
     with pytest.raises(DeclarationError) as caught:
         read(
             LIVE % f"containers: extending.yml, {COMMIT}",
@@ -111,7 +111,7 @@ def test_a_fixed_port_is_nobody_elses_business(read: Read) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "message"),
     [
         ("demo: {system: }", "images.demo: the folder demo/ has no Dockerfile"),
         (LIVE % "", "images.demo.system: makes no image: needs 'commit' or 'persist'"),
@@ -174,11 +174,11 @@ def test_a_fixed_port_is_nobody_elses_business(read: Read) -> None:
         ),
     ],
 )
-def test_bad_input_is_told(read: Read, entry: str, told: str) -> None:
+def test_bad_input_is_reported(read: Read, entry: str, message: str) -> None:
     with pytest.raises(DeclarationError) as caught:
         read(entry)
     (problem,) = caught.value.problems
-    assert problem.startswith(told)
+    assert problem.startswith(message)
 
 
 def test_an_entry_gives_images_and_is_none(read: Read, tree: Callable[..., Path]) -> None:

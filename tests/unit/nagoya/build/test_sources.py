@@ -1,4 +1,4 @@
-"""Sources: fetched, checked, kept, unpacked; and what is told when that cannot be."""
+"""Sources: fetched, checked, kept, unpacked; and the messages when that fails."""
 
 import errno
 import hashlib
@@ -82,9 +82,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ensure(project: Path, source: Source) -> str:
     """Fetch as src/koji; the words that the progress ended with."""
-    told = io.StringIO()
-    sources.ensure(project, "koji", source, Progress(stream=told))
-    return told.getvalue().splitlines()[-1].rpartition("  ")[2]
+    output = io.StringIO()
+    sources.ensure(project, "koji", source, Progress(stream=output))
+    return output.getvalue().splitlines()[-1].rpartition("  ")[2]
 
 
 def refused(project: Path, source: Source) -> SourceError:

@@ -66,7 +66,7 @@ def test_the_drawing_needs_no_engine(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "told"),
+    ("arguments", "status", "message"),
     [
         (["plan", "-c", "none.yml"], 3, "moromi: none.yml:\n  no such file\n  hint: name another"),
         (["-c", "none.yml", "build"], 3, "moromi: none.yml:\n  no such file"),
@@ -85,14 +85,14 @@ def test_the_drawing_needs_no_engine(call: Call) -> None:
     ],
 )
 def test_each_failure_has_its_words_and_its_status(
-    call: Call, arguments: list[str], status: int, told: str
+    call: Call, arguments: list[str], status: int, message: str
 ) -> None:
     ended, _, err = call(*arguments)
-    assert told in err
+    assert message in err
     assert ended == status
 
 
-def test_an_unexpected_error_is_told_as_a_fault_of_ours(
+def test_an_unexpected_error_is_reported_as_a_fault_of_ours(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: object) -> None:

@@ -17,7 +17,7 @@ def helped(group: click.Group, *command: str) -> str:
 
 
 def test_help_teaches() -> None:
-    assert "    toji init" in helped(toji.cli)
+    assert "    toji up" in helped(toji.cli)
 
 
 @pytest.mark.parametrize("command", sorted(toji.cli.commands))
@@ -40,6 +40,21 @@ def test_documents_that_help_names_are_there(checkout: Path) -> None:
 def test_a_wrong_timeout_in_plain_words(value: str) -> None:
     ended = CliRunner().invoke(toji.cli, ["wait", "--timeout", value])
     assert f"'{value}' is not a number of seconds" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [("x=1000", "'x=1000' is too many; the most is 999"), ("x", "is not of the form NAME=N")],
+)
+def test_a_wrong_count_in_plain_words(wanted: str, message: str) -> None:
+    assert message in CliRunner().invoke(toji.cli, ["scale", wanted]).output
+
+
+def test_the_file_that_each_program_reads_by_default() -> None:
+    default = "moromi.yml in this folder, else nagoya"
+    texts = [" ".join(helped(group).split()) for group in (moromi.cli, toji.cli)]
+    assert f"[default: {default}]" in texts[0]
+    assert f"[default: what the system was created from; for a new one {default}]" in texts[1]
 
 
 def test_verbose_and_quiet_exclude_each_other() -> None:

@@ -73,7 +73,7 @@ def test_names_of_every_kind_are_found(read: Read, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("no_such.thing", "No module named 'no_such'"),
         ("callbacks.inner.thing", "No module named 'callbacks.inner'"),
@@ -81,16 +81,16 @@ def test_names_of_every_kind_are_found(read: Read, code: str) -> None:
         ("broken.greet", "broken.py, line 1: '(' was never closed"),
     ],
 )
-def test_a_wrong_name_is_told(read: Read, name: str, told: str) -> None:
+def test_a_wrong_name_is_reported(read: Read, name: str, message: str) -> None:
     with pytest.raises(DeclarationError) as caught:
         read(name, callbacks="def greet(c): ...", broken="def greet(")
     (problem,) = caught.value.problems
     assert problem.startswith("containers.koji.callbacks.post_start[0]: ")
-    assert problem.endswith(told)
+    assert problem.endswith(message)
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         ("def greet(c): return c.state()", "AttributeError: "),
         ("def greet(c): raise SystemExit(3)", "SystemExit: 3"),
@@ -99,13 +99,13 @@ def test_a_wrong_name_is_told(read: Read, name: str, told: str) -> None:
         ("def greet(c): open('/nonexistent/x')", "FileNotFoundError: "),
     ],
 )
-def test_a_callback_with_a_bug_is_told_with_event_and_container(
-    read: Read, code: str, told: str
+def test_a_callback_with_a_bug_is_reported_with_event_and_container(
+    read: Read, code: str, message: str
 ) -> None:
     with pytest.raises(LifecycleError) as caught:
         call(read("callbacks.greet", callbacks=code), "callbacks.greet")
     words = "the callback callbacks.greet failed at post_start of koji: "
-    assert caught.value.message.startswith(words + told)
+    assert caught.value.message.startswith(words + message)
     assert caught.value.__cause__
 
 

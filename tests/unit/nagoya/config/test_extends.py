@@ -143,7 +143,7 @@ def test_callbacks_are_found_beside_either(over: Over) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("containers: {koji: {lnks: [x]}}", "containers.koji.lnks: unknown key"),
         ("containers: {koji: {links: [x]}}", "containers.koji.links[0]: unknown container 'x'"),
@@ -155,9 +155,9 @@ def test_callbacks_are_found_beside_either(over: Over) -> None:
         ("surplus: 1", "surplus: unknown key"),
     ],
 )
-def test_what_is_wrong_in_ours_is_told_plainly(over: Over, text: str, told: str) -> None:
+def test_what_is_wrong_in_ours_is_reported_plainly(over: Over, text: str, message: str) -> None:
     (problem,) = problems(over(text))
-    assert problem.startswith(told)
+    assert problem.startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -197,15 +197,15 @@ def test_a_problem_of_theirs_is_reported_with_their_file(over: Over) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ("away.yml", "extends: no such file: away.yml"),
         ("[a, b]", "extends: should be 'nagoya' or the path of a file, is ['a', 'b']"),
         ("", "extends: should be 'nagoya' or the path of a file, is None"),
     ],
 )
-def test_a_wrong_extends(tree: Tree, value: str, told: str) -> None:
-    assert problems(tree({"moromi.yml": f"extends: {value}\n"}) / "moromi.yml") == (told,)
+def test_a_wrong_extends(tree: Tree, value: str, message: str) -> None:
+    assert problems(tree({"moromi.yml": f"extends: {value}\n"}) / "moromi.yml") == (message,)
 
 
 def test_a_circle_is_named(tree: Tree) -> None:

@@ -1,4 +1,4 @@
-"""moromi.yml: what is read, and in which words what is wrong is told."""
+"""moromi.yml: what is read, and the messages for what is wrong."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +72,7 @@ def container(**keys: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("sections", "told"),
+    ("sections", "message"),
     [
         ({"1": "2"}, "[1]: the key 1 should be text; put it in quotes"),
         ({"contaners": "{}"}, "contaners: unknown key; did you mean 'containers'?"),
@@ -250,12 +250,12 @@ def container(**keys: str) -> dict[str, str]:
         ),
     ],
 )
-def test_bad_input_is_told(read: Read, sections: dict[str, str], told: str) -> None:
-    assert told in problems(read, **sections)
+def test_bad_input_is_reported(read: Read, sections: dict[str, str], message: str) -> None:
+    assert message in problems(read, **sections)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "the file is empty"),
         ("# nothing\n", "the file is empty"),
@@ -271,8 +271,8 @@ def test_bad_input_is_told(read: Read, sections: dict[str, str], told: str) -> N
         ),
     ],
 )
-def test_what_is_no_such_file_is_told(read: Read, text: str, told: str) -> None:
-    assert problems(read, text) == (told,)
+def test_what_is_no_such_file_is_reported(read: Read, text: str, message: str) -> None:
+    assert problems(read, text) == (message,)
 
 
 FORM = """
@@ -286,7 +286,7 @@ sources: {koji: {path: nowhere}}
 """
 
 
-def test_every_problem_of_a_phase_is_told_at_once(read: Read) -> None:
+def test_every_problem_of_a_phase_is_reported_at_once(read: Read) -> None:
     """The form comes first: references can be looked at only in values of the right type."""
     assert set(problems(read, FORM % ("none", "surplus: 1"))) == {
         "surplus: unknown key",

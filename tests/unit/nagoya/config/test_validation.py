@@ -27,7 +27,7 @@ class User(Strict):
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ({}, "needs 'name'"),
         ({"name": "x", "permission": []}, "permission: unknown key; did you mean 'permissions'?"),
@@ -54,7 +54,7 @@ class User(Strict):
         (3, "should be a mapping of keys, is 3"),
     ],
 )
-def test_each_error_in_plain_words(value: Any, told: str) -> None:
+def test_each_error_in_plain_words(value: Any, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         User.model_validate(value)
-    assert describe_errors(caught.value, User) == [told]
+    assert describe_errors(caught.value, User) == [message]

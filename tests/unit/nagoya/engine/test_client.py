@@ -34,8 +34,8 @@ def context(folder: Path, name: str, host: str, **endpoint: Any) -> Path:
     digest = hashlib.sha256(name.encode()).hexdigest()
     meta = folder / "contexts/meta" / digest
     meta.mkdir(parents=True)
-    told = {"Name": name, "Metadata": {}, "Endpoints": {"docker": {"Host": host, **endpoint}}}
-    (meta / "meta.json").write_text(json.dumps(told))
+    meta_data = {"Name": name, "Metadata": {}, "Endpoints": {"docker": {"Host": host, **endpoint}}}
+    (meta / "meta.json").write_text(json.dumps(meta_data))
     return folder / "contexts/tls" / digest / "docker"
 
 

@@ -149,7 +149,7 @@ def test_a_profile_that_is_not_ours_is_never_touched(home: Path, container: Any)
     assert "elsewhere" in theirs.read_text()
 
 
-def test_a_hub_that_publishes_no_port_is_told(container: Any) -> None:
+def test_a_hub_that_publishes_no_port_is_reported(container: Any) -> None:
     container.state = lambda: SimpleNamespace(ports={})
     with pytest.raises(LifecycleError, match="publishes no port 443"):
         kojicallbacks.update_config_profile(container)
@@ -162,7 +162,7 @@ def test_removing_the_profile_twice_is_harmless(home: Path, container: Any) -> N
     assert not (home / ".koji/config.d/nagoya-some.conf").exists()
 
 
-def test_addresses_are_told(container: Any) -> None:
+def test_addresses_are_reported(container: Any) -> None:
     kojicallbacks.show_network(container)
     kojicallbacks.show_kojiweb_url(container)
     assert container.logged[0] == "thehub is 172.18.0.4 on the network some"

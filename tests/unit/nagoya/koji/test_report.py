@@ -18,7 +18,7 @@ from nagoya.koji.report import (
     write_report,
 )
 
-# Joined from pieces, or whoever searches this repository for keys would find one.
+# Joined from pieces, or a search of this repository for keys would find one.
 KIND = b"EC PRIVATE" + b" KEY"
 KEY = b"-----BEGIN %s-----\nMHcCAQEE\n-----END %s-----\n" % (KIND, KIND)
 

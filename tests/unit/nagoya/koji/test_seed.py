@@ -27,7 +27,7 @@ def test_documents_of_koji_habitude_pass_as_they_are(tmp_path: Path) -> None:
     assert (read.users, read.policies, read.imports) == ({}, {}, {})
 
 
-def test_ours_are_told_apart(tmp_path: Path) -> None:
+def test_ours_are_kept_apart(tmp_path: Path) -> None:
     text = """
 type: user
 name: somebody
@@ -67,13 +67,13 @@ rpms: ["*.rpm"]
         ("type: [\n", "cannot be read"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+def test_what_is_wrong_is_reported_with_its_place(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DeclarationError) as raised:
         seed.read_seed(written(tmp_path, text))
     assert message in raised.value.message
 
 
-def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
     text = "type: user\n---\ntype: tga\n---\ntype: policy\nname: tag\n"
     with pytest.raises(DeclarationError) as raised:
         seed.read_seed(written(tmp_path, text))
@@ -97,7 +97,7 @@ def test_the_examples_of_the_documentation_can_be_read(checkout: Path, tmp_path:
     assert [document["type"] for document in read.habitude] == ["tag", "tag"]
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NagoyaError, match=r"missing\.yml: no such file") as raised:
         seed.read_seed(tmp_path / "missing.yml")
     assert raised.value.exit_code == DeclarationError.exit_code

@@ -59,7 +59,7 @@ def test_a_task_that_does_not_end() -> None:
         wait_for_task(Hub({1: (OPEN, None), 2: (OPEN, 1)}), 1, 0)
 
 
-def test_a_failure_is_told_by_the_task_at_the_bottom_and_the_log_that_it_names() -> None:
+def test_a_failure_is_reported_by_the_task_at_the_bottom_and_the_log_that_it_names() -> None:
     hub = Hub({1: (FAILED, None), 2: (CLOSED, 1), 3: (FAILED, 1)})
     assert failure_text(hub, 1, lines=2).splitlines() == [
         "task 3 (method3 noarch): error 3; see build.log for more information",

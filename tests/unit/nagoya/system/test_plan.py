@@ -1,6 +1,7 @@
 """What each verb will do, without an engine."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -108,6 +109,16 @@ def test_up_recreates_only_what_differs_on_its_ports(declared: Declaration) -> N
         "start server: replaced",
     ]
     assert wanted.operations[0].ports == {80: 4711}
+
+
+def test_up_with_another_file_that_changes_nothing_says_which_one_is_recorded(
+    declared: Declaration,
+) -> None:
+    other = replace(running(declared), config_file=Path("/elsewhere/moromi.yml"))
+    (notice,) = reconcile.up(declared, other).notices
+    assert "'some' still records /elsewhere/moromi.yml as its file" in notice
+    assert not reconcile.up(declared, other, recreate=["client"]).notices
+    assert not reconcile.up(declared, replace(other, config_file=declared.path)).notices
 
 
 def test_anonymous_volumes_stay_with_their_container(declare: Declare) -> None:

@@ -112,7 +112,7 @@ def test_a_restored_hub_is_restarted_before_its_builders_need_it(log: list[str])
     ]  # fmt: skip
 
 
-def test_a_hub_that_does_not_come_back_is_told_with_the_reason(
+def test_a_hub_that_does_not_come_back_is_reported_with_the_reason(
     log: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wait(*_: object, **__: object) -> None:

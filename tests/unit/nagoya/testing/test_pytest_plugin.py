@@ -79,9 +79,9 @@ def test_one(running_koji): pass
 def test_two(running_koji): pass
 def test_own(fresh_koji, running_koji): assert fresh_koji is not running_koji
 """
-    told = run(text)
-    assert "3 passed" in told
-    assert told.count("started") == told.count("removed") == 2
+    output = run(text)
+    assert "3 passed" in output
+    assert output.count("started") == output.count("removed") == 2
 
 
 def test_a_failing_test_points_to_its_report(run: Run) -> None:
@@ -94,11 +94,11 @@ def test_well(prepared): pass
 def test_badly(prepared, what): assert False
 def test_without(): assert False
 """
-    told = run(text)
-    assert told.count("report: ") == 1
-    assert "Koji made-up" in told
-    assert "report: /reports/made-up-test_badly-a-b.tar.gz" in told
-    assert "it is kept" not in told
+    output = run(text)
+    assert output.count("report: ") == 1
+    assert "Koji made-up" in output
+    assert "report: /reports/made-up-test_badly-a-b.tar.gz" in output
+    assert "it is kept" not in output
     assert "it is kept" in run(text, "--koji-keep")
 
 
@@ -133,9 +133,9 @@ def test_it(running_koji):
     assert "1 passed" in run(text, *arguments, ini=ini)
 
 
-def test_a_wrong_image_is_told(run: Run) -> None:
-    told = run("def test_it(running_koji): pass", "--koji-image=my-hub")
-    assert "my-hub is not of the form CONTAINER=IMAGE" in told
+def test_a_wrong_image_is_reported(run: Run) -> None:
+    output = run("def test_it(running_koji): pass", "--koji-image=my-hub")
+    assert "my-hub is not of the form CONTAINER=IMAGE" in output
 
 
 def test_a_fixture_of_that_name_may_be_somebodys_own(run: Run) -> None:
@@ -145,7 +145,7 @@ import pytest
 def running_koji(): return object()
 def test_badly(running_koji): assert False
 """
-    told = run(text)
-    assert "1 failed" in told
-    assert "INTERNALERROR" not in told
-    assert "report: " not in told
+    output = run(text)
+    assert "1 failed" in output
+    assert "INTERNALERROR" not in output
+    assert "report: " not in output

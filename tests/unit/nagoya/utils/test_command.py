@@ -1,4 +1,4 @@
-"""Running programs: what they print, and how each of their ends is told."""
+"""Running programs: what they print, and the message for each way that they end."""
 
 import re
 import signal

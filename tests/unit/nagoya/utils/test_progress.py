@@ -97,7 +97,7 @@ def test_many_threads_may_tell(monkeypatch: pytest.MonkeyPatch) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(300)
             assert not thread.is_alive()
 
 
