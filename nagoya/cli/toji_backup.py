@@ -12,11 +12,13 @@ import click
 
 from nagoya.cli.common import Settings, command, duration_option, on_system
 from nagoya.errors import LifecycleError, UsageError
+from nagoya.koji.verify import verify_builds
 from nagoya.system import backup as backups
 from nagoya.system.archive import Reader
 from nagoya.system.restore import RESTORE_SECONDS
 from nagoya.system.restore import restore as restore_system
 from nagoya.system.system import System
+from nagoya.system.upgrade import upgrade as upgrade_system
 
 _STEP = 64 << 20
 _file = click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
@@ -82,6 +84,37 @@ def restore(settings: Settings, file: Path, replace: bool, timeout: float) -> No
             restore_system(system, archive, replace=replace, seconds=timeout)
 
     on_system(settings, verb)
+
+
+@click.option(
+    "--without-verify", is_flag=True,
+    help="Only wait until the new system is ready, as for a builder that cannot build the demo.",
+)  # fmt: skip
+@duration_option(RESTORE_SECONDS)
+@command
+def upgrade(settings: Settings, without_verify: bool, timeout: float) -> None:
+    """Move a running system with all its data to the images that there are now.
+
+    They may be of a newer Koji and a newer PostgreSQL. First the new containers run on a copy of
+    the data, and build what `toji verify` builds; then the system is stopped, its data converted,
+    and the new containers take over. If anything fails, all is as it was. Snapshots are deleted.
+
+    \b
+      toji backup koji.tar
+      moromi build
+      toji upgrade
+    """
+
+    def verb(system: System) -> None:
+        upgrade_system(
+            system, lambda: None if without_verify else _verified(system), seconds=timeout
+        )
+
+    on_system(settings, verb)
+
+
+def _verified(system: System) -> None:
+    verify_builds(system)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import IO, Any, cast
@@ -31,6 +32,8 @@ _WRONG_FILE = (
     "name a file that `toji backup` wrote; one that was encrypted or compressed is piped through "
     "the program that undoes it into `toji restore -`"
 )
+Members = Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]
+"""Members of an archive, each with its content, to be read in this order."""
 Show = Callable[[int], None]
 """Gets the number of bytes so far."""
 
@@ -153,8 +156,8 @@ class Reader:
         except TypeError as error:
             raise LifecycleError(f"{self._name}: {MANIFEST} is not valid: {error}") from None
 
-    def parts(self) -> Iterator[tuple[str, Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]]]:
-        """The containers' parts, each with its members and their content, to be read in this order.
+    def parts(self) -> Iterator[tuple[str, Members]]:
+        """The containers' parts, to be read in this order.
 
         Raises LifecycleError at the end unless the archive is complete and unchanged: until then
         nothing that came out of it can be trusted.
@@ -210,9 +213,17 @@ class Reader:
         )
 
 
-def packed(
-    members: Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]], root: str
-) -> Iterator[bytes]:
+def unpacked(chunks: Iterator[bytes]) -> Members:
+    """The members of an archive of the engine's."""
+    with tarfile.open(
+        fileobj=cast(IO[bytes], ChunkFile(chunks)), mode="r|", bufsize=_CHUNK
+    ) as archive:
+        for member in _members(archive):
+            content = archive.extractfile(member) if member.isreg() else None
+            yield member, iter(partial(content.read, _CHUNK), b"") if content else iter(())
+
+
+def packed(members: Members, root: str) -> Iterator[bytes]:
     """Members as a tar archive in chunks, for the engine; their first folder is called `root`, or
     left out if that is empty."""
     for member, content in members:
