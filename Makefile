@@ -7,24 +7,28 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 PYTHONS := 3.11 3.12 3.13
 # How many tests run at once where an engine is used (tests/distribution.py).
 WORKERS := 2
+# Which Koji: empty for the pinned one, or what tools/koji takes. `test-koji` has the name SOURCE for it.
+KOJI :=
+SOURCE := current
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down images test test-unit test-image test-system test-long lint bench purge
+.PHONY: help demo down images test test-unit test-image test-system test-koji test-long lint bench purge
 
 help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
 
-demo: images ## build the images, start a Koji and build an RPM in it
-	@tools/demo
+demo: images ## build the images, start a Koji and build an RPM in it (KOJI=current: the newest)
+	@tools/demo "$(KOJI)"
 
-down: ## stop and remove what `make demo` started; the images stay
-	@! [ -x .venv/bin/toji ] || ! tools/engine status 2>/dev/null || toji --system koji remove
+down: ## stop and remove what `make demo` started, KOJI as there; the images stay
+	@! [ -x .venv/bin/toji ] || ! tools/engine status 2>/dev/null || \
+	    toji --system "$$(tools/koji system "$(KOJI)")" remove
 	@tools/engine stop
 
 images: ## build the images
 	@tools/setup host
 	@tools/engine start
-	@moromi build
+	@options=$$(tools/koji options "$(KOJI)") && moromi $$options build
 
 test: ## run every test; a private engine that this starts is stopped at the end
 	@tools/setup test
@@ -41,6 +45,13 @@ test-unit: ## run the tests that need no engine
 test-image test-system: test-%: ## run one of the tiers that need an engine
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build && pytest -n $(WORKERS) tests/$*'
+
+# Not the tests whose own texts name the pinned Koji.
+test-koji: ## run the tests of images and systems with another Koji (SOURCE=current, or a source tree)
+	@tools/setup test
+	@tools/engine with bash -c 'options=$$(tools/koji options "$(SOURCE)") && moromi $$options build && \
+	    pytest -n $(WORKERS) $${options/-c/--koji-config} tests/image tests/system \
+	    $(foreach name,examples installed readme,--ignore tests/system/test_$(name).py)'
 
 test-long: ## run `make demo` and `make test` in a clone on the Debian, 12 or 13, that this is not
 	@tools/setup debian

@@ -9,6 +9,8 @@ from types import ModuleType
 import pytest
 from xdist.remote import Producer
 
+from nagoya.config import extends, loader
+from nagoya.config.declaration import Declaration
 from tests.distribution import Distribution, rank
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -18,6 +20,14 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 def checkout() -> Path:
     """The repository's root."""
     return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def declaration(request: pytest.FixtureRequest) -> Declaration:
+    """The moromi.yml of the Koji under test: that of --koji-config, or the project's own."""
+    return loader.read(
+        extends.resolve(request.config.getoption("--koji-config") or "nagoya", CHECKOUT)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,10 @@ from nagoya.build.planner import (
     parts_label,
     plan_build,
     read_parts_label,
+    replaced_software,
 )
 from nagoya.build.steps import BuildOptions, Step, build_graph
+from nagoya.config import tags
 from nagoya.config.declaration import Declaration
 from nagoya.engine import Engine, image_builds
 from nagoya.engine import images as engine_images
@@ -75,8 +77,12 @@ class Build:
         }
 
     def plan(self) -> dict[str, Operation]:
-        """What `run` does."""
-        return plan_build(self.graph, self.wanted, self._observe(), self.options)
+        """What `run` does. Logs which images are replaced by images of other software."""
+        observed = self._observe()
+        operations = plan_build(self.graph, self.wanted, observed, self.options)
+        for text in replaced_software(self.graph, operations, observed):
+            self.progress.log(text)
+        return operations
 
     def run(self) -> None:
         """Carry the plan out. Images that do not depend on a failed one are still built.
@@ -117,8 +123,12 @@ class Build:
         images = {}
         for name in names.union(needs).difference(self.graph.sources):
             if (attributes := engine_images.find(self.engine, name)) is not None:
-                label = (attributes["Config"]["Labels"] or {}).get(engine_images.PARTS_LABEL, "")
-                images[name] = ObservedImage(attributes["Id"], read_parts_label(label))
+                labels = attributes["Config"]["Labels"] or {}
+                images[name] = ObservedImage(
+                    attributes["Id"],
+                    read_parts_label(labels.get(engine_images.PARTS_LABEL, "")),
+                    labels.get(engine_images.SOURCE_LABEL, ""),
+                )
         files: dict[str, Parts] = {}
         for name, step in steps.items():
             try:
@@ -137,7 +147,8 @@ class Build:
             and images.keys() >= set(steps[name].outputs)
             and engine_images.built_together(self.engine, steps[name].outputs, system.inputs())
         ]
-        return Observed(images, engine_images.built(self.engine, steps), outdated, files, current)
+        built = engine_images.built(self.engine, {step.title for step in steps.values()})
+        return Observed(images, built, outdated, files, current)
 
     def _context(self, name: str, step: Step) -> Context:
         assert step.file
@@ -182,13 +193,14 @@ class Build:
             parents = {i: engine_images.image_id(self.engine, i) or "" for i in step.images}
             parts = image_parts(step, context.digests(), parents, self.options)
             if operation.action == "build if changed":
-                built = engine_images.built(self.engine, [name])
-                image_id = built.get((name, inputs_digest(parts)))
+                built = engine_images.built(self.engine, [step.title])
+                image_id = built.get((step.title, inputs_digest(parts)))
         if image_id is not None:
             if image_id != engine_images.image_id(self.engine, name):
                 engine_images.tag(self.engine, image_id, name)
             self.progress.update(name, "done", "unchanged")
             return
+        tag = {tags.ARGUMENT: step.declaration.tag} if tags.ARGUMENT in step.file.arguments else {}
         version, source = step.package
         lines = image_builds.build(
             self.engine,
@@ -197,15 +209,15 @@ class Build:
             context.dockerfile,
             labels={
                 engine_images.CHECKOUT_LABEL: checkout(context.root),
-                engine_images.IMAGE_LABEL: name,
+                engine_images.IMAGE_LABEL: step.title,
                 engine_images.INPUTS_LABEL: inputs_digest(parts),
                 engine_images.PARTS_LABEL: parts_label(parts),
                 engine_images.CREATED_LABEL: datetime.now(UTC).isoformat(timespec="seconds"),
                 engine_images.SOURCE_LABEL: source,
-                engine_images.TITLE_LABEL: name,
+                engine_images.TITLE_LABEL: step.title,
                 engine_images.VERSION_LABEL: version,
             },
-            arguments=self.options.proxies | self.options.taken_by(step.file),
+            arguments=self.options.proxies | self.options.taken_by(step.file) | tag,
             no_cache=self.options.no_cache and name in self.wanted,
         )
         with closing(lines):

@@ -27,13 +27,20 @@ from nagoya.utils.command import run
 _CHUNK = 1 << 18
 _TIMEOUT = httpx2.Timeout(30, connect=10)
 _ATTEMPTS = 3
+_WITHOUT_URL = (
+    "check the address, its credentials and the network. Without them, name an unpacked copy with "
+    "`path: FOLDER`, or use the Koji of `-c nagoya`, which comes from PyPI"
+)
 T = TypeVar("T")
 
 
 def from_url(url: str, path: Path, on_line: Callable[[str], None]) -> None:
     """Download a URL to a file. Raises SourceError, which hides a password in the URL."""
     with _client({}) as client:
-        _save(client, Link(url), path, on_line)
+        try:
+            _save(client, Link(url), path, on_line)
+        except SourceError as error:
+            raise SourceError(error.message, _WITHOUT_URL) from error
 
 
 def from_index(release: str, sha256: str, path: Path, on_line: Callable[[str], None]) -> None:

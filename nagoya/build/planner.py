@@ -3,12 +3,13 @@ is done."""
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, unquote
 
 from nagoya.build.steps import BuildGraph, BuildOptions, Step
+from nagoya.config.tags import untagged
 from nagoya.utils.graph import waves, with_dependencies
 
 Action = Literal["keep", "tag", "build", "build if changed", "fetch", "pull"]
@@ -20,10 +21,12 @@ _SHOWN_CHANGES = 3
 
 @dataclass(frozen=True)
 class ObservedImage:
-    """An image on the engine: its id, and the parts it was built from, if moromi built it."""
+    """An image on the engine: its id, and the parts and the software it was built from, if moromi
+    built it."""
 
     id: str
     parts: Parts
+    software: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Observed:
     """What a plan depends on.
 
     `images` are those on the engine by name; `built` has the ids of all images that moromi built,
-    tagged or not, by name and inputs; `outdated` says for each source that has to be fetched why;
+    tagged or not, by title and inputs; `outdated` says for each source that has to be fetched why;
     `files` has the digests of each image's build context, without those that cannot be read (yet);
     `current` are the steps with a running system whose images are up to date.
     """
@@ -87,6 +90,23 @@ def plan_build(
     return plan
 
 
+def replaced_software(
+    graph: BuildGraph, plan: Mapping[str, Operation], observed: Observed
+) -> Iterator[str]:
+    """A sentence for each kind of images whose names pass to images of other software."""
+    moved: dict[tuple[str, str], list[str]] = {}
+    for name, step in graph.steps.items():
+        if name in plan and plan[name].action != "keep" and name in observed.images:
+            old, new = observed.images[name].software, step.package[1]
+            if step.software and old and old != new:
+                moved.setdefault((old, new), []).append(name)
+    for (old, new), names in moved.items():
+        yield (
+            f"{', '.join(names)}: built from {old} so far, from {new} from now on; "
+            "systems follow with their next `toji up`. `tag: NAME` in moromi.yml would keep both"
+        )
+
+
 def image_parts(
     step: Step, files: Parts, parents: Mapping[str, str], options: BuildOptions
 ) -> Parts:
@@ -95,7 +115,10 @@ def image_parts(
     arguments = options.taken_by(step.file)
     return {
         **files,
-        **{f"FROM {image}": _digest(image_id) for image, image_id in parents.items()},
+        **{
+            f"FROM {untagged(image, step.declaration.tag)}": _digest(image_id)
+            for image, image_id in parents.items()
+        },
         **{f"ARG {name}": _digest(value) for name, value in arguments.items()},
         "version": _digest(step.package),
     }
@@ -127,7 +150,7 @@ def _plan_image(
         for image in step.images
     }
     parts = image_parts(step, observed.files[name], parents, options)
-    image_id = observed.built.get((name, inputs_digest(parts)))
+    image_id = observed.built.get((step.title, inputs_digest(parts)))
     current = observed.images.get(name)
     if image_id is None:
         return "build", describe_changes(current.parts, parts) if current else "not built yet", None

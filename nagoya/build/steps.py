@@ -9,7 +9,7 @@ from nagoya import __version__
 from nagoya.build import dockerfile
 from nagoya.build.context import FOLDER
 from nagoya.build.dockerfile import CopySource, Dockerfile
-from nagoya.config import loader
+from nagoya.config import loader, tags
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import Base, Source
 from nagoya.errors import DeclarationError, UsageError, did_you_mean
@@ -56,6 +56,11 @@ class Step:
     onbuild: tuple[CopySource, ...] = ()
 
     @property
+    def title(self) -> str:
+        """The name of an image with a Dockerfile, without its tag."""
+        return tags.untagged(self.outputs[0], self.declaration.tag)
+
+    @property
     def package(self) -> tuple[str, str]:
         """Version and origin of the first of the software, else of Nagoya. A PyPI package has no
         URL but its package-url, https://purl.org."""
@@ -92,6 +97,7 @@ class BuildGraph:
         if not names:
             return frozenset(n for n in declaration.images if self.steps[n].file)
         known = [*declaration.images, *declaration.produced_by]
+        names = [n if n in known else tags.reference(n, declaration.tag) for n in names]
         unknown = sorted(set(names).difference(known))
         if unknown:
             raise UsageError(
@@ -174,7 +180,9 @@ def _steps(declaration: Declaration, arguments: Mapping[str, str] | None) -> dic
 def _step(declaration: Declaration, name: str, arguments: Mapping[str, str] | None) -> Step:
     system = declaration.images[name].system
     if system is None:
-        file = dockerfile.read(declaration.dockerfile(name), arguments)
+        tag = {tags.ARGUMENT: declaration.tag}
+        file = dockerfile.read(declaration.dockerfile(name), {**(arguments or {}), **tag})
+        _check_tags(file, declaration)
         sources = tuple(source for source in declaration.sources if _copies(file, source))
         return Step(declaration, tuple(file.parents), (name,), file=file, sources=sources)
     started = loader.read_system(declaration, name)
@@ -183,14 +191,29 @@ def _step(declaration: Declaration, name: str, arguments: Mapping[str, str] | No
     return Step(declaration, tuple(dict.fromkeys(images)), system.outputs, source_system=started)
 
 
+def _check_tags(file: Dockerfile, declaration: Declaration) -> None:
+    """Refuse a parent that would be an image of another file, although this one declares it."""
+    declared = {*declaration.images, *declaration.produced_by}
+    problems = [
+        f"FROM {parent} is not the image that this file makes, {parent}:{declaration.tag}"
+        for parent in file.parents
+        if parent not in declared and f"{parent}:{declaration.tag}" in declared
+    ]
+    if problems:
+        hint = f"write `ARG {tags.ARGUMENT}=latest` first, then `FROM NAME:${{{tags.ARGUMENT}}}`"
+        raise DeclarationError(str(file.path), [f"{problem}; {hint}" for problem in problems])
+
+
 def _copies(file: Dockerfile, source: str) -> bool:
     # The first two parts of each path, wildcards included; `.` has none, and copies everything.
     paths = ("/".join([*Path(copied.path).parts, "*", "*"][:2]) for copied in file.copied)
     return any(fnmatch(f"{FOLDER}/{source}", path) for path in paths)
 
 
-def _check_arguments(files: Iterable[Dockerfile], arguments: Iterable[str]) -> None:
-    known = {name for file in files for name in file.arguments}
+def _check_arguments(files: Iterable[Dockerfile], arguments: Collection[str]) -> None:
+    known = {name for file in files for name in file.arguments} - {tags.ARGUMENT}
+    if tags.ARGUMENT in arguments:
+        raise UsageError(f"{tags.ARGUMENT} is the `tag` of moromi.yml", "set it there")
     unknown = sorted(n for n in arguments if n not in known and n.lower() not in _PROXIES)
     if unknown:
         raise UsageError(

@@ -19,6 +19,7 @@ from rich.table import Table
 from nagoya.cli.completion import complete_system
 from nagoya.config import loader
 from nagoya.config.declaration import Declaration
+from nagoya.config.extends import OURS
 from nagoya.engine import Engine, connect, containers
 from nagoya.errors import INTERRUPTED, DeclarationError, LifecycleError
 from nagoya.koji.hub import hub_errors
@@ -117,7 +118,7 @@ def duration_option(
 def config_option(default: str) -> Callable[[Any], Any]:
     return _shared(
         "config", "-c", "--config", metavar="FILE", type=click.Path(path_type=Path),
-        help=f"The moromi.yml to use: a path, nagoya or nagoya-demo.  [default: {default}]",
+        help=f"The moromi.yml to use: a path, or {', '.join(OURS)}.  [default: {default}]",
     )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def build(
     """
     declared, options = settings.declaration, BuildOptions(arguments, no_cache)
     if dry_run:
-        _print_plan(Build(settings.engine, declared, names, options).plan())
+        _print_plan(Build(settings.engine, declared, names, options, settings.progress()).plan())
         return
     with settings.progress() as progress:
         Build(settings.engine, declared, names, options, progress).run()
@@ -140,7 +140,7 @@ def plan(settings: Settings, names: tuple[str, ...], as_json: bool, mermaid: boo
     if mermaid:
         print(diagram.mermaid(declared))
         return
-    operations = Build(settings.engine, declared, names).plan()
+    operations = Build(settings.engine, declared, names, progress=settings.progress()).plan()
     order = waves({name: container.needs for name, container in declared.containers.items()})
     produces = {name: image.outputs for name, image in declared.images.items() if image.system}
     if as_json:

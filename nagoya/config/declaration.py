@@ -23,13 +23,14 @@ class Named(Protocol):
 class Declaration:
     """A validated moromi.yml, merged with those that it extends.
 
-    `files` begins with the file that was asked for; each extends the next. `source_dirs` has for
-    each source the folder in which it is src/NAME, `contexts` for each image its build context
-    (apart from src/), and `system_files` for each image made from a running system the file whose
-    containers are started.
+    `files` begins with the file that was asked for; each extends the next. Names of images have the
+    `tag`, unless it is `latest`. `source_dirs` has for each source the folder in which it is
+    src/NAME, `contexts` for each image its build context (apart from src/), and `system_files` for
+    each image made from a running system the file whose containers are started.
     """
 
     files: tuple[Path, ...]
+    tag: str
     base: Base
     sources: Mapping[str, Source]
     images: Mapping[str, Image]

@@ -17,8 +17,14 @@ from nagoya.errors import DeclarationError, did_you_mean
 from nagoya.utils.graph import Cycle
 
 FILE = "moromi.yml"
-OURS = {"nagoya": FILE, "nagoya-demo": f"demo/{FILE}"}
-"""The names of the files that come with Nagoya: a blank Koji, and one that holds the demo."""
+OURS = {
+    "nagoya": FILE,
+    "nagoya-current": f"current/{FILE}",
+    "nagoya-demo": f"demo/{FILE}",
+    "nagoya-current-demo": f"current/demo/{FILE}",
+}
+"""The names of the files that come with Nagoya: a blank Koji of the pinned or the current release,
+and the same with the demo in it."""
 INSTALLED = Path(__file__).resolve().parents[1] / "context"
 """Where an installed package holds the image folders; a checkout has them at its top."""
 
@@ -53,6 +59,11 @@ def shipped(name: str = "nagoya") -> Path:
     """The path of a file that comes with Nagoya."""
     installed = INSTALLED / OURS[name]
     return installed if installed.exists() else INSTALLED.parent.parent / OURS[name]
+
+
+def option(path: Path) -> str:
+    """The option of moromi and toji that selects a file."""
+    return f"-c {next((name for name in OURS if shipped(name) == path), path)}"
 
 
 def resolve(value: str, folder: Path) -> Path:

@@ -14,6 +14,7 @@ from nagoya.config import callbacks, extends
 from nagoya.config.declaration import Declaration, callback_folders
 from nagoya.config.extends import INSTALLED, MergedConfig
 from nagoya.config.model import Container, MoromiFile, SystemImages
+from nagoya.config.tags import untagged, with_tag
 from nagoya.config.validation import describe_errors
 from nagoya.errors import DeclarationError, did_you_mean
 from nagoya.utils.graph import Cycle, waves
@@ -29,21 +30,29 @@ def locate(path: Path | None) -> Path:
     return here if here.exists() else extends.shipped()
 
 
-def read(path: Path) -> Declaration:
-    """Read and validate a moromi.yml. Raises DeclarationError with every problem of a phase."""
+def read(path: Path, tag: str | None = None) -> Declaration:
+    """Read and validate a moromi.yml; `tag` takes the place of the file's own. Raises
+    DeclarationError with every problem of a phase."""
     config = extends.read(path)
     file = _validate(config)
+    file = with_tag(file.model_copy(update={"tag": tag or file.tag}))
     folders = {name: config.folder("sources", name) for name in file.sources}
     # An installed package should not be written to.
     cache = cache_folder() / __version__
     return Declaration(
         files=config.files,
+        tag=file.tag,
         base=file.base,
         sources={n: source.relative_to(folders[n]) for n, source in file.sources.items()},
         images=file.images,
         containers=file.containers,
-        source_dirs={n: cache if dir_ == INSTALLED else dir_ for n, dir_ in folders.items()},
-        contexts={name: config.folder("images", name) for name in file.images},
+        source_dirs={
+            name: cache / folder.relative_to(INSTALLED)
+            if folder.is_relative_to(INSTALLED)
+            else folder
+            for name, folder in folders.items()
+        },
+        contexts={name: config.folder("images", untagged(name, file.tag)) for name in file.images},
         system_files={
             name: _system_file(config, name, image.system)
             for name, image in file.images.items()
@@ -53,12 +62,15 @@ def read(path: Path) -> Declaration:
 
 
 def read_system(declaration: Declaration, image: str) -> Declaration:
-    """The declaration whose containers are started to make images. Raises DeclarationError."""
-    path = declaration.system_files[image]
+    """The declaration whose containers are started to make images. Raises DeclarationError.
+
+    They are started from images of the same tag, unless the entry names a file, which has its own.
+    """
+    path, system = declaration.system_files[image], declaration.images[image].system
     if path == declaration.path:
         return declaration
     try:
-        return read(path)
+        return read(path, None if system and system.containers else declaration.tag)
     except DeclarationError as error:
         problems = [f"{path}: {problem}" for problem in error.problems]
         raise DeclarationError(str(declaration.path), problems) from None

@@ -12,6 +12,8 @@ Event = Literal[
     "pre_stop", "post_stop", "pre_remove", "post_remove",
 ]  # fmt: skip
 EVENTS: tuple[Event, ...] = get_args(Event)
+LATEST = "latest"
+"""The tag that Docker adds to the name of an image without one."""
 
 
 def _form(pattern: str, words: str) -> AfterValidator:
@@ -276,8 +278,10 @@ class Image(StrictModel):
 
 
 class MoromiFile(StrictModel):
-    """A whole moromi.yml, after `extends` is merged (see extends.py)."""
+    """A whole moromi.yml, after `extends` is merged (see extends.py); `tag` is that of its images
+    (see tags.py)."""
 
+    tag: Annotated[str, _form(r"\w[\w.-]{0,127}", "a tag for images, such as current")] = LATEST
     sources: dict[str, Source] = Field(default_factory=dict)
     base: Base
     images: dict[ImageName, Image]

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from nagoya.config.declaration import Declaration
+from nagoya.config.extends import option
 from nagoya.config.model import Container
 from nagoya.engine.state import State
 from nagoya.errors import LifecycleError
@@ -251,7 +252,8 @@ class _Reconciliation(Draft):
         }
         if missing := sorted(used - set(self.observed.images)):
             raise LifecycleError(
-                f"no image called {', '.join(missing)}", f"moromi build {' '.join(missing)}"
+                f"no image called {', '.join(missing)}",
+                f"moromi {option(self.declaration.path)} build {' '.join(missing)}",
             )
 
 

@@ -8,6 +8,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
+from nagoya.config.declaration import Declaration
 from nagoya.engine import connect
 from tests.image.running import Hub, Koji, koji_network
 from tests.image.tracked import Containers, outcome, read_tree
@@ -22,25 +23,29 @@ def engine() -> Iterator[docker.DockerClient]:
 
 
 @pytest.fixture
-def containers(engine: docker.DockerClient) -> Iterator[Containers]:
+def containers(engine: docker.DockerClient, declaration: Declaration) -> Iterator[Containers]:
     """Containers for one test."""
-    tracked = Containers(engine)
+    tracked = Containers(engine, declaration.tag)
     yield tracked
     tracked.remove_all()
 
 
 @pytest.fixture(scope="module")
-def module_containers(engine: docker.DockerClient) -> Iterator[Containers]:
+def module_containers(
+    engine: docker.DockerClient, declaration: Declaration
+) -> Iterator[Containers]:
     """Containers for all tests of a module."""
-    tracked = Containers(engine)
+    tracked = Containers(engine, declaration.tag)
     yield tracked
     tracked.remove_all()
 
 
 @pytest.fixture(scope="session")
-def session_containers(engine: docker.DockerClient) -> Iterator[Containers]:
+def session_containers(
+    engine: docker.DockerClient, declaration: Declaration
+) -> Iterator[Containers]:
     """Containers for the whole run."""
-    tracked = Containers(engine)
+    tracked = Containers(engine, declaration.tag)
     yield tracked
     tracked.remove_all()
 

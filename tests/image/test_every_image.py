@@ -4,7 +4,10 @@ import json
 
 import docker
 import pytest
+from docker.models.images import Image
 
+from nagoya.config.declaration import Declaration
+from nagoya.config.tags import reference
 from tests.image.tracked import Containers
 
 IMAGES = [
@@ -16,14 +19,20 @@ IMAGES = [
 ]
 
 
+@pytest.fixture
+def found(engine: docker.DockerClient, image: str, declaration: Declaration) -> Image:
+    """The image on the engine."""
+    return engine.images.get(reference(image, declaration.tag))
+
+
 @pytest.fixture(params=IMAGES)
 def image(request: pytest.FixtureRequest) -> str:
     """Each image in turn, by its name."""
     return str(request.param)
 
 
-def test_declares_how_it_is_asked_and_ended(engine: docker.DockerClient, image: str) -> None:
-    config = engine.images.get(image).attrs["Config"]
+def test_declares_how_it_is_asked_and_ended(found: Image) -> None:
+    config = found.attrs["Config"]
     assert config["Healthcheck"]["Test"] == ["CMD", "python3", "/usr/lib/nagoya/health.py"]
     assert config["StopSignal"].startswith("SIG")
     assert config["Entrypoint"] == ["python3", "/usr/lib/nagoya/entrypoint.py"]
@@ -41,8 +50,7 @@ def test_refuses_a_command_that_it_does_not_have(containers: Containers, image: 
     assert "\n  hint: " in output
 
 
-def test_has_no_secret_in_its_record(engine: docker.DockerClient, image: str) -> None:
-    found = engine.images.get(image)
+def test_has_no_secret_in_its_record(found: Image) -> None:
     record = json.dumps([found.attrs, found.history()]).lower()
     for word in ("private key", "password", "secret"):
         assert word not in record

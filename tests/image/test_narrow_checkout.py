@@ -9,6 +9,7 @@ import docker
 import pytest
 
 from nagoya.build import dockerfile
+from nagoya.config.tags import ARGUMENT
 from tests.image.tracked import Containers
 
 
@@ -48,17 +49,19 @@ def narrow_context(checkout: Path, image: str) -> io.BytesIO:
 def test_everybody_can_read_the_scripts(
     engine: docker.DockerClient, containers: Containers, checkout: Path, image: str, user: str
 ) -> None:
-    tag = f"nagoya-test-{uuid.uuid4().hex[:8]}"
+    name = f"nagoya-test-{uuid.uuid4().hex[:8]}"
+    tag = f"{name}:{containers.tag}"
     engine.images.build(
         fileobj=narrow_context(checkout, image),
         custom_context=True,
         dockerfile=f"{image}/Dockerfile",
         tag=tag,
+        buildargs={ARGUMENT: containers.tag},
         rm=True,
     )
     try:
         search = ["find", "/usr/lib/nagoya", "!", "-readable"]
-        assert containers.finish(tag, *search, user=user) == (0, "")
+        assert containers.finish(name, *search, user=user) == (0, "")
     finally:
         containers.remove_all()
         engine.images.remove(tag, force=True)

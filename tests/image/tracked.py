@@ -14,6 +14,8 @@ import docker.errors
 import yaml
 from docker.models.containers import Container
 
+from nagoya.config.tags import reference
+
 HEALTH = ["python3", "/usr/lib/nagoya/health.py"]
 DECLARATION = Path(__file__).resolve().parents[2] / "moromi.yml"
 
@@ -38,17 +40,22 @@ def privileges(container: str) -> dict[str, Any]:
 
 
 class Containers:
-    """Runs containers under names of their own and removes them all, volumes included."""
+    """Runs containers under names of their own and removes them all, volumes included.
 
-    def __init__(self, engine: docker.DockerClient) -> None:
+    Their images are those with one tag, that of the Koji under test.
+    """
+
+    def __init__(self, engine: docker.DockerClient, tag: str) -> None:
         self._engine = engine
+        self.tag = tag
         self._all: list[Container] = []
 
     def create(self, image: str, *command: str, **options: Any) -> Container:
         """A container that was not started yet. `options` are those of the Docker SDK."""
         name = f"nagoya-test-{image}-{uuid.uuid4().hex[:8]}"
         options = {"name": name, "labels": {"nagoya.test": "image"}, **options}
-        container = self._engine.containers.create(image, list(command) or None, **options)
+        tagged = reference(image, self.tag)
+        container = self._engine.containers.create(tagged, list(command) or None, **options)
         self._all.append(container)
         return container
 

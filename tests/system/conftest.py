@@ -16,6 +16,7 @@ import koji
 import pytest
 import yaml
 
+from nagoya.config.declaration import Declaration
 from nagoya.engine import connect, containers
 from nagoya.testing import instance, running_koji
 
@@ -99,7 +100,7 @@ class Koji:
 
 @contextmanager
 def starter(
-    request: pytest.FixtureRequest, folders: pytest.TempPathFactory
+    request: pytest.FixtureRequest, folders: pytest.TempPathFactory, declaration: Declaration
 ) -> Iterator[Callable[..., Koji]]:
     """Give a function that starts a system, which is ready then, and is removed in the end.
 
@@ -107,7 +108,7 @@ def starter(
     """
     with ExitStack() as stack:
 
-        def begin(name: str = "test", *, config: Path | None = None) -> Koji:
+        def begin(name: str = "test", *, config: Path = declaration.path) -> Koji:
             folder = folders.mktemp(name)
             made = stack.enter_context(running_koji(config, prefix=name, folder=folder))
             stack.callback(report, made)
@@ -124,35 +125,41 @@ def starter(
 
 @pytest.fixture(scope="module")
 def start(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    declaration: Declaration,
 ) -> Iterator[Callable[..., Koji]]:
     """Start a system of its own; it is removed after the module, and takes no time of others'."""
-    with starter(request, tmp_path_factory) as begin:
+    with starter(request, tmp_path_factory, declaration) as begin:
         yield begin
 
 
 @pytest.fixture(scope="session")
-def running(running_koji: instance.Koji) -> Koji:
+def running(running_koji: instance.Koji, declaration: Declaration) -> Koji:
     """The Koji that most tests share; they leave it running, and mind that others use it too."""
-    return Koji(running_koji.name, running_koji.home)
+    return Koji(running_koji.name, running_koji.home, declaration.path)
 
 
 @pytest.fixture(scope="session")
 def seeded(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    declaration: Declaration,
 ) -> Iterator[Koji]:
     """A Koji that has proved that it builds: seeded with the demo, `hello` built in it."""
-    with starter(request, tmp_path_factory) as begin:
+    with starter(request, tmp_path_factory, declaration) as begin:
         one = begin("seeded")
         one.toji("verify")
         yield one
 
 
 def declaration_with(
-    checkout: Path, folder: Path, change: Callable[[dict[str, Any]], None]
+    declaration: Declaration, checkout: Path, folder: Path, change: Callable[[dict[str, Any]], None]
 ) -> Path:
-    """A moromi.yml of a test's own: the project's, changed, beside the project's folders."""
+    """A moromi.yml of a test's own: the project's, changed, beside the project's folders, with the
+    images of the Koji under test."""
     raw = yaml.safe_load((checkout / "moromi.yml").read_text())
+    raw["tag"] = declaration.tag
     del raw["images"]["demo"]  # is made of containers that the test may take away
     change(raw)
     for name in [*raw["images"], "kojicallbacks.py"]:

@@ -8,6 +8,7 @@ import koji
 import requests
 import yaml
 
+from nagoya.config.declaration import Declaration
 from tests.image.tracked import wait_until
 from tests.system.conftest import Koji, declaration_with
 
@@ -64,13 +65,13 @@ def test_kojira_notices_a_changed_tag_by_itself(running: Koji) -> None:
 
 
 def test_ten_builders_started_at_once_are_all_ready(
-    start: Callable[..., Koji], checkout: Path, tmp_path: Path
+    start: Callable[..., Koji], declaration: Declaration, checkout: Path, tmp_path: Path
 ) -> None:
     def ten(raw: dict[str, Any]) -> None:
         builder = raw["containers"].pop("kojibuilder")
         raw["containers"] |= {f"builder{number}": builder for number in range(10)}
 
-    many = start("ten", config=declaration_with(checkout, tmp_path, ten))
+    many = start("ten", config=declaration_with(declaration, checkout, tmp_path, ten))
     session = many.session()
     hosts = wait_until(
         lambda: (

@@ -1,6 +1,7 @@
 """Koji's own client on the host, through the profile that toji wrote."""
 
 import json
+import re
 import ssl
 from pathlib import Path
 from urllib.request import urlopen
@@ -9,6 +10,7 @@ import koji
 import pytest
 import requests
 
+from nagoya.config.declaration import Declaration
 from tests.system.conftest import Koji
 from util.certificates import Authority
 
@@ -31,8 +33,10 @@ def test_a_tag_is_made_and_listed(running: Koji) -> None:
     assert "made-by-hand" in running.client("list-tags").stdout.split()
 
 
-def test_the_hub_is_of_the_declared_version(running: Koji) -> None:
-    assert running.session(login=False).getKojiVersion() == "1.30.0"
+def test_the_hub_is_of_the_declared_version(running: Koji, declaration: Declaration) -> None:
+    source = declaration.source_dirs["koji"] / "src/koji"
+    (version,) = re.findall(r"^Version: (\S+)", (source / "koji.spec").read_text(), re.MULTILINE)
+    assert running.session(login=False).getKojiVersion() == version
 
 
 def test_without_a_certificate_one_may_read(running: Koji) -> None:

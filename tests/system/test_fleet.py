@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nagoya.config.declaration import Declaration
 from nagoya.koji.builds import wait_for_repo
 from nagoya.koji.verify import BUILD_TAG, BUILDROOT
 from tests.image.tracked import wait_until
@@ -117,7 +118,7 @@ def test_builders_have_the_capabilities_that_are_declared_and_no_more(fleet: Koj
 
 
 def test_a_hub_of_another_name_builds(
-    start: Callable[..., Koji], checkout: Path, tmp_path: Path
+    start: Callable[..., Koji], declaration: Declaration, checkout: Path, tmp_path: Path
 ) -> None:
     def rename(raw: dict[str, Any]) -> None:
         containers = raw["containers"]
@@ -130,7 +131,7 @@ def test_a_hub_of_another_name_builds(
             "KOJI_BUILDER_ALLOWED_SCMS": "thehub:/kojifiles/demo/git/*:no:make,sources",
         }
 
-    config = declaration_with(checkout, tmp_path, rename)
+    config = declaration_with(declaration, checkout, tmp_path, rename)
     renamed = start("renamed", config=config)
     renamed.toji("verify")
     # Its links to the checkout's images go with the test's folder.

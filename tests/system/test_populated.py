@@ -8,19 +8,28 @@ import docker
 import koji
 import pytest
 import requests
+import yaml
 
 from nagoya.config import extends, loader
+from nagoya.config.declaration import Declaration
+from nagoya.config.tags import reference
 from nagoya.koji import rpm
 from tests.system.conftest import PROGRAMS, Koji
 
-DEMO = Path("nagoya-demo")
-
 
 @pytest.fixture(scope="module")
-def populated(start: Callable[..., Koji], checkout: Path) -> Koji:
+def populated(
+    start: Callable[..., Koji],
+    declaration: Declaration,
+    checkout: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Koji:
     """A system of the demo's images, which are made unless they are there; tests may change it."""
-    subprocess.run([PROGRAMS / "moromi", "build", "demo"], cwd=checkout, check=True)
-    return start("populated", config=DEMO)
+    subprocess.run([PROGRAMS / "moromi", "-c", declaration.path, "build", "demo"], check=True)
+    demo = yaml.safe_load((checkout / "demo/moromi.yml").read_text())
+    config = tmp_path_factory.mktemp("demo") / "moromi.yml"
+    config.write_text(yaml.safe_dump({**demo, "extends": str(declaration.path)}))
+    return start("populated", config=config)
 
 
 def new_repos(session: koji.ClientSession) -> list[int]:
@@ -83,8 +92,9 @@ def test_its_credentials_are_its_own_and_nothing_else_is_trusted(
 
 @pytest.mark.parametrize("image", loader.read(extends.shipped()).produced_by, ids=str)
 def test_no_image_holds_a_key_or_a_name_of_the_system_it_was_made_of(
-    populated: Koji, image: str
+    populated: Koji, declaration: Declaration, image: str
 ) -> None:
+    image = reference(image, declaration.tag)
     places = "/etc /home /opt /root /run /srv /tmp /usr /var /mnt"
     search = f"! grep -rlI -e '^-----BEGIN [A-Z ]*PRIVATE KEY-----$' {places}"
     shell = ("--rm", "--entrypoint", "sh", image, "-c")

@@ -48,6 +48,9 @@ CALLS = {
     "test-unit": ["setup test", "pytest tests/unit"],
     "test-image": ["setup test", "moromi build", "pytest -n 2 tests/image"],
     "test-system": ["setup test", "moromi build", "pytest -n 2 tests/system"],
+    "test-koji": [
+        "setup test", "moromi -c nagoya-current build", "pytest -n 2 --koji-config nagoya-current "
+    ],
     "test-long": ["setup debian", "debian other", "debian  bash -ec for target in"],
     "lint": ["setup test", *LINT],
     "bench": ["setup test", "moromi build -q", "python -m bench"],

@@ -15,6 +15,7 @@ from nagoya.build.planner import (
     parts_label,
     plan_build,
     read_parts_label,
+    replaced_software,
 )
 from nagoya.build.steps import BuildGraph, BuildOptions, build_graph
 from nagoya.config import loader
@@ -124,6 +125,43 @@ def test_what_was_built_before_gets_its_name_back(graph: BuildGraph) -> None:
         "hub": "tag: built before from the same inputs",
         "demo": "build if changed: hub is tagged first",
     }
+
+
+def test_another_tag_gives_names_to_the_same_images(tree: Callable[..., Path]) -> None:
+    argument = "ARG MOROMI_TAG=latest\nFROM base:$MOROMI_TAG\n"
+    files = {
+        **FILES,
+        "hub/Dockerfile": f"{argument}COPY src/koji /koji\n",
+        "data/Dockerfile": argument,
+        "on-demo/Dockerfile": argument.replace("base", "hub-demo"),
+        "new.yml": "extends: moromi.yml\ntag: new\nsources: {koji: {path: other}}\n",
+        "other/x": "",
+    }
+    folder = tree(files)
+    old, new = (build_graph(loader.read(folder / name)) for name in ("moromi.yml", "new.yml"))
+    observed = everything(old)
+    contexts = {f"{name}:new": parts for name, parts in observed.files.items()}
+    contexts |= {"hub:new": {**contexts["hub:new"], "src/koji": "9" * 64}}
+    assert planned(new, replace(observed, files=contexts), "hub:new", "data:new") == {
+        "base:new": "tag: built before from the same inputs",
+        "hub:new": "build: not built yet",
+        "data:new": "tag: built before from the same inputs",
+    }
+
+
+def test_a_name_that_passes_to_other_software_is_a_notice(graph: BuildGraph) -> None:
+    observed = everything(graph)
+    images = {
+        name: replace(image, software="pkg:pypi/koji@1.30.0")
+        for name, image in observed.images.items()
+    }
+    moved = replace(observed, images=images, outdated={ROW: "why"})
+    plan = plan_build(graph, ["hub", "data"], moved, BuildOptions())
+    (notice,) = replaced_software(graph, plan, moved)
+    assert notice.startswith("hub: built from pkg:pypi/koji@1.30.0 so far, from pkg:generic/tree")
+    assert "`tag: NAME`" in notice
+    kept = plan_build(graph, ["hub", "data"], replace(moved, outdated={}), BuildOptions())
+    assert list(replaced_software(graph, kept, moved)) == []
 
 
 def test_no_cache_is_for_the_named_images(graph: BuildGraph) -> None:

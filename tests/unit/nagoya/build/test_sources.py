@@ -21,9 +21,9 @@ from nagoya.errors import SourceError
 from nagoya.utils.progress import Progress
 
 
-def packed(files: dict[str, str], top: str = "koji-1.0/") -> bytes:
+def packed(files: dict[str, str], top: str = "koji-1.0/", compression: str = "gz") -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+    with tarfile.open(fileobj=buffer, mode=f"w|{compression}") as archive:
         for name, text in files.items():
             member = tarfile.TarInfo(top + name)
             member.size = len(text)
@@ -116,6 +116,15 @@ def test_an_archive_is_unpacked_without_its_top_folder(project: Path, server: Se
     assert len(server.asked) == 1
 
 
+def test_an_archive_of_koji_is_as_upstream_publishes_it(project: Path, server: Server) -> None:
+    files = {"koji.spec": "Version: 1.35.3", "kojihub/kojihub.py": "hub"}
+    server.content = packed(files, "koji-1.35.3/", "bz2")
+    digest = hashlib.sha256(server.content).hexdigest()
+    source = Source(url=server.address, sha256=digest)
+    assert ensure(project, source) == "fetched"
+    assert contents(project / "src/koji") == files
+
+
 def test_a_good_cached_file_needs_no_network(project: Path, server: Server) -> None:
     ensure(project, Source(url=server.address, sha256=DIGEST))
     elsewhere = project.parent / "elsewhere"
@@ -173,7 +182,9 @@ def test_an_address_that_is_wrong(project: Path, server: Server) -> None:
 def test_nobody_answers(project: Path) -> None:
     error = refused(project, Source(url="http://127.0.0.1:9/koji.tar.gz", sha256=DIGEST))
     assert "Connection refused" in error.message
-    assert "is there a network?" in str(error.hint)
+    assert "\n" not in error.message
+    assert "`path: FOLDER`" in str(error.hint)
+    assert "`-c nagoya`" in str(error.hint)
 
 
 def test_a_failure_leaves_what_was_there(project: Path, server: Server) -> None:

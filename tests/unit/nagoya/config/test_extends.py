@@ -229,3 +229,6 @@ def test_nothing_is_written_to_an_installed_package(
     declared = loader.read(path)
     assert declared.source_dirs["koji"].is_relative_to(cache_folder())
     assert declared.contexts["hub"] == path.parent
+
+    monkeypatch.setattr("nagoya.config.loader.INSTALLED", path.parents[1])
+    assert loader.read(path).source_dirs["koji"] == declared.source_dirs["koji"] / "theirs"
