@@ -192,7 +192,9 @@ def carry_sessions(now: Connection, then: Connection) -> None:
         into = SQL("COPY sessions (user_id, {}) FROM STDIN").format(SQL(", ").join(columns))
         there.copy_expert(into, sessions)
         there.execute("SELECT setval('sessions_id_seq', %s)", [last])
-        idle = "user_id NOT IN (SELECT user_id FROM sessions WHERE NOT expired)"
+        # From Koji 1.32 on an expired session is renewed, and `closed` says that it has ended.
+        ended = "closed" if Identifier("closed") in columns else "expired"
+        idle = f"user_id NOT IN (SELECT user_id FROM sessions WHERE NOT {ended})"
         there.execute(f"UPDATE host SET ready = FALSE WHERE {idle}")
         there.execute(
             "UPDATE task SET state = %s, host_id = NULL WHERE state IN %s AND host_id IN"
