@@ -102,7 +102,7 @@ def test_a_container_that_was_killed_is_reported_so(
     client.containers.get(f"{toji.system}-server").kill()
     error = toji("wait", status=8).stderr
     assert "server (exited): was killed\n" in error
-    assert f"`toji --system {toji.system} start` starts it again" in error
+    assert f"then `toji --system {toji.system} up`" in error
 
 
 def test_a_missing_container_fails_a_wait_and_is_shown(
