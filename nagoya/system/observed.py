@@ -74,8 +74,7 @@ def observe(engine: Engine, name: str, declaration: Declaration) -> ObservedSyst
     }
     present = {}
     for image in sorted({container.image for container in declaration.containers.values()}):
-        if images.exists(engine, image):
-            details = images.inspect(engine, image)
+        if details := images.find(engine, image):
             data = data_paths(details["Config"]["Labels"] or {})
             present[image] = ObservedImage(details["Id"], data)
     volumes, network = resources.list_volumes(engine, name), name in resources.list_networks(engine)
