@@ -75,14 +75,18 @@ def check_versions(system: System, declared: str, saved: dict[str, str]) -> None
         )
 
 
-def described(system: System, container: Handle) -> dict[str, str]:
-    """The versions that a container's image has. Raises LifecycleError if it does not say."""
+def described(system: System, container: Handle, image: str | None = None) -> dict[str, str]:
+    """The versions that a container's image has, or another one for the same container.
+
+    Raises LifecycleError if it does not say.
+    """
     command = json.loads(containers.label(container, SNAPSHOT_LABEL) or "[]")
     status, output = run_helper(
         container,
         f"{system.name}-describe-{secrets.token_hex(4)}",
         [*command, "describe"],
         {SYSTEM_LABEL: system.name, CONTAINER_LABEL: "", **system.owner.labels},
+        image=image,
     )
     if status:
         raise LifecycleError(

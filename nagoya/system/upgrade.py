@@ -8,21 +8,18 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from nagoya.engine import transfer
-from nagoya.errors import NagoyaError
+from nagoya.engine import containers, transfer
+from nagoya.errors import LifecycleError, NagoyaError
 from nagoya.system.archive import unpacked
-from nagoya.system.backup import prepare_parts
-from nagoya.system.replacement import recover, replace_state, swap
-from nagoya.system.restore import check_versions, put_part
+from nagoya.system.backup import BACKUP_LABEL, prepare_parts
+from nagoya.system.observed import data_paths
+from nagoya.system.replacement import TrialPassed, recover, replace_state, swap
+from nagoya.system.restore import check_versions, described, put_part
 from nagoya.system.snapshot_operation import CLEANUP_SECONDS, renewed
 from nagoya.system.snapshots import list_snapshots, operation_on
 from nagoya.system.system import System
 
 _SECONDS = 24 * 3600.0
-
-
-class _Passed(Exception):
-    """The trial is over."""
 
 
 def upgrade(system: System, check: Callable[[], None], seconds: float) -> None:
@@ -34,23 +31,44 @@ def upgrade(system: System, check: Callable[[], None], seconds: float) -> None:
 
     def trial() -> None:
         check()
-        raise _Passed
+        raise TrialPassed
 
     recover(system)
     old = [snapshot.name for snapshot in list_snapshots(system)]
     with system.lock():
-        containers = system.observe().containers
         wanted = {
             name: state.declared
-            for name, state in containers.items()
+            for name, state in system.observe().containers.items()
             if state.declared in system.declaration.containers
         }
-        with suppress(_Passed):
+        with suppress(TrialPassed):
             replace_state(system, wanted, lambda: _fill(system), trial, seconds)
-        system.progress.log("the trial was successful; upgrading")
         replace_state(system, wanted, lambda: _fill(system), lambda: None, seconds)
     if old:
         system.progress.log(f"deleted the snapshots {', '.join(old)}: they are of the old images")
+
+
+def check_up(system: System) -> None:
+    """Raise LifecycleError if `toji up` would put newer programs on a database of an older schema.
+
+    Containers with data keep it when the others are recreated from newer images.
+    """
+    observed = system.observe()
+    for name, state in observed.containers.items():
+        settings = system.declaration.containers.get(state.declared)
+        image = observed.images.get(settings.image) if settings else None
+        if not image or image.id == state.image_id or not data_paths(state.labels):
+            continue
+        handle = containers.get(system.engine, state.container)
+        if containers.label(handle, BACKUP_LABEL):
+            old, new = described(system, handle), described(system, handle, image.id)
+            if old.get("schema") != new.get("schema"):
+                raise LifecycleError(
+                    f"{name} has data of the schema {old.get('schema')}, and the present images "
+                    f"need {new.get('schema')}",
+                    f"`toji --system {system.name} upgrade` converts it; the containers that there "
+                    f"are can be started with `toji --system {system.name} start`",
+                )
 
 
 def _fill(system: System) -> None:
