@@ -70,9 +70,8 @@ def test_an_upgrade_keeps_all_data_and_nothing_of_its_trial(old: Old) -> None:
     session = old.new.session()
     assert [build["nvr"] for build in session.listTagged("demo")] == [BUILT]
     # A newer Koji makes repositories by itself.
-    methods = {
-        session.getTaskInfo(one)["method"] for one in range(task + 1, last_task(old.new) + 1)
-    }
+    later = range(task + 1, last_task(old.new) + 1)
+    methods = {session.getTaskInfo(number)["method"] for number in later}
     assert methods <= {"newRepo", "createrepo"}
     assert old.new.description["urls"]["hub"] == url
     assert BUILT in old.new.toji("verify").stdout
