@@ -105,16 +105,8 @@ def upgrade(settings: Settings, without_verify: bool, timeout: float) -> None:
       toji upgrade
     """
 
-    def verb(system: System) -> None:
-        upgrade_system(
-            system, lambda: None if without_verify else _verified(system), seconds=timeout
-        )
-
-    on_system(settings, verb)
-
-
-def _verified(system: System) -> None:
-    verify_builds(system)
+    check = (lambda trial: None) if without_verify else verify_builds
+    on_system(settings, lambda system: upgrade_system(system, check, timeout))
 
 
 @contextmanager

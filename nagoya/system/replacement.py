@@ -38,6 +38,8 @@ def replace_state(
     fill: Callable[[], None],
     check: Callable[[], None],
     seconds: float,
+    *,
+    keep_ports: bool = True,
 ) -> None:
     """Exchange a system's containers for new ones, which `fill` has filled by then.
 
@@ -47,7 +49,10 @@ def replace_state(
     """
     existed = system.observe().exists
     try:
-        system.apply(replace_plan.stage(system.declaration, system.observe(), wanted))
+        observed = system.observe()
+        system.apply(
+            replace_plan.stage(system.declaration, observed, wanted, keep_ports=keep_ports)
+        )
         fill()
         _exchange(system, seconds)
         check()

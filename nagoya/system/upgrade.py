@@ -5,14 +5,18 @@ check in the data. The second one takes what was written until then.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from tempfile import TemporaryDirectory
 
 from nagoya.engine import containers, transfer
 from nagoya.errors import LifecycleError, NagoyaError
+from nagoya.system import reconcile
 from nagoya.system.archive import unpacked
 from nagoya.system.backup import BACKUP_LABEL, prepare_parts
 from nagoya.system.observed import data_paths
+from nagoya.system.owner import Owner
 from nagoya.system.replacement import TrialPassed, recover, replace_state, swap
 from nagoya.system.restore import check_versions, described, put_part
 from nagoya.system.snapshot_operation import CLEANUP_SECONDS, renewed
@@ -22,17 +26,12 @@ from nagoya.system.system import System
 _SECONDS = 24 * 3600.0
 
 
-def upgrade(system: System, check: Callable[[], None], seconds: float) -> None:
+def upgrade(system: System, check: Callable[[System], object], seconds: float) -> None:
     """Create a running system's containers from the present images, with all data.
 
-    `check` raises NagoyaError if the new system is no good. Raises LifecycleError, and NotReady if
-    one of both is not ready after `seconds`; the system is as it was then.
+    `check` raises NagoyaError if the system of the trial is no good. Raises LifecycleError, and
+    NotReady if one of both is not ready after `seconds`; the system is as it was then.
     """
-
-    def trial() -> None:
-        check()
-        raise TrialPassed
-
     recover(system)
     old = [snapshot.name for snapshot in list_snapshots(system)]
     with system.lock():
@@ -41,11 +40,40 @@ def upgrade(system: System, check: Callable[[], None], seconds: float) -> None:
             for name, state in system.observe().containers.items()
             if state.declared in system.declaration.containers
         }
-        with suppress(TrialPassed):
-            replace_state(system, wanted, lambda: _fill(system), trial, seconds)
+        with TemporaryDirectory() as home, suppress(TrialPassed):
+            _try_out(system, wanted, check, seconds, home)
         replace_state(system, wanted, lambda: _fill(system), lambda: None, seconds)
     if old:
         system.progress.log(f"deleted the snapshots {', '.join(old)}: they are of the old images")
+
+
+def _try_out(
+    system: System,
+    wanted: Mapping[str, str],
+    check: Callable[[System], object],
+    seconds: float,
+    home: str,
+) -> None:
+    """Raise TrialPassed if the new system is good.
+
+    It has ports of its own, and its profile in another home, so that no client reaches it, whose
+    work would be lost.
+    """
+    trial = System(
+        system.engine,
+        system.declaration.with_free_ports(),
+        system.name,
+        system.progress,
+        creator=Owner(Owner.user().name, home_override=home),
+    )
+
+    def checked() -> None:
+        started = reconcile.init(trial.declaration, trial.observe())
+        trial.apply(replace(started, notices=()))  # its callbacks write the profile
+        check(trial)
+        raise TrialPassed
+
+    replace_state(trial, wanted, lambda: _fill(trial), checked, seconds, keep_ports=False)
 
 
 def check_up(system: System) -> None:
