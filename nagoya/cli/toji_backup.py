@@ -1,5 +1,6 @@
 """The commands of toji that carry a system to a file, and back."""
 
+import errno
 import os
 import stat
 import sys
@@ -50,7 +51,7 @@ def backup(settings: Settings, file: Path, without_credentials: bool) -> None:
                 shown = size
                 system.progress.update(str(file), "working", f"{size / 1e6:.0f} MB")
 
-        with _writing(file) as stream:
+        with _writing(file, private=not without_credentials) as stream:
             backups.back_up(system, stream, credentials=not without_credentials, show=show)
 
     on_system(settings, verb)
@@ -110,11 +111,19 @@ def upgrade(settings: Settings, without_verify: bool, timeout: float) -> None:
 
 
 @contextmanager
-def _writing(file: Path) -> Iterator[IO[bytes]]:
-    """A new file that only its owner can read; nothing remains of it if something fails."""
+def _writing(file: Path, *, private: bool = True) -> Iterator[IO[bytes]]:
+    """A new file that only its owner can read; nothing remains of it if something fails.
+
+    Raises LifecycleError if it cannot be written, or where stdout is not as `private`.
+    """
     if str(file) == "-":
         if sys.stdout.isatty():
             raise UsageError("a backup is not for a terminal", "toji backup FILE")
+        if private and not _is_private(sys.stdout.buffer):
+            raise LifecycleError(
+                "others can read the file that stdout is, and the backup holds keys",
+                "`toji backup FILE` makes one that they cannot read, and so does `umask 077`",
+            )
         yield sys.stdout.buffer
         return
     if file.exists():
@@ -128,8 +137,10 @@ def _writing(file: Path) -> Iterator[IO[bytes]]:
             stream.flush()
             os.fsync(descriptor)
         partial.rename(file)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise LifecycleError(f"{file} was not written: {error.strerror}") from error
         raise
 
 

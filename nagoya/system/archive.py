@@ -87,10 +87,9 @@ class Writer:
     """Writes an archive to a binary stream."""
 
     def __init__(self, stream: IO[bytes], manifest: Manifest, show: Show = lambda size: None):
-        self._archive = tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        output = cast(IO[bytes], _Output(stream, show))
+        self._archive = tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
         self._digests = _Digests()
-        self._show = show
-        self._size = 0
         content = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=2).encode() + b"\n"
         member = tarfile.TarInfo(MANIFEST)
         member.size, member.mode, member.mtime = len(content), 0o600, time.time()
@@ -120,8 +119,6 @@ class Writer:
         _forget(self._archive)
         if content:
             self._digests.done(member.name, digest)
-        self._size += member.size
-        self._show(self._size)
 
 
 class Reader:
@@ -255,6 +252,25 @@ def _rename(member: tarfile.TarInfo, root: str) -> None:
     # The extended headers of a name that was long would win.
     gone = ("path", "linkpath") if member.islnk() else ("path",)
     member.pax_headers = {k: v for k, v in member.pax_headers.items() if k not in gone}
+
+
+class _Output:
+    """A stream that counts, and so need not be a file.
+
+    The mode `w|` of tarfile is for streams, but complains on stderr after an error.
+    """
+
+    def __init__(self, stream: IO[bytes], show: Show) -> None:
+        self._stream, self._show, self._size = stream, show, 0
+
+    def tell(self) -> int:
+        return self._size
+
+    def write(self, data: bytes) -> int:
+        self._stream.write(data)
+        self._size += len(data)
+        self._show(self._size)
+        return len(data)
 
 
 class _Tee:

@@ -1,12 +1,13 @@
 """The files of `toji backup` and `toji restore`: who can read them, and what remains."""
 
+import errno
 import stat
 from pathlib import Path
 
 import pytest
 
 from nagoya.cli.toji_backup import _is_private, _reading, _writing
-from nagoya.errors import UsageError
+from nagoya.errors import LifecycleError, UsageError
 
 
 def test_only_its_owner_can_read_a_backup(tmp_path: Path) -> None:
@@ -28,9 +29,13 @@ def test_a_file_that_exists_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_nothing_remains_of_a_backup_that_failed(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="full"), _writing(tmp_path / "koji.tar") as stream:
-        stream.write(b"some")
-        raise OSError(28, "full")
+    path = tmp_path / "koji.tar"
+    with (
+        pytest.raises(LifecycleError, match=r"koji\.tar was not written: full"),
+        _writing(path) as it,
+    ):
+        it.write(b"some")
+        raise OSError(errno.ENOSPC, "full")
     assert list(tmp_path.iterdir()) == []
 
 
