@@ -10,6 +10,7 @@ from nagoya.cli.toji_status import wait_until_ready
 from nagoya.errors import LifecycleError
 from nagoya.system.listing import list_systems
 from nagoya.system.readiness import WAIT_SECONDS
+from nagoya.system.replacement import recover
 from nagoya.system.system import DRAIN_SECONDS, System
 from nagoya.utils.parallel import raise_failures, run_graph
 
@@ -36,7 +37,13 @@ def up(settings: Settings, recreate: tuple[str, ...], timeout: float, dry_run: b
       toji up --dry-run
       toji up --recreate kojidatabase
     """
-    on_system(settings, lambda system: system.up(recreate), dry_run=dry_run)
+
+    def verb(system: System) -> None:
+        if not dry_run:
+            recover(system)
+        system.up(recreate)
+
+    on_system(settings, verb, dry_run=dry_run)
     if not dry_run:
         wait_until_ready(settings, timeout)
 

@@ -76,6 +76,11 @@ class HubConnection:
                 f"the hub at {url} has a certificate that {profile.ca} did not issue",
                 f"the credentials were replaced while it ran; `{toji} stop` and `{toji} start`",
             )
+        if "ProxyError" in error:
+            return LifecycleError(
+                f"a proxy that the environment names does not lead to the hub at {url}",
+                "export no_proxy=127.0.0.1; the koji client needs it too",
+            )
         if "Timeout" in error:
             return LifecycleError(
                 f"the hub at {url} did not answer within {_LOGIN_SECONDS} s",

@@ -181,7 +181,7 @@ def test_a_switch_that_cannot_be_leaves_the_state(database: Container) -> None:
     assert users(database) == ["alice", "bob"]
 
 
-def test_what_is_reported_a_snapshot(database: Container) -> None:
+def test_a_snapshot_is_listed_with_its_size_and_time(database: Container) -> None:
     (entry,) = ask(database, "list").values()
     size = int(sql(database, "SELECT pg_database_size('koji@first')")[0])
     assert entry["bytes"] == size

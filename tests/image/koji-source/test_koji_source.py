@@ -32,4 +32,4 @@ def test_it_holds_kojis_plugins(containers: Containers) -> None:
 
 def test_it_holds_the_databases_schema(containers: Containers) -> None:
     tree = read_tree(containers.create("koji-source", "nothing"), "/koji")
-    assert b"CREATE TABLE users" in tree["schema.sql"][1]
+    assert b"CREATE TABLE users" in tree["schema/schema.sql"][1]

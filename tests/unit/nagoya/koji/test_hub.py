@@ -31,6 +31,16 @@ def test_a_hub_that_is_down(hub: HubConnection, tmp_path: Path) -> None:
     assert "--network host" in hint
 
 
+def test_a_proxy_that_is_in_the_way(hub: HubConnection, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (hub.profile.certificate(), hub.profile.ca):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    with pytest.raises(LifecycleError, match="a proxy that the environment names") as raised:
+        hub.session()
+    assert "no_proxy=127.0.0.1" in str(raised.value.hint)
+
+
 def test_a_certificate_of_another_authority(hub: HubConnection) -> None:
     error = hub._login_error(
         "kojiadmin",
