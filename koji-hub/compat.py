@@ -1,14 +1,16 @@
-"""Adjusts Koji to this Python, to clients that are newer than it, and closes holes of its pages.
+"""Adjusts Koji to this Python and to newer clients, and corrects what it sends.
 
 - Koji up to 1.31 calls `inspect.getargspec` and `inspect.formatargspec`, which Python 3.11 removed:
   in the hub for its list of calls (`koji list-api`), in kojiweb for every page.
 - Clients from 1.31 on name the session that they log out of. An older hub takes no such argument;
   the client then logs out without, but each time leaves a traceback in the hub's log.
+- Content generators store any text, and XML has no form for control characters: no client can read
+  an answer that contains one.
 - Pages of kojiweb before 1.33.2, 1.34.3 and 1.35.1 print some values as HTML that others chose:
   CVE-2024-9427 and, in the parameters of tasks, others without a number. See docs/security.md.
 
-Apache imports this into the processes that run Koji, before Koji itself; setup.py sees to it that
-it does so only for a Koji that needs one of these.
+Apache imports this into the processes that run Koji, before Koji itself. Each adjustment looks for
+the code that needs it, since the version of a developer's tree says little.
 """
 
 import importlib
@@ -20,6 +22,9 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 WEB_LIBRARY = "/usr/share/koji-web/lib"
+
+# The characters that XML 1.0 cannot contain, not even escaped.
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 # What kojiweb's pages print as HTML on purpose: its functions that return tags and attributes, and
 # variables whose text a function or the site has made.
@@ -63,9 +68,20 @@ def formatargspec(
 
 
 def install() -> None:
-    """Put both functions where Koji looks for them."""
-    inspect.getargspec = getargspec  # type: ignore[attr-defined]
-    inspect.formatargspec = formatargspec  # type: ignore[attr-defined]
+    """Put both functions where Koji looks for them, unless this Python has them."""
+    for function in (getargspec, formatargspec):
+        if not hasattr(inspect, function.__name__):
+            setattr(inspect, function.__name__, function)
+
+
+def send_only_xml(xmlrpcplus: Any) -> None:
+    """Replace what XML cannot contain in all that Koji's module `xmlrpcplus` writes."""
+    dumps = xmlrpcplus.dumps
+
+    def dump_xml(*arguments: Any, **options: Any) -> str:
+        return NOT_XML.sub("\ufffd", dumps(*arguments, **options))
+
+    xmlrpcplus.dumps = dump_xml
 
 
 def accept_session_id(auth: Any) -> None:
@@ -117,6 +133,7 @@ if __name__.startswith("_mod_wsgi_"):
 
     install()
     if mod_wsgi.process_group == "kojihub":
+        send_only_xml(importlib.import_module("koji.xmlrpcplus"))
         # Koji from 1.31 on has it elsewhere, and takes the argument.
         with suppress(ImportError):
             accept_session_id(importlib.import_module("koji.auth"))

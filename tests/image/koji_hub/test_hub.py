@@ -405,3 +405,23 @@ def test_logging_out_leaves_no_traceback(hub: Hub) -> None:
     session = hub.login()
     session.logout()
     assert "session_id" not in hub.container.logs().decode()
+
+
+def test_a_build_with_control_characters_can_be_read(hub: Hub, tmp_path: Path) -> None:
+    """As a content generator reports it that keeps a terminal's colours."""
+    build = {
+        "name": "coloured", "version": "1", "release": "1", "source": "x", "owner": "kojiadmin",
+        "start_time": 1, "end_time": 2, "extra": {"log": "\x1b[0m", "typeinfo": {"image": {}}},
+    }  # fmt: skip
+    buildroot = {
+        "id": 1, "host": {"os": "linux", "arch": "x86_64"}, "tools": [], "components": [],
+        "content_generator": {"name": "painter", "version": "1"},
+        "container": {"type": "none", "arch": "x86_64"},
+    }  # fmt: skip
+    metadata = {"metadata_version": 0, "build": build, "buildroots": [buildroot], "output": []}
+    (tmp_path / "metadata.json").write_text(json.dumps(metadata))
+    session = hub.login()
+    session.grantCGAccess("kojiadmin", "painter", create=True)
+    session.uploadWrapper(str(tmp_path / "metadata.json"), "painted")
+    session.CGImport("metadata.json", "painted")
+    assert session.getBuild("coloured-1-1")["extra"]["log"] == "\ufffd[0m"

@@ -1,6 +1,7 @@
-"""koji-hub's compat: what Python 3.11 removed, and what newer clients say to Koji 1.30."""
+"""koji-hub's compat: what Python 3.11 removed, what newer clients send, what XML cannot contain."""
 
 import inspect
+import xmlrpc.client
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -49,11 +50,18 @@ def test_tells_the_arguments(
 
 def test_only_apache_puts_them_back(compat: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     assert getattr(inspect, "formatargspec", None) is not compat.formatargspec
-    for name in ("getargspec", "formatargspec"):
-        monkeypatch.setattr(inspect, name, None, raising=False)
+    own = SimpleNamespace(formatargspec=len)
+    monkeypatch.setattr(compat, "inspect", own)
     compat.install()
-    assert inspect.formatargspec is compat.formatargspec  # type: ignore[attr-defined]
-    assert inspect.getargspec is compat.getargspec  # type: ignore[attr-defined]
+    assert (own.formatargspec, own.getargspec) == (len, compat.getargspec)
+
+
+def test_an_answer_is_xml_whatever_its_texts_hold(compat: ModuleType) -> None:
+    module = SimpleNamespace(dumps=xmlrpc.client.dumps)
+    compat.send_only_xml(module)
+    sent = {"a\x00": "\x1b[0m", "b": "\t\u20ac\U0001f980\ud800\uffff"}
+    (received,), _ = xmlrpc.client.loads(module.dumps((sent,), methodresponse=True))
+    assert received == {"a\ufffd": "\ufffd[0m", "b": "\t\u20ac\U0001f980\ufffd\ufffd"}
 
 
 def auth_module(logout: Callable[..., Any]) -> Any:

@@ -46,35 +46,3 @@ def test_finds_the_entries_where_koji_says_they_are(setup: ModuleType, root: Pat
     snippet.write_text("# Alias /kojihub /x\n")
     with pytest.raises(Fatal, match="names no script for /kojihub"):
         layout(setup, root)
-
-
-@pytest.mark.parametrize("script", [HUB, WEB, "usr/lib/python3/dist-packages/kojihub/app/x.py"])
-def test_gives_back_what_is_called_and_missing(setup: ModuleType, root: Path, script: str) -> None:
-    assert "Define KOJI_NEEDS_COMPAT" not in layout(setup, root)
-    (root / script).parent.mkdir(parents=True, exist_ok=True)
-    (root / script).write_text("args = inspect.getargspec(f)\n")
-    assert "Define KOJI_NEEDS_COMPAT" in layout(setup, root)
-
-
-@pytest.mark.parametrize(
-    ("logout", "needed"), [("def logout():", True), ("def logout(session_id=None):", False)]
-)
-def test_adjusts_a_logout_that_takes_no_session(
-    setup: ModuleType, root: Path, *, logout: str, needed: bool
-) -> None:
-    auth = root / "usr/lib/python3/dist-packages/koji/auth.py"
-    auth.parent.mkdir(parents=True)
-    auth.write_text(f"{logout}\n    pass\n")
-    assert ("Define KOJI_NEEDS_COMPAT" in layout(setup, root)) == needed
-
-
-@pytest.mark.parametrize(
-    ("name", "needed"), [("class XHTMLFilter(DecodeUTF8):", True), ("class EscapeFilter:", False)]
-)
-def test_adjusts_a_kojiweb_that_does_not_escape_by_default(
-    setup: ModuleType, root: Path, *, name: str, needed: bool
-) -> None:
-    library = root / "usr/share/koji-web/lib/kojiweb/util.py"
-    library.parent.mkdir(parents=True)
-    library.write_text(f"{name}\n    pass\n")
-    assert ("Define KOJI_NEEDS_COMPAT" in layout(setup, root)) == needed
