@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import click
 
+from nagoya.build.builder import Build
 from nagoya.cli.common import Settings, command, dry_run_option, duration_option, on_system
 from nagoya.cli.toji_status import wait_until_ready
 from nagoya.errors import LifecycleError
@@ -21,10 +22,13 @@ _DIGITS = 3
     "--recreate", multiple=True, metavar="CONTAINER",
     help="Recreate this container even if nothing changed or it holds data; the data is copied.",
 )  # fmt: skip
+@click.option("--build", is_flag=True, help="Build the images first, those that changed.")
 @duration_option(WAIT_SECONDS)
 @dry_run_option
 @command
-def up(settings: Settings, recreate: tuple[str, ...], timeout: float, dry_run: bool) -> None:
+def up(
+    settings: Settings, recreate: tuple[str, ...], build: bool, timeout: float, dry_run: bool
+) -> None:
     """Bring a system to what is declared, and wait until it is ready.
 
     Creates what is missing and starts what is stopped. A container whose image or settings changed
@@ -33,9 +37,15 @@ def up(settings: Settings, recreate: tuple[str, ...], timeout: float, dry_run: b
 
     \b
       toji up
+      toji up --build             as `moromi build`, then `toji up`
       toji up --dry-run
       toji up --recreate kojidatabase
     """
+    if build and not dry_run:
+        declared = settings.system_declaration
+        images = {container.image for container in declared.containers.values()}
+        with settings.progress() as progress:
+            Build(settings.engine, declared, images, progress=progress).run()
     on_system(settings, lambda system: system.up(recreate), dry_run=dry_run)
     if not dry_run:
         wait_until_ready(settings, timeout)

@@ -28,8 +28,3 @@ def test_it_holds_kojis_plugins(containers: Containers) -> None:
         "usr/lib/koji-hub-plugins/runroot_hub.py",
         "usr/lib/koji-builder-plugins/runroot.py",
     } <= set(tree)
-
-
-def test_it_holds_the_databases_schema(containers: Containers) -> None:
-    tree = read_tree(containers.create("koji-source", "nothing"), "/koji")
-    assert b"CREATE TABLE users" in tree["schema.sql"][1]
