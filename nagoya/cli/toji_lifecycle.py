@@ -1,4 +1,4 @@
-"""The verbs that act on a system as a whole: up, init, start, stop, remove, scale."""
+"""The verbs that act on a system as a whole: up, init, start, stop, restart, remove, scale."""
 
 import re
 from dataclasses import replace
@@ -7,6 +7,7 @@ import click
 
 from nagoya.build.builder import Build
 from nagoya.cli.common import Settings, command, dry_run_option, duration_option, on_system
+from nagoya.cli.completion import complete_container
 from nagoya.cli.toji_status import wait_until_ready
 from nagoya.errors import LifecycleError
 from nagoya.system.listing import list_systems
@@ -88,6 +89,23 @@ def stop(settings: Settings, dry_run: bool) -> None:
       toji stop
     """
     on_system(settings, System.stop, dry_run=dry_run)
+
+
+@click.argument("names", nargs=-1, metavar="[CONTAINER]...", shell_complete=complete_container)
+@duration_option(WAIT_SECONDS)
+@dry_run_option
+@command
+def restart(settings: Settings, names: tuple[str, ...], timeout: float, dry_run: bool) -> None:
+    """Restart containers, all or those named, and wait until the system is ready.
+
+    They keep their files. Tasks of a builder that is restarted go back to the hub.
+
+    \b
+      toji restart koji kojibuilder
+    """
+    on_system(settings, lambda system: system.restart(names), dry_run=dry_run)
+    if not dry_run:
+        wait_until_ready(settings, timeout)
 
 
 @click.option(
