@@ -2,26 +2,31 @@
 
 kojid sleeps a second between two looks at a running mock, and `sleeptime` between two polls of the
 hub. A small build is some ten such steps, and spends most of its time asleep. With this plugin a
-sleep ends when a child process does, which is what kojid waits for; and while a builder has tasks,
-it polls for more four times a second, since these are mostly subtasks. An idle builder polls no
-more often than `sleeptime` says. `waitrepo`, which looks for a new repository once a minute, looks
-every two seconds.
+sleep ends when a child process does, which is what kojid waits for. While a builder has tasks, it
+polls for more four times a second, since these are mostly subtasks, and at once when a task starts
+to wait for its subtasks. An idle builder polls no more often than `sleeptime` says. `waitrepo`,
+which looks for a new repository once a minute, looks every two seconds. For git and createrepo,
+kojid sleeps a second after their end as well; not here.
 
 It also wakes a task that waits for its subtasks with a time limit, as `restartHosts` does. Koji
 1.30 sleeps through the signal for that (Koji issue 3442), up to a day long, and takes no other task
 meanwhile.
 
 On by default; KOJI_BUILDER_PLUGINS without `fast_poll` turns it off. It replaces the module `time`
-in kojid and in koji.tasks, and nothing else: that fits Koji 1.30 to 1.35. The log says what it
-found.
+in kojid, koji.tasks and koji.daemon, `BaseTaskHandler.wait` and `WaitrepoTask.PAUSE`. Koji has them
+from 1.30 to 1.36 at least; the log says if one is missing.
 """
 
+import functools
 import logging
 import os
+import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 _LOOK = 0.05
 _BUSY_PAUSE = 0.25
@@ -35,12 +40,14 @@ class PollTime:
         self._main_process = os.getpid()
         # The last child whose end interrupted a sleep: kojid may never reap it.
         self._reported: int | None = None
+        # Tasks, which kojid forks, inherit it.
+        self._wake_up = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def __getattr__(self, name: str) -> object:
         return getattr(time, name)
 
     def sleep(self, seconds: float) -> None:
-        """Sleep for `seconds` or until a child exits; shorter in a kojid that has tasks."""
+        """Sleep for `seconds`, until a child exits or `wake_up`; shorter in a kojid with tasks."""
         if os.getpid() == self._main_process and _has_children():
             seconds = min(seconds, _BUSY_PAUSE)
         deadline = time.monotonic() + seconds
@@ -53,7 +60,32 @@ class PollTime:
             if exited is not None and exited.si_pid != self._reported:
                 self._reported = exited.si_pid
                 return
-            time.sleep(min(left, _LOOK))
+            if self._woken(min(left, _LOOK)):
+                return
+
+    def wake_up(self) -> None:
+        """End a sleep of kojid's main process, from any process that it forked."""
+        os.eventfd_write(self._wake_up, 1)
+
+    def _woken(self, seconds: float) -> bool:
+        if os.getpid() != self._main_process:
+            time.sleep(seconds)
+            return False
+        woken = select.select([self._wake_up], [], [], seconds)[0]
+        if woken:
+            os.eventfd_read(self._wake_up)
+        return bool(woken)
+
+
+class CommandTime(PollTime):
+    """The module `time` for koji.daemon, which runs git and createrepo for the tasks."""
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep for `seconds`; in a task for a second at most until a program ends, if one runs."""
+        if os.getpid() == self._main_process or seconds > 1:
+            time.sleep(seconds)
+        elif _has_children():
+            super().sleep(seconds)
 
 
 class TaskTime:
@@ -78,14 +110,35 @@ def _has_children() -> bool:
     return True
 
 
-def install(kojid: ModuleType, tasks: ModuleType) -> None:
-    """Change kojid's own module and koji.tasks; log what could not be changed."""
+def _waking(wait: Callable[..., Any], wake_up: Callable[[], None]) -> Callable[..., Any]:
+    """`wait`, a task's, that first makes kojid look for the subtasks."""
+
+    @functools.wraps(wait)
+    def waking(*arguments: Any, **options: Any) -> Any:
+        wake_up()
+        return wait(*arguments, **options)
+
+    return waking
+
+
+def install(kojid: ModuleType, tasks: ModuleType, daemon: ModuleType) -> None:
+    """Change kojid's own module, koji.tasks and koji.daemon; log what could not be changed."""
     missing = []
-    for module, name, clock in ((kojid, "kojid", PollTime()), (tasks, "koji.tasks", TaskTime())):
+    poll = PollTime()
+    for module, name, clock in (
+        (kojid, "kojid", poll),
+        (tasks, "koji.tasks", TaskTime()),
+        (daemon, "koji.daemon", CommandTime()),
+    ):
         if getattr(module, "time", None) is time:
             module.time = clock  # type: ignore[attr-defined]
         else:
             missing.append(f"{name}.time")
+    handler = getattr(tasks, "BaseTaskHandler", None)
+    if handler is not None and hasattr(handler, "wait"):
+        handler.wait = _waking(handler.wait, poll.wake_up)
+    else:
+        missing.append("BaseTaskHandler.wait")
     # In kojid up to 1.30, in koji.tasks since.
     waitrepo = getattr(kojid, "WaitrepoTask", None) or getattr(tasks, "WaitrepoTask", None)
     if waitrepo is not None and hasattr(waitrepo, "PAUSE"):
@@ -96,8 +149,8 @@ def install(kojid: ModuleType, tasks: ModuleType) -> None:
     if missing:
         logger.warning("some sleeps of kojid stay long: %s not found", ", ".join(missing))
     else:
-        logger.info("shortened the sleeps of kojid, of tasks that wait, and of waitrepo")
+        logger.info("shortened the sleeps of kojid, of its tasks, and of waitrepo")
 
 
 if hasattr(sys.modules["__main__"], "TaskManager"):
-    install(sys.modules["__main__"], sys.modules["koji.tasks"])
+    install(sys.modules["__main__"], sys.modules["koji.tasks"], sys.modules["koji.daemon"])

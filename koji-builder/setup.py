@@ -14,6 +14,21 @@ SITE_FOLDERS = ("etc/kojid/kojid.conf.d", "usr/local/lib/koji-builder-plugins")
 # Debian's rpm keeps its database in the caller's home; kojid reads a buildroot's in /var/lib/rpm.
 MACROS = "%_dbpath %{_var}/lib/rpm\n"
 
+DAEMON = Path("usr/lib/python3/dist-packages/koji/daemon.py")
+# How kojid up to 1.36.0 settles the path of a source's URL, and how it should: a server decodes
+# %2e%2e to `..`, so that kojid has to do it before it compares the path with allowed_scms.
+SETTLED = "path = os.path.normpath(path)"
+DECODED = """path = urllib.parse.quote(
+            os.path.normpath(urllib.parse.unquote(path)), safe="/!$&'()*+,:=@")"""
+
+
+def decode_scm_paths(root: Path) -> None:
+    """Let kojid decode the path of a source's URL before it checks it, unless it does so itself."""
+    path = root / DAEMON
+    text = path.read_text()
+    if "unquote(" not in text:
+        files.write(path, text.replace(SETTLED, DECODED))
+
 
 def make_folders(root: Path, gid: int) -> None:
     """Make the site's folders, and those that kojid and mock share. `gid` is the group mock.
@@ -38,6 +53,7 @@ def main() -> int:
     account = pwd.getpwnam(MOCK_USER)
     make_folders(root, account.pw_gid)
     files.write(root / "etc/rpm/macros.koji", MACROS)
+    decode_scm_paths(root)
     return 0
 
 

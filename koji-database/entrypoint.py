@@ -3,12 +3,15 @@
 It needs the credentials at /etc/pki/koji: its own certificate, and the authority that the hub's
 certificate is checked against. PostgreSQL gets copies of its own, in memory.
 
+A dump in /var/lib/postgresql/restore/koji.dump replaces the database first (see restore.py).
+
 It has no environment variables. Arguments that begin with a dash are PostgreSQL's, such as
 `-c max_connections=200`.
 """
 
 import os
 import pwd
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +22,7 @@ from util.environment import Environment
 POSTGRES = "/usr/lib/postgresql/15/bin/postgres"
 CLUSTER = "/var/lib/postgresql/15/main"
 USER = "postgres"
+RESTORE = "/usr/lib/nagoya/restore.py"
 
 # Where koji.conf says that they are. On a tmpfs, so that `docker commit` of the container
 # leaves the key out of the image.
@@ -54,7 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Environment(os.environ).check()
     copy_credentials(Path("/"), USER)
     make_socket_directory(Path("/"), USER)
-    entry.exec_command([POSTGRES, "-D", CLUSTER, *argv], user=USER)
+    # Another program, since it drops its privileges.
+    if status := subprocess.run([sys.executable, RESTORE], check=False).returncode:
+        return status
+    return entry.exec_command([POSTGRES, "-D", CLUSTER, *argv], user=USER)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
+import schema
 from psycopg2.extensions import connection as Connection
 
 from util import entry, files
@@ -14,7 +15,7 @@ from util import entry, files
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 CLUSTER = Path("/var/lib/postgresql/15/main")
 SOCKETS = Path("/run/postgresql")
-SCHEMA = Path("/usr/lib/nagoya/schema.sql")
+SCHEMA = schema.SCRIPTS / "schema.sql"
 
 # Koji's first users, each with its permission. The first is recorded as the creator of all.
 USERS = {"kojiadmin": "admin", "kojira": "repo"}
@@ -134,11 +135,11 @@ def make_database(connection: Connection) -> None:
         cursor.execute("CREATE DATABASE koji OWNER koji")
 
 
-def fill_database(connection: Connection, schema: str) -> None:
+def fill_database(connection: Connection, tables: str) -> None:
     """Load Koji's schema and add the users, all as the role koji, who so owns everything."""
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION AUTHORIZATION koji")
-        cursor.execute(schema)
+        cursor.execute(tables)
         creator = None
         for name, permission in USERS.items():
             # A user in good standing (status 0) of the ordinary kind (usertype 0).
@@ -169,6 +170,8 @@ def main() -> int:
             make_database(connection)
         with connected("koji") as connection:
             fill_database(connection, SCHEMA.read_text())
+            with connection.cursor() as cursor:
+                schema.record(cursor)
     return 0
 
 

@@ -2,19 +2,27 @@
 Koji's database as its template.
 
 A user who is logged in when a snapshot is restored stays logged in, if the snapshot has that user.
+
+For a backup, `cut` opens a transaction that sees the database as it is at that moment, and `dump`
+writes that state to a file.
 """
 
 import io
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
 import psycopg2
+import schema
 from psycopg2 import errors
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
+from setup import BINARIES
 
 from util import entry, snapshot
 
@@ -24,6 +32,8 @@ PREFIX = "koji@"
 NEW, OLD = f"{PREFIX}+new", f"{PREFIX}+old"
 # Each attempt waits for 5 s in PostgreSQL itself for other sessions to end.
 TRIES = 3
+# Where a dump is made, and where restore.py looks for one.
+DUMPED, RESTORED = Path("/var/lib/postgresql/backup"), Path("/var/lib/postgresql/restore")
 # States of tasks, as koji.TASK_STATES has them.
 FREE, OPEN, ASSIGNED = 0, 1, 4
 
@@ -81,6 +91,52 @@ def drop(name: str) -> None:
     """Delete a snapshot."""
     with connected() as cursor:
         drop_database(cursor, PREFIX + name)
+
+
+class Dump:
+    """A dump of the state at the time of `cut`, whatever changes later; without sessions, whose
+    keys are as good as certificates."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self._snapshot = ""
+
+    def cut(self) -> None:
+        self.discard()
+        self._connection = connect(KOJI)
+        self._connection.set_session(isolation_level="REPEATABLE READ", autocommit=False)
+        with self._connection.cursor() as cursor:
+            cursor.execute("SELECT pg_export_snapshot()")
+            (self._snapshot,) = cursor.fetchone() or ("",)
+
+    def dump(self) -> snapshot.Paths:
+        DUMPED.mkdir(mode=0o700)
+        command = [
+            str(BINARIES / "pg_dump"),
+            "--username=postgres",
+            "--host=/run/postgresql",
+            "--format=custom",
+            "--exclude-table-data=sessions",
+            f"--snapshot={self._snapshot}",
+            f"--file={DUMPED / 'koji.dump'}",
+            KOJI,
+        ]
+        ended = subprocess.run(command, check=False, capture_output=True, text=True)
+        if ended.returncode:
+            raise entry.Fatal(f"the database was not dumped: {' '.join(ended.stderr.split())}")
+        return {str(RESTORED): str(DUMPED)}
+
+    def discard(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        if DUMPED.exists():
+            shutil.rmtree(DUMPED)
+
+
+def describe() -> snapshot.Paths:
+    """What a dump made here needs of the image that it is restored in, at least."""
+    newest = schema.text(max(schema.upgrades()))
+    return {"schema": newest, "postgresql": BINARIES.parent.name}
 
 
 def connect(database: str) -> Connection:
@@ -192,7 +248,9 @@ def carry_sessions(now: Connection, then: Connection) -> None:
         into = SQL("COPY sessions (user_id, {}) FROM STDIN").format(SQL(", ").join(columns))
         there.copy_expert(into, sessions)
         there.execute("SELECT setval('sessions_id_seq', %s)", [last])
-        idle = "user_id NOT IN (SELECT user_id FROM sessions WHERE NOT expired)"
+        # From Koji 1.32 on an expired session is renewed, and `closed` says that it has ended.
+        ended = "closed" if Identifier("closed") in columns else "expired"
+        idle = f"user_id NOT IN (SELECT user_id FROM sessions WHERE NOT {ended})"
         there.execute(f"UPDATE host SET ready = FALSE WHERE {idle}")
         there.execute(
             "UPDATE task SET state = %s, host_id = NULL WHERE state IN %s AND host_id IN"
@@ -201,6 +259,7 @@ def carry_sessions(now: Connection, then: Connection) -> None:
         )
 
 
+_dump = Dump()
 VERBS: snapshot.Verbs = {
     "list": kept,
     "save": save,
@@ -208,6 +267,10 @@ VERBS: snapshot.Verbs = {
     "switch": switch,
     "release": release,
     "drop": drop,
+    "cut": _dump.cut,
+    "dump": _dump.dump,
+    "discard": _dump.discard,
+    "describe": describe,
 }
 
 

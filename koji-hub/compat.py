@@ -1,19 +1,35 @@
-"""Adjusts Koji to this Python, and to clients that are newer than it.
+"""Adjusts Koji to this Python, to clients that are newer than it, and closes holes of its pages.
 
 - Koji up to 1.31 calls `inspect.getargspec` and `inspect.formatargspec`, which Python 3.11 removed:
   in the hub for its list of calls (`koji list-api`), in kojiweb for every page.
 - Clients from 1.31 on name the session that they log out of. An older hub takes no such argument;
   the client then logs out without, but each time leaves a traceback in the hub's log.
+- Pages of kojiweb before 1.33.2, 1.34.3 and 1.35.1 print some values as HTML that others chose:
+  CVE-2024-9427 and, in the parameters of tasks, others without a number. See docs/security.md.
 
 Apache imports this into the processes that run Koji, before Koji itself; setup.py sees to it that
-it does so only for a Koji that needs one of the two.
+it does so only for a Koji that needs one of these.
 """
 
 import importlib
 import inspect
+import re
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
+
+WEB_LIBRARY = "/usr/share/koji-web/lib"
+
+# What kojiweb's pages print as HTML on purpose: its functions that return tags and attributes, and
+# variables whose text a function or the site has made.
+MARKUP = (
+    *("authToken", "formatLink", "imageTag", "sortImage", "stateImage", "toggleSelected"),
+    *("abbr_result_text", "full_result_text", "params_parsed"),
+    *("localbottom", "localfooter", "localnav", "welcomeMessage"),
+)
+# Elsewhere, directives such as `#if A then B else C#` print HTML that is written in the page.
+PLAIN_DIRECTIVES = ("taskinfo_params.chtml",)
 
 
 class ArgSpec(NamedTuple):
@@ -68,6 +84,33 @@ def accept_session_id(auth: Any) -> None:
     auth.logout = logout_session
 
 
+def is_markup(template: Any, expression: str | None) -> bool:
+    """Whether a page's `expression`, such as `$util.imageTag('yes')`, is HTML on purpose.
+
+    A page's own functions are, as they escape what they print. None: not known, in a directive.
+    """
+    if expression is None:
+        return template._CHEETAH_src not in PLAIN_DIRECTIVES
+    found = re.match(r"\$\{?(?:util\.)?(\w+)", expression)
+    return found is not None and (found[1] in MARKUP or found[1] in vars(type(template)))
+
+
+def escape_values(util: Any) -> None:
+    """Let pages escape what they print. `util` is kojiweb's module.
+
+    What a page escapes itself is not escaped twice: Koji's function leaves entities as they are.
+    """
+
+    filter_value = util.XHTMLFilter.filter
+
+    def escape(self: Any, value: object, **options: Any) -> Any:
+        text = filter_value(self, value, **options)
+        expression = options.get("rawExpr")
+        return text if is_markup(self.template, expression) else util.escapeHTML(text)
+
+    util.XHTMLFilter.filter = escape
+
+
 # mod_wsgi knows only import, under a name of its own.
 if __name__.startswith("_mod_wsgi_"):
     import mod_wsgi  # type: ignore[import-not-found]
@@ -77,3 +120,9 @@ if __name__.startswith("_mod_wsgi_"):
         # Koji from 1.31 on has it elsewhere, and takes the argument.
         with suppress(ImportError):
             accept_session_id(importlib.import_module("koji.auth"))
+    else:
+        sys.path.insert(0, WEB_LIBRARY)
+        kojiweb = importlib.import_module("kojiweb.util")
+        # Newer ones escape by default, by a filter of another name.
+        if hasattr(kojiweb, "XHTMLFilter"):
+            escape_values(kojiweb)

@@ -11,7 +11,8 @@ import sys
 # more does no harm), and what they import late.
 LATE = {
     "kojihub": ("/usr/share/koji-hub", ["psycopg2", "rpm", "koji.policy", "kojihub"]),
-    "kojiweb": ("/usr/share/koji-web/scripts", ["Cheetah.Template", "koji.tasks", "index"]),
+    # Its `index` imports the templates' library: Cheetah, or Jinja since.
+    "kojiweb": ("/usr/share/koji-web/scripts", ["koji.tasks", "index"]),
 }
 
 

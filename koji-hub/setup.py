@@ -28,7 +28,7 @@ def entry_point(root: Path, snippet: str, alias: str) -> Path:
 
 
 def needs_compat(root: Path, scripts: list[Path]) -> bool:
-    """Whether Koji calls what this Python lacks, or its hub lacks what newer clients call.
+    """Whether Koji calls what this Python lacks, lacks what newer clients call, or has open pages.
 
     The sources are asked, since Koji's developers bring trees whose version says little.
     """
@@ -38,7 +38,13 @@ def needs_compat(root: Path, scripts: list[Path]) -> bool:
     folders |= set(packages.glob("kojihub"))
     sources = [path.read_text() for folder in folders for path in folder.rglob("*.py")]
     old_logout = any("def logout():" in path.read_text() for path in packages.glob("koji*/auth.py"))
-    return old_logout or any(f"inspect.{name}(" in source for source in sources for name in missing)
+    web = root / "usr/share/koji-web/lib/kojiweb/util.py"
+    open_pages = web.exists() and "class XHTMLFilter" in web.read_text()
+    return (
+        old_logout
+        or open_pages
+        or any(f"inspect.{name}(" in source for source in sources for name in missing)
+    )
 
 
 def write_layout(root: Path) -> None:

@@ -24,7 +24,11 @@ from util.entry import Fatal
 TOP = Path("mnt/koji")
 FOLDER = TOP / ".snapshots"
 # Not valid as names of snapshots.
-NEW, OLD, UNFINISHED = "+new", "+old", "+unfinished"
+NEW, OLD, UNFINISHED, BACKUP = "+new", "+old", "+unfinished", "+backup"
+# Says that a restore has made the state; see util/swap.py.
+RESTORED = "+restored"
+# Here Koji writes to existing files: uploads and logs of tasks.
+CHANGING = "work"
 PATIENCE = 30.0
 CLOSED_SECONDS = 60.0
 
@@ -40,7 +44,7 @@ class Hub:
     def kept(self) -> snapshot.Kept:
         kept = {}
         for about in self.folder.glob("*/about.json"):
-            if not about.parent.name.startswith("+"):
+            if about.parent.name == RESTORED or not about.parent.name.startswith("+"):
                 kept[about.parent.name] = json.loads(about.read_text())
         return kept
 
@@ -119,6 +123,25 @@ class Hub:
     def drop(self, name: str) -> None:
         _remove(self.folder / name)
 
+    def cut(self) -> None:
+        """Link the files, since a backup only reads them; Koji writes to none but those in work/,
+        which are copied."""
+        self.discard()
+        backup = self.folder / BACKUP
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        with processes.frozen([one.pid for one in kojira()]):
+            for path in self._state():
+                _copy([path], backup / "top", link=path.name != CHANGING)
+        for site in site_files.FOLDERS:
+            _copy([self.root / site], (backup / "site" / site).parent)
+
+    def dump(self) -> snapshot.Paths:
+        backup = Path("/", FOLDER, BACKUP)
+        return {f"/{TOP}": str(backup / "top"), "/": str(backup / "site")}
+
+    def discard(self) -> None:
+        _remove(self.folder / BACKUP)
+
     def _state(self) -> list[Path]:
         """The contents of the top directory. Raises Fatal for a mount, which cannot be moved."""
         strangers = (self.folder, self.top / "lost+found")
@@ -146,10 +169,12 @@ def restart_kojira() -> None:
     processes.wait_gone(old)
 
 
-def _copy(paths: Iterable[Path], folder: Path) -> None:
-    """Copy files and folders into a folder, with owners, modes, times, links and attributes."""
+def _copy(paths: Iterable[Path], folder: Path, *, link: bool = False) -> None:
+    """Copy files and folders into a folder, with owners, modes, times, links and attributes; or
+    make hard links of the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = ["cp", "--archive", "--reflink=auto", "--", *map(str, paths), str(folder)]
+    how = "--link" if link else "--reflink=auto"
+    command = ["cp", "--archive", how, "--", *map(str, paths), str(folder)]
     copied = subprocess.run(command, check=False, capture_output=True, text=True)
     if copied.returncode:
         reason = copied.stderr.strip().partition("\n")[0] or f"cp ended with {copied.returncode}"
@@ -205,6 +230,9 @@ def main() -> int:
         "switch": hub.switch,
         "release": hub.release,
         "drop": hub.drop,
+        "cut": hub.cut,
+        "dump": hub.dump,
+        "discard": hub.discard,
     }
     return snapshot.run("koji-hub", verbs)
 

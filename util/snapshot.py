@@ -16,6 +16,16 @@ verbs that the image supports:
                     images that support `hold`
     drop NAME       delete the snapshot
 
+and for backups:
+
+    cut             keep the present state for `dump`, quickly and without copies of large files
+    dump            complete what `cut` began; the answer is {TARGET: SOURCE}: the files are in the
+                    folder SOURCE of this container, and are restored to the folder TARGET, which
+                    is the label `nagoya.backup` of an image
+    discard         delete what `cut` and `dump` have made
+    describe        versions that a backup depends on, {NAME: "1.2"}: an image restores those that
+                    are not newer than its own
+
 The program answers each verb with a line of JSON: {"answer": {…}}, or {"refused": what is wrong,
 "hint": what to do, or null}. `switch` and `release` may answer {"restart": true}, upon which toji
 restarts the container, and `release` {"lost": true} if the lock expired before the release.
@@ -38,7 +48,9 @@ from . import entry
 
 Kept = dict[str, dict[str, float]]
 Note = dict[str, bool]
-Verbs = Mapping[str, Callable[..., Kept | Note | None]]
+Paths = dict[str, str]
+Answer = Kept | Note | Paths
+Verbs = Mapping[str, Callable[..., Answer | None]]
 
 _LOCK = Path("/run/nagoya-snapshot.lock")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -60,7 +72,7 @@ def run(
             if user is not None:
                 entry.drop_privileges(user)
 
-            def carry_out(words: Sequence[str]) -> Kept | Note:
+            def carry_out(words: Sequence[str]) -> Answer:
                 with _alone(lock, words, at_any_time):
                     return _carry_out(verbs, words)
 
@@ -95,7 +107,7 @@ def _alone(lock: IO[str], words: Sequence[str], at_any_time: Collection[str]) ->
         fcntl.flock(lock, fcntl.LOCK_UN)
 
 
-def _carry_out(verbs: Verbs, words: Sequence[str]) -> Kept | Note:
+def _carry_out(verbs: Verbs, words: Sequence[str]) -> Answer:
     verb, *names = words or [""]
     if verb not in verbs or len(names) != (verb in _NAMED):
         usage = ", ".join(f"{one} NAME" if one in _NAMED else one for one in verbs)
@@ -106,7 +118,7 @@ def _carry_out(verbs: Verbs, words: Sequence[str]) -> Kept | Note:
     return verbs[verb](*names) or {}
 
 
-def _answer(question: Callable[[], Kept | Note]) -> dict[str, object]:
+def _answer(question: Callable[[], Answer]) -> dict[str, object]:
     try:
         return {"answer": question()}
     except entry.Fatal as refusal:

@@ -32,12 +32,10 @@ from nagoya.errors import BuildError, EngineError, LifecycleError, NagoyaError, 
 from nagoya.koji import seed
 from nagoya.koji.hub import hub_errors
 from nagoya.system import readiness
+from nagoya.system.backup import PRIVATE_LABEL
 from nagoya.system.owner import Owner
 from nagoya.system.system import System, require_system
 from nagoya.utils.progress import Progress, State
-
-PRIVATE_LABEL = "nagoya.private"
-"""On an image: the paths in its volumes that hold secrets, as a JSON list."""
 
 _READY_SECONDS = 180.0
 _ABANDON_SECONDS = 60.0

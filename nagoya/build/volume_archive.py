@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, cast
 
+from nagoya.engine.transfer import ChunkFile
+
 EMBEDDED_LABEL = "nagoya.private.embedded"
 """On an image that holds secrets: their paths, as a JSON list."""
 
@@ -64,7 +66,7 @@ def repack(
     output.addfile(tarfile.TarInfo(path.strip("/")))
     attributes: dict[str, dict[str, str]] = {}
     dropped: set[str] = set()
-    with tarfile.open(fileobj=cast(IO[bytes], _Chunks(chunks)), mode="r|") as packed:
+    with tarfile.open(fileobj=cast(IO[bytes], ChunkFile(chunks)), mode="r|") as packed:
         for member in packed:
             name = str(parent / member.name)
             target = str(parent / member.linkname) if member.islnk() else None
@@ -80,21 +82,6 @@ def repack(
             attributes[name] = own
             member.name, member.pax_headers = name.strip("/"), own
             output.addfile(member, packed.extractfile(member) if member.isreg() else None)
-
-
-class _Chunks:
-    """A file whose content is an iterator of chunks."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = bytearray()
-
-    def read(self, size: int) -> bytes:
-        while len(self._rest) < size and (chunk := next(self._chunks, b"")):
-            self._rest += chunk
-        data = bytes(self._rest[:size])
-        del self._rest[:size]
-        return data
 
 
 def build_context(dockerfile: str, volumes: IO[bytes]) -> Iterator[bytes]:

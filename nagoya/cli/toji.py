@@ -3,7 +3,14 @@
 import click
 
 from nagoya import __version__
-from nagoya.cli import toji_inspect, toji_koji, toji_lifecycle, toji_snapshot, toji_status
+from nagoya.cli import (
+    toji_backup,
+    toji_inspect,
+    toji_koji,
+    toji_lifecycle,
+    toji_snapshot,
+    toji_status,
+)
 from nagoya.cli.common import (
     Program,
     config_option,
@@ -42,7 +49,8 @@ for _command in (
     toji_lifecycle.up, toji_lifecycle.init, toji_lifecycle.start, toji_lifecycle.stop,
     toji_lifecycle.restart,
     toji_lifecycle.remove, toji_lifecycle.scale, toji_status.list_, toji_status.status,
-    toji_status.wait, toji_snapshot.snapshot, toji_snapshot.reset, toji_koji.seed,
+    toji_status.wait, toji_snapshot.snapshot, toji_snapshot.reset, toji_backup.backup,
+    toji_backup.restore, toji_koji.seed,
     toji_koji.verify, toji_koji.user, toji_inspect.logs, toji_inspect.exec_, toji_inspect.report,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -15,9 +15,10 @@ import click
 
 from nagoya.cli.common import Settings, command, on_system, quiet_system
 from nagoya.cli.completion import complete_container
+from nagoya.config import extends, loader
 from nagoya.engine import Handle, containers
 from nagoya.engine.exec import execute
-from nagoya.errors import EngineError, LifecycleError
+from nagoya.errors import DeclarationError, EngineError, LifecycleError
 from nagoya.koji.hub import HubConnection, hub_errors
 from nagoya.koji.report import write_report
 from nagoya.koji.tasks import task_logs, task_tree
@@ -114,7 +115,20 @@ def report(settings: Settings, path: Path | None, force: bool) -> None:
       toji report failure.tar.gz
     """
     path = path or Path(f"nagoya-report-{settings.system}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
-    on_system(settings, lambda system: write_report(system, path, overwrite=force))
+    invalid = None
+    try:
+        declaration = settings.system_declaration
+    except DeclarationError as error:
+        if settings.config:
+            raise
+        # A report is written when something is broken.
+        print(f"warning: the report lacks the declaration. {error.message}", file=sys.stderr)
+        declaration, invalid = loader.read(extends.shipped()), error
+    on_system(
+        settings,
+        lambda system: write_report(system, path, overwrite=force, invalid=invalid),
+        declaration=declaration,
+    )
     print(path)
 
 

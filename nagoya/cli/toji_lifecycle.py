@@ -12,6 +12,7 @@ from nagoya.cli.toji_status import wait_until_ready
 from nagoya.errors import LifecycleError
 from nagoya.system.listing import list_systems
 from nagoya.system.readiness import WAIT_SECONDS
+from nagoya.system.replacement import recover
 from nagoya.system.system import DRAIN_SECONDS, System
 from nagoya.utils.parallel import raise_failures, run_graph
 
@@ -42,12 +43,20 @@ def up(
       toji up --dry-run
       toji up --recreate kojidatabase
     """
-    if build and not dry_run:
+    if build and dry_run:
+        raise click.UsageError("--build has no dry run; `moromi plan` shows what it would build")
+    if build:
         declared = settings.system_declaration
         images = {container.image for container in declared.containers.values()}
         with settings.progress() as progress:
             Build(settings.engine, declared, images, progress=progress).run()
-    on_system(settings, lambda system: system.up(recreate), dry_run=dry_run)
+
+    def verb(system: System) -> None:
+        if not dry_run:
+            recover(system)
+        system.up(recreate)
+
+    on_system(settings, verb, dry_run=dry_run)
     if not dry_run:
         wait_until_ready(settings, timeout)
 

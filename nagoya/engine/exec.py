@@ -20,9 +20,7 @@ from typing import Any, Self
 import docker.errors
 import requests
 
-from nagoya.engine import containers
 from nagoya.engine.client import Handle
-from nagoya.engine.state import SYSTEM_LABEL
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError, EngineTimeout
 
@@ -271,29 +269,3 @@ def execute(
         if not (status in (126, 127) and '"timeout": executable file not found' in text):
             break
     return status, text
-
-
-def run_helper(
-    container: Handle, name: str, command: Sequence[str], labels: Mapping[str, str]
-) -> tuple[int, str]:
-    """Run a command in a temporary container with the image and the volumes of another one.
-
-    Returns its exit status and its output. It has no network, and may take 60 s.
-    """
-    with translated(f"running {name}"):
-        created = container.engine.client.containers.create(
-            container.docker.attrs["Image"],
-            list(command),
-            name=name,
-            # Like all of a system, so that `toji remove` finds it if it is left behind.
-            hostname=name.removeprefix(f"{labels[SYSTEM_LABEL]}-"),
-            labels=dict(labels),
-            network_mode="none",
-            volumes_from=[str(container.docker.id)],
-        )
-        helper = Handle(container.engine, created)
-        try:
-            containers.start(helper)
-            return containers.wait_exit(helper, seconds=60), "\n".join(containers.log(helper))
-        finally:
-            containers.remove(helper)

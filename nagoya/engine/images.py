@@ -88,9 +88,8 @@ def built_together(engine: Engine, names: Collection[str], inputs: str) -> bool:
     """Whether all these images exist and were made from these inputs by one build."""
     created = set()
     for name in names:
-        if not exists(engine, name):
-            return False
-        labels = inspect(engine, name)["Config"]["Labels"] or {}
+        image = find(engine, name)
+        labels = image["Config"]["Labels"] or {} if image else {}
         if (labels.get(IMAGE_LABEL), labels.get(INPUTS_LABEL)) != (name, inputs):
             return False
         with translated(f"looking at the image {name}"):
@@ -149,7 +148,8 @@ def remove_unnamed(engine: Engine, image: str) -> None:
 
 @dataclass(frozen=True)
 class UntaggedImage:
-    """An image that lost its name to a newer one; `used_by` names its containers."""
+    """An image that lost its name to a newer one; `used_by` names its containers, each with
+    its system."""
 
     id: str
     name: str
@@ -170,7 +170,13 @@ def untagged(engine: Engine, checkouts: Collection[str]) -> list[UntaggedImage]:
                     image["Id"],
                     labels.get(IMAGE_LABEL, ""),
                     datetime.fromtimestamp(int(image["Created"]), UTC),
-                    tuple(_users_of(engine, image["Id"])),
+                    tuple(
+                        sorted(
+                            containers.name_with_system(listed)
+                            for listed in engine.client.api.containers(all=True)
+                            if listed["ImageID"] == image["Id"]
+                        )
+                    ),
                 )
             )
     return images
@@ -189,16 +195,6 @@ def remove_untagged(engine: Engine, image: str) -> int | None:
                 raise
             return None
     return sum(sizes.get(event["Deleted"], 0) for event in answer if "Deleted" in event)
-
-
-def _users_of(engine: Engine, image: str) -> list[str]:
-    """The containers that were created from an image, by its id; each with its system's name."""
-    with translated("listing the containers"):
-        return sorted(
-            containers.name_with_system(listed)
-            for listed in engine.client.api.containers(all=True)
-            if listed["ImageID"] == image
-        )
 
 
 def _made_by_moromi(engine: Engine, image: str) -> bool:

@@ -10,8 +10,23 @@ from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 
 
-def write_files(container: Handle, folder: str, archive: bytes) -> None:
-    """Unpack a tar archive in a folder of a container."""
+class ChunkFile:
+    """A file whose content is an iterator of chunks."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = bytearray()
+
+    def read(self, size: int) -> bytes:
+        while len(self._rest) < size and (chunk := next(self._chunks, b"")):
+            self._rest += chunk
+        data = bytes(self._rest[:size])
+        del self._rest[:size]
+        return data
+
+
+def write_files(container: Handle, folder: str, archive: bytes | Iterator[bytes]) -> None:
+    """Unpack a tar archive, maybe in chunks, in a folder of a container."""
     with translated(f"copying to {folder} in {container.name}"):
         container.docker.put_archive(folder, archive)
 

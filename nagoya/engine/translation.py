@@ -36,13 +36,10 @@ def translated(action: str) -> Iterator[None]:
         _logger.debug("%s: %.3f s", action, time.monotonic() - started)
     except docker.errors.DockerException as error:
         reason = str(getattr(error, "explanation", None) or error).strip()
-        raise EngineError(f"{action}: {reason}", _hint(reason)) from error
+        hint = next((hint for pattern, hint in _HINTS if re.search(pattern, reason, re.I)), None)
+        raise EngineError(f"{action}: {reason}", hint) from error
     except (requests.exceptions.RequestException, ConnectionError, TimeoutError) as error:
         raise EngineError(
             f"{action}: the engine does not answer ({type(error).__name__})",
             "is dockerd still running? Check the project's private one with `tools/engine status`",
         ) from error
-
-
-def _hint(reason: str) -> str | None:
-    return next((hint for pattern, hint in _HINTS if re.search(pattern, reason, re.I)), None)

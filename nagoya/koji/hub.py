@@ -4,6 +4,7 @@ Koji's client library is imported here alone, and only when it is needed: buildi
 systems works without it.
 """
 
+import os
 import ssl
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.request import urlopen
 
+from nagoya.engine.containers import HOST
 from nagoya.errors import LifecycleError
 from nagoya.koji.profile import ADMIN, Profile
 from nagoya.system.system import System
@@ -27,7 +29,11 @@ class HubConnection:
 
     @classmethod
     def of(cls, system: System) -> Self:
-        """The hub of a system. Raises LifecycleError if its profile cannot be read."""
+        """The hub of a system, reached without the proxies that the environment names.
+
+        Raises LifecycleError if its profile cannot be read.
+        """
+        bypass_proxies()
         return cls(Profile.load(system))
 
     def session(self, user: str | None = ADMIN, *, seconds: float | None = None) -> Any:
@@ -70,6 +76,11 @@ class HubConnection:
                 f"the hub at {url} has a certificate that {profile.ca} did not issue",
                 f"the credentials were replaced while it ran; `{toji} stop` and `{toji} start`",
             )
+        if "ProxyError" in error:
+            return LifecycleError(
+                f"a proxy that the environment names does not lead to the hub at {url}",
+                "export no_proxy=127.0.0.1; the koji client needs it too",
+            )
         if "Timeout" in error:
             return LifecycleError(
                 f"the hub at {url} did not answer within {_LOGIN_SECONDS} s",
@@ -77,12 +88,21 @@ class HubConnection:
             )
         if "exceptions.ConnectionError" in error:
             return LifecycleError(
-                f"nothing answers at {url}", f"`{toji} status` shows whether the hub runs"
+                f"nothing answers at {url}",
+                f"`{toji} status` shows whether the hub runs; a process in a container reaches it "
+                "only with `docker run --network host`",
             )
         return LifecycleError(
             f"the hub at {url} rejected the login of {user}: {error}",
             f"`{toji} wait` shows whether the hub is ready",
         )
+
+
+def bypass_proxies() -> None:
+    """Except published ports from proxies, for this process and those that it starts."""
+    hosts = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    if not {"*", HOST} & set(hosts.replace(",", " ").split()):
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{hosts},{HOST}".lstrip(",")
 
 
 def koji_module() -> Any:

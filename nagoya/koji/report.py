@@ -15,7 +15,7 @@ import yaml
 
 from nagoya import __version__
 from nagoya.engine import Handle, containers
-from nagoya.errors import LifecycleError
+from nagoya.errors import DeclarationError, LifecycleError
 from nagoya.koji.hub import HubConnection, koji_module
 from nagoya.system.system import System, require_system
 
@@ -34,15 +34,23 @@ _SHORTEST = 4
 ones are left out where they are the values of variables."""
 
 
-def write_report(system: System, path: Path, *, overwrite: bool = False) -> None:
+def write_report(
+    system: System,
+    path: Path,
+    *,
+    overwrite: bool = False,
+    invalid: DeclarationError | None = None,
+) -> None:
     """Write the archive, a gzipped tar. A part that cannot be read is replaced by a file that says
-    why. Raises LifecycleError if the path exists and is not to be overwritten."""
+    why; `invalid` says so of the system's moromi.yml. Raises LifecycleError if the path exists and
+    is not to be overwritten."""
     present = require_system(system.engine, system.name)
     secrets = secret_values(_variables(system, present.values()))
     try:
         with tarfile.open(path, "w:gz" if overwrite else "x:gz") as archive:
             report = _Report(archive, path.name.split(".")[0], secrets)
-            _add_system(report, system, present)
+            _add_declaration(report, system, invalid)
+            _add_containers(report, system, present)
             _add_hub(report, system)
     except FileExistsError:
         raise LifecycleError(f"{path} exists already", "choose another file, or --force") from None
@@ -116,15 +124,20 @@ def _variables(system: System, present: Iterable[Handle]) -> Iterator[tuple[str,
         yield from declared.environment.items()
 
 
-def _add_system(report: _Report, system: System, present: Mapping[str, Handle]) -> None:
-    with report.part("versions.json") as add:
-        versions = {"nagoya": __version__, "engine": system.engine.version()}
-        add(_json({**versions, "system": system.name}))
+def _add_declaration(report: _Report, system: System, invalid: DeclarationError | None) -> None:
     for number, path in enumerate(system.declaration.files):
         with report.part(f"moromi{f'-{number}' if number else ''}.yml") as add:
+            if invalid:
+                raise invalid
             # As it is read, for a comment may hold a secret too.
             settings = without_secrets(yaml.safe_load(path.read_text()))
             add(yaml.safe_dump(settings, sort_keys=False).encode())
+
+
+def _add_containers(report: _Report, system: System, present: Mapping[str, Handle]) -> None:
+    with report.part("versions.json") as add:
+        versions = {"nagoya": __version__, "engine": system.engine.version()}
+        add(_json({**versions, "system": system.name}))
     for name, handle in present.items():
         system.progress.update(name, "working", "collecting")
         with report.part(f"containers/{name}.json") as add:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from nagoya.config.model import StrictModel
 from nagoya.engine import containers, transfer
-from nagoya.engine.exec import run_helper
+from nagoya.engine.helper import run_helper
 from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
 from nagoya.errors import LifecycleError, UsageError, did_you_mean
 from nagoya.koji.credentials import PKI

@@ -15,7 +15,7 @@ from nagoya.engine import Engine, Handle, containers, transfer
 from nagoya.engine.exec import execute
 from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL, State
 from nagoya.errors import LifecycleError, PortTaken
-from nagoya.system.observed import REPLACEMENT, record
+from nagoya.system.observed import ASIDE, REPLACEMENT, record
 from nagoya.system.owner import Owner
 from nagoya.system.plan import DRAIN_LABEL, PRE_COMMIT_LABEL
 from nagoya.utils.progress import Progress
@@ -66,6 +66,11 @@ class SystemContainer:
         """The container that is about to take its place."""
         return replace(self, suffix=REPLACEMENT)
 
+    @property
+    def aside(self) -> "SystemContainer":
+        """The container that it replaced, until that is removed."""
+        return replace(self, suffix=ASIDE)
+
     def handle(self) -> Handle:
         """The engine's container. Raises EngineError if there is none, as `state` does."""
         return containers.get(self.engine, self.container_name)
@@ -104,6 +109,15 @@ class SystemContainer:
         """Give a replacement its name, now that the old container is gone."""
         containers.rename(self.replacement.handle(), self.container_name)
         self._done("replaced")
+
+    def set_aside(self) -> None:
+        """Keep it beside what takes its place."""
+        containers.rename(self.handle(), self.aside.container_name)
+
+    def put_back(self) -> None:
+        """Give a container that was set aside its name again."""
+        containers.rename(self.aside.handle(), self.container_name)
+        self._done("put back")
 
     def start(self, volumes: Mapping[str, str], data: Sequence[str] = ()) -> None:
         """Start it; with `detach: false` wait until it ends.

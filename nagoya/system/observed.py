@@ -22,6 +22,8 @@ DATA_LABEL = "nagoya.data"
 """On an image: the paths outside of volumes where its containers keep data, as a JSON list."""
 REPLACEMENT = ".new"
 """Ends the name of a container that is about to take another one's place."""
+ASIDE = ".old"
+"""Ends the name of a container that waits until a restored system has answered."""
 
 _TOJIS_OWN = {"detach", "run_once", "links", "timeout", "callbacks"}
 """Keys that toji itself obeys. They apply at once, without another container."""
@@ -39,7 +41,8 @@ class ObservedImage:
 class ObservedSystem:
     """A system's containers by host name, and its other objects on the engine.
 
-    `replacements` are containers that were to take another one's place when toji was cut off.
+    `replacements` are containers that were to take another one's place when toji was cut off, and
+    `aside` those that a restore had replaced by then.
     `images` holds those of the declared images that exist, by name; `volumes` the engine's names
     of the system's volumes. `config_file` is the moromi.yml that declared the newest container.
     """
@@ -51,11 +54,13 @@ class ObservedSystem:
     network: bool = False
     replacements: Mapping[str, State] = field(default_factory=dict)
     config_file: Path | None = None
+    aside: Mapping[str, State] = field(default_factory=dict)
 
     @property
     def exists(self) -> bool:
         """Whether the engine holds anything of the system."""
-        return bool(self.containers or self.replacements or self.volumes or self.network)
+        holds = (self.containers, self.replacements, self.aside, self.volumes, self.network)
+        return any(holds)
 
 
 def observe(engine: Engine, name: str, declaration: Declaration) -> ObservedSystem:
@@ -63,15 +68,17 @@ def observe(engine: Engine, name: str, declaration: Declaration) -> ObservedSyst
     handles = containers.list_system(engine, name)
     states = [containers.state(handle, reload=False) for handle in handles]
     new = {state.name: state for state in states if state.container.endswith(REPLACEMENT)}
-    current = {state.name: state for state in states if not state.container.endswith(REPLACEMENT)}
+    old = {state.name: state for state in states if state.container.endswith(ASIDE)}
+    current = {
+        state.name: state for state in states if not state.container.endswith((REPLACEMENT, ASIDE))
+    }
     present = {}
     for image in sorted({container.image for container in declaration.containers.values()}):
-        if images.exists(engine, image):
-            details = images.inspect(engine, image)
+        if details := images.find(engine, image):
             data = data_paths(details["Config"]["Labels"] or {})
             present[image] = ObservedImage(details["Id"], data)
     volumes, network = resources.list_volumes(engine, name), name in resources.list_networks(engine)
-    return ObservedSystem(name, current, present, volumes, network, new, config_file(handles))
+    return ObservedSystem(name, current, present, volumes, network, new, config_file(handles), old)
 
 
 def config_file(handles: Iterable[Handle]) -> Path | None:
@@ -136,6 +143,34 @@ def missing(observed: ObservedSystem, declaration: Declaration) -> list[str]:
     """The declared containers of which there is none."""
     present = {state.declared for state in observed.containers.values()}
     return [name for name in declaration.containers if name not in present]
+
+
+def lost(declaration: Declaration, observed: ObservedSystem) -> list[str]:
+    """The containers that are gone with the data that they held."""
+    # An interrupted creation leaves neither the container nor any that needs it; a prune of a
+    # stopped system leaves no container at all.
+    users = [declaration.containers.get(state.declared) for state in observed.containers.values()]
+    needed = {name for user in users if user for name in user.needs}
+    if not observed.containers:
+        needed = set(declaration.containers) if observed.exists else set()
+    return [
+        name
+        for name in missing(observed, declaration)
+        if (image := observed.images.get(declaration.containers[name].image))
+        and image.data
+        and name in needed
+        and name not in observed.replacements
+    ]
+
+
+def losses(declaration: Declaration, observed: ObservedSystem) -> list[str]:
+    """A sentence for each loss."""
+    return [
+        f"'{name}' is gone, and the data that it held with it; a new one starts empty, and the "
+        "volumes are as they were. Was it `docker container prune`? `toji --system "
+        f"{observed.name} restore --replace FILE` restores all of it from a backup"
+        for name in lost(declaration, observed)
+    ]
 
 
 def conflicts(observed: ObservedSystem, declaration: Declaration) -> list[str]:

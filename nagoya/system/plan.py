@@ -23,6 +23,7 @@ Verb = (
     | Literal[
         "create network", "remove network", "create volume", "remove volume", "create", "remove",
         "create replacement", "remove replacement", "keep replacement", "replace",
+        "set aside", "put back", "remove old",
         "start", "wait for", "drain", "pre-commit", "stop",
     ]
 )  # fmt: skip
@@ -83,7 +84,8 @@ class Draft:
     ) -> None:
         self.declaration = declaration
         self.observed = observed
-        states = (*observed.containers.values(), *observed.replacements.values())
+        states = (*observed.containers.values(), *observed.replacements.values(),
+                  *observed.aside.values())  # fmt: skip
         self.declared = {name: name for name in declaration.containers}
         self.declared |= {state.name: state.declared for state in states}
         self.declared |= copies
@@ -229,8 +231,11 @@ def remove(declaration: Declaration, observed: ObservedSystem) -> Plan:
             draft.call("post_remove", name)
     for name in observed.replacements:
         draft.add("remove replacement", name, INTERRUPTED_UP)
+    for name in observed.aside:
+        draft.add("remove old", name, cause)
     removed = draft.after(draft.declared)
-    states = [*observed.containers.values(), *observed.replacements.values()]
+    states = [*observed.containers.values(), *observed.replacements.values(),
+              *observed.aside.values()]  # fmt: skip
     mounted = {volume for state in states for volume in state.volumes.values()}
     for volume in sorted(observed.volumes | mounted):
         draft.add("remove volume", volume, cause, removed)

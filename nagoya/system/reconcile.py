@@ -16,7 +16,8 @@ from nagoya.system.observed import (
     data_paths,
     declared_volumes,
     differences,
-    missing,
+    losses,
+    lost,
     volumes_of,
 )
 from nagoya.system.plan import INTERRUPTED_UP, Draft, Plan
@@ -27,9 +28,9 @@ _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 def init(declaration: Declaration, observed: ObservedSystem) -> Plan:
     """Create what is missing and start what is stopped; say what differs, and leave it alone."""
     check(declaration, observed)
-    draft = _Reconciliation(declaration, observed)
+    draft = Reconciliation(declaration, observed)
     draft.bring_up(draft.members(), {})
-    return draft.plan("start", [*_losses(declaration, observed), *_drift(declaration, observed)])
+    return draft.plan("start", [*losses(declaration, observed), *_drift(declaration, observed)])
 
 
 def up(declaration: Declaration, observed: ObservedSystem, recreate: Collection[str] = ()) -> Plan:
@@ -39,7 +40,7 @@ def up(declaration: Declaration, observed: ObservedSystem, recreate: Collection[
     data is copied then. Raises LifecycleError where that cannot be.
     """
     check(declaration, observed)
-    draft = _Reconciliation(declaration, observed)
+    draft = Reconciliation(declaration, observed)
     causes, kept = draft.outdated(recreate)
     for name in reversed(causes):  # as long as the hub answers
         draft.drain(observed.containers[name], causes[name])
@@ -49,7 +50,7 @@ def up(declaration: Declaration, observed: ObservedSystem, recreate: Collection[
         f"`toji --system {observed.name} up --recreate {name}`"
         for name, phrases in kept.items()
     ]
-    wanted = draft.plan("start", [*_losses(declaration, observed), *notices])
+    wanted = draft.plan("start", [*losses(declaration, observed), *notices])
     recorded = observed.config_file
     if recorded not in (None, declaration.path) and not any(
         operation.verb in ("create", "create replacement") for operation in wanted.operations
@@ -82,7 +83,7 @@ def scale(declaration: Declaration, observed: ObservedSystem, name: str, count: 
         )
     check(declaration, observed)
     wanted = [name if number == 1 else f"{name}-{number}" for number in range(1, count + 1)]
-    draft = _Reconciliation(declaration, observed, dict.fromkeys(wanted, name))
+    draft = Reconciliation(declaration, observed, dict.fromkeys(wanted, name))
     for state in reversed(draft.present()):
         if state.declared == name and state.name not in wanted:
             cause = f"{count} wanted"
@@ -104,7 +105,7 @@ def check(declaration: Declaration, observed: ObservedSystem) -> None:
         )
 
 
-class _Reconciliation(Draft):
+class Reconciliation(Draft):
     """A draft that knows how containers are created and replaced."""
 
     def members(self) -> list[str]:
@@ -141,7 +142,12 @@ class _Reconciliation(Draft):
 
     def bring_up(self, members: Collection[str], recreate: Mapping[str, str]) -> None:
         """Add what creates, replaces and starts containers; `members` is in order."""
-        self._check_images(members, recreate)
+        self.check_images(
+            name
+            for name in members
+            if name in recreate
+            or not (name in self.observed.containers or name in self.observed.replacements)
+        )
         for name in members:
             needs = self.after(self.needs(name))
             state = self.observed.containers.get(name)
@@ -166,18 +172,39 @@ class _Reconciliation(Draft):
         kept = [volume for volume in volumes.values() if volume in self.observed.volumes]
         cause = f"missing; its data is in {', '.join(kept)}" if kept else "missing"
         before = [*needs, *self._surroundings(name, volumes)]
+        if name in lost(self.declaration, self.observed):
+            # They have sessions and numbers that the new one does not know.
+            for user in reversed(self._users(name)):
+                self.stop(user, f"{name} was lost", self.after_dependents(user.name))
         self.add("create", name, cause, before, volumes=volumes)
         self.add("start", name, "created", volumes=volumes)
 
-    def _replace(self, state: State, cause: str, needs: Iterable[str]) -> None:
-        name, data, volumes = state.name, self._data(state), self._volumes(state.name, state)
+    def _users(self, name: str) -> list[State]:
+        """The containers that need one, be it for another one."""
+        names = {name}
+        for state in self.present():
+            if names.intersection(self.needs(state.name)):
+                names.add(state.name)
+        return [state for state in self.present() if state.name in names]
+
+    def create_beside(self, name: str, cause: str, needs: Iterable[str]) -> dict[str, str]:
+        """Add what creates a container beside the one whose ports and volumes it gets, if there is
+        one; its volumes."""
+        state = self.observed.containers.get(name)
+        volumes = self._volumes(name, state)
+        known = state.ports if state else {}
         ports = {
-            port.container: state.ports[port.container]
+            port.container: known[port.container]
             for port in self.wanted(name).ports
-            if port.host is None and port.container in state.ports
+            if port.host is None and port.container in known
         }
         before = [*needs, *self._surroundings(name, volumes)]
         self.add("create replacement", name, cause, before, ports=ports, volumes=volumes)
+        return volumes
+
+    def _replace(self, state: State, cause: str, needs: Iterable[str]) -> None:
+        name, data = state.name, self._data(state)
+        volumes = self.create_beside(name, cause, needs)
         if data:  # its users would write what is copied
             for user in self.dependents(name):
                 if user.running:
@@ -243,37 +270,14 @@ class _Reconciliation(Draft):
                 "export the data, for example with pg_dump, and import it into a new system",
             )
 
-    def _check_images(self, members: Collection[str], recreate: Collection[str]) -> None:
-        used = {
-            self.wanted(name).image
-            for name in members
-            if name in recreate
-            or not (name in self.observed.containers or name in self.observed.replacements)
-        }
+    def check_images(self, names: Iterable[str]) -> None:
+        """Raise LifecycleError if an image is missing that these containers are created from."""
+        used = {self.wanted(name).image for name in names}
         if missing := sorted(used - set(self.observed.images)):
             raise LifecycleError(
                 f"no image called {', '.join(missing)}",
                 f"moromi {option(self.declaration.path)} build {' '.join(missing)}",
             )
-
-
-def _losses(declaration: Declaration, observed: ObservedSystem) -> list[str]:
-    """A sentence for each container that is gone with the data that it held."""
-    # An interrupted creation leaves neither the container nor any that needs it; a prune of a
-    # stopped system leaves no container at all.
-    users = [declaration.containers.get(state.declared) for state in observed.containers.values()]
-    needed = {name for user in users if user for name in user.needs}
-    if not observed.containers:
-        needed = set(declaration.containers) if observed.exists else set()
-    return [
-        f"'{name}' is gone, and the data that it held with it; a new one starts empty. "
-        "Was it `docker container prune`?"
-        for name in missing(observed, declaration)
-        if (image := observed.images.get(declaration.containers[name].image))
-        and image.data
-        and name in needed
-        and name not in observed.replacements
-    ]
 
 
 def _drift(declaration: Declaration, observed: ObservedSystem) -> list[str]:

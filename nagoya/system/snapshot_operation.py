@@ -31,6 +31,10 @@ _VERBS = {
     "switch": ("switching to the snapshot", "could not switch to the snapshot"),
     "release": ("unlocking writes", "could not unlock writes"),
     "drop": ("deleting the snapshot", "could not delete the snapshot"),
+    "cut": ("keeping the state for the backup", "could not keep the state for the backup"),
+    "dump": ("preparing the backup", "could not prepare the backup"),
+    "discard": ("cleaning up", "could not clean up after the backup"),
+    "describe": ("describing itself", "could not describe the system"),
 }
 """What the progress says while a verb is under way, and an error when it fails."""
 
@@ -107,18 +111,28 @@ class SnapshotOperation:
             if all(name in entries for entries in lists)
         }
 
+    def unmatched(self) -> set[str]:
+        """What those with a write lock list and others lack.
+
+        A restored system lists one that is no snapshot, so that none is made of it by itself.
+        """
+        locked = self.ask("list", only=self.agents_with("hold")).values()
+        return {name for entries in locked for name in entries} - set(self.snapshots())
+
     def require(self, name: str) -> None:
         """Raise LifecycleError unless there is a snapshot of that name."""
         present = self.snapshots()
         if name not in present:
             raise LifecycleError(
                 f"'{self.system.name}' has no snapshot called '{name}'",
-                f"it has {', '.join(present)}" if present else "the first `toji wait` makes one",
+                f"it has {', '.join(present)}"
+                if present
+                else "`toji snapshot create NAME` makes one",
             )
 
     def save(self, name: str) -> None:
         """Save the state; if that fails, delete what was saved, and nothing else."""
-        with self._writes_locked(self.agents_with("hold")):
+        with self.writes_locked(self.agents_with("hold")):
             try:
                 self.ask("save", name)
             except BaseException:
@@ -129,7 +143,7 @@ class SnapshotOperation:
 
     def restore(self, name: str) -> set[str]:
         """Put a snapshot in the place of the state; the containers that were restarted."""
-        with self._writes_locked(self.agents) as restart:
+        with self.writes_locked(self.agents) as restart:
             self.ask("prepare", name)
             try:
                 answers = self.ask("switch")
@@ -147,7 +161,7 @@ class SnapshotOperation:
             self.system.progress.update(name, "done", detail)
 
     @contextmanager
-    def _writes_locked(self, release: Collection[str]) -> Iterator[set[str]]:
+    def writes_locked(self, release: Collection[str]) -> Iterator[set[str]]:
         """Keep writes from beginning; then release those containers, and restart those that ask
         for it or that are added to the set.
 

@@ -42,6 +42,14 @@ def wait_and_snapshot(system: System, seconds: float) -> None:
             # Only the first wait has to wait for other commands on this system.
             if not agents or PRISTINE in operation.snapshots():
                 return
+            if PRISTINE in (old := operation.unmatched()):
+                system.progress.log(
+                    f"the snapshot '{PRISTINE}' is not made: parts of an earlier one are there, "
+                    "and others were lost, perhaps with a container. "
+                    f"`toji --system {system.name} restore --replace FILE` restores a backup"
+                )
+            if old:
+                return
             with system.lock() as waited:
                 if not (waited and PRISTINE in operation.snapshots()):
                     operation.save(PRISTINE)
@@ -54,14 +62,14 @@ def wait_and_snapshot(system: System, seconds: float) -> None:
 
 def list_snapshots(system: System, seconds: float = CLEANUP_SECONDS) -> list[Snapshot]:
     """The snapshots of a system, the oldest first. Raises LifecycleError."""
-    with _operation(system, time.monotonic() + seconds) as operation:
+    with operation_on(system, time.monotonic() + seconds) as operation:
         return sorted(operation.snapshots().values(), key=lambda snapshot: snapshot.created)
 
 
 def create_snapshot(system: System, name: str, seconds: float = CREATE_SECONDS) -> None:
     """Save the state of a running system. Raises LifecycleError, and leaves no snapshot then."""
     _check_name(name)
-    with system.lock(), _operation(system, time.monotonic() + seconds) as operation:
+    with system.lock(), operation_on(system, time.monotonic() + seconds) as operation:
         if name in operation.snapshots():
             raise LifecycleError(
                 f"'{system.name}' already has a snapshot called '{name}'",
@@ -73,7 +81,7 @@ def create_snapshot(system: System, name: str, seconds: float = CREATE_SECONDS) 
 def delete_snapshot(system: System, name: str) -> None:
     """Delete a snapshot. Raises LifecycleError if there is none of that name."""
     _check_name(name)
-    with system.lock(), _operation(system, time.monotonic() + CLEANUP_SECONDS) as operation:
+    with system.lock(), operation_on(system, time.monotonic() + CLEANUP_SECONDS) as operation:
         operation.require(name)
         operation.ask("drop", name)
         operation.finish("drop", "deleted")
@@ -87,7 +95,7 @@ def restore_snapshot(system: System, name: str = PRISTINE, seconds: float = RESE
     deadline = time.monotonic() + seconds
     with system.lock():
         _start_stopped(system, deadline)
-        with _operation(system, deadline) as operation:
+        with operation_on(system, deadline) as operation:
             operation.require(name)
             restarted = operation.restore(name)
             with_state = operation.agents_with("list")
@@ -108,7 +116,7 @@ def restore_snapshot(system: System, name: str = PRISTINE, seconds: float = RESE
 
 
 @contextmanager
-def _operation(system: System, deadline: float) -> Iterator[SnapshotOperation]:
+def operation_on(system: System, deadline: float) -> Iterator[SnapshotOperation]:
     """An operation on a system whose agents all run; LifecycleError otherwise."""
     with snapshot_agents(require_system(system.engine, system.name)) as agents:
         if not agents:

@@ -186,6 +186,11 @@ class System:
     def _do(self, planner: Planner, drain_seconds: float = DRAIN_SECONDS) -> tuple[Operation, ...]:
         with self.lock():
             observed = self.observe()
+            if observed.aside and planner is not plan.remove:
+                raise LifecycleError(
+                    f"a restore of '{self.name}' was cut off",
+                    f"`toji --system {self.name} up` completes it, or undoes it",
+                )
             wanted = planner(self.declaration, observed)
             if self.dry_run:
                 for line in (*wanted.operations, *wanted.notices):
@@ -216,6 +221,9 @@ class System:
             "replace": lambda: container.take_place(wanted.data),
             "keep replacement": container.keep_replacement,
             "remove replacement": new.remove,
+            "set aside": container.set_aside,
+            "put back": container.put_back,
+            "remove old": container.aside.remove,
             "start": lambda: container.start(wanted.volumes, wanted.data),
             "wait for": container.wait_for_end,
             "stop": container.stop,

@@ -70,6 +70,8 @@ def running_koji(
         system.init()
         koji = Koji(system, HubConnection.of(system), home, work / "reports")
         snapshots.wait_and_snapshot(system, seconds)
+        # Fails here, rather than in a test, where the ports cannot be reached.
+        koji.session()
         yield koji
     except Exception as error:
         if koji is not None:

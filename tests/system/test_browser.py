@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Response, sync_playwright
@@ -72,6 +73,17 @@ def opened(page: Page, url: str) -> Response:
     return response
 
 
+# Runs in a page that shows it as HTML.
+PLANTED = "<img src=x onerror=planted=1>"
+
+
+def shown(page: Page, url: str) -> str:
+    """The text of a page that runs nothing of what others have planted in it."""
+    page.goto(url)
+    assert page.evaluate("typeof planted") == "undefined", url
+    return page.inner_text("#content")
+
+
 def test_kojiadmin_logs_in_and_sees_the_name(browser: BrowserContext, seeded: Koji) -> None:
     page = browser.new_page()
     response = opened(page, seeded.description["urls"]["web"] + "/")
@@ -131,3 +143,38 @@ def test_a_person_finds_the_build_and_its_rpm(browser: BrowserContext, seeded: K
     with page.expect_download() as download:
         page.evaluate("link => { window.location.href = link }", link)
     assert download.value.suggested_filename == "hello-1.0-1.demo.noarch.rpm"
+
+
+def test_a_link_runs_no_script_in_kojiweb(browser: BrowserContext, seeded: Koji) -> None:
+    """CVE-2024-9427."""
+    web = seeded.description["urls"]["web"]
+    assert PLANTED in shown(browser.new_page(), f"{web}/hosts?channel={quote(PLANTED)}")
+
+
+@pytest.mark.parametrize("source", ["git+https://koji/x", "cli-build/x"])
+def test_the_parameters_of_a_task_run_no_script(
+    browser: BrowserContext, seeded: Koji, source: str
+) -> None:
+    session = seeded.session()
+    options = {"scratch": True, PLANTED: {"a": PLANTED}, "properties": {PLANTED: PLANTED}}
+    task = session.build(f"{source}{PLANTED}", "demo", options)
+    session.cancelTask(task)
+    page = browser.new_page()
+    web = seeded.description["urls"]["web"]
+    content = shown(page, f"{web}/taskinfo?taskID={task}")
+    assert content.count(PLANTED) >= 5
+    shown(page, f"{web}/tasks?state=all&view=flat")
+
+
+def test_what_a_page_cannot_make_sense_of_runs_no_script(
+    browser: BrowserContext, seeded: Koji
+) -> None:
+    """Parameters that are not those of the method, and what a tag's owner notes in its extra."""
+    session = seeded.session()
+    web = seeded.description["urls"]["web"]
+    page = browser.new_page()
+    task = session.makeTask("newRepo", [PLANTED])
+    session.cancelTask(task)
+    assert PLANTED in shown(page, f"{web}/taskinfo?taskID={task}")
+    tag = session.createTag("planted", extra={PLANTED: PLANTED})
+    assert shown(page, f"{web}/taginfo?tagID={tag}").count(PLANTED) == 2

@@ -125,6 +125,15 @@ def test_a_failure_says_where_its_reason_is(
     assert log in page.text
 
 
+@pytest.mark.parametrize("up", ["..", "%2e%2e"])
+def test_a_source_from_beside_the_allowed_ones_is_refused(seeded: Koji, up: str) -> None:
+    session = seeded.session()
+    task = session.build(f"git+https://koji/kojifiles/demo/git/{up}/x#main", "demo")
+    assert state(session, task) == "FAILED"
+    with pytest.raises(koji.BuildError, match="koji:/kojifiles/demo/x is not in the list"):
+        session.getTaskResult(task)
+
+
 def test_a_cancelled_build_leaves_no_process_and_no_mount(seeded: Koji, tmp_path: Path) -> None:
     session = seeded.session()
     task = session.build(uploaded(session, sources(seeded, "slow"), tmp_path), "demo")

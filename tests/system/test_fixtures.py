@@ -32,6 +32,21 @@ def test_programs_find_the_profile_and_the_authority(fixture: instance.Koji) -> 
         subprocess.run(command, env={**fixture.environment, "PATH": path}, check=True)
 
 
+def test_a_proxy_of_the_environment_is_not_asked(
+    seeded: Koji, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing listens where it is said to be."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "example.com")
+    seeded.toji("user", "carol")
+    one = instance.Koji(system_of(seeded), hub_of(seeded), seeded.home, tmp_path)
+    assert one.session("carol").getLoggedInUser()["name"] == "carol"
+    assert one.hub.download(f"{one.files_url}/packages/")
+    assert ", kojiadmin!" in one.cli("hello").stdout
+
+
 def test_the_client_runs_as_a_user(fixture: instance.Koji) -> None:
     assert ", kojiadmin!" in fixture.cli("hello").stdout
     assert ", alice!" in fixture.cli("hello", user="alice").stdout

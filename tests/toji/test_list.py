@@ -143,7 +143,7 @@ def test_a_container_beside_the_others_is_removed_with_them(
     server = client.containers.get(f"{toji.system}-server")
     script = (
         "import sys; from nagoya.engine import connect, containers;"
-        "from nagoya.engine.exec import run_helper;"
+        "from nagoya.engine.helper import run_helper;"
         "one = containers.get(connect(), sys.argv[1] + '-server');"
         "run_helper(one, sys.argv[1] + '-beside', ['sleep', '50'],"
         " {'nagoya.system': sys.argv[1], 'nagoya.container': ''})"

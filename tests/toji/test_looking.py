@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import tarfile
 from pathlib import Path
 
 import docker
@@ -102,7 +103,7 @@ def test_a_container_that_was_killed_is_reported_so(
     client.containers.get(f"{toji.system}-server").kill()
     error = toji("wait", status=8).stderr
     assert "server (exited): was killed\n" in error
-    assert f"`toji --system {toji.system} start` starts it again" in error
+    assert f"then `toji --system {toji.system} up`" in error
 
 
 def test_a_missing_container_fails_a_wait_and_is_shown(
@@ -242,7 +243,7 @@ def test_a_tasks_logs_are_of_no_container(toji: Toji) -> None:
     )
 
 
-def test_a_report_overwrites_nothing_unless_reported(toji: Toji) -> None:
+def test_a_report_overwrites_a_file_only_with_force(toji: Toji) -> None:
     toji.declare(server={})
     toji("init")
     path = toji.folder / "r.tar.gz"
@@ -251,6 +252,17 @@ def test_a_report_overwrites_nothing_unless_reported(toji: Toji) -> None:
     assert path.read_text() == "mine"
     toji("report", "--force", str(path))
     assert path.read_bytes()[:2] == b"\x1f\x8b"
+
+
+def test_a_report_is_written_although_the_declaration_is_invalid(toji: Toji) -> None:
+    toji.declare(server={})
+    toji("init")
+    (toji.folder / "moromi.yml").write_text("containers: [")
+    path = toji.folder / "r.tar.gz"
+    assert "the report lacks the declaration" in toji("report", str(path)).stderr
+    with tarfile.open(path) as archive:
+        names = archive.getnames()
+    assert {"r/containers/server.log", "r/moromi.yml.missing.txt"} <= set(names)
 
 
 def test_exec_uses_the_engine_that_toji_uses(

@@ -305,14 +305,14 @@ def test_two_resets_at_once_come_one_after_the_other(pair: Toji) -> None:
 def test_a_reset_that_takes_too_long_can_have_more_time(pair: Toji) -> None:
     run(pair, "second", "echo prepare >/data/slow")
     error = pair("reset", "--timeout", "1", status=7).stderr
-    assert "did not answer within 1 s" in error
+    assert "did not answer within" in error
     assert error.endswith("hint: --timeout SECONDS allows it longer\n")
 
 
 def test_a_reset_of_what_is_not_ready_says_that_it_was_restored(pair: Toji) -> None:
     run(pair, "first", "rm /ready")
     try:
-        error = pair("reset", "--timeout", "4", status=8).stderr
+        error = pair("reset", "--timeout", "20", status=8).stderr
     finally:
         run(pair, "first", "touch /ready")
     assert "'pristine' was restored, but the wait failed: not ready after" in error

@@ -124,6 +124,9 @@ def test_health_says_why_the_hub_does_not_start(
     script = f'printf %s "$0" >{path}; exec python3 /usr/lib/nagoya/entrypoint.py nokojira'
     container = mortal_koji.start_hub("sh", "-c", script, text, environment=variables)
     answer = wait_until(
-        lambda: (said := health(container)[1]).startswith("not ready: the hub") and said, 60
+        lambda: (
+            (said := health(container)[1]).startswith("not ready: the hub does not start") and said
+        ),
+        60,
     )
     assert answer == f"not ready: the hub does not start: {reason}"

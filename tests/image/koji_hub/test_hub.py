@@ -302,7 +302,7 @@ def test_a_changed_tag_gets_its_repository(mortal_koji: Koji) -> None:
     hub = mortal_koji.hub_that_is_up()
     wait_for_kojira(hub)
     task = task_of_kojiras(hub)
-    assert task["request"][0] == "build"
+    assert koji.taskLabel(task) == "newRepo (build)"
     assert hub.session().getUser(task["owner"])["name"] == "kojira"
 
 

@@ -41,10 +41,17 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
+    def select(self, *arguments: Any) -> tuple[list[int], list[int], list[int]]:
+        self.now += arguments[-1]
+        return [], [], []
+
     def waitid(self, *_: int) -> SimpleNamespace | None:
         if self.child == "none":
             raise ChildProcessError
         return SimpleNamespace(si_pid=7) if self.child == "ended" else None
+
+
+Begin = Callable[..., tuple[Any, Clock]]
 
 
 @pytest.fixture
@@ -53,24 +60,20 @@ def fast_poll(load_script: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture
-def begin(
-    fast_poll: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str, bool], tuple[Any, Clock]]:
-    """A PollTime of kojid's main process or of a task, and its clock."""
+def begin(fast_poll: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Begin:
+    """A PollTime or a CommandTime of kojid's main process or of a task, and its clock."""
 
-    def begin(child: str, main: bool) -> tuple[Any, Clock]:
+    def begin(child: str, main: bool, kind: str = "PollTime") -> tuple[Any, Clock]:
         clock = Clock(child)
-        tested = fast_poll.PollTime()
+        tested = getattr(fast_poll, kind)()
         monkeypatch.setattr(fast_poll, "time", clock)
+        monkeypatch.setattr(fast_poll, "select", clock)
         monkeypatch.setattr(fast_poll.os, "waitid", clock.waitid)
         if not main:
             monkeypatch.setattr(fast_poll.os, "getpid", lambda: -1)
         return tested, clock
 
     return begin
-
-
-Begin = Callable[[str, bool], tuple[Any, Clock]]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,26 @@ def test_sleeps_until_there_is_something_to_see(
 ) -> None:
     tested, clock = begin(child, main)
     tested.sleep(60)
+    assert clock.now == pytest.approx(slept)
+
+
+@pytest.mark.parametrize(
+    ("child", "main", "seconds", "slept"),
+    [
+        ("runs", False, 1, 1),
+        ("ended", False, 1, 0),
+        # Koji has collected it.
+        ("none", False, 1, 0),
+        # A retry, and kojid's patience with what it kills.
+        ("none", False, 10, 10),
+        ("ended", True, 1, 1),
+    ],
+)
+def test_a_program_that_has_ended_is_not_waited_for(
+    begin: Begin, child: str, main: bool, seconds: int, slept: int
+) -> None:
+    tested, clock = begin(child, main, "CommandTime")
+    tested.sleep(seconds)
     assert clock.now == pytest.approx(slept)
 
 
@@ -113,10 +136,11 @@ def test_all_else_is_the_module_time(fast_poll: ModuleType) -> None:
 
 
 def modules(waitrepo_in: str) -> dict[str, Any]:
-    """kojid's own module and koji.tasks, one of which has WaitrepoTask."""
-    found: dict[str, Any] = {name: ModuleType(name) for name in ("kojid", "tasks")}
+    """kojid's own module, koji.tasks and koji.daemon, one of which has WaitrepoTask."""
+    found: dict[str, Any] = {name: ModuleType(name) for name in ("kojid", "tasks", "daemon")}
     for module in found.values():
         module.time = time
+    found["tasks"].BaseTaskHandler = type("BaseTaskHandler", (), {"wait": lambda self, task: task})
     found[waitrepo_in].WaitrepoTask = type("WaitrepoTask", (), {"PAUSE": 60})
     return found
 
@@ -130,8 +154,27 @@ def test_is_installed_wherever_koji_has_its_waits(
         fast_poll.install(**found)
     assert isinstance(found["kojid"].time, fast_poll.PollTime)
     assert isinstance(found["tasks"].time, fast_poll.TaskTime)
+    assert isinstance(found["daemon"].time, fast_poll.CommandTime)
     assert found[waitrepo_in].WaitrepoTask.PAUSE == 2
     assert [record.levelname for record in caplog.records] == ["INFO"]
+
+
+def test_a_task_that_waits_makes_kojid_look_for_its_subtasks(
+    fast_poll: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = modules("tasks")
+    fast_poll.install(**found)
+    kojid = found["kojid"].time
+    clock = Clock("runs")
+    monkeypatch.setattr(fast_poll, "time", clock)
+    monkeypatch.setattr(fast_poll.os, "waitid", clock.waitid)
+    assert found["tasks"].BaseTaskHandler().wait(7) == 7
+    # The real one, whose descriptor is readable: no time passes.
+    kojid.sleep(60)
+    assert clock.now == 0
+    monkeypatch.setattr(fast_poll, "select", clock)
+    kojid.sleep(60)
+    assert clock.now == pytest.approx(0.25)
 
 
 def test_a_kojid_that_waits_otherwise_is_warned_about(
@@ -139,11 +182,13 @@ def test_a_kojid_that_waits_otherwise_is_warned_about(
 ) -> None:
     found = modules("kojid")
     del found["kojid"].WaitrepoTask
-    del found["tasks"].time
+    del found["tasks"].time, found["tasks"].BaseTaskHandler
     fast_poll.install(**found)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "koji.tasks.time, WaitrepoTask.PAUSE not found" in record.getMessage()
+    assert (
+        "koji.tasks.time, BaseTaskHandler.wait, WaitrepoTask.PAUSE not found" in record.getMessage()
+    )
 
 
 WAITING = """\
@@ -162,6 +207,7 @@ def test_kojids_signal_wakes_a_task_that_waits_for_a_day(checkout: Path) -> None
 
 def test_koji_itself_has_what_is_replaced(fast_poll: ModuleType) -> None:
     """By the client's library, of another version than the images' Koji."""
-    tasks = pytest.importorskip("koji.tasks")
-    assert tasks.time is time
+    tasks, daemon = pytest.importorskip("koji.tasks"), pytest.importorskip("koji.daemon")
+    assert tasks.time is daemon.time is time
     assert hasattr(tasks, "WaitrepoTask")
+    assert hasattr(tasks.BaseTaskHandler, "wait")

@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_copies_what_postgresql_is_reported_to_read(
+def test_every_file_that_postgresql_reads_is_copied(
     script: ModuleType, setup: ModuleType, root: Path
 ) -> None:
     for _ in range(2):

@@ -84,3 +84,36 @@ def test_a_hub_that_knows_of_sessions_stays_as_it_is(compat: ModuleType) -> None
     auth = auth_module(logout)
     compat.accept_session_id(auth)
     assert auth.logout is logout
+
+
+def printed(compat: ModuleType, page: str, value: object, **options: str) -> Any:
+    """What a page prints for a value once compat has replaced kojiweb's filter."""
+    functions = {"_CHEETAH_src": page, "printOptions": None}
+    template = type("Page", (), functions)()
+    former: Any = type("XHTMLFilter", (), {"filter": lambda self, value, **options: str(value)})
+    util = SimpleNamespace(XHTMLFilter=former, escapeHTML=lambda text: text.replace("<", "&lt;"))
+    compat.escape_values(util)
+    used = former()
+    used.template = template
+    return used.filter(value, **options)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["$channel", "$params[0]", "${prefix}", "$tag['extra']", "$util.escapeHTML($name)", "$str(1)"],
+)
+def test_a_page_escapes_the_values_that_it_prints(compat: ModuleType, expression: str) -> None:
+    assert printed(compat, "hosts.chtml", "<b>", rawExpr=expression) == "&lt;b>"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["$util.imageTag('yes')", "${util.sortImage($self)}", "$printOptions(1)", "$params_parsed"],
+)
+def test_what_a_page_composes_stays_html(compat: ModuleType, expression: str) -> None:
+    assert printed(compat, "hosts.chtml", "<b>", rawExpr=expression) == "<b>"
+
+
+def test_directives_print_html_except_those_on_parameters(compat: ModuleType) -> None:
+    assert printed(compat, "tasks.chtml", "<b>") == "<b>"
+    assert printed(compat, "taskinfo_params.chtml", "<b>") == "&lt;b>"

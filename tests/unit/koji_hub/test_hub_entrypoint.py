@@ -102,9 +102,7 @@ def test_the_environment_is_heard(script: ModuleType, root: Path) -> None:
     assert config["kojira"].getboolean("kojira", "debug")
 
 
-def test_plain_http_leads_to_where_the_world_is_reported_we_are(
-    script: ModuleType, root: Path
-) -> None:
+def test_plain_http_redirects_to_the_configured_url(script: ModuleType, root: Path) -> None:
     read = script.Settings.read
     assert read({}, root).https_origin == "https://%{SERVER_NAME}"
     url = "https://koji.example.com:8443/koji"

@@ -66,3 +66,15 @@ def test_adjusts_a_logout_that_takes_no_session(
     auth.parent.mkdir(parents=True)
     auth.write_text(f"{logout}\n    pass\n")
     assert ("Define KOJI_NEEDS_COMPAT" in layout(setup, root)) == needed
+
+
+@pytest.mark.parametrize(
+    ("name", "needed"), [("class XHTMLFilter(DecodeUTF8):", True), ("class EscapeFilter:", False)]
+)
+def test_adjusts_a_kojiweb_that_does_not_escape_by_default(
+    setup: ModuleType, root: Path, *, name: str, needed: bool
+) -> None:
+    library = root / "usr/share/koji-web/lib/kojiweb/util.py"
+    library.parent.mkdir(parents=True)
+    library.write_text(f"{name}\n    pass\n")
+    assert ("Define KOJI_NEEDS_COMPAT" in layout(setup, root)) == needed

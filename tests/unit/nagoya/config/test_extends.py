@@ -155,7 +155,9 @@ def test_callbacks_are_found_beside_either(over: Over) -> None:
         ("surplus: 1", "surplus: unknown key"),
     ],
 )
-def test_what_is_wrong_in_ours_is_reported_plainly(over: Over, text: str, message: str) -> None:
+def test_a_problem_in_our_own_part_is_reported_without_a_file(
+    over: Over, text: str, message: str
+) -> None:
     (problem,) = problems(over(text))
     assert problem.startswith(message)
 

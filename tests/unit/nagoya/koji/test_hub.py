@@ -1,13 +1,16 @@
 """What is said of a hub that does not let us in; the causes are as Koji's client words them."""
 
+import os
 import socket
 from dataclasses import replace
 from pathlib import Path
+from urllib.request import proxy_bypass
 
 import pytest
+from requests.utils import should_bypass_proxies
 
 from nagoya.errors import LifecycleError
-from nagoya.koji.hub import HubConnection, hub_errors
+from nagoya.koji.hub import HubConnection, bypass_proxies, hub_errors
 from nagoya.koji.profile import Profile
 
 
@@ -23,7 +26,19 @@ def test_a_hub_that_is_down(hub: HubConnection, tmp_path: Path) -> None:
         path.touch()
     with pytest.raises(LifecycleError, match="nothing answers at https://127") as raised:
         hub.session()
-    assert raised.value.hint == "`toji --system some status` shows whether the hub runs"
+    hint = str(raised.value.hint)
+    assert hint.startswith("`toji --system some status` shows whether the hub runs")
+    assert "--network host" in hint
+
+
+def test_a_proxy_that_is_in_the_way(hub: HubConnection, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (hub.profile.certificate(), hub.profile.ca):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    with pytest.raises(LifecycleError, match="a proxy that the environment names") as raised:
+        hub.session()
+    assert "no_proxy=127.0.0.1" in str(raised.value.hint)
 
 
 def test_a_certificate_of_another_authority(hub: HubConnection) -> None:
@@ -39,6 +54,29 @@ def test_a_certificate_of_another_authority(hub: HubConnection) -> None:
 def test_a_login_that_is_refused(hub: HubConnection) -> None:
     error = hub._login_error("alice", "alice is not a user")
     assert "rejected the login of alice: alice is not a user" in error.message
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, "127.0.0.1"),
+        ({"NO_PROXY": "example.com"}, "example.com,127.0.0.1"),
+        ({"NO_PROXY": "unused", "no_proxy": "example.com, 127.0.0.1"}, None),
+        ({"no_proxy": "*"}, None),
+    ],
+)
+def test_published_ports_are_not_asked_for_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, before: dict[str, str], after: str | None
+) -> None:
+    environment = {"HTTPS_PROXY": "http://proxy:3128", **before}
+    monkeypatch.setattr(os, "environ", environment)
+    bypass_proxies()
+    assert proxy_bypass("127.0.0.1")
+    assert should_bypass_proxies("https://127.0.0.1:8443/kojihub", None)
+    if after is None:
+        assert {name: os.environ[name] for name in before} == before
+    else:
+        assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == after
 
 
 def test_a_hub_that_does_not_answer(hub: HubConnection) -> None:

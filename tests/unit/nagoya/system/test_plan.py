@@ -91,6 +91,16 @@ def test_a_lost_database_is_reported(declared: Declaration) -> None:
     assert reconcile.init(declared, replace(nothing(), images=images)).notices == ()
 
 
+def test_users_of_a_lost_database_are_started_again(declared: Declaration) -> None:
+    observed = running(declared)
+    left = {name: one for name, one in observed.containers.items() if name != "db"}
+    images = {**nothing().images, "tiny": ObservedImage("sha256:1", ("/db",))}
+    changed = replace(observed, containers=left, images=images)
+    assert [one.id for one in reconcile.up(declared, changed).operations] == [
+        "stop client", "stop server", "create db", "start db", "start server", "start client",
+    ]  # fmt: skip
+
+
 def test_init_says_what_differs_and_leaves_it(declare: Declare, declared: Declaration) -> None:
     changed = declare(**{name: {"stop_timeout": 3} for name in ("server", "client")})
     wanted = reconcile.init(changed, running(declared, "server", "client"))

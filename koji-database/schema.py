@@ -1,0 +1,78 @@
+"""The version of Koji's schema in a database, and upstream's scripts that convert older ones.
+
+Koji's database does not say which version it has, so a comment on the schema `public` records it.
+In a database without one, what the scripts create shows which of them have been run.
+"""
+
+import re
+from pathlib import Path
+
+from psycopg2.extensions import cursor as Cursor
+
+from util.entry import Fatal
+
+SCRIPTS = Path("/usr/lib/nagoya/schema")
+Version = tuple[int, int]
+
+_NAME = re.compile(r"schema-upgrade-\d+\.\d+-(\d+)\.(\d+)\.sql")
+_COMMENT = "schema of Koji "
+_CREATES = re.compile(r"CREATE\s+(?:UNIQUE\s+)?(?:TABLE|INDEX)\s+(?:IF NOT EXISTS\s+)?(\w+)", re.I)
+_ADDS = re.compile(r"ALTER\s+TABLE\s+(\w+)\s+ADD\s+COLUMN\s+(\w+)", re.I)
+
+
+def upgrades(folder: Path = SCRIPTS) -> dict[Version, Path]:
+    """Upstream's scripts by the version that each leads to, in order."""
+    scripts = {}
+    for path in folder.iterdir():
+        if match := _NAME.fullmatch(path.name):
+            scripts[int(match[1]), int(match[2])] = path
+    return dict(sorted(scripts.items()))
+
+
+def pending(scripts: dict[Version, Path], version: Version) -> dict[Version, Path]:
+    """The scripts that a database of some version lacks. Raises Fatal if it is newer than all."""
+    newest = max(scripts)
+    if version > newest:
+        raise Fatal(
+            f"the database has the schema of Koji {text(version)}, and this image that of Koji "
+            f"{text(newest)}",
+            hint="build the images from a newer Koji",
+        )
+    return {target: path for target, path in scripts.items() if target > version}
+
+
+def version_of(cursor: Cursor, scripts: dict[Version, Path]) -> Version:
+    """The version of the schema of a database."""
+    cursor.execute("SELECT obj_description('public'::regnamespace, 'pg_namespace')")
+    (comment,) = cursor.fetchone() or ("",)
+    if recorded := re.fullmatch(rf"{_COMMENT}(\d+)\.(\d+)", comment or ""):
+        return int(recorded[1]), int(recorded[2])
+    return max(
+        (version for version, path in scripts.items() if _has_run(cursor, path.read_text())),
+        default=(0, 0),
+    )
+
+
+def record(cursor: Cursor) -> None:
+    """Note in a database that it has the schema of this image's Koji."""
+    cursor.execute(f"COMMENT ON SCHEMA public IS '{_COMMENT}{text(max(upgrades()))}'")
+
+
+def text(version: Version) -> str:
+    return ".".join(map(str, version))
+
+
+def _has_run(cursor: Cursor, script: str) -> bool:
+    """Whether the first thing that a script creates is there."""
+    if created := _CREATES.search(script):
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [created[1]])
+    elif added := _ADDS.search(script):
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM information_schema.columns"
+            " WHERE table_name = %s AND column_name = %s)",
+            [added[1], added[2]],
+        )
+    else:
+        return False
+    (answer,) = cursor.fetchone() or (False,)
+    return bool(answer)

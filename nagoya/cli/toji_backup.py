@@ -1,0 +1,123 @@
+"""The commands of toji that carry a system to a file, and back."""
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import click
+
+from nagoya.cli.common import Settings, command, duration_option, on_system
+from nagoya.errors import LifecycleError, UsageError
+from nagoya.system import backup as backups
+from nagoya.system.archive import Reader
+from nagoya.system.restore import RESTORE_SECONDS
+from nagoya.system.restore import restore as restore_system
+from nagoya.system.system import System
+
+_STEP = 64 << 20
+_file = click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+
+
+@click.option(
+    "--without-credentials", is_flag=True,
+    help="Leave out keys and certificates; a system restored from the file makes its own.",
+)  # fmt: skip
+@_file
+@command
+def backup(settings: Settings, file: Path, without_credentials: bool) -> None:
+    """Write all data of a system to FILE while it runs; `-` is stdout.
+
+    FILE is a tar archive that `toji restore` reads, here or on another machine. It holds the keys
+    of the system, so that only its owner can read it. Snapshots are left out.
+
+    \b
+      toji backup koji.tar
+      toji backup - | age -r RECIPIENT >koji.tar.age
+    """
+
+    def verb(system: System) -> None:
+        shown = 0
+
+        def show(size: int) -> None:
+            nonlocal shown
+            if size - shown >= _STEP:
+                shown = size
+                system.progress.update(str(file), "working", f"{size / 1e6:.0f} MB")
+
+        with _writing(file) as stream:
+            backups.back_up(system, stream, credentials=not without_credentials, show=show)
+
+    on_system(settings, verb)
+
+
+@click.option("--replace", is_flag=True, help="Replace all data of a system that exists.")
+@duration_option(RESTORE_SECONDS)
+@_file
+@command
+def restore(settings: Settings, file: Path, replace: bool, timeout: float) -> None:
+    """Create a system from FILE, which `toji backup` has written; `-` is stdin.
+
+    The system gets the containers, users, builders and certificates that were saved, and this
+    machine's ports. The images may be of a newer Koji and a newer PostgreSQL. An existing system
+    is replaced only with --replace, once the whole file has been checked; if the restored system
+    does not become ready, the old one is put back.
+
+    \b
+      toji --system second restore koji.tar
+      toji restore --replace koji.tar
+      age -d -i KEY koji.tar.age | toji restore -
+    """
+
+    def verb(system: System) -> None:
+        with _reading(file) as stream:
+            archive = Reader(stream, str(file))
+            if archive.manifest.credentials and not _is_private(stream):
+                raise LifecycleError(
+                    f"{file} holds keys, and others can read it", f"chmod 600 {file}"
+                )
+            restore_system(system, archive, replace=replace, seconds=timeout)
+
+    on_system(settings, verb)
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[IO[bytes]]:
+    """A new file that only its owner can read; nothing remains of it if something fails."""
+    if str(file) == "-":
+        if sys.stdout.isatty():
+            raise UsageError("a backup is not for a terminal", "toji backup FILE")
+        yield sys.stdout.buffer
+        return
+    if file.exists():
+        raise UsageError(f"{file} exists already", "choose another name, or delete it")
+    partial = file.with_name(f"{file.name}.part")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(descriptor, 0o600)
+            yield stream
+            stream.flush()
+            os.fsync(descriptor)
+        partial.rename(file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[IO[bytes]]:
+    if str(file) == "-":
+        yield sys.stdin.buffer
+    else:
+        with file.open("rb") as stream:
+            yield stream
+
+
+def _is_private(stream: IO[bytes]) -> bool:
+    """Whether nobody but its owner can read a file; a pipe belongs to its two programs."""
+    mode = os.fstat(stream.fileno()).st_mode
+    return not stat.S_ISREG(mode) or not mode & 0o077

@@ -1,0 +1,104 @@
+"""Write the state of a running system to an archive, and restore a system from one.
+
+The images know what their state is: labels say where it belongs, and the snapshot programs (see
+util/snapshot.py) keep it for the time that it takes to write it out.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import IO
+
+from nagoya import __version__
+from nagoya.engine import containers, transfer
+from nagoya.errors import LifecycleError
+from nagoya.system.archive import Manifest, Show, Writer
+from nagoya.system.snapshot_operation import CLEANUP_SECONDS, SnapshotOperation
+from nagoya.system.snapshots import operation_on
+from nagoya.system.system import System, require_system
+
+BACKUP_LABEL = "nagoya.backup"
+"""On an image: the path at which the part of a backup belongs that its container has."""
+PRIVATE_LABEL = "nagoya.private"
+"""On an image: the paths in its volumes that hold secrets, as a JSON list."""
+_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """A folder of a container, by its host name, that is the part of a declared one."""
+
+    declared: str
+    container: str
+    path: str
+
+
+def back_up(
+    system: System, stream: IO[bytes], *, credentials: bool = True, show: Show = lambda size: None
+) -> None:
+    """Write a running system's state to a stream. Raises LifecycleError, and OSError."""
+    with system.lock(), operation_on(system, time.monotonic() + _SECONDS) as operation:
+        if not operation.agents_with("cut"):
+            raise LifecycleError(
+                f"the images of '{system.name}' cannot make backups",
+                f"they are older: `moromi build`, then `toji --system {system.name} up`",
+            )
+        try:
+            with operation.writes_locked(operation.agents_with("hold")):
+                operation.ask("cut")
+            _write(system, operation, stream, credentials, show)
+        finally:
+            operation.ask("discard", seconds=CLEANUP_SECONDS)
+
+
+def _write(
+    system: System,
+    operation: SnapshotOperation,
+    stream: IO[bytes],
+    credentials: bool,
+    show: Show,
+) -> None:
+    present = require_system(system.engine, system.name)
+    states = {name: containers.state(handle, reload=False) for name, handle in present.items()}
+    prepared = {
+        target: (name, source)
+        for name, answer in operation.ask("dump").items()
+        for target, source in answer.items()
+    }
+    labels = {name: state.labels for name, state in states.items()}
+    chosen = select_parts(labels, prepared, credentials=credentials)
+    parts = [Part(states[name].declared, *where) for name, where in chosen.items()]
+    versions = {states[n].declared: answer for n, answer in operation.ask("describe").items()}
+    manifest = Manifest(
+        system=system.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        nagoya=__version__,
+        containers={name: state.declared for name, state in states.items()},
+        versions=versions,
+        parts=[part.declared for part in parts],
+        credentials=credentials,
+    )
+    archive = Writer(stream, manifest, show)
+    for part in parts:
+        archive.add(part.declared, transfer.read_chunks(present[part.container], part.path))
+    archive.finish()
+
+
+def select_parts(
+    labels: Mapping[str, Mapping[str, str]],
+    prepared: Mapping[str, tuple[str, str]],
+    *,
+    credentials: bool,
+) -> dict[str, tuple[str, str]]:
+    """Where the part of each container is: a container and a path in it.
+
+    `labels` are the containers', `prepared` what snapshot programs have put where by the path at
+    which it belongs. What none has prepared is taken from where it is.
+    """
+    return {
+        name: prepared.get(own[BACKUP_LABEL], (name, own[BACKUP_LABEL]))
+        for name, own in sorted(labels.items())
+        if BACKUP_LABEL in own and (credentials or not json.loads(own.get(PRIVATE_LABEL, "[]")))
+    }

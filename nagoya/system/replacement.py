@@ -1,0 +1,141 @@
+"""Put another state in the place of a system's: all of it, or nothing.
+
+New containers are created beside those that run, and volumes get the new content in a hidden folder
+(see util/swap.py). The system stops only for the exchange. What it was is set aside, and deleted
+once the new state has answered; if it does not, the exchange is undone. `recover` does so after a
+toji that was killed.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+
+from nagoya.engine import Handle, containers
+from nagoya.engine.helper import run_helper
+from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
+from nagoya.errors import LifecycleError
+from nagoya.system import plan, reconcile, replace_plan
+from nagoya.system.observed import REPLACEMENT
+from nagoya.system.plan import Plan
+from nagoya.system.readiness import wait
+from nagoya.system.system import System
+from nagoya.utils.graph import waves
+
+SWAP_LABEL = "nagoya.swap"
+"""On the image of a volume: the command of util/swap.py, as a JSON list."""
+_HELPER_SECONDS = 24 * 3600.0
+
+
+def replace_state(
+    system: System,
+    wanted: Mapping[str, str],
+    fill: Callable[[], None],
+    check: Callable[[], None],
+    seconds: float,
+) -> None:
+    """Exchange a system's containers for new ones, which `fill` has filled by then.
+
+    `wanted` are host names of new containers with their declared names. `check` raises if the new
+    state is no good. A system that does not exist is created. The caller holds the lock. Raises
+    LifecycleError, and NotReady after `seconds`; the system is as it was then.
+    """
+    existed = system.observe().exists
+    try:
+        system.apply(replace_plan.stage(system.declaration, system.observe(), wanted))
+        fill()
+        _exchange(system, seconds)
+        check()
+    except BaseException:
+        system.interrupted.clear()
+        system.progress.log("it failed: " + ("putting back what was" if existed else "removing it"))
+        _undo(system) if existed else _apply(system, plan.remove)
+        raise
+    _commit(system)
+    _apply(system, reconcile.up)
+
+
+def recover(system: System) -> None:
+    """Complete or undo an exchange that was cut off."""
+    with system.lock():
+        if system.observe().aside:
+            _recover(system)
+
+
+def _recover(system: System) -> None:
+    observed = system.observe()
+    decided = not any("pending" in _swap(system, name, "state") for name in _swappable(system)[:1])
+    if decided and all(name in observed.containers for name in observed.aside):
+        system.progress.log("completing a restore that was cut off after it had succeeded")
+        _commit(system)
+    else:
+        system.progress.log("undoing a restore that was cut off")
+        _undo(system)
+
+
+def new_container(system: System, declared: str) -> Handle:
+    """The new container that will be the declared one."""
+    return containers.get(system.engine, f"{system.name}-{declared}{REPLACEMENT}")
+
+
+def swap(system: System, name: str, verb: str, *arguments: str) -> None:
+    """Run a verb of util/swap.py on the volume that a container fills."""
+    _swap(system, name, verb, *arguments)
+
+
+def _exchange(system: System, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    _apply(system, replace_plan.exchange)
+    for name in _swappable(system):
+        _swap(system, name, "swap")
+    present = containers.list_containers(system.engine, system.name)
+    # One after the other: those that need the database do not wait for long until it is loaded.
+    for wave in waves(system.needs(present)):
+        observed = system.observe()
+        names = [name for name in wave if not observed.containers[name].completed]
+        system.apply(plan.restart(system.declaration, observed, names))
+        remaining = max(1.0, deadline - time.monotonic())
+        wait(system, remaining, only=names, assume_dependencies_ready=True)
+
+
+def _undo(system: System) -> None:
+    """Put back what was set aside, and start it if it ran."""
+    _apply(system, replace_plan.restore_old)
+    for name in reversed(_swappable(system)):
+        _swap(system, name, "revert")
+    _apply(system, reconcile.init)
+
+
+def _commit(system: System) -> None:
+    # The first one decides, see `recover`.
+    for name in _swappable(system):
+        _swap(system, name, "commit")
+    _apply(system, replace_plan.remove_old)
+
+
+def _apply(system: System, planner: Callable[..., Plan]) -> None:
+    system.apply(planner(system.declaration, system.observe()))
+
+
+def _swappable(system: System) -> list[str]:
+    """The containers whose volumes can be exchanged; the one with Koji's files, which every
+    exchange replaces, is the first."""
+    present = containers.list_containers(system.engine, system.name)
+    names = [name for name, handle in present.items() if containers.label(handle, SWAP_LABEL)]
+    return sorted(names, reverse=True)
+
+
+def _swap(system: System, name: str, verb: str, *arguments: str) -> str:
+    handle = containers.list_containers(system.engine, system.name)[name]
+    command = json.loads(containers.label(handle, SWAP_LABEL) or "[]")
+    (folder,) = containers.volume_paths(handle)
+    status, output = run_helper(
+        handle,
+        f"{system.name}-swap-{secrets.token_hex(4)}",
+        [*command, verb, folder, *arguments],
+        {SYSTEM_LABEL: system.name, CONTAINER_LABEL: "", **system.owner.labels},
+        _HELPER_SECONDS,
+    )
+    if status:
+        raise LifecycleError(f"{name}: {output.strip()}")
+    return output

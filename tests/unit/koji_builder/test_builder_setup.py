@@ -1,0 +1,43 @@
+"""koji-builder's setup on a temporary root: it corrects only a Koji that needs it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture
+def setup(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("koji-builder/setup.py")
+
+
+def daemon(setup: ModuleType, root: Path, line: str) -> dict[str, str]:
+    """What a daemon.py with that line makes of a path, once it is set up."""
+    path = root / setup.DAEMON
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        f"import os.path, urllib.parse\ndef parsed(path):\n        {line}\n        return path\n"
+    )
+    setup.decode_scm_paths(root)
+    names: dict[str, Callable[[str], str]] = {}
+    exec(path.read_text(), names)
+    paths = ("/good/%2e%2e/bad", "/good/%252e%252e/bad", "/good/%2E./bad", "/a%20b/c++/~d@e=f")
+    return {one: names["parsed"](one) for one in paths}
+
+
+def test_a_path_is_decoded_once_before_it_is_settled(setup: ModuleType, tmp_path: Path) -> None:
+    assert daemon(setup, tmp_path, "path = os.path.normpath(path)") == {
+        "/good/%2e%2e/bad": "/bad",
+        # A server decodes it once as well: it is the name of a folder.
+        "/good/%252e%252e/bad": "/good/%252e%252e/bad",
+        "/good/%2E./bad": "/bad",
+        # Otherwise a URL stays as it is, so that patterns in allowed_scms still match.
+        "/a%20b/c++/~d@e=f": "/a%20b/c++/~d@e=f",
+    }
+
+
+def test_a_koji_that_decodes_stays_as_it_is(setup: ModuleType, tmp_path: Path) -> None:
+    line = "path = os.path.normpath(urllib.parse.unquote(path))"
+    assert daemon(setup, tmp_path, line)["/a%20b/c++/~d@e=f"] == "/a b/c++/~d@e=f"
+    assert line in (tmp_path / setup.DAEMON).read_text()

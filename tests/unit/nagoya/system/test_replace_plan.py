@@ -1,0 +1,98 @@
+"""The plans that exchange a system's containers, without an engine."""
+
+from dataclasses import replace
+
+import pytest
+
+from nagoya.config.declaration import Declaration
+from nagoya.errors import LifecycleError
+from nagoya.system import plan, replace_plan
+from nagoya.system.observed import ObservedSystem
+from nagoya.system.plan import Plan
+from tests.unit.nagoya.system.systems import Declare, nothing, running
+
+DATA = {"detach": False, "run_once": True, "volumes": ["files:/data"], "network_mode": "none"}
+
+
+@pytest.fixture
+def declared(declare: Declare) -> Declaration:
+    return declare(worker={"links": ["db"]}, db={"volumes_from": ["data:ro"]}, data=DATA)
+
+
+def ids(wanted: Plan) -> list[str]:
+    """The operations; each needs only those before it."""
+    done: set[str] = set()
+    for operation in wanted.operations:
+        assert set(operation.needs) <= done, operation
+        done.add(operation.id)
+    return [operation.id for operation in wanted.operations]
+
+
+def exchanged(declared: Declaration) -> ObservedSystem:
+    """All is exchanged, and the new containers run."""
+    now = running(declared)
+    return replace(now, aside={name: now.containers[name] for name in ("db", "worker")})
+
+
+def test_new_containers_wait_beside_those_that_run(declared: Declaration) -> None:
+    wanted = {"db": "db", "worker": "worker", "worker-2": "worker", "data": "data"}
+    assert ids(replace_plan.stage(declared, running(declared), wanted)) == [
+        "create replacement db",
+        "create replacement worker",
+        "create replacement worker-2",
+    ]
+
+
+def test_a_new_system_gets_its_volumes_first(declared: Declaration) -> None:
+    assert ids(replace_plan.stage(declared, nothing(), {})) == [
+        "create volume some-files",
+        "create data",
+        "start data",
+        "create network some",
+        "create replacement db",
+        "create replacement worker",
+    ]
+
+
+def test_what_is_not_declared_is_refused(declared: Declaration) -> None:
+    with pytest.raises(LifecycleError, match="declares no container 'other'"):
+        replace_plan.stage(declared, nothing(), {"other-2": "other"})
+
+
+def test_all_is_set_aside_before_anything_has_a_new_name(declared: Declaration) -> None:
+    now = running(declared)
+    staged = replace(now, replacements={name: now.containers[name] for name in ("db", "worker")})
+    assert ids(replace_plan.exchange(declared, staged)) == [
+        "stop worker",
+        "stop db",
+        "set aside db",
+        "set aside worker",
+        "keep replacement db",
+        "keep replacement worker",
+    ]
+
+
+def test_the_old_containers_come_back(declared: Declaration) -> None:
+    assert ids(replace_plan.restore_old(declared, exchanged(declared))) == [
+        "remove worker",
+        "remove db",
+        "put back db",
+        "put back worker",
+    ]
+
+
+def test_what_was_not_set_aside_yet_is_not_removed(declared: Declaration) -> None:
+    now = exchanged(declared)
+    cut_off = replace(
+        now,
+        containers={name: now.containers[name] for name in ("data", "worker")},
+        aside={"db": now.aside["db"]},
+    )
+    assert ids(replace_plan.restore_old(declared, cut_off)) == ["put back db"]
+
+
+def test_the_old_containers_go(declared: Declaration) -> None:
+    now = exchanged(declared)
+    assert ids(replace_plan.remove_old(declared, now)) == ["remove old db", "remove old worker"]
+    removed = ids(plan.remove(declared, now))
+    assert {"remove old db", "remove old worker", "remove db"} <= set(removed)
