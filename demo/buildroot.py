@@ -55,7 +55,8 @@ BUILDROOT = Recipe(
      "glibc-common", "grep", "gzip", "hostname", "info", "make", "patch", "redhat-rpm-config",
      "rpm", "rpm-build", "sed", "setup", "shadow-utils", "system-release", "tar", "unzip",
      "util-linux", "which", "xz", "zstd", "rtld(GNU_HASH)"),
-    macros="%_dbpath %{_var}/lib/rpm\n%dist .demo\n",
+    # rpm 4.20 makes packages with debugging symbols unasked, which takes elfutils.
+    macros="%_dbpath %{_var}/lib/rpm\n%dist .demo\n%debug_package %{nil}\n",
 )  # fmt: skip
 GCC = Recipe(
     "demo-gcc",

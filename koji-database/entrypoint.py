@@ -19,8 +19,9 @@ from pathlib import Path
 from util import credentials, entry, files
 from util.environment import Environment
 
-POSTGRES = "/usr/lib/postgresql/15/bin/postgres"
-CLUSTER = "/var/lib/postgresql/15/main"
+# Links that the Dockerfile makes.
+POSTGRES = "/usr/lib/postgresql/bin/postgres"
+CLUSTER = "/var/lib/postgresql/koji"
 USER = "postgres"
 RESTORE = "/usr/lib/nagoya/restore.py"
 

@@ -12,8 +12,9 @@ from psycopg2.extensions import connection as Connection
 
 from util import entry, files
 
-BINARIES = Path("/usr/lib/postgresql/15/bin")
-CLUSTER = Path("/var/lib/postgresql/15/main")
+# Links that the Dockerfile makes.
+BINARIES = Path("/usr/lib/postgresql/bin")
+CLUSTER = Path("/var/lib/postgresql/koji")
 SOCKETS = Path("/run/postgresql")
 SCHEMA = schema.SCRIPTS / "schema.sql"
 

@@ -64,9 +64,7 @@ WEB_URL = "https://koji/koji"
 
 # Seconds for Apache to finish its requests, and a little more; an engine kills after 10.
 APACHE_GRACE = 6.0
-APACHE = ("apache2", "-f", "/etc/apache2/koji.conf", "-D", "FOREGROUND")
-# The modules that the Python in Apache loads before it forks.
-PRELOAD = "/usr/lib/nagoya/apache-preload"
+HTTPD = Daemon("httpd", ("apache2", "-f", "/etc/apache2/koji.conf", "-D", "FOREGROUND"))
 # Options of later hubs, which earlier ones ignore.
 LATER = {
     # From 1.34 on the hub, not the builders, decides who gets a task: at each poll of a builder
@@ -288,12 +286,6 @@ def ask_database(address: str) -> int:
         connection.close()
 
 
-def apache(python_path: str) -> Daemon:
-    """Apache. Its Python starts before httpd.conf can set a locale. `python_path` is the site's."""
-    path = f"{PRELOAD}:{python_path}".rstrip(":")
-    return Daemon("httpd", ("env", "LC_ALL=C.UTF-8", f"PYTHONPATH={path}", *APACHE))
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Configure Apache and kojira, then run them under the supervisor."""
     argv = sys.argv[1:] if argv is None else argv
@@ -323,8 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ["KOJI_HUB_PROCESSES"] = str(settings.processes)
     os.environ["KOJI_HTTPS_ORIGIN"] = settings.https_origin
     (root / RUN / "httpd.pid").unlink(missing_ok=True)
-    httpd = apache(os.environ.get("PYTHONPATH", ""))
-    return supervise(httpd, [] if "nokojira" in argv else [KOJIRA], lambda: APACHE_GRACE)
+    return supervise(HTTPD, [] if "nokojira" in argv else [KOJIRA], lambda: APACHE_GRACE)
 
 
 if __name__ == "__main__":

@@ -85,13 +85,16 @@ def initialize(chroot: Chroot) -> None:
 def dnf(chroot: Chroot, *words: str) -> None:
     """Run dnf on the chroot, with the configuration that kojid wrote; MockError if it fails.
 
-    Debian enables dnf's plugin `local`, which prefers stale copies of packages, and its rpm keeps
-    the database in the user's home.
+    Debian enables dnf's plugin `local`, which prefers stale copies of packages, and others that
+    complain that they lack something; only `builddep` is needed here. Debian's rpm keeps the
+    database in the user's home, and from 4.20 on takes the network away from scriptlets, which all
+    fail if it may not.
     """
-    Path("/tmp/.rpmmacros").write_text("%_dbpath %{_var}/lib/rpm\n")
+    macros = "%_dbpath %{_var}/lib/rpm\n%__transaction_unshare %{nil}\n"
+    Path("/tmp/.rpmmacros").write_text(macros)
     Path("/tmp/dnf.conf").write_text(chroot.settings.dnf_conf)
     argv = ["dnf", "--config", "/tmp/dnf.conf", "--installroot", str(chroot.path), "--assumeyes",
-            "--disableplugin=local,versionlock", "--setopt=deltarpm=False",
+            "--disableplugin=*", "--enableplugin=builddep", "--setopt=deltarpm=False",
             "--setopt=allow_vendor_change=yes", "--allowerasing"]  # fmt: skip
     if chroot.settings.releasever:
         argv.append(f"--releasever={chroot.settings.releasever}")

@@ -25,7 +25,6 @@ from nagoya.build.planner import (
     replaced_software,
 )
 from nagoya.build.steps import BuildOptions, Step, build_graph
-from nagoya.config import tags
 from nagoya.config.declaration import Declaration
 from nagoya.engine import Engine, image_builds
 from nagoya.engine import images as engine_images
@@ -200,7 +199,6 @@ class Build:
                 engine_images.tag(self.engine, image_id, name)
             self.progress.update(name, "done", "unchanged")
             return
-        tag = {tags.ARGUMENT: step.declaration.tag} if tags.ARGUMENT in step.file.arguments else {}
         version, source = step.package
         lines = image_builds.build(
             self.engine,
@@ -217,7 +215,7 @@ class Build:
                 engine_images.TITLE_LABEL: step.title,
                 engine_images.VERSION_LABEL: version,
             },
-            arguments=self.options.proxies | self.options.taken_by(step.file) | tag,
+            arguments=self.options.proxies | self.options.taken_by(step.file) | step.arguments,
             no_cache=self.options.no_cache and name in self.wanted,
         )
         with closing(lines):

@@ -61,6 +61,12 @@ class Step:
         return tags.untagged(self.outputs[0], self.declaration.tag)
 
     @property
+    def arguments(self) -> dict[str, str]:
+        """The declaration's build arguments that its Dockerfile declares."""
+        taken = self.file.arguments if self.file else ()
+        return {n: value for n, value in self.declaration.arguments.items() if n in taken}
+
+    @property
     def package(self) -> tuple[str, str]:
         """Version and origin of the first of the software, else of Nagoya. A PyPI package has no
         URL but its package-url, https://purl.org."""
@@ -114,7 +120,8 @@ def build_graph(declaration: Declaration, arguments: Mapping[str, str] | None = 
     Raises DeclarationError with all that is wrong, UsageError for an argument without an ARG.
     """
     steps = _steps(declaration, arguments)
-    _check_arguments([step.file for step in steps.values() if step.file], arguments or {})
+    files = [step.file for step in steps.values() if step.file]
+    _check_arguments(declaration, files, arguments or {})
     sources: dict[str, tuple[Declaration, str]] = {}
     needs: dict[str, Collection[str]] = {}
     for name, images in dependencies(steps).items():
@@ -180,8 +187,8 @@ def _steps(declaration: Declaration, arguments: Mapping[str, str] | None) -> dic
 def _step(declaration: Declaration, name: str, arguments: Mapping[str, str] | None) -> Step:
     system = declaration.images[name].system
     if system is None:
-        tag = {tags.ARGUMENT: declaration.tag}
-        file = dockerfile.read(declaration.dockerfile(name), {**(arguments or {}), **tag})
+        values = {**(arguments or {}), **declaration.arguments}
+        file = dockerfile.read(declaration.dockerfile(name), values)
         _check_tags(file, declaration)
         sources = tuple(source for source in declaration.sources if _copies(file, source))
         return Step(declaration, tuple(file.parents), (name,), file=file, sources=sources)
@@ -210,10 +217,12 @@ def _copies(file: Dockerfile, source: str) -> bool:
     return any(fnmatch(f"{FOLDER}/{source}", path) for path in paths)
 
 
-def _check_arguments(files: Iterable[Dockerfile], arguments: Collection[str]) -> None:
-    known = {name for file in files for name in file.arguments} - {tags.ARGUMENT}
-    if tags.ARGUMENT in arguments:
-        raise UsageError(f"{tags.ARGUMENT} is the `tag` of moromi.yml", "set it there")
+def _check_arguments(
+    declaration: Declaration, files: Iterable[Dockerfile], arguments: Collection[str]
+) -> None:
+    if reserved := sorted(declaration.arguments.keys() & arguments):
+        raise UsageError(f"{reserved[0]} follows from moromi.yml", "set `tag` or `base` there")
+    known = {name for file in files for name in file.arguments}.difference(declaration.arguments)
     unknown = sorted(n for n in arguments if n not in known and n.lower() not in _PROXIES)
     if unknown:
         raise UsageError(

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from nagoya.config import callbacks
+from nagoya.config import callbacks, tags
 from nagoya.config.model import Base, Container, Event, Image, Port, Source
 from nagoya.errors import LifecycleError, NagoyaError
 
@@ -43,6 +43,12 @@ class Declaration:
     def path(self) -> Path:
         """The file that was asked for."""
         return self.files[0]
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """The build arguments that Dockerfiles get if they declare them."""
+        base = {"MOROMI_BASE": self.base.image, "MOROMI_SUITE": self.base.suite}
+        return {tags.ARGUMENT: self.tag, **base}
 
     @cached_property
     def produced_by(self) -> Mapping[str, str]:

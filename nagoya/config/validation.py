@@ -78,10 +78,10 @@ def _keys(annotation: Any, loc: Sequence[str | int]) -> Iterable[str]:
     if get_origin(annotation) is Annotated:
         return _keys(arguments[0], loc)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
         if not loc:
-            return annotation.model_fields
-        field = annotation.model_fields.get(str(loc[0]))
-        return _keys(field.annotation, loc[1:]) if field else ()
+            return fields
+        return _keys(fields[str(loc[0])].annotation, loc[1:]) if loc[0] in fields else ()
     if get_origin(annotation) in (dict, Mapping, tuple, list):
         item = arguments[-1] if arguments[-1] is not ... else arguments[0]
         return _keys(item, loc[1:])

@@ -7,7 +7,8 @@ here are for version 0.9.0.
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from nagoya.errors import LifecycleError
+from nagoya.config.validation import describe_errors
+from nagoya.errors import DeclarationError, LifecycleError
 from nagoya.koji.hub import HubConnection, hub_errors
 
 TYPES = (
@@ -22,8 +23,8 @@ def check(
 ) -> set[tuple[str, str]]:
     """The types and names of what documents declare, which may refer to these users.
 
-    Changes nothing. Raises LifecycleError for a mistake in them, and for a reference to what
-    neither they nor the hub has.
+    Changes nothing. Raises DeclarationError for a wrong key or value, and LifecycleError for
+    another mistake, such as a reference to what neither they nor the hub has.
     """
     return set(_run(hub, documents, users, apply=False).namespace.keys())
 
@@ -37,8 +38,12 @@ def _run(
     hub: HubConnection, documents: Sequence[dict[str, Any]], users: Collection[str], *, apply: bool
 ) -> Any:
     try:
-        from koji_habitude.exceptions import HabitudeError  # noqa: PLC0415 - an optional extra
+        from koji_habitude.exceptions import (  # noqa: PLC0415 - an optional extra
+            HabitudeError,
+            ValidationError,
+        )
         from koji_habitude.koji import ClientSession  # noqa: PLC0415
+        from koji_habitude.models import CORE_MODELS, SubModel  # noqa: PLC0415
         from koji_habitude.workflow import (  # noqa: PLC0415
             ApplyWorkflow,
             WorkflowPhantomsError,
@@ -76,10 +81,21 @@ def _run(
         def processor_step_callback(self, _step: int, _handled: int) -> None:
             pass
 
+    # koji-habitude ignores unknown keys. The order matters: documents consist of the sub-models.
+    for model in (*SubModel.__subclasses__(), *CORE_MODELS.values()):
+        model.model_config["extra"] = "forbid"
+        model.model_rebuild(force=True)
     workflow = Workflow(paths=[])
     try:
         with hub_errors():
             workflow.run()
+    except ValidationError as error:
+        where = f"{error.filename}:{error.lineno}"
+        model = CORE_MODELS[error.typename]
+        problems = describe_errors(error.original_exception, model)
+        raise DeclarationError(
+            where, [f"{error.typename} '{error.name}': {p}" for p in problems]
+        ) from None
     except HabitudeError as error:
         raise LifecycleError(f"{error.filename}:{error.lineno}: {error.message}") from None
     except WorkflowPhantomsError as error:

@@ -225,7 +225,15 @@ name: never-made
     ("text", "message"),
     [
         ("type: target\nname: t\nbuild-tag: not-there\n", "tag not-there"),
-        ("type: tag\nname: u\narches: x86_64\n", "seed.yml:9: Validation error for tag 'u'"),
+        ("type: tag\nname: u\narches: x86_64\n", "seed.yml:9:\n  tag 'u': arches: should be a"),
+        (
+            "type: tag\nname: u\narchs: [x86_64]\n",
+            "seed.yml:9:\n  tag 'u': archs: unknown key; did you mean 'arches'?",
+        ),
+        (
+            "type: tag\nname: u\ninheritance: [{name: never-made, prio: 3}]\n",
+            "inheritance[0].prio: unknown key; did you mean 'priority'?",
+        ),
         (
             "type: user\nname: u\npermissions: [repoo]\n",
             "document 3 (user): the hub has no permission 'repoo'; did you mean 'repo'?",

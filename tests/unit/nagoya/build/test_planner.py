@@ -127,6 +127,19 @@ def test_what_was_built_before_gets_its_name_back(graph: BuildGraph) -> None:
     }
 
 
+def test_the_base_reaches_the_dockerfiles_that_ask_for_it(tree: Callable[..., Path]) -> None:
+    folder = tree({
+        **FILES,
+        "base/Dockerfile": "ARG MOROMI_BASE=debian:bookworm-slim\nFROM $MOROMI_BASE\n",
+        "hub/Dockerfile": "FROM base\nARG MOROMI_SUITE\nCOPY src/koji /koji\n",
+        "new.yml": "extends: moromi.yml\nbase: {image: 'debian:trixie-slim', suite: trixie}\n",
+    })  # fmt: skip
+    steps = build_graph(loader.read(folder / "new.yml")).steps
+    assert steps["base"].images == ("debian:trixie-slim",)
+    assert steps["base"].arguments == {"MOROMI_BASE": "debian:trixie-slim"}
+    assert steps["hub"].arguments == {"MOROMI_SUITE": "trixie"}
+
+
 def test_another_tag_gives_names_to_the_same_images(tree: Callable[..., Path]) -> None:
     argument = "ARG MOROMI_TAG=latest\nFROM base:$MOROMI_TAG\n"
     files = {

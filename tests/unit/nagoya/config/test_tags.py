@@ -78,7 +78,7 @@ def test_an_image_of_another_file_is_refused(tree: Tree, text: str, name: str) -
 
 def test_the_argument_is_not_the_users(tree: Tree) -> None:
     declared = loader.read(tree(FILES) / "new.yml")
-    with pytest.raises(UsageError, match="MOROMI_TAG is the `tag` of moromi"):
+    with pytest.raises(UsageError, match="MOROMI_TAG follows from moromi"):
         build_graph(declared, {"MOROMI_TAG": "other"})
 
 
