@@ -18,6 +18,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "tests/system/test_examples.py",
         "tests/system/test_populated.py",
         "tests/system/test_readme.py",
+        "tests/system/test_upgrade.py",
         "tests/toji/test_list.py",
     ),
     # They share a Koji that takes long to make.

@@ -4,21 +4,19 @@ The label `nagoya.swap` on an image whose volume it is names this command, as a 
 the verb and the folder. Everything waits in FOLDER/.snapshots, so that each step renames only:
 
     prepare         make the empty folder +incoming
-    link NAME...    the same, with the content as hard links; those entries are copied, since
-                    Koji writes to files in them
+    adopt PATH      the same, with that folder of the volume as +incoming
     swap            move the content to +outgoing, and what is in +incoming to its place; nothing
                     without an +incoming
     revert          undo `swap`, however far it came, and delete +incoming
-    commit          delete +outgoing and the snapshots, which belong to the old content; in their
-                    place +restored keeps the next `toji wait` from a copy of all for `pristine`
+    commit          delete +outgoing and the snapshots, which belong to the old content
     state           print `pending` between `prepare` and `revert` or `commit`, else `settled`
 
-Each verb can be repeated after it was cut off.
+Each verb can be repeated after it was cut off. What was swapped has an entry +restored beside its
+snapshots, which keeps `toji wait` from a copy of all for `pristine`.
 """
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -46,12 +44,9 @@ class Swap:
         _remove(self.incoming)
         self.incoming.mkdir()
 
-    def link(self, *copied: str) -> None:
+    def adopt(self, path: str) -> None:
         self.prepare()
-        for path in self._content():
-            how = "--reflink=auto" if path.name in copied else "--link"
-            command = ["cp", "--archive", how, "--", str(path), str(self.incoming)]
-            subprocess.run(command, check=True)
+        Path(path).rename(self.incoming)
 
     def swap(self) -> None:
         if not self.incoming.exists():
@@ -60,6 +55,7 @@ class Swap:
             self.partial.mkdir(exist_ok=True)
             _move(self._content(), self.partial)
             self.partial.rename(self.outgoing)
+        self._mark()
         _move(list(self.incoming.iterdir()), self.folder)
         self.incoming.rmdir()
 
@@ -72,6 +68,7 @@ class Swap:
             _move(list(self.partial.iterdir()), self.folder)
             self.partial.rmdir()
         _remove(self.incoming)
+        _remove(self.hidden / RESTORED)
         with suppress(OSError):  # snapshots are in it
             self.hidden.rmdir()
 
@@ -79,14 +76,17 @@ class Swap:
         # The removal may take long, and this one step decides which content is the valid one.
         if self.outgoing.exists():
             self.hidden.rename(self.folder / GONE)
-            self.hidden.mkdir(mode=0o700)
-            (self.hidden / RESTORED).mkdir()
-            (self.hidden / RESTORED / "about.json").write_text('{"created": 0, "bytes": 0}')
+            self._mark()
         _remove(self.folder / GONE)
 
     def state(self) -> None:
         pending = (self.incoming, self.outgoing, self.partial)
         print("pending" if any(path.exists() for path in pending) else "settled")
+
+    def _mark(self) -> None:
+        self.hidden.mkdir(mode=0o700, exist_ok=True)
+        (self.hidden / RESTORED).mkdir(exist_ok=True)
+        (self.hidden / RESTORED / "about.json").write_text('{"created": 0, "bytes": 0}')
 
     def _content(self) -> list[Path]:
         return [p for p in self.folder.iterdir() if p.name not in (HIDDEN, GONE, "lost+found")]
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb, folder, *names = sys.argv[1:] if argv is None else argv
     try:
         getattr(Swap(Path(folder)), verb)(*names)
-    except (OSError, subprocess.CalledProcessError) as error:
+    except OSError as error:
         print(f"{verb} {folder}: {error}", file=sys.stderr)
         return 1
     os.sync()

@@ -1,5 +1,6 @@
 """The commands of toji that carry a system to a file, and back."""
 
+import errno
 import os
 import stat
 import sys
@@ -12,11 +13,13 @@ import click
 
 from nagoya.cli.common import Settings, command, duration_option, on_system
 from nagoya.errors import LifecycleError, UsageError
+from nagoya.koji.verify import verify_builds
 from nagoya.system import backup as backups
 from nagoya.system.archive import Reader
 from nagoya.system.restore import RESTORE_SECONDS
 from nagoya.system.restore import restore as restore_system
 from nagoya.system.system import System
+from nagoya.system.upgrade import upgrade as upgrade_system
 
 _STEP = 64 << 20
 _file = click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
@@ -48,7 +51,7 @@ def backup(settings: Settings, file: Path, without_credentials: bool) -> None:
                 shown = size
                 system.progress.update(str(file), "working", f"{size / 1e6:.0f} MB")
 
-        with _writing(file) as stream:
+        with _writing(file, private=not without_credentials) as stream:
             backups.back_up(system, stream, credentials=not without_credentials, show=show)
 
     on_system(settings, verb)
@@ -84,12 +87,43 @@ def restore(settings: Settings, file: Path, replace: bool, timeout: float) -> No
     on_system(settings, verb)
 
 
+@click.option(
+    "--without-verify", is_flag=True,
+    help="Only wait until the new system is ready, as for a builder that cannot build the demo.",
+)  # fmt: skip
+@duration_option(RESTORE_SECONDS)
+@command
+def upgrade(settings: Settings, without_verify: bool, timeout: float) -> None:
+    """Move a running system with all its data to the images that there are now.
+
+    They may be of a newer Koji and a newer PostgreSQL. First the new containers run on a copy of
+    the data, and build what `toji verify` builds; then the system is stopped, its data converted,
+    and the new containers take over. If anything fails, all is as it was. Snapshots are deleted.
+
+    \b
+      toji backup koji.tar
+      moromi build
+      toji upgrade
+    """
+
+    check = (lambda trial: None) if without_verify else verify_builds
+    on_system(settings, lambda system: upgrade_system(system, check, timeout))
+
+
 @contextmanager
-def _writing(file: Path) -> Iterator[IO[bytes]]:
-    """A new file that only its owner can read; nothing remains of it if something fails."""
+def _writing(file: Path, *, private: bool = True) -> Iterator[IO[bytes]]:
+    """A new file that only its owner can read; nothing remains of it if something fails.
+
+    Raises LifecycleError if it cannot be written, or where stdout is not as `private`.
+    """
     if str(file) == "-":
         if sys.stdout.isatty():
             raise UsageError("a backup is not for a terminal", "toji backup FILE")
+        if private and not _is_private(sys.stdout.buffer):
+            raise LifecycleError(
+                "others can read the file that stdout is, and the backup holds keys",
+                "`toji backup FILE` makes one that they cannot read, and so does `umask 077`",
+            )
         yield sys.stdout.buffer
         return
     if file.exists():
@@ -103,8 +137,10 @@ def _writing(file: Path) -> Iterator[IO[bytes]]:
             stream.flush()
             os.fsync(descriptor)
         partial.rename(file)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise LifecycleError(f"{file} was not written: {error.strerror}") from error
         raise
 
 

@@ -14,6 +14,7 @@ from nagoya.system.listing import list_systems
 from nagoya.system.readiness import WAIT_SECONDS
 from nagoya.system.replacement import recover
 from nagoya.system.system import DRAIN_SECONDS, System
+from nagoya.system.upgrade import check_up
 from nagoya.utils.parallel import raise_failures, run_graph
 
 _DIGITS = 3
@@ -54,6 +55,7 @@ def up(
     def verb(system: System) -> None:
         if not dry_run:
             recover(system)
+            check_up(system)
         system.up(recreate)
 
     on_system(settings, verb, dry_run=dry_run)

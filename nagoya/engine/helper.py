@@ -13,15 +13,18 @@ def run_helper(
     name: str,
     command: Sequence[str],
     labels: Mapping[str, str],
+    *,
     seconds: float = 60,
+    image: str | None = None,
 ) -> tuple[int, str]:
-    """Run a command in a temporary container with the image and the volumes of another one.
+    """Run a command in a temporary container with the volumes and the image of another one, or
+    with another `image`.
 
     Returns its exit status and its output. It has no network. Raises EngineTimeout.
     """
     with translated(f"running {name}"):
         created = container.engine.client.containers.create(
-            container.docker.attrs["Image"],
+            image or container.docker.attrs["Image"],
             list(command),
             name=name,
             # Like all of a system, so that `toji remove` finds it if it is left behind.

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import IO, Any, cast
@@ -31,6 +32,8 @@ _WRONG_FILE = (
     "name a file that `toji backup` wrote; one that was encrypted or compressed is piped through "
     "the program that undoes it into `toji restore -`"
 )
+Members = Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]
+"""Members of an archive, each with its content, to be read in this order."""
 Show = Callable[[int], None]
 """Gets the number of bytes so far."""
 
@@ -84,10 +87,9 @@ class Writer:
     """Writes an archive to a binary stream."""
 
     def __init__(self, stream: IO[bytes], manifest: Manifest, show: Show = lambda size: None):
-        self._archive = tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        output = cast(IO[bytes], _Output(stream, show))
+        self._archive = tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
         self._digests = _Digests()
-        self._show = show
-        self._size = 0
         content = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=2).encode() + b"\n"
         member = tarfile.TarInfo(MANIFEST)
         member.size, member.mode, member.mtime = len(content), 0o600, time.time()
@@ -117,8 +119,6 @@ class Writer:
         _forget(self._archive)
         if content:
             self._digests.done(member.name, digest)
-        self._size += member.size
-        self._show(self._size)
 
 
 class Reader:
@@ -153,8 +153,8 @@ class Reader:
         except TypeError as error:
             raise LifecycleError(f"{self._name}: {MANIFEST} is not valid: {error}") from None
 
-    def parts(self) -> Iterator[tuple[str, Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]]]:
-        """The containers' parts, each with its members and their content, to be read in this order.
+    def parts(self) -> Iterator[tuple[str, Members]]:
+        """The containers' parts, to be read in this order.
 
         Raises LifecycleError at the end unless the archive is complete and unchanged: until then
         nothing that came out of it can be trusted.
@@ -210,9 +210,17 @@ class Reader:
         )
 
 
-def packed(
-    members: Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]], root: str
-) -> Iterator[bytes]:
+def unpacked(chunks: Iterator[bytes]) -> Members:
+    """The members of an archive of the engine's."""
+    with tarfile.open(
+        fileobj=cast(IO[bytes], ChunkFile(chunks)), mode="r|", bufsize=_CHUNK
+    ) as archive:
+        for member in _members(archive):
+            content = archive.extractfile(member) if member.isreg() else None
+            yield member, iter(partial(content.read, _CHUNK), b"") if content else iter(())
+
+
+def packed(members: Members, root: str) -> Iterator[bytes]:
     """Members as a tar archive in chunks, for the engine; their first folder is called `root`, or
     left out if that is empty."""
     for member, content in members:
@@ -244,6 +252,25 @@ def _rename(member: tarfile.TarInfo, root: str) -> None:
     # The extended headers of a name that was long would win.
     gone = ("path", "linkpath") if member.islnk() else ("path",)
     member.pax_headers = {k: v for k, v in member.pax_headers.items() if k not in gone}
+
+
+class _Output:
+    """A stream that counts, and so need not be a file.
+
+    The mode `w|` of tarfile is for streams, but complains on stderr after an error.
+    """
+
+    def __init__(self, stream: IO[bytes], show: Show) -> None:
+        self._stream, self._show, self._size = stream, show, 0
+
+    def tell(self) -> int:
+        return self._size
+
+    def write(self, data: bytes) -> int:
+        self._stream.write(data)
+        self._size += len(data)
+        self._show(self._size)
+        return len(data)
 
 
 class _Tee:

@@ -1,4 +1,4 @@
-"""Write the state of a running system to an archive, and restore a system from one.
+"""Write the state of a running system to an archive.
 
 The images know what their state is: labels say where it belongs, and the snapshot programs (see
 util/snapshot.py) keep it for the time that it takes to write it out.
@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import IO
 
 from nagoya import __version__
-from nagoya.engine import containers, transfer
+from nagoya.engine import Handle, containers, transfer
+from nagoya.engine.state import CONTAINER_LABEL
 from nagoya.errors import LifecycleError
 from nagoya.system.archive import Manifest, Show, Writer
 from nagoya.system.snapshot_operation import CLEANUP_SECONDS, SnapshotOperation
@@ -28,10 +29,10 @@ _SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Part:
-    """A folder of a container, by its host name, that is the part of a declared one."""
+    """A folder in a container, which belongs to a declared one."""
 
     declared: str
-    container: str
+    source: Handle
     path: str
 
 
@@ -53,6 +54,23 @@ def back_up(
             operation.ask("discard", seconds=CLEANUP_SECONDS)
 
 
+def prepare_parts(
+    system: System, operation: SnapshotOperation, *, credentials: bool = True
+) -> list[Part]:
+    """Complete what `cut` began; the parts of a system, to be read until `discard`."""
+    present = require_system(system.engine, system.name)
+    prepared = {
+        target: (name, source)
+        for name, answer in operation.ask("dump").items()
+        for target, source in answer.items()
+    }
+    labels = {name: containers.labels(handle) for name, handle in present.items()}
+    return [
+        Part(labels[name][CONTAINER_LABEL], present[source], path)
+        for name, (source, path) in select_parts(labels, prepared, credentials=credentials).items()
+    ]
+
+
 def _write(
     system: System,
     operation: SnapshotOperation,
@@ -60,29 +78,20 @@ def _write(
     credentials: bool,
     show: Show,
 ) -> None:
-    present = require_system(system.engine, system.name)
-    states = {name: containers.state(handle, reload=False) for name, handle in present.items()}
-    prepared = {
-        target: (name, source)
-        for name, answer in operation.ask("dump").items()
-        for target, source in answer.items()
-    }
-    labels = {name: state.labels for name, state in states.items()}
-    chosen = select_parts(labels, prepared, credentials=credentials)
-    parts = [Part(states[name].declared, *where) for name, where in chosen.items()]
-    versions = {states[n].declared: answer for n, answer in operation.ask("describe").items()}
+    parts = prepare_parts(system, operation, credentials=credentials)
+    declared = {name: state.declared for name, state in system.observe().containers.items()}
     manifest = Manifest(
         system=system.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         nagoya=__version__,
-        containers={name: state.declared for name, state in states.items()},
-        versions=versions,
+        containers=declared,
+        versions={declared[name]: found for name, found in operation.ask("describe").items()},
         parts=[part.declared for part in parts],
         credentials=credentials,
     )
     archive = Writer(stream, manifest, show)
     for part in parts:
-        archive.add(part.declared, transfer.read_chunks(present[part.container], part.path))
+        archive.add(part.declared, transfer.read_chunks(part.source, part.path))
     archive.finish()
 
 

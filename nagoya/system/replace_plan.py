@@ -5,6 +5,7 @@ Containers that only fill a volume (`run_once`) stay; the volume's content is re
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from nagoya.config.declaration import Declaration
 from nagoya.errors import LifecycleError
@@ -13,11 +14,21 @@ from nagoya.system.plan import Plan
 from nagoya.system.reconcile import Reconciliation
 
 
-def stage(declaration: Declaration, observed: ObservedSystem, wanted: Mapping[str, str]) -> Plan:
+def stage(
+    declaration: Declaration,
+    observed: ObservedSystem,
+    wanted: Mapping[str, str],
+    *,
+    keep_ports: bool = True,
+) -> Plan:
     """Create the volumes, what fills them, and new containers beside those that run.
 
-    `wanted` are the host names of the new containers, with those that moromi.yml declares.
+    `wanted` are the host names of the new containers, with those that moromi.yml declares. Without
+    `keep_ports` they get others than those that run.
     """
+    if not keep_ports:
+        without = {name: replace(s, ports={}) for name, s in observed.containers.items()}
+        observed = replace(observed, containers=without)
     if unknown := sorted(set(wanted.values()) - set(declaration.containers)):
         raise LifecycleError(
             f"{declaration.path} declares no container '{unknown[0]}'",

@@ -10,6 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from nagoya.engine import Handle, containers
 from nagoya.engine.helper import run_helper
@@ -27,12 +28,18 @@ SWAP_LABEL = "nagoya.swap"
 _HELPER_SECONDS = 24 * 3600.0
 
 
+class TrialPassed(Exception):
+    """Raised by a `check` whose only purpose was to see whether the new state is good."""
+
+
 def replace_state(
     system: System,
     wanted: Mapping[str, str],
     fill: Callable[[], None],
     check: Callable[[], None],
     seconds: float,
+    *,
+    keep_ports: bool = True,
 ) -> None:
     """Exchange a system's containers for new ones, which `fill` has filled by then.
 
@@ -42,13 +49,18 @@ def replace_state(
     """
     existed = system.observe().exists
     try:
-        system.apply(replace_plan.stage(system.declaration, system.observe(), wanted))
+        observed = system.observe()
+        system.apply(
+            replace_plan.stage(system.declaration, observed, wanted, keep_ports=keep_ports)
+        )
         fill()
         _exchange(system, seconds)
         check()
-    except BaseException:
+    except BaseException as error:
         system.interrupted.clear()
-        system.progress.log("it failed: " + ("putting back what was" if existed else "removing it"))
+        reason = "the trial has passed" if isinstance(error, TrialPassed) else "it failed"
+        undo = "putting back what was" if existed else "removing what was created"
+        system.progress.log(f"{reason}; {undo}")
         _undo(system) if existed else _apply(system, plan.remove)
         raise
     _commit(system)
@@ -103,7 +115,8 @@ def _undo(system: System) -> None:
     _apply(system, replace_plan.restore_old)
     for name in reversed(_swappable(system)):
         _swap(system, name, "revert")
-    _apply(system, reconcile.init)
+    back = reconcile.init(system.declaration, system.observe())
+    system.apply(replace(back, notices=()))  # that what is put back is old
 
 
 def _commit(system: System) -> None:
@@ -134,7 +147,7 @@ def _swap(system: System, name: str, verb: str, *arguments: str) -> str:
         f"{system.name}-swap-{secrets.token_hex(4)}",
         [*command, verb, folder, *arguments],
         {SYSTEM_LABEL: system.name, CONTAINER_LABEL: "", **system.owner.labels},
-        _HELPER_SECONDS,
+        seconds=_HELPER_SECONDS,
     )
     if status:
         raise LifecycleError(f"{name}: {output.strip()}")

@@ -4,13 +4,13 @@ import json
 import secrets
 from pathlib import PurePosixPath
 
-from nagoya.engine import containers, transfer
+from nagoya.engine import Handle, containers, transfer
 from nagoya.engine.helper import run_helper
 from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
 from nagoya.errors import LifecycleError
-from nagoya.system.archive import Reader, packed
+from nagoya.system.archive import Members, Reader, packed
 from nagoya.system.backup import BACKUP_LABEL
-from nagoya.system.replacement import SWAP_LABEL, new_container, recover, replace_state, swap
+from nagoya.system.replacement import new_container, recover, replace_state, swap
 from nagoya.system.snapshot_agent import SNAPSHOT_LABEL
 from nagoya.system.system import System
 
@@ -37,52 +37,63 @@ def restore(
 
 
 def _fill(system: System, archive: Reader) -> None:
-    """Put the parts into the new containers, and beside the content of the volumes."""
     for declared, versions in archive.manifest.versions.items():
-        _check_versions(system, declared, versions)
+        check_versions(system, declared, versions)
     for part, members in archive.parts():
-        settings = system.declaration.containers.get(part)
-        if settings is None:
-            raise LifecycleError(
-                f"{system.declaration.path} declares no container '{part}', whose data the backup "
-                "has",
-                "name the moromi.yml of the saved system with -c",
-            )
-        system.progress.update(part, "working", "restoring")
-        if settings.run_once:
-            handle = containers.get(system.engine, f"{system.name}-{part}")
-            if not containers.label(handle, SWAP_LABEL):
-                raise LifecycleError(
-                    f"{part} is of an image that cannot be restored",
-                    f"`moromi build`, then `toji --system {system.name} up`",
-                )
-            swap(system, part, "prepare")
-            (volume,) = containers.volume_paths(handle)
-            folder, root = f"{volume}/.snapshots", "+incoming"
-        else:
-            handle = new_container(system, part)
-            target = PurePosixPath(containers.label(handle, BACKUP_LABEL) or "/")
-            folder, root = str(target.parent), target.name
-        transfer.write_files(handle, folder, packed(members, root))
-        system.progress.update(part, "done", "restored")
+        put_part(system, part, members)
 
 
-def _check_versions(system: System, declared: str, saved: dict[str, str]) -> None:
-    """Raise LifecycleError if a backup needs a newer image."""
-    handle = new_container(system, declared)
+def put_part(system: System, declared: str, members: Members) -> None:
+    """Put a part into the new container, or beside the content of the volume."""
+    settings = system.declaration.containers.get(declared)
+    if settings is None:
+        raise LifecycleError(
+            f"{system.declaration.path} declares no container '{declared}', which has a part in "
+            "the backup",
+            "name the moromi.yml of the saved system with -c",
+        )
+    system.progress.update(declared, "working", "restoring")
+    if settings.run_once:
+        swap(system, declared, "prepare")
+        handle = containers.get(system.engine, f"{system.name}-{declared}")
+        (volume,) = containers.volume_paths(handle)
+        folder, root = f"{volume}/.snapshots", "+incoming"
+    else:
+        handle = new_container(system, declared)
+        target = PurePosixPath(containers.label(handle, BACKUP_LABEL) or "/")
+        folder, root = str(target.parent), target.name
+    transfer.write_files(handle, folder, packed(members, root))
+    system.progress.update(declared, "done", "restored")
+
+
+def check_versions(system: System, declared: str, saved: dict[str, str]) -> None:
+    """Raise LifecycleError if data of these versions needs a newer image."""
+    if newer := newer_versions(saved, described(system, new_container(system, declared))):
+        raise LifecycleError(
+            f"the data is newer than the images: {', '.join(newer)}",
+            "build the images from a Koji and a Debian that are at least as new",
+        )
+
+
+def described(system: System, container: Handle, image: str | None = None) -> dict[str, str]:
+    """The versions that a container's image has, or another one for the same container.
+
+    Raises LifecycleError if it does not say.
+    """
+    command = json.loads(containers.label(container, SNAPSHOT_LABEL) or "[]")
     status, output = run_helper(
-        handle,
+        container,
         f"{system.name}-describe-{secrets.token_hex(4)}",
-        [*json.loads(containers.label(handle, SNAPSHOT_LABEL) or "[]"), "describe"],
+        [*command, "describe"],
         {SYSTEM_LABEL: system.name, CONTAINER_LABEL: "", **system.owner.labels},
+        image=image,
     )
     if status:
-        raise LifecycleError(f"the image of {declared} cannot restore backups: {output.strip()}")
-    if newer := newer_versions(saved, json.loads(output.splitlines()[-1])):
         raise LifecycleError(
-            f"the backup is newer than the images: {', '.join(newer)}",
-            "build the images from a Koji and a Debian that are at least as new as the backup's",
+            f"the image of {container.name} takes no part in backups: {output.strip()}",
+            "it is of an older Nagoya: `moromi build`",
         )
+    return dict(json.loads(output.splitlines()[-1]))
 
 
 def newer_versions(saved: dict[str, str], present: dict[str, str]) -> list[str]:

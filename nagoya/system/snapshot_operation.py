@@ -112,10 +112,7 @@ class SnapshotOperation:
         }
 
     def unmatched(self) -> set[str]:
-        """What those with a write lock list and others lack.
-
-        A restored system lists one that is no snapshot, so that none is made of it by itself.
-        """
+        """The snapshots that those with a write lock list, and others do not have."""
         locked = self.ask("list", only=self.agents_with("hold")).values()
         return {name for entries in locked for name in entries} - set(self.snapshots())
 
@@ -174,7 +171,7 @@ class SnapshotOperation:
             for name in holders:
                 self.ask("hold", only=[name])
                 locked.append(name)
-            with _renewed([self.agents[name].handle for name in locked]):
+            with renewed([self.agents[name].handle for name in locked]):
                 yield restart
         except BaseException:
             names = release if locked == holders else locked
@@ -217,7 +214,7 @@ class SnapshotOperation:
 
 
 @contextmanager
-def _renewed(holders: Collection[Handle]) -> Iterator[None]:
+def renewed(holders: Collection[Handle]) -> Iterator[None]:
     """Renew write locks meanwhile, by programs of their own: the others may be busy for long.
 
     A lock that is renewed after it was released would stay for a minute, so none is by then.

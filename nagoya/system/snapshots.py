@@ -19,6 +19,8 @@ from nagoya.system.system import System, check_name, require_system
 PRISTINE = "pristine"
 """The name of the snapshot that the first wait makes."""
 
+RESTORED = "+restored"
+"""What a restored system lists in place of snapshots: none is made of it by itself."""
 RESET_SECONDS = 180.0
 """How long a reset may take, until the system is ready again."""
 CREATE_SECONDS = 600.0
@@ -42,7 +44,8 @@ def wait_and_snapshot(system: System, seconds: float) -> None:
             # Only the first wait has to wait for other commands on this system.
             if not agents or PRISTINE in operation.snapshots():
                 return
-            if PRISTINE in (old := operation.unmatched()):
+            old = operation.unmatched()
+            if PRISTINE in old and RESTORED not in old:
                 system.progress.log(
                     f"the snapshot '{PRISTINE}' is not made: parts of an earlier one are there, "
                     "and others were lost, perhaps with a container. "

@@ -217,3 +217,27 @@ def test_whoever_let_the_writes_go_too_early_is_reported(
     module = sys.modules[type(hub).__module__]
     monkeypatch.setattr(module.write_lock, "release", lambda: False)  # type: ignore[attr-defined]
     assert hub.release() == {"lost": True}
+
+
+def test_a_backup_links_files_but_for_those_that_koji_writes_to(hub: Any, root: Path) -> None:
+    top, backup = root / "mnt/koji", root / "mnt/koji/.snapshots/+backup"
+    (top / "work/log").write_text("one")
+    for _ in range(2):
+        hub.cut()
+    assert (backup / "top/packages/hello/rpm").samefile(top / "packages/hello/rpm")
+    (top / "work/log").write_text("two")
+    assert (backup / "top/work/log").read_text() == "one"
+    assert (backup / "site" / POLICY).read_text() == "one"
+    assert hub.dump() == {
+        "/mnt/koji": "/mnt/koji/.snapshots/+backup/top",
+        "/": "/mnt/koji/.snapshots/+backup/site",
+    }
+    hub.discard()
+    assert not backup.exists()
+
+
+def test_a_restored_system_is_recognized(hub: Any, root: Path) -> None:
+    about = root / "mnt/koji/.snapshots/+restored/about.json"
+    about.parent.mkdir(parents=True)
+    about.write_text('{"created": 0, "bytes": 0}')
+    assert list(hub.kept()) == ["+restored"]

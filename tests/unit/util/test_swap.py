@@ -75,13 +75,11 @@ def test_wherever_it_is_killed_it_can_be_reverted(
     assert content(volume) == OLD
 
 
-def test_links_but_copies_what_koji_writes_to(volume: Path) -> None:
-    (volume / "packages/old/rpm").write_text("rpm")
-    assert swap.main(["link", str(volume), "work"]) == 0
-    incoming = volume / ".snapshots/+incoming"
-    assert (incoming / "packages/old/rpm").samefile(volume / "packages/old/rpm")
-    (incoming / "work/log").write_text("two")
-    assert (volume / "work/log").read_text() == "one"
+def test_a_folder_is_adopted(volume: Path) -> None:
+    (volume / ".snapshots/+backup/top/packages/linked").mkdir(parents=True)
+    assert swap.main(["adopt", str(volume), str(volume / ".snapshots/+backup/top")]) == 0
+    swap.main(["swap", str(volume)])
+    assert [path.name for path in (volume / "packages").iterdir()] == ["linked"]
 
 
 def test_nothing_is_prepared_over_an_open_swap(

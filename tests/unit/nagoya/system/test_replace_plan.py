@@ -43,6 +43,14 @@ def test_new_containers_wait_beside_those_that_run(declared: Declaration) -> Non
     ]
 
 
+def test_a_trial_has_ports_of_its_own(declare: Declare) -> None:
+    declared = declare(hub={"ports": [443]})
+    now = running(declared, hub={"ports": {443: 4711}})
+    for keep, ports in ((True, {443: 4711}), (False, {})):
+        (created,) = replace_plan.stage(declared, now, {}, keep_ports=keep).operations
+        assert (created.id, created.ports) == ("create replacement hub", ports)
+
+
 def test_a_new_system_gets_its_volumes_first(declared: Declaration) -> None:
     assert ids(replace_plan.stage(declared, nothing(), {})) == [
         "create volume some-files",

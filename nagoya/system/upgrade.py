@@ -1,0 +1,126 @@
+"""Move a system to newer images: its data is converted as a restore converts a backup's.
+
+The system is exchanged twice. The first time is a trial, which is undone; it leaves nothing of its
+check in the data. The second one takes what was written until then.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from tempfile import TemporaryDirectory
+
+from nagoya.engine import containers, transfer
+from nagoya.errors import LifecycleError, NagoyaError
+from nagoya.system import reconcile
+from nagoya.system.archive import unpacked
+from nagoya.system.backup import BACKUP_LABEL, prepare_parts
+from nagoya.system.observed import data_paths
+from nagoya.system.owner import Owner
+from nagoya.system.replacement import TrialPassed, recover, replace_state, swap
+from nagoya.system.restore import check_versions, described, put_part
+from nagoya.system.snapshot_operation import CLEANUP_SECONDS, renewed
+from nagoya.system.snapshots import list_snapshots, operation_on
+from nagoya.system.system import System
+
+_SECONDS = 24 * 3600.0
+
+
+def upgrade(system: System, check: Callable[[System], object], seconds: float) -> None:
+    """Create a running system's containers from the present images, with all data.
+
+    `check` raises NagoyaError if the system of the trial is no good. Raises LifecycleError, and
+    NotReady if one of both is not ready after `seconds`; the system is as it was then.
+    """
+    recover(system)
+    old = [snapshot.name for snapshot in list_snapshots(system)]
+    with system.lock():
+        wanted = {
+            name: state.declared
+            for name, state in system.observe().containers.items()
+            if state.declared in system.declaration.containers
+        }
+        with TemporaryDirectory() as home, suppress(TrialPassed):
+            _try_out(system, wanted, check, seconds, home)
+        replace_state(system, wanted, lambda: _fill(system), lambda: None, seconds)
+    if old:
+        system.progress.log(f"deleted the snapshots {', '.join(old)}: they are of the old images")
+
+
+def _try_out(
+    system: System,
+    wanted: Mapping[str, str],
+    check: Callable[[System], object],
+    seconds: float,
+    home: str,
+) -> None:
+    """Raise TrialPassed if the new system is good.
+
+    It has ports of its own, and its profile in another home, so that no client reaches it, whose
+    work would be lost.
+    """
+    trial = System(
+        system.engine,
+        system.declaration.with_free_ports(),
+        system.name,
+        system.progress,
+        creator=Owner(Owner.user().name, home_override=home),
+    )
+
+    def checked() -> None:
+        started = reconcile.init(trial.declaration, trial.observe())
+        trial.apply(replace(started, notices=()))  # its callbacks write the profile
+        check(trial)
+        raise TrialPassed
+
+    replace_state(trial, wanted, lambda: _fill(trial), checked, seconds, keep_ports=False)
+
+
+def check_up(system: System) -> None:
+    """Raise LifecycleError if `toji up` would put newer programs on a database of an older schema.
+
+    Containers with data keep it when the others are recreated from newer images.
+    """
+    observed = system.observe()
+    for name, state in observed.containers.items():
+        settings = system.declaration.containers.get(state.declared)
+        image = observed.images.get(settings.image) if settings else None
+        if not image or image.id == state.image_id or not data_paths(state.labels):
+            continue
+        handle = containers.get(system.engine, state.container)
+        if containers.label(handle, BACKUP_LABEL):
+            old, new = described(system, handle), described(system, handle, image.id)
+            if old.get("schema") != new.get("schema"):
+                raise LifecycleError(
+                    f"{name} has data of the schema {old.get('schema')}, and the present images "
+                    f"need {new.get('schema')}",
+                    f"`toji --system {system.name} upgrade` converts it; the containers that there "
+                    f"are can be started with `toji --system {system.name} start`",
+                )
+
+
+def _fill(system: System) -> None:
+    """Put the data into the new containers. Writes are locked until the hub is stopped, at most for
+    a minute after this."""
+    with operation_on(system, time.monotonic() + _SECONDS) as operation:
+        declared = {name: state.declared for name, state in system.observe().containers.items()}
+        for name, versions in operation.ask("describe").items():
+            check_versions(system, declared[name], versions)
+        holders = operation.agents_with("hold")
+        operation.ask("hold")
+        try:
+            with renewed([operation.agents[name].handle for name in holders]):
+                operation.ask("cut")
+                for part in prepare_parts(system, operation, credentials=False):
+                    if system.declaration.containers[part.declared].run_once:
+                        swap(system, part.declared, "adopt", part.path)
+                    else:
+                        chunks = transfer.read_chunks(part.source, part.path)
+                        put_part(system, part.declared, unpacked(chunks))
+        except BaseException:
+            with suppress(NagoyaError):
+                operation.ask("release", only=holders, seconds=CLEANUP_SECONDS)
+            raise
+        finally:
+            with suppress(NagoyaError):
+                operation.ask("discard", seconds=CLEANUP_SECONDS)

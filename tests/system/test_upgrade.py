@@ -1,0 +1,87 @@
+"""A system of the pinned Koji moves, with its data, to the images of the Koji under test.
+
+`make test-koji` has the images of another Koji; without it the two are the same.
+"""
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from nagoya.config.declaration import Declaration
+from nagoya.engine import connect, containers
+from tests.system.conftest import PROGRAMS, Koji
+
+BUILT = "hello-1.0-1.demo"
+
+
+@dataclass(frozen=True)
+class Old:
+    """A used system of the pinned Koji, its backup, and itself as seen with the new images."""
+
+    koji: Koji
+    file: Path
+    new: Koji
+
+
+@pytest.fixture(scope="module")
+def old(
+    start: Callable[..., Koji],
+    checkout: Path,
+    declaration: Declaration,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Old:
+    pinned = checkout / "moromi.yml"
+    subprocess.run([PROGRAMS / "moromi", "-c", pinned, "build"], cwd=checkout, check=True)
+    koji = start("upgrade", config=pinned)
+    koji.toji("verify")
+    koji.session().tagBuild("demo", BUILT)
+    file = tmp_path_factory.mktemp("upgrade") / "koji.tar"
+    koji.toji("backup", str(file))
+    return Old(koji, file, replace(koji, config=declaration.path))
+
+
+def ids(koji: Koji) -> dict[str, str]:
+    present = containers.list_containers(connect(), koji.system)
+    return {name: containers.inspect(handle)["Id"] for name, handle in present.items()}
+
+
+def last_task(koji: Koji) -> int:
+    return int(koji.session().listTasks(queryOpts={"order": "-id", "limit": 1})[0]["id"])
+
+
+def test_an_upgrade_that_fails_changes_nothing(old: Old) -> None:
+    before, task = ids(old.koji), last_task(old.koji)
+    failed = old.new.toji("upgrade", "--timeout", "0.1", check=False)
+    assert failed.status == 8
+    assert ids(old.koji) == before
+    old.koji.toji("wait")
+    assert last_task(old.koji) == task
+    assert "pristine" in old.koji.toji("snapshot", "list").stdout
+
+
+def test_an_upgrade_keeps_all_data_and_nothing_of_its_trial(old: Old) -> None:
+    task, url = last_task(old.koji), old.koji.description["urls"]["hub"]
+    done = old.new.toji("upgrade").stderr
+    assert "the trial has passed" in done
+    assert "deleted the snapshots pristine" in done
+    session = old.new.session()
+    assert [build["nvr"] for build in session.listTagged("demo")] == [BUILT]
+    # A newer Koji makes repositories by itself.
+    later = range(task + 1, last_task(old.new) + 1)
+    methods = {session.getTaskInfo(number)["method"] for number in later}
+    assert methods <= {"newRepo", "createrepo"}
+    assert old.new.description["urls"]["hub"] == url
+    assert BUILT in old.new.toji("verify").stdout
+
+
+def test_a_backup_is_restored_into_the_new_images(old: Old) -> None:
+    other = replace(old.new, system=f"{old.koji.system}-2")
+    try:
+        other.toji("restore", str(old.file))
+        assert [build["nvr"] for build in other.session().listTagged("demo")] == [BUILT]
+        assert BUILT in other.toji("verify").stdout
+    finally:
+        other.toji("remove")

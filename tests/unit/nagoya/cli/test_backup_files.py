@@ -1,0 +1,50 @@
+"""The files of `toji backup` and `toji restore`: who can read them, and what remains."""
+
+import errno
+import stat
+from pathlib import Path
+
+import pytest
+
+from nagoya.cli.toji_backup import _is_private, _reading, _writing
+from nagoya.errors import LifecycleError, UsageError
+
+
+def test_only_its_owner_can_read_a_backup(tmp_path: Path) -> None:
+    path = tmp_path / "koji.tar"
+    with _writing(path) as stream:
+        stream.write(b"secret")
+        (partial,) = tmp_path.iterdir()
+        assert stat.S_IMODE(partial.stat().st_mode) == 0o600
+    assert path.read_bytes() == b"secret"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_exists_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "koji.tar"
+    path.write_text("mine")
+    with pytest.raises(UsageError, match="exists already"), _writing(path):
+        pass
+    assert path.read_text() == "mine"
+
+
+def test_nothing_remains_of_a_backup_that_failed(tmp_path: Path) -> None:
+    path = tmp_path / "koji.tar"
+    with (
+        pytest.raises(LifecycleError, match=r"koji\.tar was not written: full"),
+        _writing(path) as it,
+    ):
+        it.write(b"some")
+        raise OSError(errno.ENOSPC, "full")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("mode", "private"), [(0o600, True), (0o640, False), (0o604, False)])
+def test_a_backup_that_others_can_read_is_recognized(
+    tmp_path: Path, mode: int, private: bool
+) -> None:
+    path = tmp_path / "koji.tar"
+    path.touch()
+    path.chmod(mode)
+    with _reading(path) as stream:
+        assert _is_private(stream) is private
