@@ -47,6 +47,7 @@ def cli() -> None:
 
 for _command in (
     toji_lifecycle.up, toji_lifecycle.init, toji_lifecycle.start, toji_lifecycle.stop,
+    toji_lifecycle.restart,
     toji_lifecycle.remove, toji_lifecycle.scale, toji_status.list_, toji_status.status,
     toji_status.wait, toji_snapshot.snapshot, toji_snapshot.reset, toji_backup.backup,
     toji_backup.restore, toji_backup.upgrade, toji_koji.seed,

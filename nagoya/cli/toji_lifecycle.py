@@ -1,11 +1,13 @@
-"""The verbs that act on a system as a whole: up, init, start, stop, remove, scale."""
+"""The verbs that act on a system as a whole: up, init, start, stop, restart, remove, scale."""
 
 import re
 from dataclasses import replace
 
 import click
 
+from nagoya.build.builder import Build
 from nagoya.cli.common import Settings, command, dry_run_option, duration_option, on_system
+from nagoya.cli.completion import complete_container
 from nagoya.cli.toji_status import wait_until_ready
 from nagoya.errors import LifecycleError
 from nagoya.system.listing import list_systems
@@ -23,10 +25,13 @@ _DIGITS = 3
     "--recreate", multiple=True, metavar="CONTAINER",
     help="Recreate this container even if nothing changed or it holds data; the data is copied.",
 )  # fmt: skip
+@click.option("--build", is_flag=True, help="Build the images first, those that changed.")
 @duration_option(WAIT_SECONDS)
 @dry_run_option
 @command
-def up(settings: Settings, recreate: tuple[str, ...], timeout: float, dry_run: bool) -> None:
+def up(
+    settings: Settings, recreate: tuple[str, ...], build: bool, timeout: float, dry_run: bool
+) -> None:
     """Bring a system to what is declared, and wait until it is ready.
 
     Creates what is missing and starts what is stopped. A container whose image or settings changed
@@ -35,9 +40,17 @@ def up(settings: Settings, recreate: tuple[str, ...], timeout: float, dry_run: b
 
     \b
       toji up
+      toji up --build             as `moromi build`, then `toji up`
       toji up --dry-run
       toji up --recreate kojidatabase
     """
+    if build and dry_run:
+        raise click.UsageError("--build has no dry run; `moromi plan` shows what it would build")
+    if build:
+        declared = settings.system_declaration
+        images = {container.image for container in declared.containers.values()}
+        with settings.progress() as progress:
+            Build(settings.engine, declared, images, progress=progress).run()
 
     def verb(system: System) -> None:
         if not dry_run:
@@ -87,6 +100,23 @@ def stop(settings: Settings, dry_run: bool) -> None:
       toji stop
     """
     on_system(settings, System.stop, dry_run=dry_run)
+
+
+@click.argument("names", nargs=-1, metavar="[CONTAINER]...", shell_complete=complete_container)
+@duration_option(WAIT_SECONDS)
+@dry_run_option
+@command
+def restart(settings: Settings, names: tuple[str, ...], timeout: float, dry_run: bool) -> None:
+    """Restart containers, all or those named, and wait until the system is ready.
+
+    They keep their files. Tasks of a builder that is restarted go back to the hub.
+
+    \b
+      toji restart koji kojibuilder
+    """
+    on_system(settings, lambda system: system.restart(names), dry_run=dry_run)
+    if not dry_run:
+        wait_until_ready(settings, timeout)
 
 
 @click.option(

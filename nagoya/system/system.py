@@ -17,7 +17,7 @@ from threading import Event
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import EVENTS
 from nagoya.engine import Engine, Handle, containers, resources
-from nagoya.errors import LifecycleError, UsageError
+from nagoya.errors import LifecycleError, UsageError, did_you_mean
 from nagoya.system import plan, reconcile
 from nagoya.system.container import SystemContainer, ended
 from nagoya.system.observed import ObservedSystem, observe
@@ -106,6 +106,16 @@ class System:
         """
         require_system(self.engine, self.name)
         return self._do(partial(plan.stop, pre_commit=pre_commit))
+
+    def restart(self, names: Collection[str] = ()) -> tuple[Operation, ...]:
+        """Stop containers, all or those with these host names, and start them again."""
+        present = require_system(self.engine, self.name)
+        if unknown := sorted(set(names) - set(present)):
+            raise LifecycleError(
+                f"'{self.name}' has no container '{unknown[0]}'{did_you_mean(unknown[0], present)}",
+                f"it has {', '.join(present)}",
+            )
+        return self._do(partial(plan.restart, names=names or list(present)))
 
     def remove(self) -> tuple[Operation, ...]:
         """Remove everything that bears the system's label: containers, volumes, the network."""

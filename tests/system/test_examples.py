@@ -32,7 +32,6 @@ def example(folder: Path, home: Path) -> Iterator[tuple[Koji, Run]]:
         yield person, run
     finally:
         person.toji("remove")
-    assert not (folder / "src").exists()
 
 
 def test_layering(checkout: Path, tmp_path: Path) -> None:
@@ -47,7 +46,17 @@ def test_layering(checkout: Path, tmp_path: Path) -> None:
         refused = person.toji("user", "kojihub", check=False)
         assert refused.status == 64
         assert "'kojihub' is reserved" in refused.stderr
+    assert not (tmp_path / "layering/src").exists()
     person.run("docker", "rmi", "team-hub", check=False)
+
+
+def test_developing(checkout: Path, tmp_path: Path) -> None:
+    shutil.copytree(checkout / "src/koji", tmp_path / "koji", symlinks=True)
+    with example(checkout / "docs/examples/developing", tmp_path) as (person, run):
+        assert "'Hello from the work tree'" in run.stdout
+        status = person.status()
+        assert status["koji"]["image"] == "developing-hub:developing"
+        assert person.client("call", "hello").stdout == "'Hello from the work tree'\n"
 
 
 def test_plugins(checkout: Path, tmp_path: Path) -> None:

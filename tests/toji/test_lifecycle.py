@@ -371,3 +371,22 @@ def test_a_wrong_scale_is_reported(toji: Toji, wanted: str, status: int, message
     toji.declare(server={}, worker={"links": ["server"]})
     toji("init")
     assert message in toji("scale", wanted, status=status).stderr
+
+
+def test_restart_restarts_what_is_named_and_waits(toji: Toji, client: docker.DockerClient) -> None:
+    def started() -> dict[str, str]:
+        names = {one: f"{toji.system}-{one}" for one in toji.states()}
+        return {
+            one: client.containers.get(name).attrs["State"]["StartedAt"]
+            for one, name in names.items()
+        }
+
+    toji.declare(one={}, two={"links": ["one"]}, other={})
+    toji("up")
+    before = started()
+    toji("restart", "one")
+    after = started()
+    assert {name for name in after if after[name] != before[name]} == {"one"}
+    assert set(toji.states().values()) == {"running"}
+    error = toji("restart", "on", status=7).stderr
+    assert f"'{toji.system}' has no container 'on'; did you mean 'one'" in error

@@ -224,6 +224,13 @@ def test_onbuild_of_a_parent_is_copied_by_its_children(graph: BuildGraph) -> Non
     assert graph.steps["base"].onbuild == ()
 
 
+def test_the_database_is_not_rebuilt_where_kojis_code_changes(checkout: Path) -> None:
+    steps = build_graph(loader.read(checkout / "moromi.yml")).steps
+    assert steps["koji-database"].images == ("koji-base",)
+    (schema,) = (c.path for c in steps["koji-database"].file.copied if c.path.startswith("src/"))
+    assert schema == "src/koji/*/schema*.sql"
+
+
 def test_a_wrong_name_or_argument_is_a_usage_error(graph: BuildGraph) -> None:
     declaration = graph.steps["hub"].declaration
     with pytest.raises(UsageError, match="no image 'hubb'; did you mean 'hub'") as caught:
