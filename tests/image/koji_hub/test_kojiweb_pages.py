@@ -100,6 +100,10 @@ def content(hub: Hub) -> dict[str, Any]:
     session.packageListAdd("pages", "hello", owner="kojiadmin")
     build = session.createEmptyBuild("hello", "1", "1", None)
     session.createNotification(user, None, tag, False)
+    host = session.addHost("pages-host", ["x86_64"])
+    task = session.newRepo("pages")
+    # From Koji 1.32 on only a task that is assigned or open can be freed.
+    session.assignTask(task, "pages-host", True)
     on_request = "repo.request" in session.system.listMethods()
     return {
         "request": session.repo.request("pages")["request"]["id"] if on_request else None,
@@ -114,8 +118,8 @@ def content(hub: Hub) -> dict[str, Any]:
         "repository": session.createExternalRepo("pages-external", "https://example.com/repo/")[
             "id"
         ],
-        "host": session.addHost("pages-host", ["x86_64"]),
-        "task": session.newRepo("pages"),
+        "host": host,
+        "task": task,
     }
 
 
