@@ -21,7 +21,7 @@ from nagoya.system.restore import restore as restore_system
 from nagoya.system.system import System
 from nagoya.system.upgrade import upgrade as upgrade_system
 
-_STEP = 64 << 20
+_STEP = 256 << 20
 _file = click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 
 
