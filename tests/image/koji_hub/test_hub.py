@@ -1,5 +1,6 @@
 """koji-hub by itself: who gets in, what it serves, how it starts and ends."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -418,10 +419,18 @@ def test_a_build_with_control_characters_can_be_read(hub: Hub, tmp_path: Path) -
         "content_generator": {"name": "painter", "version": "1"},
         "container": {"type": "none", "arch": "x86_64"},
     }  # fmt: skip
-    metadata = {"metadata_version": 0, "build": build, "buildroots": [buildroot], "output": []}
+    log = {
+        "type": "log", "buildroot_id": 1, "filename": "build.log", "filesize": 4, "arch": "noarch",
+        "checksum_type": "md5", "checksum": hashlib.md5(b"red\n").hexdigest(),
+    }  # fmt: skip
+    metadata = {
+        "metadata_version": 0, "build": build, "buildroots": [buildroot], "output": [log],
+    }  # fmt: skip
+    (tmp_path / "build.log").write_text("red\n")
     (tmp_path / "metadata.json").write_text(json.dumps(metadata))
     session = hub.login()
     session.grantCGAccess("kojiadmin", "painter", create=True)
-    session.uploadWrapper(str(tmp_path / "metadata.json"), "painted")
+    for name in ("metadata.json", "build.log"):
+        session.uploadWrapper(str(tmp_path / name), "painted")
     session.CGImport("metadata.json", "painted")
     assert session.getBuild("coloured-1-1")["extra"]["log"] == "\ufffd[0m"
