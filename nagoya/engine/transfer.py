@@ -5,6 +5,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+import docker.errors
+
 from nagoya.engine.client import Handle
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
@@ -53,17 +55,23 @@ def read_file(container: Handle, path: str) -> bytes:
     raise EngineError(f"{path} in {container.name} is not a file")
 
 
-def copy_path(source: Handle, target: Handle, path: str) -> None:
+def copy_path(source: Handle, target: Handle, path: str, *, missing_ok: bool = False) -> None:
     """Replace a path in a container by the same path of another one, with owners and modes.
 
-    Memory use does not depend on the size of the data.
+    With `missing_ok`, nothing is done if the source has no such path. Memory use does not depend on
+    the size of the data.
     """
     name = PurePosixPath(path).name
     folder = str(PurePosixPath(path).parent)
     with translated(f"copying {path} from {source.name} to {target.name}"):
         # The engine merges a folder into a folder, but an empty file replaces a folder.
         empty_file = tarfile.TarInfo(name).tobuf()
-        chunks, _ = source.docker.get_archive(path)
+        try:
+            chunks, _ = source.docker.get_archive(path)
+        except docker.errors.NotFound:
+            if missing_ok:
+                return
+            raise
         target.docker.put_archive(folder, empty_file + bytes(2 * tarfile.BLOCKSIZE))
         if not target.docker.put_archive(folder, chunks):
             raise EngineError(f"{path} was not copied to {target.name}")

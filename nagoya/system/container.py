@@ -15,7 +15,7 @@ from nagoya.engine import Engine, Handle, containers, transfer
 from nagoya.engine.exec import execute
 from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL, State
 from nagoya.errors import LifecycleError, PortTaken
-from nagoya.system.observed import ASIDE, REPLACEMENT, record
+from nagoya.system.observed import ASIDE, CONFIGURATION_LABEL, REPLACEMENT, record
 from nagoya.system.owner import Owner
 from nagoya.system.plan import DRAIN_LABEL, PRE_COMMIT_LABEL
 from nagoya.utils.progress import Progress
@@ -96,8 +96,11 @@ class SystemContainer:
                 self._check_interrupted()
 
     def take_place(self, data: Sequence[str]) -> None:
-        """Replace the container by its replacement, with the `data` at these paths."""
+        """Replace the container by its replacement, with the `data` at these paths, and with the
+        configuration that toji wrote."""
         old, new = self.handle(), self.replacement.handle()
+        for path in json.loads(containers.label(new, CONFIGURATION_LABEL) or "[]"):
+            transfer.copy_path(old, new, path, missing_ok=True)
         for path in data:
             self._working(f"copying {path}")
             transfer.copy_path(old, new, path)

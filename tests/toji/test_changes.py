@@ -52,6 +52,18 @@ def run(client: docker.DockerClient, name: str, command: str) -> str:
     return str(ended.output.decode().strip())
 
 
+def test_configuration_that_toji_wrote_outlives_its_container(
+    toji: Toji, client: docker.DockerClient, build: Callable[..., str]
+) -> None:
+    image = build("site", "LABEL nagoya.configuration='[\"/etc/site.conf\"]'")
+    for number in (1, 2, 3):
+        declare(toji, image, hub={"image": image, "environment": {"NUMBER": f"{number}"}})
+        toji("up")
+        if number == 2:  # so the replacement of the first had nothing to get
+            run(client, f"{toji.system}-hub", "echo policy > /etc/site.conf")
+    assert run(client, f"{toji.system}-hub", "cat /etc/site.conf; echo $NUMBER") == "policy\n3"
+
+
 def test_data_outlives_a_pruned_container(toji: Toji, client: docker.DockerClient) -> None:
     toji.declare(data=DATA, server={"volumes_from": ["data"]})
     toji("init")
