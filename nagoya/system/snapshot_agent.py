@@ -9,7 +9,7 @@ from typing import Any
 from nagoya.engine import Handle, containers
 from nagoya.engine.exec import ExecSession
 from nagoya.engine.state import State
-from nagoya.errors import LifecycleError, NagoyaError
+from nagoya.errors import EngineTimeout, LifecycleError, NagoyaError
 
 SNAPSHOT_LABEL = "nagoya.snapshot"
 """On an image: the command, as a JSON list, that starts its snapshot program."""
@@ -53,6 +53,14 @@ class SnapshotAgent:
 
     def state(self) -> State:
         return containers.state(self.handle)
+
+    def exits(self, seconds: float) -> bool:
+        """Whether the container has exited, or does so within this time."""
+        try:
+            containers.wait_exit(self.handle, seconds)
+        except EngineTimeout:
+            return False
+        return True
 
     def close(self) -> None:
         """End the program; another `ask` starts it again."""

@@ -22,6 +22,8 @@ CLEANUP_SECONDS = 90.0
 """How long a container may take to unlock writes, or to delete what a failed call has left."""
 _RENEW_SECONDS = 15.0
 """A write lock expires after a minute unless it is renewed."""
+_EXIT_SECONDS = 5.0
+"""How long the engine may take to learn that a container has ended, after its programs have."""
 
 _VERBS = {
     "list": ("listing snapshots", "could not list the snapshots"),
@@ -88,7 +90,7 @@ class SnapshotOperation:
                 answers[name] = agent.ask(verb, *arguments, seconds=limit)
             except NagoyaError:
                 # A program that lost its session may have ended with its container.
-                if verb != "release" or agent.state().running:
+                if verb != "release" or not agent.exits(_EXIT_SECONDS):
                     raise
                 answers[name] = {"restart": True}
 

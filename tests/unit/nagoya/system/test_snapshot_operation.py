@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from nagoya.errors import LifecycleError, NotReady
+from nagoya.errors import EngineError, LifecycleError, NotReady
 from nagoya.system import snapshot_operation
 from nagoya.system.snapshot_agent import SnapshotAgent
 from nagoya.system.snapshot_operation import SnapshotOperation
@@ -26,12 +26,15 @@ class Agent:
         self.verbs = verbs.split()
         self.log = log
         self.answers = answers
+        self.ends = False
 
     def close(self) -> None:
         pass
 
-    def state(self) -> Any:
-        return type("State", (), {"running": True})
+    def exits(self, seconds: float) -> bool:
+        """Its container exits, but a moment after its program."""
+        self.log.append(f"{self.name} is watched")
+        return seconds > 0 and self.ends
 
     def ask(self, *words: str, seconds: float) -> Mapping[str, Any]:
         answer = self.answers.get(words[0], {})
@@ -132,6 +135,16 @@ def test_a_builder_that_asks_for_it_is_restarted(log: list[str]) -> None:
     builder = Agent("builder", log, "switch release", release={"restart": True})
     assert operation(log, builder).restore("later") == {"builder"}
     assert log[-2:] == ["builder release", "builder restart"]
+
+
+def test_a_builder_that_ends_while_it_is_released_is_restarted(log: list[str]) -> None:
+    """Its kojid lost its session in the restored state."""
+    builder = Agent("builder", log, "switch release", release=EngineError("it has ended"))
+    with pytest.raises(LifecycleError, match="could not unlock writes:\n  builder: it has ended"):
+        operation(log, builder).restore("later")
+    builder.ends = True
+    assert operation(log, builder).restore("later") == {"builder"}
+    assert log[-3:] == ["builder release", "builder is watched", "builder restart"]
 
 
 def test_an_expired_lock_is_an_error(log: list[str]) -> None:
