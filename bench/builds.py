@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import koji
+
 from bench.systems import PROGRAMS, BenchSystem
 from bench.table import Row, side_by_side
 
+UNFINISHED = ("FREE", "OPEN", "ASSIGNED")
 _BUILDS = 6
 HELLO_GIT = "git+https://koji/kojifiles/demo/git/hello.git#main"
 HELLO_SRPM = "/usr/share/nagoya/demo/srpms/hello-1.0-1.src.rpm"
@@ -66,9 +69,14 @@ def upload_hello(system: BenchSystem, session: Any) -> str:
 
 def wait_until_closed(session: Any, task: int) -> None:
     """Wait for a task's end; AssertionError unless it is closed."""
-    while (state := session.getTaskInfo(task)["state"]) < 2:
+    while (state := task_state(session, task)) in UNFINISHED:
         time.sleep(0.05)
-    assert state == 2, f"task {task} ended in state {state}"
+    assert state == "CLOSED", f"task {task} ended as {state}"
+
+
+def task_state(session: Any, task: int) -> str:
+    """Koji's name for a task's state."""
+    return str(koji.TASK_STATES[session.getTaskInfo(task)["state"]])
 
 
 def build_srpm(system: BenchSystem, session: Any) -> float:

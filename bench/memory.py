@@ -6,7 +6,7 @@ from typing import Any
 
 import docker
 
-from bench.builds import upload_hello
+from bench.builds import UNFINISHED, task_state, upload_hello
 from bench.systems import BenchSystem
 from bench.table import Row
 
@@ -24,7 +24,7 @@ def building_rows(system: BenchSystem) -> Iterator[Row]:
     session = system.session()
     task = session.build(upload_hello(system, session), "demo", {"scratch": True})
     peak = 0.0
-    while session.getTaskInfo(task)["state"] < 2:
+    while task_state(session, task) in UNFINISHED:
         peak = max(peak, _memory(system, "kojibuilder"))
     yield Row("memory of kojibuilder, at most in a build", peak, "MB")
 
