@@ -136,7 +136,7 @@ class Dump:
 def describe() -> snapshot.Paths:
     """What a dump made here needs of the image that it is restored in, at least."""
     newest = schema.text(max(schema.upgrades()))
-    return {"schema": newest, "postgresql": BINARIES.parent.name}
+    return {"schema": newest, "postgresql": BINARIES.resolve().parent.name}
 
 
 def connect(database: str) -> Connection:

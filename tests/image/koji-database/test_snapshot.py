@@ -1,6 +1,7 @@
 """koji-database's part in a snapshot, asked as toji asks it."""
 
 import json
+import re
 import subprocess
 from typing import Any
 
@@ -186,3 +187,9 @@ def test_a_snapshot_is_listed_with_its_size_and_time(database: Container) -> Non
     size = int(sql(database, "SELECT pg_database_size('koji@first')")[0])
     assert entry["bytes"] == size
     assert entry["created"] > 1.7e9
+
+
+def test_it_names_the_versions_that_a_backup_needs(database: Container) -> None:
+    versions = ask(database, "describe")
+    assert sorted(versions) == ["postgresql", "schema"]
+    assert all(re.fullmatch(r"\d+(\.\d+)*", version) for version in versions.values())
