@@ -67,7 +67,7 @@ lint: ## check the style and the types
 	    mypy --no-error-summary --exclude '/mock/' $$image; done
 	@! [ -d koji-builder/mock ] || mypy --no-error-summary koji-builder/mock
 
-bench: ## measure speed and size, side by side (QUICK=1: in two minutes; KOJI=current: it and the pinned)
+bench: ## measure speed and size, side by side (QUICK=1: in two minutes; KOJI: also that one)
 	@tools/setup test
 	@tools/engine with bash -c 'options=$$(tools/koji options "$(KOJI)") && moromi build -q && \
 	    $(if $(KOJI),moromi $$options build -q && )python -m bench $(if $(QUICK),quick) $$options'
