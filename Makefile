@@ -67,9 +67,10 @@ lint: ## check the style and the types
 	    mypy --no-error-summary --exclude '/mock/' $$image; done
 	@! [ -d koji-builder/mock ] || mypy --no-error-summary koji-builder/mock
 
-bench: ## measure speed and size, side by side (QUICK=1: in two minutes)
+bench: ## measure speed and size, side by side (QUICK=1: in two minutes; KOJI: also that one)
 	@tools/setup test
-	@tools/engine with bash -c 'moromi build -q && python -m bench $(if $(QUICK),quick)'
+	@tools/engine with bash -c 'options=$$(tools/koji options "$(KOJI)") && moromi build -q && \
+	    $(if $(KOJI),moromi $$options build -q && )python -m bench $(if $(QUICK),quick) $$options'
 
 purge: down ## delete the private engine with its images, and .venv
 	@tools/engine purge

@@ -1,9 +1,12 @@
-"""`python -m bench [ROUNDS | quick]`: measure; progress on stderr, then the table on stdout.
+"""`python -m bench [ROUNDS | quick] [-c MOROMI_YML]`: measure; progress on stderr, then the table
+on stdout.
 
 ROUNDS is how often each figure is taken (3); its median counts. `quick` takes the figures that a
-change is most likely to move, once each, in about two minutes.
+change is most likely to move, once each, in about two minutes. With -c, the Koji of that file is
+measured beside that of Nagoya's own moromi.yml; both have to be built.
 """
 
+import argparse
 import sys
 from collections.abc import Iterator
 
@@ -15,16 +18,26 @@ from bench.memory import building_rows, idle_rows
 from bench.startup import startup_rows
 from bench.systems import ready_system
 from bench.table import Row, show
+from bench.versions import declarations, version_rows
 
 
 def main() -> None:
     """Measure and print."""
-    argument = sys.argv[1] if len(sys.argv) > 1 else "3"
+    parser = argparse.ArgumentParser(prog="bench")
+    parser.add_argument("rounds", nargs="?", default="3")
+    parser.add_argument("-c", dest="config")
+    options = parser.parse_args()
+    quick = options.rounds == "quick"
+    rounds = 1 if quick else int(options.rounds)
+    heading, measured = "Nagoya", quick_rows() if quick else all_rows(rounds)
+    if options.config:
+        other, pinned = declarations(options.config)
+        heading, measured = other.tag, version_rows(other, pinned, rounds)
     rows = []
-    for row in quick_rows() if argument == "quick" else all_rows(int(argument)):
+    for row in measured:
         print("  ".join(cell for cell in row.cells() if cell), file=sys.stderr, flush=True)
         rows.append(row)
-    show(rows)
+    show(rows, heading)
 
 
 def quick_rows() -> Iterator[Row]:

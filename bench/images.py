@@ -7,12 +7,27 @@ from bench.systems import run
 from bench.table import Row
 from nagoya.build.steps import build_graph
 from nagoya.config import loader
+from nagoya.config.declaration import Declaration
+from nagoya.config.tags import untagged
 from nagoya.engine import connect
+
+BASE, ALL = "base", "all"
 
 
 def size_rows() -> Iterator[Row]:
-    """Each image's size, and that of all together, where what a parent holds counts once."""
+    """Each image's size, and that of all together."""
     declared = loader.read(loader.locate(None))
+    size = sizes(declared)
+    together = size.pop(ALL)
+    yield Row(f"image {declared.base.image}", size.pop(BASE), "MB")
+    for name, value in size.items():
+        yield Row(f"image {name}", value, "MB")
+    yield Row("all images, what they share once", together, "MB", aim="<= 700 MB")
+
+
+def sizes(declared: Declaration) -> dict[str, float]:
+    """MB of the image BASE, of each other by its name without the tag, and of ALL together, where
+    what a parent holds counts once."""
     steps = build_graph(declared).steps
     files = {name: step.file for name, step in steps.items() if step.file}
     client = connect().client.images
@@ -22,16 +37,14 @@ def size_rows() -> Iterator[Row]:
     def layers(image: str) -> list[str]:
         return list(client.get(image).attrs["RootFS"]["Layers"])
 
-    yield Row(f"image {declared.base.image}", base, "MB")
-    for name in files:
-        yield Row(f"image {name}", size[name], "MB")
     # An image's own part is what it has beyond the image that it is made from, if from any.
     bottom = layers(declared.base.image)[0]
     once = base
     for name, file in files.items():
         inherited = size.get(file.parents[0], base) if layers(name)[0] == bottom else 0
         once += size[name] - inherited
-    yield Row("all images, what they share once", once, "MB", aim="<= 700 MB")
+    own = {untagged(name, declared.tag): value for name, value in size.items()}
+    return {BASE: base, **own, ALL: once}
 
 
 def build_image_rows() -> Iterator[Row]:

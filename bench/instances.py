@@ -18,7 +18,7 @@ _POPULATED = "nagoya-demo"
 def reset_rows(system: BenchSystem, rounds: int) -> Iterator[Row]:
     """A reset of a system that `toji verify` has passed on, beside a new one."""
     system.toji("snapshot", "create", "verified")
-    (pristine, verified), (new,) = side_by_side(rounds, lambda: _reset(system), _init)
+    (pristine, verified), (new,) = side_by_side(rounds, lambda: reset(system), _init)
     against = "toji up"
     yield Row("toji reset to pristine, after two builds", pristine, "s", new, against, "<= 3 s")
     yield Row("toji reset to a state with these builds", verified, "s", new, against, "<= 3 s")
@@ -48,8 +48,8 @@ def _init(*options: str) -> tuple[float]:
         return (time.monotonic() - start,)
 
 
-def _reset(system: BenchSystem) -> tuple[float, float]:
-    """To the pristine state, and to the one called `verified`."""
+def reset(system: BenchSystem) -> tuple[float, float]:
+    """Seconds to the pristine state, and to the one called `verified`."""
     start = time.monotonic()
     system.toji("reset")
     pristine = time.monotonic()

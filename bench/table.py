@@ -25,10 +25,10 @@ class Row:
         return self.what, f"{self.value:.1f}", self.unit, reference, ratio, self.against, self.aim
 
 
-def show(rows: Sequence[Row]) -> None:
-    """Print the rows on stdout."""
+def show(rows: Sequence[Row], measured: str) -> None:
+    """Print the rows on stdout; `measured` is the heading of their values."""
     table = Table("what", box=None, pad_edge=False)
-    table.add_column("Nagoya", justify="right")
+    table.add_column(measured, justify="right")
     table.add_column()
     table.add_column("reference", justify="right")
     table.add_column("ratio", justify="right")

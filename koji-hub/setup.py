@@ -10,6 +10,8 @@ from util import entry, files
 
 UPSTREAM = Path("usr/lib/nagoya/upstream/conf.d")
 LAYOUT = Path("etc/apache2/koji-layout.conf")
+SIDETAG_CONF = Path("etc/koji-hub/plugins/sidetag.conf")
+SIDETAG_PLUGIN = Path("usr/lib/koji-hub-plugins/sidetag_hub.py")
 
 
 def entry_point(root: Path, snippet: str, alias: str) -> Path:
@@ -32,13 +34,34 @@ def write_layout(root: Path) -> None:
     files.write(root / LAYOUT, "# Written by setup.py of koji-hub.\n" + "\n".join(lines) + "\n")
 
 
+def request_sidetag_repositories(root: Path) -> None:
+    """Have the plugin sidetag_hub request the repository of each new sidetag, if it can.
+
+    Where repositories are made on request, nothing else does, and `koji add-sidetag --wait` would
+    wait in vain. In older versions kojira makes them.
+    """
+    plugin = root / SIDETAG_PLUGIN
+    if not plugin.exists() or "request_repo(" not in plugin.read_text():
+        return
+    text, count = re.subn(
+        r"^#?\s*trigger_new_repo\s*=.*$",
+        "trigger_new_repo = True",
+        (root / SIDETAG_CONF).read_text(),
+        flags=re.MULTILINE,
+    )
+    if not count:
+        raise entry.Fatal("Koji's sidetag.conf has no option trigger_new_repo")
+    files.write(root / SIDETAG_CONF, text)
+
+
 def main() -> int:
-    """Make the folders, and write Apache's part that depends on the version of Koji."""
+    """Make the folders, and write what depends on the version of Koji."""
     root = Path("/")
     # Apache's root, which stays empty, and what a site may mount folders over.
     for folder in ("var/www", *site_files.FOLDERS):
         (root / folder).mkdir(parents=True, exist_ok=True)
     write_layout(root)
+    request_sidetag_repositories(root)
     return 0
 
 

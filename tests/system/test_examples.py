@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import koji
-
 from tests.system.conftest import Koji, Run
 
 
@@ -57,15 +55,3 @@ def test_developing(checkout: Path, tmp_path: Path) -> None:
         status = person.status()
         assert status["koji"]["image"] == "developing-hub:developing"
         assert person.client("call", "hello").stdout == "'Hello from the work tree'\n"
-
-
-def test_plugins(checkout: Path, tmp_path: Path) -> None:
-    with example(checkout / "docs/examples/plugins", tmp_path) as (person, run):
-        assert "Free Software Foundation" in run.stdout
-        session = person.session()
-        (sidetag,) = (tag for tag in session.listTags() if "-side-" in tag["name"])
-        assert session.getRepo(sidetag["name"])
-        (save,) = session.listTasks({"method": "saveFailedTree"}, {"limit": 2})
-        assert save["state"] == koji.TASK_STATES["CLOSED"]
-        (archive,) = session.listTaskOutput(save["id"])
-        assert archive.endswith(".tar.gz")

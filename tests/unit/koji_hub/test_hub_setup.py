@@ -46,3 +46,30 @@ def test_finds_the_entries_where_koji_says_they_are(setup: ModuleType, root: Pat
     snippet.write_text("# Alias /kojihub /x\n")
     with pytest.raises(Fatal, match="names no script for /kojihub"):
         layout(setup, root)
+
+
+def test_a_new_sidetag_requests_its_repository_where_nothing_else_does(
+    setup: ModuleType, root: Path
+) -> None:
+    """Each plugin with its sidetag.conf, as in Koji without sidetags, 1.30, 1.34 and 1.35."""
+    setup.request_sidetag_repositories(root)
+    plugin, conf = root / setup.SIDETAG_PLUGIN, root / setup.SIDETAG_CONF
+    for path in (plugin, conf):
+        path.parent.mkdir(parents=True)
+    old, new = "[sidetag]\nremove_empty = off\n", "# Or kojira does.\n# trigger_new_repo = False\n"
+    for code, before, after in (
+        ("def createSideTag(): ...", old, old),
+        ("make_task('newRepo', args)", old + new, old + new),
+        (
+            "check = request_repo(id)",
+            old + new,
+            old + "# Or kojira does.\ntrigger_new_repo = True\n",
+        ),
+    ):
+        plugin.write_text(code)
+        conf.write_text(before)
+        setup.request_sidetag_repositories(root)
+        assert conf.read_text() == after
+    conf.write_text(old)
+    with pytest.raises(Fatal, match="no option trigger_new_repo"):
+        setup.request_sidetag_repositories(root)

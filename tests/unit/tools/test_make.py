@@ -57,6 +57,13 @@ CALLS = {
     "purge": ["toji --system koji remove"],
 }  # fmt: skip
 
+WITH_ARGUMENTS = {
+    "bench QUICK=1 KOJI=current": [
+        "setup test", "moromi build -q", "moromi -c nagoya-current build -q",
+        "python -m bench quick -c nagoya-current",
+    ],
+}  # fmt: skip
+
 
 @pytest.fixture
 def engine() -> Iterator[str]:
@@ -112,11 +119,11 @@ def test_the_pythons_that_are_checked_are_those_declared(checkout: Path) -> None
     assert project["requires-python"] == f">={declared[0]}"
 
 
-@pytest.mark.parametrize("target", CALLS)
+@pytest.mark.parametrize("target", [*CALLS, *WITH_ARGUMENTS])
 def test_a_target_finds_all_that_it_calls(newcomer: Path, engine: str, target: str) -> None:
     environment = {"HOME": str(newcomer), "PATH": f"{newcomer}/bin:/usr/bin:/bin"}
     ran = subprocess.run(
-        ["make", "--no-print-directory", target],
+        ["make", "--no-print-directory", *target.split()],
         cwd=newcomer, env={**environment, "DOCKER_HOST": engine}, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
@@ -124,6 +131,7 @@ def test_a_target_finds_all_that_it_calls(newcomer: Path, engine: str, target: s
     assert not (newcomer / "missing").exists(), (newcomer / "missing").read_text()
     calls = newcomer / "calls"
     called = calls.read_text().splitlines() if calls.exists() else []
-    assert len(called) == len(CALLS[target]), called
-    for line, expected in zip(called, CALLS[target], strict=True):
+    calls_expected = {**CALLS, **WITH_ARGUMENTS}[target]
+    assert len(called) == len(calls_expected), called
+    for line, expected in zip(called, calls_expected, strict=True):
         assert line.startswith(expected)
