@@ -84,7 +84,8 @@ class Build:
         return operations
 
     def run(self) -> None:
-        """Carry the plan out. Images that do not depend on a failed one are still built.
+        """Carry the plan out: first the sources, without which nothing is built; images that do
+        not depend on a failed one are still built.
 
         Raises BuildError that lists every failure with the last lines of its build.
         """
@@ -98,13 +99,19 @@ class Build:
                 raise BuildError(f"the build context cannot be read: {error}") from error
 
         try:
-            results = run_graph(
-                {name: operation.needs for name, operation in operations.items()},
-                task,
-                workers=_WORKERS,
-                stop=self.stop,
-                on_done=self.progress.finish,
-            )
+            for is_source, message in (
+                (True, "the sources are not complete, so nothing was built"),
+                (False, "some images could not be built"),
+            ):
+                names = [name for name in operations if (name in self.graph.sources) is is_source]
+                results = run_graph(
+                    {n: [m for m in operations[n].needs if m in names] for n in names},
+                    task,
+                    workers=_WORKERS,
+                    stop=self.stop,
+                    on_done=self.progress.finish,
+                )
+                raise_failures(results, BuildError, message)
         except Interrupted as interrupted:
             for system in self.systems.values():
                 system.abandon()
@@ -113,7 +120,6 @@ class Build:
             if left:
                 self.progress.log(f"not built, still the old images: {', '.join(left)}")
             raise
-        raise_failures(results, BuildError, "some images could not be built")
 
     def _observe(self) -> Observed:
         needs = with_dependencies(self.wanted, self.graph.needs)

@@ -13,7 +13,14 @@ import docker.errors
 import requests
 
 from nagoya.engine.client import Engine, Handle
-from nagoya.engine.state import SYSTEM_LABEL, State, check_owner, parse_time, set_labels
+from nagoya.engine.state import (
+    CONTAINER_LABEL,
+    SYSTEM_LABEL,
+    State,
+    check_owner,
+    parse_time,
+    set_labels,
+)
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError, EngineTimeout, PortTaken
 
@@ -51,13 +58,17 @@ class Specification:
 
 
 def list_containers(engine: Engine, system: str) -> dict[str, Handle]:
-    """The containers of a system by host name, whatever their state.
+    """The declared containers of a system by host name, whatever their state.
 
     Where a replacement exists beside a container, the container is returned.
     """
     # A replacement has the same host name and a longer name.
     listed = sorted(list_system(engine, system), key=lambda handle: -len(handle.name))
-    return {handle.docker.attrs["Config"]["Hostname"]: handle for handle in listed}
+    return {
+        handle.docker.attrs["Config"]["Hostname"]: handle
+        for handle in listed
+        if label(handle, CONTAINER_LABEL)
+    }
 
 
 def list_system(engine: Engine, system: str) -> list[Handle]:

@@ -18,8 +18,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Annotated, Any, cast
 
+from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
+
+from nagoya.config.validation import describe_errors
 from nagoya.engine.transfer import ChunkFile
 from nagoya.errors import LifecycleError
 
@@ -32,6 +35,7 @@ _WRONG_FILE = (
     "name a file that `toji backup` wrote; one that was encrypted or compressed is piped through "
     "the program that undoes it into `toji restore -`"
 )
+Version = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)*$")]
 Members = Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]
 """Members of an archive, each with its content, to be read in this order."""
 Show = Callable[[int], None]
@@ -50,7 +54,7 @@ class Manifest:
     created: str
     nagoya: str
     containers: dict[str, str]
-    versions: dict[str, dict[str, str]]
+    versions: dict[str, dict[str, Version]]
     parts: list[str]
     credentials: bool
 
@@ -149,9 +153,12 @@ class Reader:
                 "restore it with that one, or a newer one",
             )
         try:
-            return Manifest(**raw)
-        except TypeError as error:
-            raise LifecycleError(f"{self._name}: {MANIFEST} is not valid: {error}") from None
+            return TypeAdapter(Manifest).validate_python(raw)
+        except ValidationError as error:
+            problems = describe_errors(error, BaseModel)
+            raise LifecycleError(
+                f"{self._name}: {MANIFEST} is not valid: {'; '.join(problems)}", _WRONG_FILE
+            ) from None
 
     def parts(self) -> Iterator[tuple[str, Members]]:
         """The containers' parts, to be read in this order.
@@ -168,7 +175,11 @@ class Reader:
 
     def _members(self) -> Iterator[tarfile.TarInfo]:
         try:
-            yield from _members(self._archive)
+            for member in _members(self._archive):
+                names = [member.name, member.linkname if member.islnk() else ""]
+                if any(name.startswith("/") or ".." in PurePosixPath(name).parts for name in names):
+                    raise self._damaged(f"{member.name} leads out of its folder")
+                yield member
         except tarfile.TarError as error:
             raise self._damaged(str(error)) from None
 

@@ -69,6 +69,7 @@ def observe(engine: Engine, name: str, declaration: Declaration) -> ObservedSyst
     """Ask the engine for everything it holds of a system. Raises EngineError."""
     handles = containers.list_system(engine, name)
     states = [containers.state(handle, reload=False) for handle in handles]
+    states = [state for state in states if state.declared]
     new = {state.name: state for state in states if state.container.endswith(REPLACEMENT)}
     old = {state.name: state for state in states if state.container.endswith(ASIDE)}
     current = {

@@ -70,6 +70,7 @@ def replace_state(
 def recover(system: System) -> None:
     """Complete or undo an exchange that was cut off."""
     with system.lock():
+        system.remove_helpers()
         if system.observe().aside:
             _recover(system)
 
@@ -106,7 +107,7 @@ def _exchange(system: System, seconds: float) -> None:
         observed = system.observe()
         names = [name for name in wave if not observed.containers[name].completed]
         system.apply(plan.restart(system.declaration, observed, names))
-        remaining = max(1.0, deadline - time.monotonic())
+        remaining = max(0.0, deadline - time.monotonic())
         wait(system, remaining, only=names, assume_dependencies_ready=True)
 
 

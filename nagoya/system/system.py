@@ -17,6 +17,7 @@ from threading import Event
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import EVENTS
 from nagoya.engine import Engine, Handle, containers, resources
+from nagoya.engine.state import CONTAINER_LABEL
 from nagoya.errors import LifecycleError, UsageError, did_you_mean
 from nagoya.system import plan, reconcile
 from nagoya.system.container import SystemContainer, ended
@@ -119,10 +120,19 @@ class System:
 
     def remove(self) -> tuple[Operation, ...]:
         """Remove everything that bears the system's label: containers, volumes, the network."""
+        self.remove_helpers(running=True)
         done = self._do(plan.remove)
         if not done:
             self.progress.log(f"{_no_system(self.engine, self.name)}; nothing was removed")
         return done
+
+    def remove_helpers(self, *, running: bool = False) -> None:
+        """Remove the containers that an interrupted toji left behind, which had one short task."""
+        for handle in containers.list_system(self.engine, self.name):
+            is_helper = not containers.label(handle, CONTAINER_LABEL)
+            busy = containers.state(handle, reload=False).running and not running
+            if is_helper and not busy and not self.dry_run:
+                containers.remove(handle)
 
     def scale(
         self, name: str, count: int, drain_seconds: float = DRAIN_SECONDS

@@ -168,6 +168,18 @@ def test_a_file_that_is_not_there(moromi: Moromi) -> None:
     assert moromi.identity("two")
 
 
+def test_nothing_is_built_without_its_sources(moromi: Moromi) -> None:
+    moromi.declare(one=f"FROM {BASE}\nCOPY src/own/file /file\n", two=f"FROM {BASE}\n")
+    with (moromi.folder / "moromi.yml").open("a") as file:
+        file.write(
+            f"sources: {{own: {{url: 'https://127.0.0.1:9/x.tar.gz', sha256: {'0' * 64}}}}}\n"
+        )
+    _, err = moromi("build", status=6)
+    assert "the sources are not complete, so nothing was built:\n  src/own: " in err
+    assert "or use the Koji of `-c nagoya`" in err
+    assert not moromi.identity("two")
+
+
 def test_quiet_says_nothing(moromi: Moromi) -> None:
     moromi.declare(parent=PARENT)
     assert moromi("build", "-q") == ("", "")

@@ -178,10 +178,17 @@ def test_a_restore_that_is_killed_is_undone_by_up(saved: Saved) -> None:
             break
     process.send_signal(signal.SIGKILL)
     process.wait()
+    # As one that was cut off before it started its program.
+    client, system = connect().client, saved.koji.system
+    image = containers.inspect(containers.list_containers(connect(), system)["koji"])["Image"]
+    client.containers.create(
+        image, name=f"{system}-swap-left", labels={"nagoya.system": system, "nagoya.container": ""}
+    )
     refused = saved.koji.toji("stop", check=False)
     assert "a restore of" in refused.stderr
     saved.koji.toji("up")
     assert ids(saved.koji) == before
+    assert not client.containers.list(all=True, filters={"name": f"{system}-swap-left"})
     assert saved.koji.session().getTag("later")
 
 

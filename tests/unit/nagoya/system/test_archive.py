@@ -140,6 +140,10 @@ def with_manifest(content: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def manifest(**changed: object) -> bytes:
+    return json.dumps({"format": FORMAT, **asdict(MANIFEST), **changed}).encode()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -149,6 +153,11 @@ def with_manifest(content: bytes) -> bytes:
         (with_manifest(b"[1]"), "not a backup"),
         (with_manifest(b"no json"), "not a backup"),
         (with_manifest(json.dumps({"format": 1}).encode()), "manifest.json is not valid"),
+        (with_manifest(manifest(containers="x")), "manifest.json is not valid: containers"),
+        (
+            with_manifest(manifest(versions={"db": {"postgresql": "abc"}})),
+            r"manifest.json is not valid: versions.db.postgresql",
+        ),
         (
             with_manifest(json.dumps({**asdict(MANIFEST), "format": FORMAT + 1}).encode()),
             "was written by a newer Nagoya",
@@ -158,3 +167,15 @@ def with_manifest(content: bytes) -> bytes:
 def test_other_files_are_refused(content: bytes, message: str) -> None:
     with pytest.raises(LifecycleError, match=message):
         Reader(io.BytesIO(content), "file")
+
+
+@pytest.mark.parametrize("name", ["files/../../evil", "/evil"])
+def test_a_member_that_leads_elsewhere_is_refused(name: str) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        first = tarfile.TarInfo("manifest.json")
+        first.size = len(manifest())
+        archive.addfile(first, io.BytesIO(manifest()))
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(LifecycleError, match="leads out of its folder"):
+        read(buffer.getvalue())
