@@ -172,7 +172,7 @@ def test_nothing_is_built_without_its_sources(moromi: Moromi) -> None:
     moromi.declare(one=f"FROM {BASE}\nCOPY src/own/file /file\n", two=f"FROM {BASE}\n")
     with (moromi.folder / "moromi.yml").open("a") as file:
         file.write(
-            f"sources: {{own: {{url: 'https://127.0.0.1:9/x.tar.gz', sha256: {'0' * 64}}}}}\n"
+            f"sources: {{own: {{url: 'https://127.0.0.1:9/x.tar.gz', sha256: {'ab' * 32}}}}}\n"
         )
     _, err = moromi("build", status=6)
     assert "the sources are not complete, so nothing was built:\n  src/own: " in err
