@@ -102,8 +102,14 @@ class SnapshotOperation:
 
     def snapshots(self) -> dict[str, Snapshot]:
         """The snapshots that are complete: in every container with a state."""
-        lists = list(self.ask("list").values())
-        return {
+        return self.inventory()[0]
+
+    def inventory(self) -> tuple[dict[str, Snapshot], set[str]]:
+        """The snapshots that are complete, and the names of those that a container with a write
+        lock has, and others do not."""
+        answers = self.ask("list")
+        lists = list(answers.values())
+        complete = {
             name: Snapshot(
                 name,
                 datetime.fromtimestamp(min(entries[name]["created"] for entries in lists), UTC),
@@ -112,11 +118,8 @@ class SnapshotOperation:
             for name in (lists[0] if lists else ())
             if all(name in entries for entries in lists)
         }
-
-    def unmatched(self) -> set[str]:
-        """The snapshots that those with a write lock list, and others do not have."""
-        locked = self.ask("list", only=self.agents_with("hold")).values()
-        return {name for entries in locked for name in entries} - set(self.snapshots())
+        locked = [answers.get(name, {}) for name in self.agents_with("hold")]
+        return complete, {name for entries in locked for name in entries}.difference(complete)
 
     def require(self, name: str) -> None:
         """Raise LifecycleError unless there is a snapshot of that name."""

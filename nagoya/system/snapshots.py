@@ -42,9 +42,9 @@ def wait_and_snapshot(system: System, seconds: float) -> None:
         with snapshot_agents(require_system(system.engine, system.name)) as agents:
             operation = SnapshotOperation(system, agents, deadline)
             # Only the first wait has to wait for other commands on this system.
-            if not agents or PRISTINE in operation.snapshots():
+            complete, old = operation.inventory()
+            if not agents or PRISTINE in complete:
                 return
-            old = operation.unmatched()
             if PRISTINE in old and RESTORED not in old:
                 system.progress.log(
                     f"the snapshot '{PRISTINE}' is not made: parts of an earlier one are there, "
