@@ -206,7 +206,7 @@ def test_an_image_that_is_not_there_is_named(toji: Toji) -> None:
     (toji.folder / IMAGE).rename(toji.folder / "no-such-image")
     error = toji("init", status=7).stderr
     assert "no image called no-such-image" in error
-    assert "moromi build no-such-image" in error
+    assert f"moromi -c {toji.folder}/moromi.yml build no-such-image" in error
 
 
 def test_events_reach_their_callbacks_in_order(toji: Toji, noted: Callable[[], list[str]]) -> None:

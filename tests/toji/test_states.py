@@ -297,7 +297,9 @@ def test_a_system_without_state_says_so(toji: Toji) -> None:
 
 def test_two_resets_at_once_come_one_after_the_other(pair: Toji) -> None:
     asked(pair)
+    run(pair, "first", "echo prepare >/data/slow")
     ended = [one.communicate(timeout=60) for one in [pair.start("reset"), pair.start("reset")]]
+    run(pair, "first", "rm /data/slow")
     assert any("another toji is at work" in answer for _, answer in ended)
     assert asked(pair) == both("list", "hold", "prepare pristine", "switch", "release") * 2
 
