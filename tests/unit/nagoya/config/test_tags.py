@@ -83,17 +83,17 @@ def test_the_argument_is_not_the_users(tree: Tree) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "problem"),
     [
         ("1.35", "tag: should be text, is 1.35; put it in quotes"),
         ("a b", "tag: 'a b' is not a tag for images, such as current"),
         ("", "tag: should be text, is empty"),
     ],
 )
-def test_a_wrong_tag(tree: Tree, value: str, told: str) -> None:
+def test_a_wrong_tag(tree: Tree, value: str, problem: str) -> None:
     with pytest.raises(DeclarationError) as caught:
         loader.read(tree({**FILES, "new.yml": f"extends: moromi.yml\ntag: {value}\n"}) / "new.yml")
-    assert caught.value.problems == (told,)
+    assert caught.value.problems == (problem,)
 
 
 def test_the_current_koji_is_built_beside_the_pinned_one(checkout: Path) -> None:
