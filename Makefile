@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 # Programs of .venv are found in a shell that activated nothing, Docker's in one without root's PATH.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
-# The host side is checked for each; the images run Debian's Python, the oldest of them.
+# The host side and what runs in the images are checked for each.
 PYTHONS := 3.11 3.12 3.13
 # How many tests run at once where an engine is used (tests/distribution.py).
 WORKERS := 2

@@ -77,9 +77,9 @@ class Base(StrictModel):
     """The base image, and the Debian suite to build it from where no registry has it."""
 
     image: Annotated[
-        str, _form(r"[a-z0-9./_:-]+:[\w.-]+", "of the form NAME:TAG, such as debian:bookworm-slim")
+        str, _form(r"[a-z0-9./_:-]+:[\w.-]+", "of the form NAME:TAG, such as debian:trixie-slim")
     ]
-    suite: Annotated[str, _form(r"[a-z]+", "a Debian release, such as bookworm")]
+    suite: Annotated[str, _form(r"[a-z]+", "a Debian release, such as trixie")]
 
 
 class Port(StrictModel):

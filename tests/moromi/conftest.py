@@ -16,7 +16,7 @@ import yaml
 
 from nagoya.engine import connect
 
-BASE = "debian:bookworm-slim"
+BASE = "debian:trixie-slim"
 PROGRAM = Path(sys.executable).parent / "moromi"
 
 
@@ -45,7 +45,7 @@ class Moromi:
         for name, text in dockerfiles.items():
             self.write(f"{name}/Dockerfile", text)
         raw: dict[str, Any] = {
-            "base": {"image": self.base, "suite": "bookworm"},
+            "base": {"image": self.base, "suite": "trixie"},
             "images": {self.name(name): {"folder": name} for name in dockerfiles},
             "containers": {},
         }

@@ -25,7 +25,7 @@ IMAGE = f"nagoya-test-tiny-{TOKEN}"
 PROGRAM = Path(sys.executable).parent / "toji"
 
 DOCKERFILE = f"""
-FROM debian:bookworm-slim
+FROM debian:trixie-slim
 LABEL nagoya.test={TOKEN}
 VOLUME /data
 HEALTHCHECK --interval=1h CMD test ! -e /hangs || sleep 1000; \
@@ -80,7 +80,7 @@ class Toji:
         (self.folder / IMAGE / "Dockerfile").write_text(DOCKERFILE)
         declared = {name: {"image": IMAGE, **wanted} for name, wanted in containers.items()}
         raw = {
-            "base": {"image": "debian:bookworm-slim", "suite": "bookworm"},
+            "base": {"image": "debian:trixie-slim", "suite": "trixie"},
             "images": {IMAGE: {}},
             "containers": declared,
         }

@@ -223,7 +223,7 @@ def container(**keys: str) -> dict[str, str]:
         ({"base": "{image: debian}"}, "base: needs 'suite'"),
         (
             {"base": "{image: debian, suite: bookworm}"},
-            "base.image: 'debian' is not of the form NAME:TAG, such as debian:bookworm-slim",
+            "base.image: 'debian' is not of the form NAME:TAG, such as debian:trixie-slim",
         ),
         ({"sources": "{a: {}}"}, "sources.a: needs exactly one of 'pypi', 'url' and 'path'"),
         (
