@@ -15,7 +15,7 @@ from bench.table import Row, side_by_side
 
 UNFINISHED = ("FREE", "OPEN", "ASSIGNED")
 _BUILDS = 6
-HELLO_GIT = "git+https://koji/kojifiles/demo/git/hello.git#main"
+HELLO_GIT = "git+https://koji/demo/git/hello.git#main"
 HELLO_SRPM = "/usr/share/nagoya/demo/srpms/hello-1.0-1.src.rpm"
 _CONFIG = "/etc/mock/koji/bench.cfg"
 

@@ -5,8 +5,8 @@ Runs in the koji-builder image, which has rpmbuild and git. In the directory tha
 serve as plain files, since they contain what git's dumb HTTP protocol reads. It prints JSON:
 {name: {"srpm": path, "git": path, "commit": hash}}, with paths relative to the directory.
 
-kojid accepts git+https://koji/kojifiles/demo/git/NAME.git#COMMIT as a source if allowed_scms
-contains koji:/kojifiles/demo/git/*:no:make,sources .
+kojid accepts git+https://koji/demo/git/NAME.git#COMMIT as a source if allowed_scms
+contains koji:/demo/git/*:no:make,sources .
 """
 
 import json

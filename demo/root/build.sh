@@ -15,5 +15,5 @@ hello=$(python3 -c 'import json, sys; print("{git}#{commit}".format(**json.load(
 
 # kojira makes the first repository, and another one once `hello` is tagged.
 koji wait-repo --timeout=10 --build=demo-buildroot-12-1 demo-build
-as_admin build --wait demo-chain "git+https://koji/kojifiles/demo/$hello"
+as_admin build --wait demo-chain "git+https://koji/demo/$hello"
 koji wait-repo --timeout=10 --build=hello-1.0-1.demo demo-build

@@ -103,7 +103,7 @@ def demo_sources(system: System, package: str) -> Sources:
     return Sources(
         Path(listed["srpm"]).name,
         transfer.read_file(builder, f"{folder}/{listed['srpm']}"),
-        f"git+https://{hub}/kojifiles/demo/{listed['git']}#{listed['commit']}",
+        f"git+https://{hub}/demo/{listed['git']}#{listed['commit']}",
     )
 
 

@@ -128,7 +128,7 @@ def test_a_hub_of_another_name_builds(
         containers["kojibuilder"]["environment"] = {
             "KOJI_HUB_URL": "https://thehub/kojihub",
             "KOJI_FILES_URL": "https://thehub/kojifiles",
-            "KOJI_BUILDER_ALLOWED_SCMS": "thehub:/kojifiles/demo/git/*:no:make,sources",
+            "KOJI_BUILDER_ALLOWED_SCMS": "thehub:/demo/git/*:no:make,sources",
         }
 
     config = declaration_with(declaration, checkout, tmp_path, rename)

@@ -3,6 +3,8 @@
 import pytest
 from docker.models.containers import Container
 
+from nagoya.config.declaration import Declaration
+from tests.image.running import Hub, Koji
 from tests.image.tracked import Containers, execute
 
 # As kojid does it; prints what git would be asked for.
@@ -10,10 +12,19 @@ CHECK = """
 import sys, koji, koji.daemon
 scm = koji.daemon.SCM(sys.argv[1])
 try:
-    scm.assert_allowed("koji:/good/*:no *:/c++/%20/*")
+    scm.assert_allowed(sys.argv[2])
 except koji.BuildError as refusal:
     sys.exit(str(refusal))
 print(scm.host + scm.repository)
+"""
+
+
+ALLOWED = "koji:/good/*:no *:/c++/%20/*"
+
+REPOSITORY = """
+git init --quiet --initial-branch=main /tmp/x && cd /tmp/x
+git -c user.name=x -c user.email=x@example.com commit --quiet --allow-empty --message x
+git clone --quiet --bare /tmp/x /tmp/x.git && git -C /tmp/x.git update-server-info
 """
 
 
@@ -35,7 +46,8 @@ def idle(module_containers: Containers) -> Container:
     ],
 )
 def test_a_path_that_leads_elsewhere_is_refused(idle: Container, path: str) -> None:
-    status, output = execute(idle, "python3", "-c", CHECK, f"git+https://koji{path}#main")
+    url = f"git+https://koji{path}#main"
+    status, output = execute(idle, "python3", "-c", CHECK, url, ALLOWED)
     assert status == 1
     assert "is not in the list of allowed SCMs" in output
 
@@ -53,5 +65,69 @@ def test_a_path_that_leads_elsewhere_is_refused(idle: Container, path: str) -> N
 def test_other_paths_are_fetched_as_they_were_checked(
     idle: Container, path: str, fetched: str
 ) -> None:
-    status, output = execute(idle, "python3", "-c", CHECK, f"git+https://koji{path}#main")
+    url = f"git+https://koji{path}#main"
+    status, output = execute(idle, "python3", "-c", CHECK, url, ALLOWED)
     assert (status, output.strip()) == (0, f"koji{fetched}")
+
+
+@pytest.fixture(scope="module")
+def fetcher(running_koji: Koji, hub: Hub) -> Container:
+    """A container with git, beside a hub that serves one repository to builders, and that has the
+    same repository among the uploads."""
+    container = running_koji.start_builder("fetcher", "sleep", "infinity")
+    assert execute(container, "bash", "-ec", REPOSITORY) == (0, "")
+    archive = b"".join(container.get_archive("/tmp/x.git")[0])
+    for folder in ("demo/git", "work/mallory"):
+        assert execute(hub.container, "mkdir", "-p", f"/mnt/koji/{folder}") == (0, "")
+        hub.container.put_archive(f"/mnt/koji/{folder}", archive)
+    return container
+
+
+def ls_remote(fetcher: Container, url: str) -> tuple[int, str]:
+    trust = "http.sslCAInfo=/etc/pki/koji/koji_ca_cert.crt"
+    return execute(fetcher, "git", "-c", trust, "ls-remote", f"https://{url}", "main")
+
+
+def test_builders_fetch_the_demos_repositories(
+    fetcher: Container, declaration: Declaration
+) -> None:
+    allowed = declaration.containers["kojibuilder"].environment["KOJI_BUILDER_ALLOWED_SCMS"]
+    url = "git+https://koji/demo/git/x.git#main"
+    status, checked = execute(fetcher, "python3", "-c", CHECK, url, allowed)
+    assert (status, checked) == (0, "koji/demo/git/x.git\n")
+    status, output = ls_remote(fetcher, checked.strip())
+    assert (status, output.split()[1:]) == (0, ["refs/heads/main"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/kojifiles/work/mallory/x.git",
+        "/kojifiles/demo/git/../../work/mallory/x.git",
+        "/kojifiles/demo/git/%2e%2e/%2e%2e/work/mallory/x.git",
+        "/demo/git/../../kojifiles/work/mallory/x.git",
+        "/demo/git/%2e%2e/%2E./kojifiles/work/mallory/x.git",
+        "/demo/git/..%2f..%2fkojifiles/work/mallory/x.git",
+        "/demo/git/../../work/mallory/x.git",
+        "/demo/git/%2e%2e/%2e%2e/work/mallory/x.git",
+        "//demo//git//..//..//kojifiles//work//mallory//x.git",
+        "/demo/git//work/mallory/x.git",
+        "/demo/git/%252e%252e/%252e%252e/work/mallory/x.git",
+    ],
+)
+@pytest.mark.parametrize("checked", [True, False], ids=["by kojid", "by git alone"])
+def test_no_path_leads_to_an_upload(
+    fetcher: Container, declaration: Declaration, path: str, checked: bool
+) -> None:
+    """Neither past kojid's check, nor past the hub if kojid checked nothing."""
+    url = f"koji{path}"
+    if checked:
+        allowed = declaration.containers["kojibuilder"].environment["KOJI_BUILDER_ALLOWED_SCMS"]
+        program = ("python3", "-c", CHECK, f"git+https://{url}#main", allowed)
+        status, url = execute(fetcher, *program)
+        if status:
+            assert "is not in the list of allowed SCMs" in url
+            return
+    status, output = ls_remote(fetcher, url.strip())
+    assert status
+    assert "not found" in output or "403" in output or "400" in output
