@@ -59,10 +59,10 @@ test-upstream: ## run Koji's own unit tests against what the images have install
 	    moromi $$options build -q koji-hub koji-builder && \
 	    pytest -sq $${options/-c/--koji-config} tests/image/test_upstream.py'
 
-test-long: ## the two commands on the Debian, 12 or 13, that this is not; the demo on images of Debian 12
+test-long: ## run `make demo` and `make test` in a clone on the Debian, 12 or 13, that this is not
 	@tools/setup debian
-	@$(MAKE) --no-print-directory demo down KOJI=docs/examples/bookworm/moromi.yml
-	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test "bench QUICK=1"; do time make $$target; done'
+	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test "bench QUICK=1" \
+	    "demo KOJI=docs/examples/bookworm/moromi.yml"; do time make $$target; done'
 
 lint: ## check the style and the types
 	@tools/setup test
