@@ -21,6 +21,13 @@ SETTLED = "path = os.path.normpath(path)"
 DECODED = """path = urllib.parse.quote(
             os.path.normpath(urllib.parse.unquote(path)), safe="/!$&'()*+,:=@")"""
 
+KOJID = Path("usr/sbin/kojid")
+# kojid up to 1.31 reads the rpm database only here, where Fedora has a link. mock refuses links to
+# kojid, so this names what the link leads to.
+DATABASE = '"%s/var/lib/rpm" % self.rootdir())'
+LINKED = """"%s/var/lib/rpm" % self.rootdir() if not os.path.islink(
+            "%s/var/lib/rpm" % self.rootdir()) else "%s/usr/lib/sysimage/rpm" % self.rootdir())"""
+
 
 def decode_scm_paths(root: Path) -> None:
     """Let kojid decode the path of a source's URL before it checks it, unless it does so itself."""
@@ -28,6 +35,12 @@ def decode_scm_paths(root: Path) -> None:
     text = path.read_text()
     if "unquote(" not in text:
         files.write(path, text.replace(SETTLED, DECODED))
+
+
+def find_rpm_database(root: Path) -> None:
+    """Let kojid read the rpm database of a chroot where it is, unless it does so itself."""
+    path = root / KOJID
+    files.write(path, path.read_text().replace(DATABASE, LINKED), mode=0o755)
 
 
 def make_folders(root: Path, gid: int) -> None:
@@ -54,6 +67,7 @@ def main() -> int:
     make_folders(root, account.pw_gid)
     files.write(root / "etc/rpm/macros.koji", MACROS)
     decode_scm_paths(root)
+    find_rpm_database(root)
     return 0
 
 
