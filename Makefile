@@ -12,7 +12,7 @@ KOJI :=
 SOURCE := current
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down images test test-unit test-image test-system test-koji test-long lint bench purge
+.PHONY: help demo down images test test-unit test-image test-system test-koji test-upstream test-long lint bench purge
 
 help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
@@ -52,6 +52,12 @@ test-koji: ## run the tests of images and systems with another Koji (SOURCE=curr
 	@tools/engine with bash -c 'options=$$(tools/koji options "$(SOURCE)") && moromi $$options build && \
 	    pytest -n $(WORKERS) $${options/-c/--koji-config} tests/image tests/system \
 	    $(foreach name,examples installed readme,--ignore tests/system/test_$(name).py)'
+
+test-upstream: ## run Koji's own unit tests against what the images have installed (SOURCE as above)
+	@tools/setup test
+	@tools/engine with bash -c 'options=$$(tools/koji options "$(SOURCE)") && \
+	    moromi $$options build -q koji-hub koji-builder && \
+	    pytest -sq $${options/-c/--koji-config} tests/image/test_upstream.py'
 
 test-long: ## run `make demo` and `make test` in a clone on the Debian, 12 or 13, that this is not
 	@tools/setup debian

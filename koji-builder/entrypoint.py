@@ -105,8 +105,8 @@ class Settings:
         for arch in arches:
             if not re.fullmatch(r"[A-Za-z0-9_]+", arch):
                 environment.wrong("KOJI_BUILDER_ARCHES", f"{arch!r} is not an arch")
-        scms = environment.text("KOJI_BUILDER_ALLOWED_SCMS", "")
-        for scm in scms.split():
+        scms = environment.words("KOJI_BUILDER_ALLOWED_SCMS", separators=r"\s+")
+        for scm in scms:
             if ":" not in scm.strip(":"):
                 environment.wrong(
                     "KOJI_BUILDER_ALLOWED_SCMS", f"{scm!r} is not of the form host:repository"
@@ -127,12 +127,12 @@ class Settings:
             arches=arches or None,
             channels=environment.words("KOJI_BUILDER_CHANNELS") or None,
             capacity=capacity or None,
-            maxjobs=environment.integer("KOJI_BUILDER_MAXJOBS", 10, minimum=1),
-            sleeptime=environment.integer("KOJI_BUILDER_SLEEPTIME", 1, minimum=1),
-            minspace=environment.integer("KOJI_BUILDER_MINSPACE", 2048, minimum=0),
+            maxjobs=environment.integer("KOJI_BUILDER_MAXJOBS", 10, minimum=1, maximum=1000),
+            sleeptime=environment.integer("KOJI_BUILDER_SLEEPTIME", 1, minimum=1, maximum=3600),
+            minspace=environment.integer("KOJI_BUILDER_MINSPACE", 2048, minimum=0, maximum=10**9),
             mock=mock,
             plugins=environment.words("KOJI_BUILDER_PLUGINS", DEFAULT_PLUGINS),
-            allowed_scms=scms,
+            allowed_scms=" ".join(scms),
             log_level=environment.choice("KOJI_LOG_LEVEL", "INFO", LOG_LEVELS),
         )
         environment.check()

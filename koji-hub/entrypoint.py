@@ -135,7 +135,7 @@ class Settings:
             processes=environment.integer("KOJI_HUB_PROCESSES", processes, minimum=1, maximum=64),
             maven=environment.flag("KOJI_ENABLE_MAVEN", False),
             notifications=environment.flag("KOJI_NOTIFICATIONS", False),
-            sleeptime=environment.integer("KOJIRA_SLEEPTIME", 2, minimum=1),
+            sleeptime=environment.integer("KOJIRA_SLEEPTIME", 2, minimum=1, maximum=3600),
         )
         if not re.fullmatch(r"[A-Za-z0-9.-]+", settings.database):
             environment.wrong("KOJI_DATABASE_HOST", f"{settings.database!r} is not a host name")

@@ -44,13 +44,17 @@ class UsageError(NagoyaError):
 
 
 class DeclarationError(NagoyaError):
-    """moromi.yml or a Dockerfile is not valid; holds every problem."""
+    """moromi.yml, a seed or a Dockerfile is not valid; holds every problem, and shows the first
+    SHOWN."""
 
     exit_code = 3
+    SHOWN = 20
 
     def __init__(self, where: str, problems: Sequence[str], hint: str | None = None) -> None:
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        super().__init__(f"{where}:\n{lines}", hint)
+        lines = [f"  {problem}" for problem in problems[: self.SHOWN]]
+        if len(problems) > self.SHOWN:
+            lines.append(f"  and {len(problems) - self.SHOWN} more")
+        super().__init__("\n".join([f"{where}:", *lines]), hint)
         self.problems = tuple(problems)
 
 
@@ -111,7 +115,10 @@ def reported(program: str) -> Iterator[None]:
         yield
     except NagoyaError as error:
         _logger.debug("%s failed", program, exc_info=True)
-        print(f"{program}: {error.message}", file=sys.stderr)
+        for line in f"{program}: {error.message}".splitlines():
+            # Such as a name of 5,000 letters.
+            shown = line if len(line) < 1000 else f"{line[:480]} … {line[-480:]}"
+            print(shown, file=sys.stderr)
         if error.hint:
             print(f"  hint: {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)

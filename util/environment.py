@@ -90,12 +90,21 @@ class Environment:
                 yield f"unknown variable {name}{question}"
 
     def text(self, name: str, default: str) -> str:
-        """The value without the blanks around it."""
-        return self._values.get(name, "").strip() or default
+        """The value without the blanks around it; one line."""
+        text = self._values.get(name, "").strip()
+        if not text.isprintable():
+            self.wrong(name, "contains a line break or another control character")
+            return default
+        return text or default
 
-    def words(self, name: str, default: Sequence[str] = ()) -> tuple[str, ...]:
-        """A list, separated by commas or blanks."""
-        words = [word for word in re.split(r"[,\s]+", self.text(name, "")) if word]
+    def words(
+        self, name: str, default: Sequence[str] = (), separators: str = r"[,\s]+"
+    ) -> tuple[str, ...]:
+        """A list, separated by commas or blanks, or by another pattern; of several lines too."""
+        words = [word for word in re.split(separators, self._values.get(name, "")) if word]
+        if any(not word.isprintable() for word in words):
+            self.wrong(name, "contains a control character")
+            return tuple(default)
         return tuple(words or default)
 
     def flag(self, name: str, default: bool) -> bool:
@@ -119,7 +128,7 @@ class Environment:
         text = self.text(name, "")
         if not text:
             return default
-        if not re.fullmatch(r"[+-]?[0-9]+", text):
+        if not re.fullmatch(r"[+-]?[0-9]{1,15}", text):
             self.wrong(name, f"{text!r} is not a whole number")
             return default
         return int(self._bounded(name, int(text), default, minimum, maximum))
@@ -131,14 +140,14 @@ class Environment:
         text = self.text(name, "")
         if not text:
             return default
-        if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)", text):
+        if not re.fullmatch(r"[+-]?([0-9]{1,15}(\.[0-9]*)?|\.[0-9]+)", text):
             self.wrong(name, f"{text!r} is not a number")
             return default
         return self._bounded(name, float(text), default, minimum, maximum)
 
     def seconds(self, name: str, default: float) -> float:
-        """A number of seconds, not negative."""
-        return self.number(name, default, minimum=0)
+        """A number of seconds, at most a day."""
+        return self.number(name, default, minimum=0, maximum=86400)
 
     def url(self, name: str, default: str, schemes: Sequence[str] = ("https",)) -> str:
         """An absolute URL of one of `schemes`, without a slash at its end."""

@@ -33,7 +33,10 @@ NOT_FOUND = 127
 @click.option("-f", "--follow", is_flag=True, help="Go on until the containers exit.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Show the last N lines only.")
 @click.option(
-    "--task", type=int, metavar="ID", help="Show the logs of a Koji task and its descendants."
+    "--task",
+    type=click.IntRange(1, 2**31 - 1),
+    metavar="ID",
+    help="Show the logs of a Koji task and its descendants.",
 )
 @command
 def logs(

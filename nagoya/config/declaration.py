@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from nagoya.config import callbacks, tags
-from nagoya.config.model import Base, Container, Event, Image, Port, Source
+from nagoya.config.model import Base, Container, Event, Image, Source
+from nagoya.config.values import Port
 from nagoya.errors import LifecycleError, NagoyaError
 
 

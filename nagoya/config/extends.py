@@ -5,14 +5,14 @@ containers are merged key by key at every depth, except that lists are replaced.
 key. The origin of every part is remembered: its paths are relative to that file's folder.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from nagoya.config.yaml_file import read_documents
 from nagoya.errors import DeclarationError, did_you_mean
 from nagoya.utils.graph import Cycle
 
@@ -100,7 +100,8 @@ def _chain(path: Path | None) -> Iterator[tuple[Path, dict[Any, Any]]]:
 def _extended(path: Path, value: Any) -> Path:
     if not isinstance(value, str):
         problem = f"extends: should be 'nagoya' or the path of a file, is {value!r}"
-    elif (extended := resolve(value, path.parent)).is_file():
+    # Path.exists raises an error for a name that is too long.
+    elif os.path.exists(extended := resolve(value, path.parent)):  # noqa: PTH110
         return extended
     else:
         problem = f"extends: no such file: {value}{did_you_mean(value, OURS)}"
@@ -125,56 +126,16 @@ def _merge(
     return merged
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys (YAML keeps the last one), and numbers in base 60,
-    which is how YAML 1.1 reads 22:22."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"duplicate key '{key}'", key_node.start_mark
-                )
-            if isinstance(key, str):
-                seen.add(key)
-        return super().construct_mapping(node, deep)
-
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        if ":" in node.value:
-            raise yaml.constructor.ConstructorError(
-                None,
-                None,
-                f"put quotes around {node.value}: YAML reads it as a number",
-                node.start_mark,
-            )
-        return super().construct_yaml_int(node)
-
-
-_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_yaml_int)
-
-
 def _parse(path: Path) -> dict[Any, Any]:
-    where = str(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        problem = f"no such file{did_you_mean(where, OURS)}"
-        hint = "name another with -c FILE, or leave -c out for Nagoya's own"
-        raise DeclarationError(where, [problem], hint) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeclarationError(where, [f"cannot be read: {error}"]) from None
-    try:
-        raw = yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise DeclarationError(where, [f"{place}{getattr(error, 'problem', error)}"]) from None
-    except RecursionError:
-        raise DeclarationError(where, ["the file is nested too deeply"]) from None
+    hint = "name another with -c FILE, or leave -c out for Nagoya's own"
+    documents = read_documents(path, tuple(OURS), hint)
+    if len(documents) > 1:
+        line = documents[1][0]
+        raise DeclarationError(str(path), [f"line {line}: a second document; keep one"])
+    raw = documents[0][1] if documents else None
     if raw is None:
-        raise DeclarationError(where, ["the file is empty"])
+        raise DeclarationError(str(path), ["the file is empty"])
     if not isinstance(raw, dict):
-        raise DeclarationError(where, [f"should be a mapping of keys, is a {type(raw).__name__}"])
+        problem = f"should be a mapping of keys, is a {type(raw).__name__}"
+        raise DeclarationError(str(path), [problem])
     return raw

@@ -3,9 +3,27 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from nagoya.config.values import (
+    CallbackName,
+    Capability,
+    ContainerName,
+    EnvironmentMapping,
+    ImageName,
+    PathText,
+    PortText,
+    SecurityOption,
+    Sha256,
+    SourceName,
+    StrictModel,
+    Timeout,
+    VolumesFromText,
+    VolumeText,
+    form,
+)  # fmt: skip
 
 Event = Literal[
     "pre_init", "post_init", "pre_create", "post_create", "pre_start", "post_start",
@@ -16,46 +34,15 @@ LATEST = "latest"
 """The tag that Docker adds to the name of an image without one."""
 
 
-def _form(pattern: str, words: str) -> AfterValidator:
-    """A validator: the text matches a pattern, or "is not WORDS"."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"{value!r} is not {words}")
-        return value
-
-    return AfterValidator(check)
-
-
-# Docker's rules for names of images and containers, narrowed to what a host name may hold.
-ImageName = Annotated[
-    str, _form(r"[a-z0-9]+([._/-][a-z0-9]+)*", "a name for an image, such as koji-hub")
-]
-ContainerName = Annotated[
-    str, _form(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a host name in lower case, such as koji")
-]
-Sha256 = Annotated[str, _form(r"[0-9a-f]{64}", "a sha256, which has 64 digits of 0-9 and a-f")]
-Variable = Annotated[str, _form(r"[^=\0]+", "a name for a variable")]
-CallbackName = Annotated[
-    str, _form(r"[A-Za-z_][\w.]*\.[A-Za-z_]\w*", "of the form MODULE.FUNCTION")
-]
-
-
-class StrictModel(BaseModel):
-    """A frozen model without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class Source(StrictModel):
     """The origin of a source: PyPI, a URL, or a path on this machine (exactly one).
 
     `sha256` is that of the archive; a `path` has none, since a work tree changes.
     """
 
-    pypi: Annotated[str, _form(r"[\w.-]+==[\w.+!-]+", "of the form NAME==VERSION")] | None = None
-    url: Annotated[str, _form(r"https?://\S+", "an http or https URL")] | None = None
-    path: str | None = None
+    pypi: Annotated[str, form(r"[\w.-]+==[\w.+!-]+", "of the form NAME==VERSION")] | None = None
+    url: Annotated[str, form(r"https?://[^\s/:@\[\]]\S*", "an http or https URL")] | None = None
+    path: PathText | None = None
     sha256: Sha256 | None = None
 
     @model_validator(mode="after")
@@ -77,84 +64,15 @@ class Base(StrictModel):
     """The base image, and the Debian suite to build it from where no registry has it."""
 
     image: Annotated[
-        str, _form(r"[a-z0-9./_:-]+:[\w.-]+", "of the form NAME:TAG, such as debian:trixie-slim")
+        str,
+        form(
+            r"([a-z0-9.-]+(:\d{1,5})?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*:\w[\w.-]{0,127}",
+            "of the form NAME:TAG, such as debian:trixie-slim",
+        ),
     ]
-    suite: Annotated[str, _form(r"[a-z]+", "a Debian release, such as trixie")]
+    suite: Annotated[str, form(r"[a-z]+", "a Debian release, such as trixie")]
 
 
-class Port(StrictModel):
-    """A port of a container, published on port `host` of 127.0.0.1; None means any free one."""
-
-    container: int
-    host: int | None = None
-
-
-class Volume(StrictModel):
-    """A volume of the system's, called SYSTEM-NAME on the engine, mounted at an absolute path."""
-
-    name: str
-    path: str
-
-
-class VolumesFrom(StrictModel):
-    """The volumes of another container, read-write or read-only."""
-
-    container: str
-    mode: Literal["rw", "ro"] = "rw"
-
-
-def _port(value: Any) -> Any:
-    if isinstance(value, str) and re.fullmatch(r"[\w.\[\]:]+:\d*:\d+", value):
-        raise ValueError(
-            f"{value!r} names an address; ports are published on 127.0.0.1 only: "
-            "write 443 (a free host port) or '8443:443'"
-        )
-    match = re.fullmatch(r"(?:(\d+):)?(\d+)", str(value)) if not isinstance(value, bool) else None
-    if not isinstance(value, int | str) or not match:
-        raise ValueError(f"{value!r} is not a port; write 443 (a free host port) or '8443:443'")
-    host, container = (int(text) if text else None for text in match.groups())
-    for number in (host, container):
-        if number is not None and not 0 < number < 65536:
-            raise ValueError(f"{number} is not a port (1 to 65535)")
-    return Port.model_construct(container=container, host=host)
-
-
-def _split(pattern: str, words: str) -> BeforeValidator:
-    """A validator: the text is split into the named groups of a pattern, or "is not WORDS"."""
-
-    def split(value: Any) -> Any:
-        match = re.fullmatch(pattern, value) if isinstance(value, str) else None
-        if not match:
-            raise ValueError(f"{value!r} is not {words}")
-        return {name: part for name, part in match.groupdict().items() if part}
-
-    return BeforeValidator(split)
-
-
-def _texts(value: Any) -> Any:
-    """Turn numbers into text: YAML reads `KEY: 1` as a number."""
-    if isinstance(value, Mapping):
-        return {
-            key: str(item) if isinstance(item, int | float) and not isinstance(item, bool) else item
-            for key, item in value.items()
-        }
-    return value
-
-
-_Environment = Annotated[dict[Variable, str], BeforeValidator(_texts)]
-_Volume = Annotated[
-    Volume,
-    _split(
-        r"(?P<name>[a-z0-9][a-z0-9-]*):(?P<path>/[^:]+?)/?",
-        "NAME:/PATH, such as kojicreds:/etc/pki/koji",
-    ),
-]
-_VolumesFrom = Annotated[
-    VolumesFrom,
-    _split(
-        r"(?P<container>[a-z0-9-]+)(?::(?P<mode>rw|ro))?", "CONTAINER, CONTAINER:ro or CONTAINER:rw"
-    ),
-]
 _PUBLISHED = re.compile(r"\{port:(\w*)\}")
 
 
@@ -170,17 +88,17 @@ class Container(StrictModel):
     command: tuple[str, ...] = ()
     detach: bool = True
     run_once: bool = False
-    environment: _Environment = Field(default_factory=dict)
-    ports: tuple[Annotated[Port, BeforeValidator(_port)], ...] = ()
-    volumes: tuple[_Volume, ...] = ()
-    volumes_from: tuple[_VolumesFrom, ...] = ()
+    environment: EnvironmentMapping = Field(default_factory=dict)
+    ports: tuple[PortText, ...] = ()
+    volumes: tuple[VolumeText, ...] = ()
+    volumes_from: tuple[VolumesFromText, ...] = ()
     links: tuple[ContainerName, ...] = ()
     network_mode: Literal["none"] | None = None
-    cap_add: tuple[str, ...] = ()
-    cap_drop: tuple[str, ...] = ()
-    security_opt: tuple[str, ...] = ()
+    cap_add: tuple[Capability, ...] = ()
+    cap_drop: tuple[Capability, ...] = ()
+    security_opt: tuple[SecurityOption, ...] = ()
     stop_timeout: Annotated[int, Field(ge=1, le=3600)] = 10
-    timeout: Annotated[int, Field(ge=1)] = 120
+    timeout: Timeout = 120
     callbacks: dict[Event, tuple[CallbackName, ...]] = Field(default_factory=dict)
 
     @property
@@ -225,10 +143,10 @@ class Provisioner(StrictModel):
 
     image: ImageName
     entrypoint: Annotated[tuple[str, ...], Field(min_length=1)]
-    files: str | None = None
-    environment: _Environment = Field(default_factory=dict)
-    volumes_from: tuple[_VolumesFrom, ...] = ()
-    timeout: Annotated[int, Field(ge=1)] = 1800
+    files: PathText | None = None
+    environment: EnvironmentMapping = Field(default_factory=dict)
+    volumes_from: tuple[VolumesFromText, ...] = ()
+    timeout: Timeout = 1800
 
 
 class SystemImages(StrictModel):
@@ -239,8 +157,8 @@ class SystemImages(StrictModel):
     of its volumes; `secrets` says whether the latter include secret files.
     """
 
-    containers: str | None = None
-    seed: str | None = None
+    containers: PathText | None = None
+    seed: PathText | None = None
     root: Provisioner | None = None
     secrets: bool = True
     commit: dict[ContainerName, ImageName] = Field(default_factory=dict)
@@ -262,7 +180,7 @@ class Image(StrictModel):
     """An image with a Dockerfile in `folder` (by default named as the image), or else an entry that
     makes images from a running system and is none itself."""
 
-    folder: str | None = None
+    folder: PathText | None = None
     system: SystemImages | None = None
 
     @model_validator(mode="after")
@@ -281,8 +199,8 @@ class MoromiFile(StrictModel):
     """A whole moromi.yml, after `extends` is merged (see extends.py); `tag` is that of its images
     (see tags.py)."""
 
-    tag: Annotated[str, _form(r"\w[\w.-]{0,127}", "a tag for images, such as current")] = LATEST
-    sources: dict[str, Source] = Field(default_factory=dict)
+    tag: Annotated[str, form(r"\w[\w.-]{0,127}", "a tag for images, such as current")] = LATEST
+    sources: dict[SourceName, Source] = Field(default_factory=dict)
     base: Base
     images: dict[ImageName, Image]
     containers: dict[ContainerName, Container]

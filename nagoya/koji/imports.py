@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from nagoya.config.model import StrictModel
+from nagoya.config.values import StrictModel
 from nagoya.engine import transfer
 from nagoya.errors import LifecycleError
 from nagoya.koji import builds, rpm

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from nagoya.config.model import StrictModel
+from nagoya.config.values import StrictModel
 from nagoya.engine import Handle, containers, transfer
 from nagoya.engine.exec import execute
 from nagoya.errors import LifecycleError, NagoyaError

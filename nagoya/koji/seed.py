@@ -12,15 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from nagoya.config.model import StrictModel
 from nagoya.config.validation import describe_errors
+from nagoya.config.values import StrictModel
+from nagoya.config.yaml_file import read_documents
 from nagoya.errors import (
     DeclarationError,
     LifecycleError,
-    NagoyaError,
     UsageError,
     did_you_mean,
 )
@@ -49,17 +48,10 @@ class Seed:
 def read_seed(path: Path) -> Seed:
     """Read a seed file. Raises DeclarationError with every unknown type, and every problem in a
     document of Nagoya's types."""
-    documents: list[tuple[int, Any]] = []
-    try:
-        loader = yaml.SafeLoader(path.read_text())
-        while node := loader.get_node() if loader.check_node() else None:
-            documents.append((node.start_mark.line + 1, loader.construct_document(node)))
-    except FileNotFoundError:
-        raise NagoyaError(f"{path}: no such file", exit_code=DeclarationError.exit_code) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DeclarationError(str(path), [f"cannot be read: {error}"]) from None
     # Empty documents, such as after a `---` at the end, do not count.
-    documents = [(line, document) for line, document in documents if document is not None]
+    documents = [
+        (line, document) for line, document in read_documents(path) if document is not None
+    ]
     # koji-habitude's templates have names that are types for further documents.
     mappings = [document for _, document in documents if isinstance(document, dict)]
     templates = {str(each.get("name")) for each in mappings if each.get("type") == "template"}

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
-from nagoya.config.model import StrictModel
+from nagoya.config.values import StrictModel
 from nagoya.engine import containers, transfer
 from nagoya.engine.helper import run_helper
 from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL

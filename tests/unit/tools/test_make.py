@@ -51,6 +51,10 @@ CALLS = {
     "test-koji": [
         "setup test", "moromi -c nagoya-current build", "pytest -n 2 --koji-config nagoya-current "
     ],
+    "test-upstream": [
+        "setup test", "moromi -c nagoya-current build -q koji-hub koji-builder",
+        "pytest -sq --koji-config nagoya-current tests/image/test_upstream.py",
+    ],
     "test-long": ["setup debian", "debian other", "debian  bash -ec for target in"],
     "lint": ["setup test", *LINT],
     "bench": ["setup test", "moromi build -q", "python -m bench"],

@@ -7,7 +7,7 @@ import pytest
 
 from nagoya.config import loader
 from nagoya.config.declaration import Declaration
-from nagoya.config.model import Port, VolumesFrom
+from nagoya.config.values import Port, VolumesFrom
 from nagoya.errors import DeclarationError
 
 SOUND = {
@@ -262,7 +262,10 @@ def test_bad_input_is_reported(read: Read, sections: dict[str, str], message: st
         ("- a\n", "should be a mapping of keys, is a list"),
         ("a: [\n", "line 2, column 1: expected the node content, but found '<stream end>'"),
         ("a: 1\na: 2\n", "line 2, column 1: duplicate key 'a'"),
-        ("a: 22:22\n", "line 1, column 4: put quotes around 22:22: YAML reads it as a number"),
+        (
+            "a: 22:22\n",
+            "line 1, column 4: put quotes around 22:22: YAML reads it as the number 1342",
+        ),
         ("[" * 3000, "the file is nested too deeply"),
         (
             "a: !!python/name:os.system\n",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from koji_habitude.models import CORE_TYPES
 
-from nagoya.errors import DeclarationError, NagoyaError
+from nagoya.errors import DeclarationError
 from nagoya.koji import habitude, seed
 from nagoya.koji.policies import Policy, render
 from nagoya.koji.users import User
@@ -64,7 +64,7 @@ rpms: ["*.rpm"]
             "type: policy\nname: t\nrules: [a]\n---\ntype: policy\nname: t\nrules: [b]\n",
             "document 2 (policy): document 1 has the policy 't' already",
         ),
-        ("type: [\n", "cannot be read"),
+        ("type: [\n", "line 2, column 1: expected the node content"),
     ],
 )
 def test_what_is_wrong_is_reported_with_its_place(tmp_path: Path, text: str, message: str) -> None:
@@ -98,7 +98,7 @@ def test_the_examples_of_the_documentation_can_be_read(checkout: Path, tmp_path:
 
 
 def test_a_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(NagoyaError, match=r"missing\.yml: no such file") as raised:
+    with pytest.raises(DeclarationError, match=r"missing\.yml:\n  no such file") as raised:
         seed.read_seed(tmp_path / "missing.yml")
     assert raised.value.exit_code == DeclarationError.exit_code
 
