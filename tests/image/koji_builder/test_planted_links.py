@@ -73,7 +73,7 @@ def test_what_a_package_left_in_kojids_place_is_gone(planted: Buildroot) -> None
         pytest.param(CHECKOUT, "uname", id="chroot_tmpdir"),
         pytest.param(
             CHECKOUT,
-            "cd /; rm -f chroot_tmpdir; mkdir -p chroot_tmpdir; ln -s /srv/outside chroot_tmpdir/scmroot",
+            "cd /; rm chroot_tmpdir; mkdir chroot_tmpdir; ln -s /srv/outside chroot_tmpdir/scmroot",
             id="scmroot",
         ),
         pytest.param(
