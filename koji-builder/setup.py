@@ -22,6 +22,11 @@ DAEMON = Path("usr/lib/python3/dist-packages/koji/daemon.py")
 SETTLED = "path = os.path.normpath(path)"
 DECODED = """path = urllib.parse.quote(
             os.path.normpath(urllib.parse.unquote(path)), safe="/!$&'()*+,:=@")"""
+# kojid up to 1.31 reads the rpm database only here, where Fedora has a link. mock refuses links to
+# kojid, so this names what the link leads to.
+DATABASE = '"%s/var/lib/rpm" % self.rootdir())'
+LINKED = """"%s/var/lib/rpm" % self.rootdir() if not os.path.islink(
+            "%s/var/lib/rpm" % self.rootdir()) else "%s/usr/lib/sysimage/rpm" % self.rootdir())"""
 
 
 def decode_scm_paths(root: Path) -> None:
@@ -30,6 +35,12 @@ def decode_scm_paths(root: Path) -> None:
     text = path.read_text()
     if "unquote(" not in text:
         files.write(path, text.replace(SETTLED, DECODED))
+
+
+def find_rpm_database(root: Path) -> None:
+    """Let kojid read the rpm database of a chroot where it is, unless it does so itself."""
+    path = root / KOJID
+    files.write(path, path.read_text().replace(DATABASE, LINKED), mode=0o755)
 
 
 def compress_with_gzip(root: Path) -> None:
@@ -71,6 +82,7 @@ def main() -> int:
     make_folders(root, account.pw_gid)
     files.write(root / "etc/rpm/macros.koji", MACROS)
     decode_scm_paths(root)
+    find_rpm_database(root)
     compress_with_gzip(root)
     return 0
 

@@ -43,6 +43,17 @@ def test_a_koji_that_decodes_stays_as_it_is(setup: ModuleType, tmp_path: Path) -
     assert line in (tmp_path / setup.DAEMON).read_text()
 
 
+def test_a_kojid_that_finds_the_rpm_database_stays_as_it_is(
+    setup: ModuleType, tmp_path: Path
+) -> None:
+    path = tmp_path / setup.KOJID
+    path.parent.mkdir(parents=True)
+    path.write_text('rpm.addMacro("_dbpath", dbpath)\n')
+    setup.find_rpm_database(tmp_path)
+    assert path.read_text() == 'rpm.addMacro("_dbpath", dbpath)\n'
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
 def test_repositories_are_compressed_with_gzip(setup: ModuleType, tmp_path: Path) -> None:
     kojid = tmp_path / setup.KOJID
     kojid.parent.mkdir(parents=True)
