@@ -10,6 +10,7 @@ WORKERS := 2
 # Which Koji: empty for the pinned one, or what tools/koji takes. `test-koji` has the name SOURCE for it.
 KOJI :=
 SOURCE := current
+BOOKWORM := docs/examples/bookworm/moromi.yml
 
 .DEFAULT_GOAL := help
 .PHONY: help demo down images test test-unit test-image test-system test-koji test-upstream test-long lint bench purge
@@ -61,8 +62,7 @@ test-upstream: ## run Koji's own unit tests against what the images have install
 
 test-long: ## run `make demo` and `make test` in a clone on the Debian, 12 or 13, that this is not
 	@tools/setup debian
-	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test "bench QUICK=1" \
-	    "demo KOJI=docs/examples/bookworm/moromi.yml"; do time make $$target; done'
+	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test "bench QUICK=1" "demo KOJI=$(BOOKWORM)"; do time make $$target; done'
 
 lint: ## check the style and the types
 	@tools/setup test
