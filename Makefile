@@ -61,7 +61,8 @@ test-upstream: ## run Koji's own unit tests against what the images have install
 
 test-long: ## run `make demo` and `make test` in a clone on the Debian, 12 or 13, that this is not
 	@tools/setup debian
-	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test "bench QUICK=1"; do time make $$target; done'
+	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test "bench QUICK=1" \
+	    "demo KOJI=docs/examples/bookworm/moromi.yml"; do time make $$target; done'
 
 lint: ## check the style and the types
 	@tools/setup test

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import sys
 from pathlib import Path
 
@@ -14,12 +15,18 @@ SITE_FOLDERS = ("etc/kojid/kojid.conf.d", "usr/local/lib/koji-builder-plugins")
 # Debian's rpm keeps its database in the caller's home; kojid reads a buildroot's in /var/lib/rpm.
 MACROS = "%_dbpath %{_var}/lib/rpm\n"
 
+KOJID = Path("usr/sbin/kojid")
 DAEMON = Path("usr/lib/python3/dist-packages/koji/daemon.py")
 # How kojid up to 1.36.0 settles the path of a source's URL, and how it should: a server decodes
 # %2e%2e to `..`, so that kojid has to do it before it compares the path with allowed_scms.
 SETTLED = "path = os.path.normpath(path)"
 DECODED = """path = urllib.parse.quote(
             os.path.normpath(urllib.parse.unquote(path)), safe="/!$&'()*+,:=@")"""
+# kojid up to 1.31 reads the rpm database only here, where Fedora has a link. mock refuses links to
+# kojid, so this names what the link leads to.
+DATABASE = '"%s/var/lib/rpm" % self.rootdir())'
+LINKED = """"%s/var/lib/rpm" % self.rootdir() if not os.path.islink(
+            "%s/var/lib/rpm" % self.rootdir()) else "%s/usr/lib/sysimage/rpm" % self.rootdir())"""
 
 
 def decode_scm_paths(root: Path) -> None:
@@ -28,6 +35,27 @@ def decode_scm_paths(root: Path) -> None:
     text = path.read_text()
     if "unquote(" not in text:
         files.write(path, text.replace(SETTLED, DECODED))
+
+
+def find_rpm_database(root: Path) -> None:
+    """Let kojid read the rpm database of a chroot where it is, unless it does so itself."""
+    path = root / KOJID
+    files.write(path, path.read_text().replace(DATABASE, LINKED), mode=0o755)
+
+
+def compress_with_gzip(root: Path) -> None:
+    """Let kojid's repositories be compressed with gzip, as they were before createrepo_c 1.0.
+
+    Its zstd is more than yum and older libraries can read, such as those in a buildroot of EL 7.
+    """
+    path = root / KOJID
+    text = path.read_text().replace(
+        "'--error-exit-val'", "'--error-exit-val', '--general-compress-type=gz'"
+    )
+    text = re.sub(
+        r"(?<=\['/usr/bin/mergerepo_c', )(?='--(koji|pkgorigins)')", "'--compress-type=gz', ", text
+    )
+    files.write(path, text, 0o755)
 
 
 def make_folders(root: Path, gid: int) -> None:
@@ -54,6 +82,8 @@ def main() -> int:
     make_folders(root, account.pw_gid)
     files.write(root / "etc/rpm/macros.koji", MACROS)
     decode_scm_paths(root)
+    find_rpm_database(root)
+    compress_with_gzip(root)
     return 0
 
 

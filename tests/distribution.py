@@ -25,6 +25,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "seeded": (
         "tests/system/test_browser.py",
         "tests/system/test_builds.py",
+        "tests/system/test_external_repositories.py",
         "tests/system/test_fixtures.py",
     ),
 }

@@ -14,6 +14,7 @@ hundred, and ten builders that start at once make ten. OpenSSL, NSS (Chromium, F
 
 import ipaddress
 import re
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,6 @@ from typing import Self
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL, crypto
 
@@ -144,24 +144,9 @@ class Authority:
         both = _key_pem(key) + _pem(certificate)
         files.write(self.folder / f"{name}.pem", both, mode=0o600)
         if browser:
-            pkcs12_file = self._browser_file(name, key, certificate)
-            files.write(self.folder / f"{name}_browser_cert.p12", pkcs12_file, mode=0o600)
+            parts = both + _pem(self.certificate)
+            files.write(self.folder / f"{name}_browser_cert.p12", _pkcs12(name, parts), mode=0o600)
         files.write(self.folder / f"certs/{name}.crt", _pem(certificate))
-
-    def _browser_file(
-        self, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
-    ) -> bytes:
-        # Everybody knows the password, so the cipher protects nothing. The oldest one works
-        # everywhere: the key store of macOS knows no newer one.
-        oldest = (
-            serialization.PrivateFormat.PKCS12.encryption_builder()
-            .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
-            .hmac_hash(hashes.SHA1())
-            .build(BROWSER_PASSWORD.encode())
-        )
-        return pkcs12.serialize_key_and_certificates(
-            name.encode(), key, certificate, [self.certificate], oldest
-        )
 
 
 def is_name(text: str) -> bool:
@@ -245,6 +230,25 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+
+
+def _pkcs12(name: str, parts: bytes) -> bytes:
+    """A PKCS#12 file of a key and certificates in PEM.
+
+    OpenSSL says in it which certificate belongs to the key, without which NSS cannot import the
+    key; cryptography 43 does not.
+    """
+    # Everybody knows the password, so the cipher protects nothing. The oldest one works everywhere:
+    # the key store of macOS knows no newer one.
+    cipher = ["-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES", "-macalg", "sha1"]
+    command = ["openssl", "pkcs12", "-export", "-name", name, *cipher]
+    made = subprocess.run(
+        [*command, "-passout", f"pass:{BROWSER_PASSWORD}"],
+        input=parts,
+        capture_output=True,
+        check=True,
+    )
+    return made.stdout
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

@@ -25,7 +25,7 @@ import worker
 from cli import Call, parse
 from errors import MockError, Status
 from logs import Logs
-from mounts import descend
+from mounts import descend, refuse_links
 from settings import Account, Settings
 
 
@@ -61,6 +61,10 @@ def prepare(settings: Settings, account: Account) -> tuple[Path, int]:
                 f"{path} must be a directory that belongs to root and is writable by root alone",
                 f"chown root: {path}; chmod go-w {path}",
             )
+    try:
+        refuse_links(settings.basedir)
+    except kernel.KernelError as error:
+        raise error.as_mock_error() from error
     for path in (buildroot / "result", buildroot / "scratch"):
         path.mkdir(exist_ok=True)
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
@@ -146,7 +150,10 @@ def check_host() -> None:
         try:
             kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_IPC)
             kernel.mount("none", "/", flags=kernel.RECURSIVE | kernel.PRIVATE)
-            kernel.mount("tmpfs", "/tmp", "tmpfs")
+            kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.NO_LINKS)
+            if kernel.follows_links(Path("/tmp")):
+                print("ERROR: mock needs Linux 5.10 or later", file=sys.stderr, flush=True)
+                return Status.NAMESPACE
         except kernel.KernelError as error:
             print(f"ERROR: {error.as_mock_error()}", file=sys.stderr, flush=True)
             return Status.NAMESPACE

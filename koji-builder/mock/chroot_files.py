@@ -15,11 +15,13 @@ from settings import Account, Settings
 
 DIRECTORIES = ("BUILD", "BUILDROOT", "RPMS", "SOURCES", "SPECS", "SRPMS", "originals")
 USER, GROUP = "mockbuild", "mock"
+TMPDIR = "/chroot_tmpdir"  # kojid's default, and that of every version
 
 
 def populate(settings: Settings, account: Account, resolver: str, hosts: str) -> None:
     """As root, after the installation: write the user, its home and macros, and configured files.
 
+    kojid makes its own directory, TMPDIR, once this is done; what a package put there is removed.
     `resolver` and `hosts` are the contents of /etc/resolv.conf and /etc/hosts.
     """
     home = Path(settings.home)
@@ -31,6 +33,7 @@ def populate(settings: Settings, account: Account, resolver: str, hosts: str) ->
             f"{key} {value}\n" for key, value in settings.macros.items()
         ),
     }
+    remove(Path(TMPDIR))
     add_user(Path("/etc"), account, settings.home)
     for name, text in files.items():
         path = Path("/", name)
@@ -59,13 +62,18 @@ def recreate_home(settings: Settings, account: Account) -> None:
     home.mkdir(exist_ok=True)
     os.chown(home, account.uid, account.gid)
     build = home / "build"
-    if build.is_symlink() or build.is_file():
-        build.unlink()
-    elif build.exists():
-        shutil.rmtree(build)
+    remove(build)
     for path in (build, *(build / name for name in DIRECTORIES)):
         path.mkdir()
         os.chown(path, account.uid, account.gid)
+
+
+def remove(path: Path) -> None:
+    """Remove whatever has that name, if anything."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def copy_in(descriptor: int, path: Path) -> None:

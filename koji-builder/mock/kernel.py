@@ -5,6 +5,7 @@ import fcntl
 import os
 import socket
 import struct
+from pathlib import Path
 
 from errors import MockError, Status
 
@@ -13,8 +14,8 @@ NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NETWORK = (
     0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000,
 )  # fmt: skip
 # <sys/mount.h>
-READ_ONLY, NO_SUID, NO_DEV, NO_EXEC, REMOUNT, BIND, MOVE, RECURSIVE, PRIVATE = (
-    0x1, 0x2, 0x4, 0x8, 0x20, 0x1000, 0x2000, 0x4000, 0x40000,
+READ_ONLY, NO_SUID, NO_DEV, NO_EXEC, REMOUNT, NO_LINKS, BIND, MOVE, RECURSIVE, PRIVATE = (
+    0x1, 0x2, 0x4, 0x8, 0x20, 0x100, 0x1000, 0x2000, 0x4000, 0x40000,
 )  # fmt: skip
 # <sys/prctl.h>, <sys/personality.h>
 DIE_WITH_PARENT, NO_NEW_PRIVILEGES, PERSONALITY_32BIT = 1, 38, 0x0008
@@ -51,6 +52,11 @@ def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str 
         source_path, target_path, fstype.encode(), ctypes.c_ulong(flags), data.encode()
     )
     _checked(result, target)
+
+
+def follows_links(directory: Path) -> bool:
+    """Whether symbolic links are followed where a directory is mounted (statfs(2))."""
+    return not os.statvfs(directory).f_flag & 0x2000
 
 
 def unshare(flags: int) -> None:

@@ -23,7 +23,8 @@ LINKS = {
     "core": "/proc/kcore", "fd": "/proc/self/fd", "ptmx": "pts/ptmx", "stderr": "/proc/self/fd/2",
     "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1",
 }  # fmt: skip
-FLAGS = {"nosuid": kernel.NO_SUID, "nodev": kernel.NO_DEV, "noexec": kernel.NO_EXEC}
+FLAGS = {"nosuid": kernel.NO_SUID, "nodev": kernel.NO_DEV, "noexec": kernel.NO_EXEC,
+         "nosymfollow": kernel.NO_LINKS}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,26 @@ def mount_proc(mounts: list[MountPoint], scratch: Path) -> None:
     kernel.mount(str(fresh), "/proc", flags=kernel.MOVE)
 
 
+def refuse_links(basedir: Path) -> None:
+    """Let nothing in the builder follow a link below basedir, as long as the builder runs.
+
+    kojid is root, and uses a buildroot between two calls of mock: it checks sources out into it,
+    reads logs and the rpm database. No link that the chroot's root has planted must lead it out.
+    Only the worker, for which `isolate` undoes this, follows links.
+    """
+    if not kernel.follows_links(basedir):
+        return
+    kernel.mount(str(basedir), str(basedir), flags=kernel.BIND | kernel.RECURSIVE)
+    _change_flags(basedir, kernel.NO_LINKS, 0)
+
+
+def _change_flags(path: Path, added: int, removed: int) -> None:
+    """Change flags of the mount on a path; the remount has to repeat the others."""
+    (mount,) = [m for m in mount_points() if m.path == str(path)][-1:]
+    flags = kernel.BIND | kernel.REMOUNT | (restrictions(mount) | added) & ~removed
+    kernel.mount("none", str(path), flags=flags)
+
+
 def isolate(root: Path) -> int:
     """Give the worker its own mounts; return the chroot, which is now a mount point, opened."""
     mounts = mount_points()
@@ -157,6 +178,7 @@ def isolate(root: Path) -> int:
     kernel.mount("tmpfs", SCRATCH, "tmpfs", kernel.NO_SUID | kernel.NO_DEV, "mode=1777")
     mount_proc(mounts, Path(SCRATCH))
     kernel.mount(str(root), str(root), flags=kernel.BIND | kernel.RECURSIVE)
+    _change_flags(root, 0, kernel.NO_LINKS)
     for path in HIDDEN:
         if Path(path).is_dir():
             kernel.mount("tmpfs", path, "tmpfs", kernel.READ_ONLY)

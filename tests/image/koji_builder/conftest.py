@@ -53,6 +53,33 @@ gcc -w -o /climber /climber.c
 %files
 """
 
+# A package whose scriptlet puts links to the builder's own files where kojid reads and writes; its
+# `uname`, which kojid calls once the buildroot is there, puts one of them back.
+PLANTER = """Name: planter
+Version: 1
+Release: 1
+Summary: x
+License: MIT
+BuildArch: noarch
+Requires(post): demo-buildroot
+%description
+x
+%post
+set -e
+ln -s /srv/outside /chroot_tmpdir
+mkdir -p /builddir /tmp /var/log /usr/lib/sysimage
+ln -s /srv/outside/secret /var/log/dnf.planted.log
+ln -s /srv/outside/secret /builddir/runroot.log
+ln -s /srv/outside/mounts /tmp/runroot_mounts
+ln -s /srv/outside /maven
+ln -sf /srv/outside/lock /var/lib/rpm/.rpm.lock
+ln -s /srv/outside/rpmdb /usr/lib/sysimage/rpm
+rm -f /usr/bin/uname
+printf '#!/bin/sh\\nrm -rf /chroot_tmpdir; ln -s /srv/outside /chroot_tmpdir\\n' > /usr/bin/uname
+chmod 755 /usr/bin/uname
+%files
+"""
+
 
 @pytest.fixture(scope="session")
 def host(session_containers: Containers) -> Container:
@@ -65,18 +92,20 @@ def host(session_containers: Containers) -> Container:
         IMAGE, *HOST, healthcheck=disabled, tmpfs=tmpfs, **CAPABILITIES
     )
     put(container, "/tmp/escape.spec", ESCAPE)
+    put(container, "/tmp/planter.spec", PLANTER)
     groups = [
         ("build", "demo-buildroot"),
         ("srpm-build", "demo-buildroot"),
         ("virtual", "rpm-build"),  # demo-buildroot only provides it
         ("escape", "escape"),
+        ("planter", "planter"),
     ]
     text = COMPS.format(groups="".join(GROUP.format(name=n, package=p) for n, p in groups))
     put(container, "/tmp/comps.xml", text)
     status, output = execute(
         container, "bash", "-ec",
         f"""repo=/mnt/koji/repos/t/1/x86_64; mkdir -p $repo; cp {DEMO}/rpms/*.rpm $repo
-        rpmbuild -bb --quiet --define "_rpmdir $repo" --define "_topdir /tmp/top" /tmp/escape.spec
+        rpmbuild -bb --quiet --define "_rpmdir $repo" --define "_topdir /tmp/top" /tmp/*.spec
         createrepo_c --quiet --groupfile /tmp/comps.xml $repo
         mkdir -p /etc/pki/koji && echo secret > /etc/pki/koji/key""",
     )  # fmt: skip
@@ -89,4 +118,4 @@ def make(host: Container) -> Iterator[Maker]:
     maker = Maker(host)
     yield maker
     assert [words.strip() for words in processes(host).values()] == [" ".join(HOST)]
-    assert "/var/lib/mock" not in execute(host, "cat", "/proc/mounts")[1]
+    assert "/var/lib/mock/" not in execute(host, "cat", "/proc/mounts")[1]

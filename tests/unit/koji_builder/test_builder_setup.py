@@ -41,3 +41,33 @@ def test_a_koji_that_decodes_stays_as_it_is(setup: ModuleType, tmp_path: Path) -
     line = "path = os.path.normpath(urllib.parse.unquote(path))"
     assert daemon(setup, tmp_path, line)["/a%20b/c++/~d@e=f"] == "/a b/c++/~d@e=f"
     assert line in (tmp_path / setup.DAEMON).read_text()
+
+
+def test_a_kojid_that_finds_the_rpm_database_stays_as_it_is(
+    setup: ModuleType, tmp_path: Path
+) -> None:
+    path = tmp_path / setup.KOJID
+    path.parent.mkdir(parents=True)
+    path.write_text('rpm.addMacro("_dbpath", dbpath)\n')
+    setup.find_rpm_database(tmp_path)
+    assert path.read_text() == 'rpm.addMacro("_dbpath", dbpath)\n'
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+def test_repositories_are_compressed_with_gzip(setup: ModuleType, tmp_path: Path) -> None:
+    kojid = tmp_path / setup.KOJID
+    kojid.parent.mkdir(parents=True)
+    commands = [
+        ["/usr/bin/createrepo_c", "--error-exit-val"],
+        ["/usr/bin/mergerepo_c", "--version"],
+        ["/usr/bin/mergerepo_c", "--koji", "--simple"],
+        ["/usr/bin/mergerepo_c", "--pkgorigins", "--all"],
+    ]
+    kojid.write_text("\n".join(f"cmd = {command}" for command in commands))
+    setup.compress_with_gzip(tmp_path)
+    assert kojid.read_text().splitlines() == [
+        "cmd = ['/usr/bin/createrepo_c', '--error-exit-val', '--general-compress-type=gz']",
+        "cmd = ['/usr/bin/mergerepo_c', '--version']",
+        "cmd = ['/usr/bin/mergerepo_c', '--compress-type=gz', '--koji', '--simple']",
+        "cmd = ['/usr/bin/mergerepo_c', '--compress-type=gz', '--pkgorigins', '--all']",
+    ]

@@ -1,6 +1,7 @@
 """util.certificates: what is issued, and what the check finds."""
 
 import ipaddress
+import re
 import shutil
 import stat
 import subprocess
@@ -122,6 +123,14 @@ def test_the_browsers_file_holds_key_certificate_and_authority(authority: Author
     assert key is not None
     assert found == certificate(authority, "host")
     assert chain == [authority.certificate]
+    # NSS imports no other.
+    printed = subprocess.run(
+        ["openssl", "pkcs12", "-nodes", "-passin", "pass:koji"],
+        input=browser, capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    ids = re.findall(rb"localKeyID: (.*)", printed)
+    assert len(ids) == 2
+    assert ids[0] == ids[1]
 
 
 def test_a_loaded_authority_goes_on_issuing(authority: Authority) -> None:
