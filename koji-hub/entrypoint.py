@@ -1,7 +1,7 @@
 """Starts Apache with Koji's hub and web interface, and kojira beside it.
 
 It needs the credentials at /etc/pki/koji, the top directory at /mnt/koji, writable, and the
-database. With the argument `nokojira` kojira is not started.
+database. With the argument `nokojira` kojira is not started; with `kojira` nothing else is.
 
 Environment variables, with their defaults:
 
@@ -21,6 +21,7 @@ KOJI_HUB_PROCESSES=               how many calls the hub handles at once; by def
                                   processors, but at least two and at most four
 KOJI_ENABLE_MAVEN=no              Maven builds
 KOJI_NOTIFICATIONS=no             mails about builds and tags
+KOJI_HUB_URL=https://koji/kojihub the hub, for `kojira`; it must show a certificate of that name
 KOJIRA_SLEEPTIME=2                seconds between two checks of kojira. Up to Koji 1.34 a changed
                                   tag gets its repository after one to three of them; since, a tag
                                   gets one on request, and each build requests it. kojira requests
@@ -61,6 +62,8 @@ PRIVATE = Path("dev/shm/koji-hub")
 RUN = Path("run/koji-hub")
 PLUGIN_PATH = ("usr/local/lib/koji-hub-plugins", "usr/lib/koji-hub-plugins")
 WEB_URL = "https://koji/koji"
+# The hub for a kojira beside it, and for one in a container of its own.
+OWN_HUB, HUB = "https://localhost/kojihub", "https://koji/kojihub"
 
 # Seconds for Apache to finish its requests, and a little more; an engine kills after 10.
 APACHE_GRACE = 6.0
@@ -101,6 +104,7 @@ class Settings:
     processes: int
     maven: bool
     notifications: bool
+    hub: str
     sleeptime: int
 
     @classmethod
@@ -135,6 +139,7 @@ class Settings:
             processes=environment.integer("KOJI_HUB_PROCESSES", processes, minimum=1, maximum=64),
             maven=environment.flag("KOJI_ENABLE_MAVEN", False),
             notifications=environment.flag("KOJI_NOTIFICATIONS", False),
+            hub=environment.url("KOJI_HUB_URL", HUB),
             sleeptime=environment.integer("KOJIRA_SLEEPTIME", 2, minimum=1, maximum=3600),
         )
         if not re.fullmatch(r"[A-Za-z0-9.-]+", settings.database):
@@ -160,11 +165,10 @@ def check_volumes(root: Path) -> None:
 
 
 def copy_keys(root: Path, user: str) -> None:
-    """Copy the keys of the hub, kojiweb and kojira for `user`, which all three run as."""
+    """Copy the keys of the hub and kojiweb for `user`, which both run as."""
     folder, private = root / credentials.FOLDER, root / PRIVATE
     files.private_copy(folder / "private/kojihub.key", private / "kojihub.key", user)
-    for name in ("kojiweb", "kojira"):
-        files.private_copy(folder / f"{name}.pem", private / f"{name}.pem", user)
+    files.private_copy(folder / "kojiweb.pem", private / "kojiweb.pem", user)
 
 
 def database_address(root: Path, host: str, key: Path) -> str:
@@ -228,7 +232,7 @@ def web_options(settings: Settings, secret: str) -> dict[str, dict[str, str]]:
     options = {
         "SiteName": settings.site_name,
         # For kojiweb itself, in this container; browsers see only KojiFilesURL.
-        "KojiHubURL": "https://localhost/kojihub",
+        "KojiHubURL": OWN_HUB,
         "KojiHubCA": f"/{credentials.FOLDER}/koji_ca_cert.crt",
         "KojiFilesURL": settings.files_url,
         "WebCert": f"/{PRIVATE}/kojiweb.pem",
@@ -238,11 +242,11 @@ def web_options(settings: Settings, secret: str) -> dict[str, dict[str, str]]:
     return {"web": {name: value.replace("%", "%%") for name, value in options.items()}}
 
 
-def kojira_options(settings: Settings) -> dict[str, dict[str, str]]:
+def kojira_options(settings: Settings, hub: str) -> dict[str, dict[str, str]]:
     """The contents of kojira.conf."""
     return {
         "kojira": {
-            "server": "https://localhost/kojihub",
+            "server": hub,
             "serverca": f"/{credentials.FOLDER}/koji_ca_cert.crt",
             "cert": f"/{PRIVATE}/kojira.pem",
             "topdir": f"/{TOP}",
@@ -258,8 +262,16 @@ def kojira_options(settings: Settings) -> dict[str, dict[str, str]]:
     }
 
 
+def configure_kojira(root: Path, settings: Settings, hub: str, user: str) -> None:
+    """Copy kojira's key for `user`, which it runs as, and write its file with the site's."""
+    pem = root / PRIVATE / "kojira.pem"
+    files.private_copy(root / credentials.FOLDER / "kojira.pem", pem, user)
+    kojira = merged(kojira_options(settings, hub), root / "etc/kojira/kojira.conf.d")
+    files.write(root / "etc/kojira/kojira.conf", kojira)
+
+
 def write_configuration(root: Path, settings: Settings) -> None:
-    """Write the three files, merged with the site's."""
+    """Write the files of the hub and kojiweb, merged with the site's."""
     folder = root / credentials.FOLDER
     key = root / PRIVATE / "kojihub.key"
     address = database_address(root, settings.database, key)
@@ -268,10 +280,8 @@ def write_configuration(root: Path, settings: Settings) -> None:
 
     hub = merged(hub_options(settings, address, proxy), root / "etc/koji-hub/hub.conf.d")
     web = merged(web_options(settings, secret), root / "etc/kojiweb/web.conf.d")
-    kojira = merged(kojira_options(settings), root / "etc/kojira/kojira.conf.d")
     files.write(root / "etc/koji-hub/hub.conf", hub)
     files.write(root / PRIVATE / "web.conf", web, mode=0o400, owner=USER)
-    files.write(root / "etc/kojira/kojira.conf", kojira)
 
 
 def ask_database(address: str) -> int:
@@ -287,13 +297,17 @@ def ask_database(address: str) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Configure Apache and kojira, then run them under the supervisor."""
+    """Configure Apache and kojira, then run them under the supervisor, or kojira alone."""
     argv = sys.argv[1:] if argv is None else argv
-    if entry.passes_through(argv, own=["nokojira"]):
+    if entry.passes_through(argv, own=["nokojira", "kojira"]):
         entry.exec_command(argv)
     root = Path("/")
     settings = Settings.read(os.environ, root, len(os.sched_getaffinity(0)))
     check_volumes(root)
+    alone = argv[:1] == ["kojira"]
+    configure_kojira(root, settings, settings.hub if alone else OWN_HUB, USER)
+    if alone:
+        entry.exec_command(KOJIRA.command, user=USER)
     (root / RUN).mkdir(exist_ok=True)
     write_lock.create(root / RUN)
     copy_keys(root, USER)

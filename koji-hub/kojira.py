@@ -4,6 +4,7 @@ Started at once, kojira would fail and be restarted until Apache is up, and comp
 processor all the while. Waiting costs next to nothing.
 """
 
+import configparser
 import sys
 from pathlib import Path
 
@@ -12,17 +13,19 @@ from util.hub import UNREACHABLE, hub
 from util.waiting import wait_until
 
 CONFIGURATION = Path("/etc/kojira/kojira.conf")
-HUB = "https://localhost/kojihub"
 PATIENCE = 300.0
 
-# --fg: as a child of the supervisor, with its log on stderr. --force-lock: a kojira that was
+# --fg: with its log on stderr. --force-lock: a kojira that was
 # killed leaves its exclusive session behind, and no other kojira uses this certificate.
 COMMAND = ("/usr/sbin/kojira", "--fg", "--force-lock", f"--config={CONFIGURATION}")
 
 
 def main() -> int:
     """Wait for the hub, then execute kojira."""
-    wait_until(hub(HUB).getAPIVersion, PATIENCE, f"the hub at {HUB}", retry=UNREACHABLE)
+    configuration = configparser.ConfigParser(interpolation=None)
+    configuration.read(CONFIGURATION)
+    url = configuration["kojira"]["server"]
+    wait_until(hub(url).getAPIVersion, PATIENCE, f"the hub at {url}", retry=UNREACHABLE)
     entry.exec_command(COMMAND)
 
 

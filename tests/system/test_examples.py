@@ -48,6 +48,17 @@ def test_layering(checkout: Path, tmp_path: Path) -> None:
     person.run("docker", "rmi", "team-hub", check=False)
 
 
+def test_kojira(checkout: Path, tmp_path: Path) -> None:
+    with example(checkout / "docs/examples/kojira", tmp_path) as (person, run):
+        assert "Successfully waited" in run.stdout
+        assert "/usr/sbin/kojira" in person.toji("exec", "kojira", "cat", "/proc/1/cmdline").stdout
+        script = (
+            "import sys; sys.path += ['/usr/lib/nagoya']; import snapshot; print(snapshot.kojira())"
+        )
+        assert person.toji("exec", "koji", "python3", "-c", script).stdout == "[]\n"
+    person.run("docker", "rmi", "kojira", check=False)
+
+
 def test_developing(checkout: Path, tmp_path: Path) -> None:
     shutil.copytree(checkout / "src/koji", tmp_path / "koji", symlinks=True)
     with example(checkout / "docs/examples/developing", tmp_path) as (person, run):

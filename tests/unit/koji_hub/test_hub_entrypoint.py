@@ -41,8 +41,10 @@ def root(tmp_path: Path) -> Path:
 
 def written(script: ModuleType, root: Path, **values: str) -> dict[str, configparser.ConfigParser]:
     """The three files, as Koji reads them."""
+    settings = script.Settings.read(values, root)
     script.copy_keys(root, USER)
-    script.write_configuration(root, script.Settings.read(values, root))
+    script.write_configuration(root, settings)
+    script.configure_kojira(root, settings, script.OWN_HUB, USER)
     paths = {
         "hub": root / "etc/koji-hub/hub.conf",
         "web": root / "dev/shm/koji-hub/web.conf",
@@ -102,6 +104,14 @@ def test_the_environment_is_heard(script: ModuleType, root: Path) -> None:
     assert config["kojira"].getboolean("kojira", "debug")
 
 
+def test_kojira_asks_the_hub_beside_it_or_another(script: ModuleType, root: Path) -> None:
+    assert written(script, root)["kojira"]["kojira"]["server"] == "https://localhost/kojihub"
+    settings = script.Settings.read({}, root)
+    assert settings.hub == "https://koji/kojihub"
+    script.configure_kojira(root, settings, settings.hub, USER)
+    assert "server = https://koji/kojihub\n" in (root / "etc/kojira/kojira.conf").read_text()
+
+
 def test_plain_http_redirects_to_the_configured_url(script: ModuleType, root: Path) -> None:
     read = script.Settings.read
     assert read({}, root).https_origin == "https://%{SERVER_NAME}"
@@ -134,6 +144,7 @@ def test_every_error_in_the_environment_is_reported_at_once(script: ModuleType, 
         "KOJI_HUB_PLUGINS": "nothing",
         "KOJI_HUB_PROCESSES": "0",
         "KOJI_ENABLE_MAVEN": "perhaps",
+        "KOJI_HUB_URL": "koji",
         "KOJIRA_SLEEPTIME": "0.5",
     }
     twice = {"KOJI_WEB_SECRET": "a", "KOJI_WEB_SECRET_FILE": "/b"}
