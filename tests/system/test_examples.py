@@ -66,3 +66,19 @@ def test_developing(checkout: Path, tmp_path: Path) -> None:
         status = person.status()
         assert status["koji"]["image"] == "developing-hub:developing"
         assert person.client("call", "hello").stdout == "'Hello from the work tree'\n"
+        # A reload keeps what the entrypoint has configured, and files leave with the tree's.
+        for path in tmp_path.glob("koji/plugins/*/save_failed_tree.py"):
+            path.unlink()
+        update(person)
+        for name, kind in (("koji", "hub"), ("kojibuilder", "builder")):
+            plugins = person.toji("exec", name, "ls", f"/usr/lib/koji-{kind}-plugins").stdout
+            assert "runroot" in plugins
+            assert "save_failed_tree.py" not in plugins
+        person.toji("wait")
+
+
+def update(person: Koji) -> None:
+    """Install the work tree beside the example, as its README does."""
+    assert person.config
+    folder = person.config.parent
+    person.run("env", "-C", str(folder), "./update", "../koji")
