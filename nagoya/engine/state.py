@@ -34,7 +34,7 @@ class State:
     container: str
     status: str
     exit_code: int
-    ever_started: bool
+    started_at: datetime | None
     out_of_memory: bool
     health: str | None
     image: str
@@ -49,6 +49,10 @@ class State:
     @property
     def running(self) -> bool:
         return self.status == "running"
+
+    @property
+    def ever_started(self) -> bool:
+        return self.started_at is not None
 
     @property
     def completed(self) -> bool:
@@ -69,7 +73,9 @@ class State:
             container=attributes["Name"].lstrip("/"),
             status=state["Status"],
             exit_code=state["ExitCode"],
-            ever_started=not state["StartedAt"].startswith("0001-"),
+            started_at=None
+            if state["StartedAt"].startswith("0001-")
+            else parse_time(state["StartedAt"]),
             out_of_memory=state.get("OOMKilled", False),
             health=(state.get("Health") or {}).get("Status"),
             image=attributes["Config"]["Image"],

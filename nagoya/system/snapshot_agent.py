@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from datetime import datetime
 from threading import Lock
 from typing import Any
 
@@ -27,6 +28,7 @@ class SnapshotAgent:
         self.verbs = (containers.label(handle, VERBS_LABEL) or "").split()
         self._lock = Lock()
         self._session: ExecSession | None = None
+        self._container_start: datetime | None = None
 
     def ask(self, *words: str, seconds: float) -> dict[str, Any]:
         """Send a verb with its argument, and return the answer; one question at a time.
@@ -36,6 +38,7 @@ class SnapshotAgent:
         with self._lock:
             try:
                 if self._session is None:
+                    self._container_start = self.state().started_at
                     self._session = ExecSession(self.handle, self._command())
                 line = self._session.ask(" ".join(words), seconds)
                 answer = _parse(line)
@@ -55,11 +58,13 @@ class SnapshotAgent:
         return containers.state(self.handle)
 
     def exits(self, seconds: float) -> bool:
-        """Whether the container has exited, or does so within this time."""
+        """Whether the container has exited since the program was started, or does so within this
+        time; the engine may have started it again."""
         try:
-            containers.wait_exit(self.handle, seconds)
+            if self.state().started_at == self._container_start:
+                containers.wait_exit(self.handle, seconds)
         except EngineTimeout:
-            return False
+            return self.state().started_at != self._container_start
         return True
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from nagoya.config.declaration import Declaration
@@ -33,7 +34,8 @@ def running(declaration: Declaration, *only: str, **changed: dict[str, Any]) -> 
             )
         state = State(
             name=name, declared=name, container=f"some-{name}",
-            status="exited" if declared.run_once else "running", exit_code=0, ever_started=True,
+            status="exited" if declared.run_once else "running", exit_code=0,
+            started_at=datetime(2026, 1, 1, tzinfo=UTC),
             out_of_memory=False, health=None, restart=declared.restart, crash_loop=False,
             image=declared.image, image_id="sha256:1",
             address=None,
