@@ -45,14 +45,15 @@ def _by_hand() -> tuple[float, float]:
         _docker("run", "--name", name("kojitop"), "koji-top-volume")
         net = ["--detach", "--network", name("net")]
         creds, top = name("kojicreds"), name("kojitop")
+        builders = ["--volume", f"{name('net')}:/etc/pki/koji-builders"]
         _docker("run", *net, "--name", name("kojidatabase"), "--network-alias", "kojidatabase",
                 "--volumes-from", f"{creds}:ro", "koji-database")  # fmt: skip
         _docker("run", *net, "--name", name("koji"), "--network-alias", "koji",
-                "--volumes-from", f"{creds}:ro", "--volumes-from", top,
+                "--volumes-from", f"{creds}:ro", "--volumes-from", top, *builders,
                 "--publish", "127.0.0.1::443", "koji-hub")  # fmt: skip
         _docker("run", *net, "--name", name("kojibuilder"), "--hostname", "kojibuilder",
-                "--cap-add", "SYS_ADMIN",
-                "--volumes-from", creds, "--volumes-from", f"{top}:ro", "koji-builder")  # fmt: skip
+                "--cap-add", "SYS_ADMIN", *builders,
+                "--volumes-from", f"{top}:ro", "koji-builder")  # fmt: skip
         for file in ("koji_ca_cert.crt", "kojiadmin.pem"):
             _docker("cp", f"{creds}:/etc/pki/koji/{file}", folder)
         port = _docker("port", name("koji"), "443").rpartition(":")[2].strip()
@@ -68,6 +69,7 @@ def _names() -> Iterator["_Names"]:
         every = [*reversed(names.names)]
         _docker("rm", "--force", "--volumes", *[full for full in every if not full.endswith("net")])
         _docker("network", "rm", names("net"))
+        _docker("volume", "rm", names("net"))
 
 
 class _Names:

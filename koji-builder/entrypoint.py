@@ -1,7 +1,8 @@
 """Register this container as a builder, and start kojid.
 
-It needs the credentials at /etc/pki/koji, writable, since it issues its own certificate there once;
-the top directory at /mnt/koji, read-only; and the hub. Environment variables, with their defaults:
+It needs the folder /etc/pki/koji-builders, writable, which it shares with the hub: there it asks
+for a certificate, for a key that never leaves this container; the top directory at /mnt/koji,
+read-only; and the hub. Environment variables, with their defaults:
 
 KOJI_HUB_URL=https://koji/kojihub      the hub; it must show a certificate of that name
 KOJI_FILES_URL=https://koji/kojifiles  the top directory as the hub serves it
@@ -53,10 +54,12 @@ from typing import Self
 import builder_file
 from OpenSSL import crypto
 
-from util import credentials, entry, files
-from util.certificates import Authority, check, is_name
+from util import credentials, entry, exchange, files
+from util.certificates import is_name
 from util.configuration import RECONNECT, merged
 from util.environment import LOG_LEVELS, Environment
+from util.hub import UNREACHABLE, hub
+from util.waiting import wait_until
 
 CONFIGURATION = Path("etc/kojid/kojid.conf")
 BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
@@ -70,6 +73,7 @@ OTHER_MOCK = Path("etc/mock/driver")
 NO_MOCK = "none"
 PLUGIN_PATH = "/usr/local/lib/koji-builder-plugins:/usr/lib/koji-builder-plugins"
 
+MOUNT = f"`--volume kojibuilders:/{exchange.FOLDER}`"
 SUPERVISOR = "/usr/lib/nagoya/supervisor.py"
 
 
@@ -139,22 +143,39 @@ class Settings:
         return settings
 
 
-def ensure_certificate(folder: Path, name: str) -> None:
-    """Issue a certificate for `name` in `folder`, unless it has one that is valid."""
-    if (folder / f"certs/{name}.crt").exists():
-        try:
-            check(folder, name)
-            return
-        except entry.Fatal as refusal:
-            entry.log(f"{refusal}; issuing another")
-    try:
-        Authority.load(folder).issue(name, client=True)
-    except OSError as error:
+def find_hub(root: Path, url: str, patience: float) -> Path:
+    """Wait for the hub, and copy the authority's certificate that its registrar wrote; its path.
+
+    Raises Fatal if this container sees the keys of the credentials: tasks run foreign code here.
+    """
+    own, shared = root / credentials.FOLDER, root / exchange.FOLDER
+    if (own / "private/koji_ca_cert.key").exists():
         raise entry.Fatal(
-            f"cannot write a certificate to {folder}: {error.strerror}",
-            hint="mount it writable: `--volumes-from kojicreds:rw`",
-        ) from error
-    entry.log(f"issued a certificate for {name}")
+            f"the credentials volume is mounted at {own}, where a build could read its keys",
+            hint=f"mount only the folder that builders share with the hub: {MOUNT}",
+        )
+    if not os.access(shared, os.W_OK):
+        raise entry.Fatal(
+            f"there is no folder {shared} that can be written",
+            hint=f"mount the one that builders share with the hub, in both: {MOUNT}",
+        )
+    own.mkdir(parents=True, exist_ok=True)
+    authority = own / exchange.AUTHORITY
+
+    def reach() -> None:
+        # Again at each attempt: a hub that is starting may have another one.
+        files.write(authority, exchange.read(shared / exchange.AUTHORITY))
+        hub(url, authority).getAPIVersion()
+
+    wait_until(
+        reach,
+        patience,
+        f"the hub at {url}",
+        retry=UNREACHABLE,
+        hint="start koji-hub on the same network under that name, or set KOJI_HUB_URL to another "
+        f"name, which its certificate must contain (KOJI_HUB_NAMES). Both need {MOUNT}",
+    )
+    return authority
 
 
 def trust(root: Path, authority: Path) -> None:
@@ -254,13 +275,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     root = Path("/")
     settings = Settings.read(os.environ, socket.gethostname())
     choose_mock(root, settings.mock)
-    folder = credentials.require(root, "rw")
-    ensure_certificate(folder, settings.name)
-    trust(root, folder / "koji_ca_cert.crt")
+    trust(root, find_hub(root, settings.hub, settings.hub_timeout))
     configuration = merged(kojid_options(settings), root / "etc/kojid/kojid.conf.d")
     files.write(root / CONFIGURATION, configuration, mode=0o600)
     files.write(root / builder_file.PATH, json.dumps(builder(settings)))
-    import registration  # noqa: PLC0415 - loads Koji's library, which other commands do without
+    import registration  # noqa: PLC0415 - loads what other commands do without
 
     registration.main(["join"])
     # Another program: Koji's library and cryptography would otherwise stay in memory for good.

@@ -1,20 +1,22 @@
 """Drain this builder, and remove what an image committed from it should not contain."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import work
 
-from util import entry
+from util import credentials, entry
 
 DRAIN = [sys.executable, "/usr/lib/nagoya/registration.py", "drain", "600"]
 LOG = Path("var/log/kojid.log")
 
 
 def remove_leftovers(root: Path) -> None:
-    """Remove the files of tasks, and empty the log."""
+    """Remove the files of tasks and the builder's key, and empty the log."""
     work.clear(root)
+    shutil.rmtree(root / credentials.FOLDER, ignore_errors=True)
     (root / LOG).write_text("")
 
 

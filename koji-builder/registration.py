@@ -1,161 +1,127 @@
 """Register this builder on the hub, and take it off: `join`, `drain SECONDS`, `leave`.
 
-It logs in as kojiadmin, with the key in the credentials volume. That grants the builder nothing
-new: whoever can write there can issue any certificate.
+The hub's registrar does it, with its own rights. This asks it, and signs with the builder's key;
+see util/exchange.py.
 """
 
+import json
 import sys
-import xmlrpc.client
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import builder_file
-import koji
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from util import entry
-from util.hub import UNREACHABLE, hub
+from util import certificates, credentials, entry, exchange, files
 from util.waiting import wait_until
 
-CREDENTIALS = Path("/etc/pki/koji")
+# Seconds that the registrar may take for one request.
+PATIENCE = 20.0
 
 
-def login(url: str) -> koji.ClientSession:
-    """A session of kojiadmin. Raises Fatal if the hub rejects the login."""
-    options = {"timeout": 30, "max_retries": 3, "retry_interval": 1}
-    session = koji.ClientSession(url, options)
-    try:
-        session.ssl_login(f"{CREDENTIALS}/kojiadmin.pem", None, f"{CREDENTIALS}/koji_ca_cert.crt")
-    except koji.AuthError as error:
-        raise entry.Fatal(
-            f"the hub at {url} rejected kojiadmin's login: {error}",
-            hint="mount the hub's credentials volume in this builder, and enable kojiadmin if it "
-            "was disabled",
-        ) from error
-    return session
+class Builder:
+    """This builder, as it asks the registrar."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / credentials.FOLDER
+        self.exchange = root / exchange.FOLDER
+        self.settings = builder_file.read(root)
+        self.name = self.settings["name"]
+        self._key_file = self.folder / f"private/{self.name}.key"
+
+    def _key(self) -> ec.EllipticCurvePrivateKey:
+        if not self._key_file.exists():
+            raise entry.Fatal("this builder has no key, since it has not joined the hub")
+        key = serialization.load_pem_private_key(self._key_file.read_bytes(), password=None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return key
+
+    def ask(self, verb: str, **details: object) -> dict[str, Any]:
+        """The registrar's answer. Raises Fatal without one, Refused if it is no."""
+        request = exchange.make(self._key(), self.name, verb, **details)
+        body = json.loads(json.loads(request)["body"])
+        files.write(self.exchange / f"{self.name}.request", request)
+        answer = wait_until(
+            lambda: self._reply(body["id"]),
+            PATIENCE,
+            "the hub's registrar",
+            retry=LookupError,
+            hint=f"mount the same volume at /{exchange.FOLDER} in the hub and in this builder",
+        )
+        if "refused" in answer:
+            raise (NotYet if answer.get("later") else Refused)(answer["refused"])
+        return answer
+
+    def _reply(self, request: str) -> dict[str, Any]:
+        try:
+            answer = json.loads(exchange.read(self.exchange / f"{self.name}.reply"))
+        except (OSError, ValueError) as error:
+            raise LookupError(f"there is no answer: {error}") from error
+        if answer.get("id") != request:
+            raise LookupError("there is no answer")
+        return dict(answer)
+
+    def join(self) -> str:
+        """Register, and store the certificate that this builder gets, for the key that it makes at
+        its first start."""
+        if not self._key_file.exists():
+            for folder, mode in (("private", 0o700), ("certs", 0o755)):
+                (self.folder / folder).mkdir(mode=mode, exist_ok=True)
+            key = certificates.key_pem(certificates.make_key())
+            files.write(self._key_file, key, mode=0o600)
+        answer = self.ask("join", builder=self.settings)
+        certificate = x509.load_pem_x509_certificate(answer["certificate"].encode())
+        certificates.store(self.folder, self.name, self._key(), certificate)
+        certificates.check(self.folder, self.name)
+        return str(answer["said"])
+
+    def drain(self, seconds: float) -> str:
+        """Take no more tasks, and wait until those that are there have ended."""
+        wait_until(
+            self._require_idle,
+            seconds,
+            f"the tasks of {self.name} to end",
+            retry=_StillBusy,
+            hint="stopping the builder now frees its tasks for other builders",
+        )
+        return f"{self.name} has finished its tasks"
+
+    def _require_idle(self) -> None:
+        if tasks := self.ask("disable")["tasks"]:
+            raise _StillBusy(f"it is working on {', '.join(map(str, tasks))}")
 
 
-def join(session: koji.ClientSession, builder: dict[str, Any]) -> str:
-    """Create or correct this host on the hub, and return what was done.
-
-    This precedes kojid's first login: logging in an unknown user would make it an ordinary user,
-    which can never become a host. A new host is added to its channels in the same transaction.
-    """
-    name = builder["name"]
-    channels = builder["channels"]
-    _add_missing_channels(session, channels or ())
-    host = session.getHost(name)
-    if host is None:
-        channels = channels or builder["new"]["channels"]
-        with session.multicall(strict=True) as calls:
-            calls.addHost(name, builder["arches"] or builder["new"]["arches"])
-            _set_channels(calls, name, {"default"}, set(channels))
-            if builder["capacity"] is not None:
-                calls.editHost(name, capacity=builder["capacity"])
-        return f"registered {name} in {', '.join(channels)}"
-    with session.multicall(strict=True) as calls:
-        if builder["arches"] is not None:
-            calls.editHost(name, arches=" ".join(builder["arches"]))
-        if builder["capacity"] is not None:
-            calls.editHost(name, capacity=builder["capacity"])
-        if channels is not None:
-            current = {channel["name"] for channel in session.listChannels(host["id"])}
-            _set_channels(calls, name, current, set(channels))
-        if not host["enabled"]:
-            calls.enableHost(name)
-    return f"{name} is registered"
+class Refused(Exception):
+    """The registrar said no."""
 
 
-def drain(session: koji.ClientSession, name: str, seconds: float) -> str:
-    """Disable this host and wait until its tasks have ended.
-
-    Raises Fatal if they have not within `seconds`; `leave` can still free them.
-    """
-    session.disableHost(name)
-    wait_until(
-        lambda: _require_idle(session, name),
-        seconds,
-        f"the tasks of {name} to end",
-        retry=_StillBusy,
-        hint="stopping the builder now frees its tasks for other builders",
-    )
-    return f"{name} has finished its tasks"
-
-
-def leave(session: koji.ClientSession, name: str) -> str:
-    """Disable this host, and free its tasks for other builders."""
-    session.disableHost(name)
-    tasks = _tasks(session, name)
-    for task in tasks:
-        session.freeTask(task["id"])
-    return f"disabled {name} on the hub, and freed {len(tasks)} tasks"
+class NotYet(Refused):
+    """It may say something else later."""
 
 
 class _StillBusy(Exception):
     pass
 
 
-def _require_idle(session: koji.ClientSession, name: str) -> None:
-    tasks = _tasks(session, name)
-    if tasks:
-        raise _StillBusy(f"it is working on {', '.join(str(task['id']) for task in tasks)}")
-
-
-def _tasks(session: koji.ClientSession, name: str) -> list[dict[str, Any]]:
-    host = session.getHost(name, strict=True)
-    states = [koji.TASK_STATES["OPEN"], koji.TASK_STATES["ASSIGNED"]]
-    tasks: list[dict[str, Any]] = session.listTasks(opts={"host_id": host["id"], "state": states})
-    return tasks
-
-
-def _add_missing_channels(session: koji.ClientSession, channels: Collection[str]) -> None:
-    def known() -> set[str]:
-        return {channel["name"] for channel in session.listChannels()}
-
-    for channel in sorted(set(channels) - known()):
-        try:
-            session.addChannel(channel, description="added for KOJI_BUILDER_CHANNELS")
-            entry.log(f"added the channel {channel}")
-        except (koji.GenericError, xmlrpc.client.Fault):
-            # Another builder that starts at the same moment may have added it.
-            if channel not in known():
-                raise
-
-
-def _set_channels(calls: Any, name: str, current: set[str], wanted: set[str]) -> None:
-    for channel in sorted(wanted - current):
-        calls.addHostToChannel(name, channel)
-    for channel in sorted(current - wanted):
-        calls.removeHostFromChannel(name, channel)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the first argument names."""
     command, *arguments = sys.argv[1:] if argv is None else argv
-    builder = builder_file.read(Path("/"))
-    name, url = builder["name"], builder["hub"]
-    if command == "join":
-        wait_until(
-            hub(url).getAPIVersion,
-            builder["hub_timeout"],
-            f"the hub at {url}",
-            retry=UNREACHABLE,
-            hint="start koji-hub on the same network under that name, or set KOJI_HUB_URL to "
-            "another name, which its certificate must contain (KOJI_HUB_NAMES)",
-        )
-    session = login(url)
+    builder = Builder(Path("/"))
     try:
         match command:
             case "join":
-                entry.log(join(session, builder))
+                # Another builder of that name may have been killed just now.
+                seconds = builder.settings["hub_timeout"]
+                entry.log(wait_until(builder.join, seconds, "the hub to accept it", retry=NotYet))
             case "drain":
-                entry.log(drain(session, name, float(arguments[0])))
+                entry.log(builder.drain(float(arguments[0])))
             case "leave":
-                entry.log(leave(session, name))
-    except (koji.GenericError, xmlrpc.client.Fault) as error:
-        raise entry.Fatal(f"the hub did not let {name} {command}: {error}") from error
-    finally:
-        session.logout()
+                entry.log(str(builder.ask("leave")["said"]))
+    except Refused as refusal:
+        raise entry.Fatal(f"the hub did not let {builder.name} {command}: {refusal}") from refusal
     return 0
 
 

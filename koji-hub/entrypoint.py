@@ -1,7 +1,9 @@
 """Starts Apache with Koji's hub and web interface, and kojira beside it.
 
 It needs the credentials at /etc/pki/koji, the top directory at /mnt/koji, writable, and the
-database. With the argument `nokojira` kojira is not started; with `kojira` nothing else is.
+database. With the argument `nokojira` kojira is not started; with `kojira` nothing else is. In the
+folder /etc/pki/koji-builders, which they share with the hub, builders ask for certificates and for
+their registration.
 
 Environment variables, with their defaults:
 
@@ -85,6 +87,7 @@ LATER = {
     "RepoAutoLag": "-1",
     "RepoLagWindow": "1",
 }
+REGISTRAR = Daemon("registrar", (sys.executable, "/usr/lib/nagoya/registrar.py"))
 KOJIRA = Daemon("kojira", (sys.executable, "/usr/lib/nagoya/kojira.py"), user=USER)
 
 
@@ -329,7 +332,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ["KOJI_HUB_PROCESSES"] = str(settings.processes)
     os.environ["KOJI_HTTPS_ORIGIN"] = settings.https_origin
     (root / RUN / "httpd.pid").unlink(missing_ok=True)
-    return supervise(HTTPD, [] if "nokojira" in argv else [KOJIRA], lambda: APACHE_GRACE)
+    sidecars = [REGISTRAR] if "nokojira" in argv else [REGISTRAR, KOJIRA]
+    return supervise(HTTPD, sidecars, lambda: APACHE_GRACE)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class Authority:
                 f"{folder} has a certificate authority already, or the start of one"
             ) from None
         (folder / "certs").mkdir(mode=0o755)
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = make_key()
         # The serial keeps the subjects of two instances apart in a browser that trusts both.
         serial = x509.random_serial_number()
         subject = _subject(f"Nagoya Koji CA {serial:x}"[:40])
@@ -78,8 +78,8 @@ class Authority:
             )
         )
         certificate = builder.sign(key, hashes.SHA256())
-        files.write(folder / "private/koji_ca_cert.key", _key_pem(key), mode=0o600)
-        files.write(folder / "koji_ca_cert.crt", _pem(certificate))
+        files.write(folder / "private/koji_ca_cert.key", key_pem(key), mode=0o600)
+        files.write(folder / "koji_ca_cert.crt", pem(certificate))
         return cls(folder, key, certificate)
 
     @classmethod
@@ -108,17 +108,34 @@ class Authority:
         client: bool = False,
         browser: bool = False,
     ) -> None:
-        """Make a key and a certificate for `name`, and write NAME's files.
+        """Make a key and a certificate for `name`, and write NAME's files over those there are."""
+        key = make_key()
+        certificate = self.sign(name, key.public_key(), dns, ips, server=server, client=client)
+        if browser:
+            parts = key_pem(key) + pem(certificate) + pem(self.certificate)
+            files.write(self.folder / f"{name}_browser_cert.p12", _pkcs12(name, parts), mode=0o600)
+        store(self.folder, name, key, certificate)
+
+    def sign(
+        self,
+        name: str,
+        key: ec.EllipticCurvePublicKey,
+        dns: Sequence[str] = (),
+        ips: Sequence[Address] = (),
+        *,
+        server: bool = False,
+        client: bool = False,
+    ) -> x509.Certificate:
+        """Certify that a key is NAME's.
 
         `name` is the common name, and the one that Koji logs a client in by; it is always the
-        first of the certificate's DNS names too. Files of that name are written over.
+        first of the certificate's DNS names too.
         """
         if not is_name(name):
             raise Fatal(
                 f"{name!r} is not a valid name for a certificate",
                 hint="use up to 63 letters, digits, dots, dashes and underscores",
             )
-        key = ec.generate_private_key(ec.SECP256R1())
         serial = x509.random_serial_number()
         usages = [ExtendedKeyUsageOID.SERVER_AUTH] * server
         usages += [ExtendedKeyUsageOID.CLIENT_AUTH] * client
@@ -128,7 +145,7 @@ class Authority:
         ]
         issuer = self.certificate.subject
         builder = (
-            _builder(_subject(name), issuer, key.public_key(), serial, CERTIFICATE_LIFE)
+            _builder(_subject(name), issuer, key, serial, CERTIFICATE_LIFE)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -138,15 +155,22 @@ class Authority:
                 critical=False,
             )
         )
-        certificate = builder.sign(self.key, hashes.SHA256())
+        return builder.sign(self.key, hashes.SHA256())
 
-        files.write(self.folder / f"private/{name}.key", _key_pem(key), mode=0o600)
-        both = _key_pem(key) + _pem(certificate)
-        files.write(self.folder / f"{name}.pem", both, mode=0o600)
-        if browser:
-            parts = both + _pem(self.certificate)
-            files.write(self.folder / f"{name}_browser_cert.p12", _pkcs12(name, parts), mode=0o600)
-        files.write(self.folder / f"certs/{name}.crt", _pem(certificate))
+
+def make_key() -> ec.EllipticCurvePrivateKey:
+    """A new key of the kind that all have."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def store(
+    folder: Path, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
+) -> None:
+    """Write NAME's files."""
+    files.write(folder / f"private/{name}.key", key_pem(key), mode=0o600)
+    both = key_pem(key) + pem(certificate)
+    files.write(folder / f"{name}.pem", both, mode=0o600)
+    files.write(folder / f"certs/{name}.crt", pem(certificate))
 
 
 def is_name(text: str) -> bool:
@@ -224,7 +248,8 @@ def _key_usage(authority: bool) -> x509.KeyUsage:
     )
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A private key, as text that is not encrypted."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -251,5 +276,6 @@ def _pkcs12(name: str, parts: bytes) -> bytes:
     return made.stdout
 
 
-def _pem(certificate: x509.Certificate) -> bytes:
+def pem(certificate: x509.Certificate) -> bytes:
+    """A certificate, as text."""
     return certificate.public_bytes(serialization.Encoding.PEM)

@@ -16,7 +16,7 @@ from mountinfo import MountPoint, beneath, mount_points
 from settings import Settings
 
 # Hidden from dnf, and so from the scriptlets of packages.
-HIDDEN = ("/etc/pki/koji", "/run/secrets")
+HIDDEN = ("/etc/pki/koji", "/etc/pki/koji-builders", "/run/secrets")
 SCRATCH = "/tmp"  # the worker's own tmpfs, which hides the builder's /tmp
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 LINKS = {

@@ -28,6 +28,12 @@ def _edges(declaration: Declaration) -> Iterator[tuple[str, str, str, bool]]:
                 f"{p.host}:{p.container}" if p.host else f"{p.container}" for p in container.ports
             )
             yield "host", name, ", ".join(ports), False
+    owners: dict[str, str] = {}
     for name, container in declaration.containers.items():
         yield from ((name, link, "", False) for link in container.links)
+        sources = {volumes.container for volumes in container.volumes_from}
+        for volume in container.volumes:
+            owner = owners.setdefault(volume.name, name)
+            if owner != name and owner not in sources:
+                yield name, owner, "rw", True
         yield from ((name, v.container, v.mode, True) for v in container.volumes_from)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nagoya.config.model import Provisioner
 from nagoya.engine import Handle, containers, transfer
-from nagoya.engine.containers import Specification
+from nagoya.engine.creation import Specification, create
 from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
 from nagoya.errors import BuildError
 from nagoya.system.system import System
@@ -31,7 +31,7 @@ def run_provisioner(
     stop: threading.Event,
 ) -> None:
     """Run a provisioner until it exits. Raises BuildError with the last lines of its output."""
-    handle = containers.create(
+    handle = create(
         system.engine,
         Specification(
             name=f"{system.name}-{_NAME}",

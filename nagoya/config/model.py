@@ -13,8 +13,10 @@ from nagoya.config.values import (
     ContainerName,
     EnvironmentMapping,
     ImageName,
+    MemorySize,
     PathText,
     PortText,
+    RestartPolicy,
     SecurityOption,
     Sha256,
     SourceName,
@@ -97,6 +99,10 @@ class Container(StrictModel):
     cap_add: tuple[Capability, ...] = ()
     cap_drop: tuple[Capability, ...] = ()
     security_opt: tuple[SecurityOption, ...] = ()
+    restart: RestartPolicy = "no"
+    mem_limit: MemorySize | None = None
+    pids_limit: Annotated[int, Field(ge=1, le=2**22)] | None = None
+    cpus: Annotated[float, Field(ge=0.01, le=4096)] | None = None
     stop_timeout: Annotated[int, Field(ge=1, le=3600)] = 10
     timeout: Timeout = 120
     callbacks: dict[Event, tuple[CallbackName, ...]] = Field(default_factory=dict)
@@ -129,6 +135,8 @@ class Container(StrictModel):
         for key in ("ports", "links"):
             if self.network_mode and getattr(self, key):
                 raise ValueError(f"{key!r} needs a network, but has 'network_mode: none'")
+        if self.restart != "no" and not self.detach:
+            raise ValueError("'restart' is for servers, and not for 'detach: false'")
         for key in ("run_once", "timeout"):
             if key in self.model_fields_set and getattr(self, key) and self.detach:
                 raise ValueError(f"{key!r} needs 'detach: false': toji waits for its end")

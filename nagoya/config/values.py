@@ -147,5 +147,13 @@ SecurityOption = Annotated[
         "an option of Docker's, such as no-new-privileges or apparmor=unconfined",
     ),
 ]
+RestartPolicy = Annotated[
+    str,
+    form(
+        r"no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?",
+        'one of Docker\'s: "no", always, unless-stopped, on-failure or on-failure:N',
+    ),
+]
+MemorySize = Annotated[str, form(r"[1-9][0-9]{0,15}[bkmg]?", "a size, such as 512m or 4g")]
 Timeout = Annotated[int, Field(ge=1, le=7 * 86400)]
 PortText = Annotated[Port, BeforeValidator(_port)]

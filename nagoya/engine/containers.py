@@ -2,9 +2,8 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Literal
@@ -17,44 +16,17 @@ from nagoya.engine.state import (
     CONTAINER_LABEL,
     SYSTEM_LABEL,
     State,
-    check_owner,
     parse_time,
     set_labels,
 )
 from nagoya.engine.translation import translated
-from nagoya.errors import EngineError, EngineTimeout, PortTaken
+from nagoya.errors import EngineTimeout, PortTaken
 
 HOST = "127.0.0.1"
 """Ports are published on this address alone."""
 _PORT_TAKEN = re.compile(
     r":(\d+)\b.*?(?:port is already allocated|address already in use)", re.IGNORECASE | re.DOTALL
 )
-
-
-@dataclass(frozen=True)
-class Specification:
-    """What a container is created from.
-
-    `ports` maps a port of the container to the host's, `volumes` a path in the container to a named
-    volume. Without a `network` the container gets none.
-    """
-
-    name: str
-    image: str
-    hostname: str
-    network: str | None
-    labels: Mapping[str, str]
-    stop_timeout: int
-    command: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    ports: Mapping[int, int] = field(default_factory=dict)
-    volumes_from: Sequence[str] = ()
-    cap_add: Sequence[str] = ()
-    cap_drop: Sequence[str] = ()
-    security_opt: Sequence[str] = ()
-    entrypoint: Sequence[str] = ()
-    working_dir: str | None = None
-    volumes: Mapping[str, str] = field(default_factory=dict)
 
 
 def list_containers(engine: Engine, system: str) -> dict[str, Handle]:
@@ -117,59 +89,12 @@ def state(container: Handle, *, reload: bool = True) -> State:
     return State.parse(container.docker.attrs)
 
 
-def create(engine: Engine, wanted: Specification) -> Handle:
-    """Create a container without starting it, or return the system's existing one of that name.
+def start(container: Handle, restart: str = "no") -> None:
+    """Start a container unless it runs; go on with one that is paused. Raises PortTaken.
 
-    Raises EngineError where that name belongs to something else, or where an engine on another
-    machine would have to publish ports.
+    From now on the engine starts it again by a policy in Docker's words, such as on-failure:3.
     """
-    if wanted.ports and (remote := engine.remote_host):
-        raise EngineError(
-            f"creating {wanted.name}: the engine is on {remote}, and would publish its ports on "
-            f"{HOST} there, where this machine cannot reach them",
-            f"run toji on {remote}; images can be built from here",
-        )
-    api = engine.client.api
-    with translated(f"creating {wanted.name}"):
-        try:
-            api.create_container(
-                wanted.image,
-                list(wanted.command) or None,
-                entrypoint=list(wanted.entrypoint) or None,
-                working_dir=wanted.working_dir,
-                name=wanted.name,
-                hostname=wanted.hostname,
-                labels=dict(wanted.labels),
-                environment=dict(wanted.environment),
-                ports=list(wanted.ports),
-                stop_timeout=wanted.stop_timeout,
-                networking_config=wanted.network
-                and {
-                    "EndpointsConfig": {
-                        wanted.network: api.create_endpoint_config(aliases=[wanted.hostname])
-                    }
-                },
-                host_config=api.create_host_config(
-                    network_mode=wanted.network or "none",
-                    port_bindings={port: (HOST, host) for port, host in wanted.ports.items()},
-                    # An empty volume gets what the image has at its path.
-                    binds=[f"{volume}:{path}" for path, volume in wanted.volumes.items()],
-                    volumes_from=list(wanted.volumes_from),
-                    cap_add=list(wanted.cap_add),
-                    cap_drop=list(wanted.cap_drop),
-                    security_opt=list(wanted.security_opt),
-                ),
-            )
-        except docker.errors.APIError as error:
-            if error.status_code != HTTPStatus.CONFLICT:
-                raise
-    handle = get(engine, wanted.name)
-    check_owner("container", wanted.name, labels(handle), wanted.labels[SYSTEM_LABEL])
-    return handle
-
-
-def start(container: Handle) -> None:
-    """Start a container unless it runs; go on with one that is paused. Raises PortTaken."""
+    set_restart_policy(container, restart)
     with translated(f"starting {container.name}"):
         try:
             if container.docker.status == "paused":
@@ -202,8 +127,24 @@ def name_with_system(listed: Mapping[str, Any]) -> str:
     return f"{name} (system '{system}')" if system else name
 
 
+def set_restart_policy(container: Handle, restart: str) -> None:
+    """Let the engine start a container again by a policy in Docker's words."""
+    if state(container).restart == restart:
+        return
+    name, _, tries = restart.partition(":")
+    policy: Any = {"Name": name, "MaximumRetryCount": int(tries or 0)}
+    with translated(f"setting the restart policy of {container.name}"):
+        try:
+            container.docker.update(restart_policy=policy)
+        except docker.errors.APIError as error:
+            # Podman before 5.1 has no such call.
+            if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+                raise
+
+
 def stop(container: Handle) -> None:
-    """Stop a container with its image's signal, within its stop timeout."""
+    """Stop a container with its image's signal, within its stop timeout, until it is started."""
+    set_restart_policy(container, "no")
     with translated(f"stopping {container.name}"):
         container.docker.stop()
 

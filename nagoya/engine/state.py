@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from nagoya.errors import EngineError
@@ -14,12 +14,18 @@ CONTAINER_LABEL = "nagoya.container"
 """The name under which a container is declared in moromi.yml."""
 
 
+_SHORT_RUN = timedelta(seconds=10)
+"""After a longer one Docker takes a container for healthy, and starts it again at once."""
+
+
 @dataclass(frozen=True)
 class State:
     """The state of a container at one moment.
 
     `name` is its host name, `declared` its name in moromi.yml. `status` is Docker's word (created,
-    running, paused, restarting, exited, dead). `ports` maps ports of the container to the host's,
+    running, paused, restarting, exited, dead). `restart` is its restart policy
+    in Docker's words; in a `crash_loop` it has been
+    started again twice, to end within seconds. `ports` maps ports of the container to the host's,
     `volumes` the paths of mounted volumes to their names. `labels` include the image's.
     """
 
@@ -34,6 +40,8 @@ class State:
     image: str
     image_id: str
     address: str | None
+    restart: str
+    crash_loop: bool
     ports: Mapping[int, int]
     volumes: Mapping[str, str]
     labels: Mapping[str, str]
@@ -52,6 +60,8 @@ class State:
         """Read a state from the engine's description of a container."""
         state = attributes["State"]
         networks = attributes["NetworkSettings"]["Networks"] or {}
+        policy = attributes["HostConfig"].get("RestartPolicy") or {}
+        tries = policy.get("MaximumRetryCount")
         bindings = attributes["HostConfig"].get("PortBindings") or {}
         return cls(
             name=attributes["Config"]["Hostname"],
@@ -65,6 +75,10 @@ class State:
             image=attributes["Config"]["Image"],
             image_id=attributes["Image"],
             address=next((net["IPAddress"] for net in networks.values() if net["IPAddress"]), None),
+            restart=(policy.get("Name") or "no") + (f":{tries}" if tries else ""),
+            crash_loop=state["Status"] == "restarting"
+            and attributes["RestartCount"] >= 2
+            and parse_time(state["FinishedAt"]) - parse_time(state["StartedAt"]) < _SHORT_RUN,
             ports={
                 int(port.partition("/")[0]): int(binding[0]["HostPort"])
                 for port, binding in bindings.items()

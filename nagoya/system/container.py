@@ -11,7 +11,7 @@ from threading import Event as Signal
 
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container, Event
-from nagoya.engine import Engine, Handle, containers, transfer
+from nagoya.engine import Engine, Handle, containers, creation, transfer
 from nagoya.engine.exec import execute
 from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL, State
 from nagoya.errors import LifecycleError, PortTaken
@@ -90,7 +90,7 @@ class SystemContainer:
         """Create it without starting it; a port that is not in `ports` gets a free one."""
         with self._step("pre_create", "creating", "created", "post_create"):
             self._check_interrupted()
-            handle = containers.create(self.engine, self._specification(ports, volumes))
+            handle = creation.create(self.engine, self._specification(ports, volumes))
             if self.interrupted.is_set():  # a removal that runs meanwhile did not see it
                 containers.remove(handle)
                 self._check_interrupted()
@@ -154,6 +154,12 @@ class SystemContainer:
             raise LifecycleError(ended(state.exit_code, handle))
         self._done("completed")
 
+    def update(self) -> None:
+        """Let the engine start it again as it is declared now."""
+        if self.settings:
+            containers.set_restart_policy(self.handle(), self.settings.restart)
+            self._done(f"restart: {self.settings.restart}")
+
     def stop(self) -> None:
         """Stop it, with its image's signal and within its `stop_timeout`."""
         with self._step("pre_stop", "stopping", "stopped", "post_stop"):
@@ -211,13 +217,13 @@ class SystemContainer:
 
     def _specification(
         self, ports: Mapping[int, int], volumes: Mapping[str, str]
-    ) -> containers.Specification:
+    ) -> creation.Specification:
         settings = self.declaration.containers[self.declared]
         published = {
             port.container: port.host or ports.get(port.container) or free_port()
             for port in settings.ports
         }
-        return containers.Specification(
+        return creation.Specification(
             name=self.container_name,
             image=settings.image,
             hostname=self.name,
@@ -239,6 +245,9 @@ class SystemContainer:
             cap_add=settings.cap_add,
             cap_drop=settings.cap_drop,
             security_opt=settings.security_opt,
+            mem_limit=settings.mem_limit,
+            pids_limit=settings.pids_limit,
+            cpus=settings.cpus,
             stop_timeout=settings.stop_timeout,
         )
 
@@ -252,7 +261,7 @@ class SystemContainer:
         for attempt in range(_PORT_TRIES):
             handle = self.handle()
             try:
-                containers.start(handle)
+                containers.start(handle, self.settings.restart if self.settings else "no")
                 return
             except PortTaken:
                 has_run = containers.state(handle).ever_started

@@ -27,7 +27,7 @@ REPLACEMENT = ".new"
 ASIDE = ".old"
 """Ends the name of a container that waits until a restored system has answered."""
 
-_TOJIS_OWN = {"detach", "run_once", "links", "timeout", "callbacks"}
+_TOJIS_OWN = {"detach", "run_once", "links", "timeout", "callbacks", "restart"}
 """Keys that toji itself obeys. They apply at once, without another container."""
 
 

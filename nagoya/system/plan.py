@@ -24,7 +24,7 @@ Verb = (
         "create network", "remove network", "create volume", "remove volume", "create", "remove",
         "create replacement", "remove replacement", "keep replacement", "replace",
         "set aside", "put back", "remove old",
-        "start", "wait for", "drain", "pre-commit", "stop",
+        "start", "update", "wait for", "drain", "pre-commit", "stop",
     ]
 )  # fmt: skip
 
@@ -152,6 +152,9 @@ class Draft:
         """Add what starts a container that exists, unless it runs or has completed for good."""
         settings = self.settings(state.name)
         if state.running and f"stop {state.name}" not in self._operations:
+            if settings and state.restart != settings.restart:
+                cause = f"restart: {settings.restart}, was {state.restart}"
+                self.add("update", state.name, cause, needs)
             if settings and not settings.detach:
                 self.add("wait for", state.name, "it runs to an end", needs)
         elif not (settings and settings.run_once and state.completed):

@@ -54,7 +54,7 @@ def check(handle: Handle, declaration: Declaration, patience: float, seconds: fl
     if _completed(declaration, state):
         return Health(True, "completed")
     if not state.running:
-        final = state.status in ("exited", "dead", "paused")
+        final = state.crash_loop or state.status in ("exited", "dead", "paused")
         return Health(False, describe_state(state), final)
     command = containers.healthcheck_command(handle)
     if command is None:
@@ -202,6 +202,7 @@ def describe_state(state: State) -> str:
     """The state of a container in a few words, such as `exited with status 3`."""
     if state.out_of_memory and not state.running:
         return "was killed: out of memory"
-    if state.status != "exited":
+    if state.status not in ("exited", "restarting"):
         return state.status
-    return "was killed" if state.exit_code == 137 else f"exited with status {state.exit_code}"
+    end = "was killed" if state.exit_code == 137 else f"exited with status {state.exit_code}"
+    return f"{end}, and is started again" if state.status == "restarting" else end

@@ -236,6 +236,7 @@ class System:
             "remove old": container.aside.remove,
             "start": lambda: container.start(wanted.volumes, wanted.data),
             "wait for": container.wait_for_end,
+            "update": container.update,
             "stop": container.stop,
             "drain": lambda: container.drain(drain_seconds),
             "pre-commit": container.pre_commit,

@@ -48,6 +48,11 @@ class Koji:
         }
         return self.containers.start(image, *command, **options)
 
+    @property
+    def builders(self) -> list[str]:
+        """The volume that the hub and its builders share."""
+        return [f"{self.network.name}:/etc/pki/koji-builders"]
+
     def start_database(self) -> Container:
         """The database, which the hub finds by its name."""
         volumes = [f"{self.kojicreds.name}:ro"]
@@ -56,13 +61,13 @@ class Koji:
     def start_hub(self, *command: str, **options: Any) -> Container:
         """The hub, with its ports published."""
         volumes = [f"{self.kojicreds.name}:ro", f"{self.kojitop.name}:rw"]
-        options = {"volumes_from": volumes, "ports": PORTS, **options}
+        options = {"volumes_from": volumes, "volumes": self.builders, "ports": PORTS, **options}
         return self.start("koji-hub", *command, alias="koji", **options)
 
     def start_builder(self, name: str, *command: str, **options: Any) -> Container:
         """A builder of that name, with the privileges that moromi.yml gives one."""
-        volumes = [f"{self.kojicreds.name}:rw", f"{self.kojitop.name}:ro"]
-        options = {"volumes_from": volumes, **privileges("kojibuilder"), **options}
+        shared = {"volumes_from": [f"{self.kojitop.name}:ro"], "volumes": self.builders}
+        options = {**shared, **privileges("kojibuilder"), **options}
         return self.start("koji-builder", *command, alias=name, **options)
 
     def hub_that_is_up(self) -> "Hub":
@@ -91,6 +96,8 @@ def koji_network(
             _sessions.pop().rsession.close()
         containers.remove_all()
         network.remove()
+        for volume in engine.volumes.list(filters={"name": str(network.name)}):
+            volume.remove()
 
 
 class Browser:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.image.tracked import wait_until
 from tests.system.conftest import Koji, Run
 
 
@@ -66,3 +67,24 @@ def test_developing(checkout: Path, tmp_path: Path) -> None:
         status = person.status()
         assert status["koji"]["image"] == "developing-hub:developing"
         assert person.client("call", "hello").stdout == "'Hello from the work tree'\n"
+        # A reload keeps what the entrypoint has configured, and files leave with the tree's.
+        for path in tmp_path.glob("koji/plugins/*/save_failed_tree.py"):
+            path.unlink()
+        # kojid restarts itself.
+        kojid = tmp_path / "koji/builder/kojid"
+        start = "logger.info('Starting up')"
+        kojid.write_text(kojid.read_text().replace(start, f"{start}; logger.info('as changed')"))
+        update(person)
+        wait_until(lambda: "as changed" in person.toji("logs", "kojibuilder").stdout, 60)
+        for name, kind in (("koji", "hub"), ("kojibuilder", "builder")):
+            plugins = person.toji("exec", name, "ls", f"/usr/lib/koji-{kind}-plugins").stdout
+            assert "runroot" in plugins
+            assert "save_failed_tree.py" not in plugins
+        person.toji("wait")
+
+
+def update(person: Koji) -> None:
+    """Install the work tree beside the example, as its README does."""
+    assert person.config
+    folder = person.config.parent
+    person.run("env", "-C", str(folder), "./update", "../koji")

@@ -31,3 +31,4 @@ def test_every_program_names_debians_python(
         assert first == b"#!/usr/bin/python3" or b"python" not in first, name
         assert rest, name
         assert stat.S_IMODE(member.mode) == 0o755, name
+    assert ("usr/sbin/kojid" in programs) == (image == "builder")

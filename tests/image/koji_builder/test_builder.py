@@ -207,7 +207,7 @@ def test_a_name_that_a_user_has_is_refused(mortal_koji: Koji) -> None:
     session.createUser("somebody")
     status, log = outcome(mortal_koji.start_builder("somebody"))
     assert status == 1
-    assert "user somebody already exists and it is not a host" in log
+    assert "the hub did not let somebody join: 'somebody' is the name of a user" in log
     assert session.getHost("somebody") is None
 
 
@@ -239,14 +239,23 @@ def test_tells_every_error_in_its_environment(containers: Containers) -> None:
     assert "Traceback" not in log
 
 
-def test_says_that_it_needs_the_credentials(containers: Containers, mortal_koji: Koji) -> None:
+def test_says_that_it_needs_the_folder_that_it_shares_with_the_hub(
+    containers: Containers, mortal_koji: Koji
+) -> None:
     status, log = containers.finish(IMAGE, **privileges("kojibuilder"))
     assert status == 1
-    assert "--volumes-from kojicreds:rw" in log
-    volumes = [f"{mortal_koji.kojicreds.name}:ro"]
-    status, log = outcome(mortal_koji.start_builder("read-only", volumes_from=volumes))
+    assert "--volume kojibuilders:/etc/pki/koji-builders" in log
+    volumes = [f"{volume}:ro" for volume in mortal_koji.builders]
+    status, log = outcome(mortal_koji.start_builder("read-only", volumes=volumes))
     assert status == 1
-    assert "--volumes-from kojicreds:rw" in log
+    assert "--volume kojibuilders:/etc/pki/koji-builders" in log
+
+
+def test_refuses_to_see_the_keys_of_others(mortal_koji: Koji) -> None:
+    volumes = [f"{mortal_koji.kojicreds.name}:rw", f"{mortal_koji.kojitop.name}:ro"]
+    status, log = outcome(mortal_koji.start_builder("curious", volumes_from=volumes))
+    assert status == 1
+    assert "the credentials volume is mounted at /etc/pki/koji" in log
 
 
 def test_says_what_it_needs_to_build_in(containers: Containers) -> None:
@@ -304,8 +313,14 @@ def test_does_not_talk_to_a_hub_of_another_authority(
     mortal_koji.hub_that_is_up()
     others = containers.start("koji-credentials-volume")
     assert outcome(others)[0] == 0
+    folder = "/etc/pki/koji-builders"
+    write = f'mkdir -p {folder} && printf "%s" "$AUTHORITY" > {folder}/koji_ca_cert.crt'
+    authority = read_tree(others, "/etc/pki/koji")["koji_ca_cert.crt"][1].decode()
     container = mortal_koji.start_builder(
-        "stranger", volumes_from=[f"{others.name}:rw"], environment={"KOJI_WAIT_SECONDS": "1"}
+        "stranger",
+        *("sh", "-c", f"{write} && exec python3 /usr/lib/nagoya/entrypoint.py"),
+        volumes=[],
+        environment={"KOJI_WAIT_SECONDS": "1", "AUTHORITY": authority},
     )
     status, log = outcome(container)
     assert status == 1

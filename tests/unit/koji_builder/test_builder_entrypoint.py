@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from util import certificates, files
+from util import files
 from util.certificates import Authority
 from util.entry import Fatal
 
@@ -113,23 +113,20 @@ def test_refuses_to_overwrite_a_certificate_of_kojis_own(script: ModuleType, nam
         script.Settings.read({}, name)
 
 
-def test_makes_its_certificate_once(script: ModuleType, root: Path) -> None:
-    folder = root / "etc/pki/koji"
-    script.ensure_certificate(folder, "b1")
-    certificates.check(folder, "b1")
-    made = (folder / "b1.pem").read_bytes()
-    script.ensure_certificate(folder, "b1")
-    assert (folder / "b1.pem").read_bytes() == made
+def test_needs_the_folder_that_it_shares_with_the_hub(script: ModuleType, tmp_path: Path) -> None:
+    shared = tmp_path / "etc/pki/koji-builders"
+    with pytest.raises(Fatal, match="there is no folder ") as refusal:
+        script.find_hub(tmp_path, "https://koji/kojihub", 0)
+    assert "--volume kojibuilders:/etc/pki/koji-builders" in str(refusal.value.hint)
+    shared.mkdir(parents=True)
+    with pytest.raises(Fatal, match="gave up waiting for the hub at https://koji/kojihub"):
+        script.find_hub(tmp_path, "https://koji/kojihub", 0)
 
 
-def test_makes_another_where_the_first_is_no_good(
-    script: ModuleType, root: Path, tmp_path: Path
-) -> None:
-    folder = root / "etc/pki/koji"
-    Authority.load(folder).issue("b1", client=True)
-    (folder / "certs/b1.crt").write_text((tmp_path / "other/koji_ca_cert.crt").read_text())
-    script.ensure_certificate(folder, "b1")
-    certificates.check(folder, "b1")
+def test_refuses_to_start_where_it_sees_the_authoritys_key(script: ModuleType, root: Path) -> None:
+    (root / "etc/pki/koji-builders").mkdir()
+    with pytest.raises(Fatal, match="the credentials volume is mounted at"):
+        script.find_hub(root, "https://koji/kojihub", 0)
 
 
 def mock_that(tmp_path: Path, command: str) -> str:

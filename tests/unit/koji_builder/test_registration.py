@@ -1,60 +1,17 @@
-"""koji-builder's registration, against a hub that keeps one host in memory."""
+"""koji-builder's registration, with a registrar that answers as it is told."""
 
+import json
+import threading
+import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
-from xmlrpc.client import Fault
 
 import pytest
 
+from util import certificates, exchange
 from util.entry import Fatal
-
-koji = pytest.importorskip("koji")
-
-CHANNELS = ["default", "createrepo", "maven"]
-
-
-class Hub:
-    """The part of a session that registration uses. It records calls that change something."""
-
-    def __init__(self, host: dict[str, Any] | None = None, member: tuple[str, ...] = ()) -> None:
-        self.host = host
-        self.member = member
-        # The host's tasks at each call; the last list is repeated.
-        self.tasks = [[11, 12]]
-        self.done: list[tuple[Any, ...]] = []
-        self.channels = list(CHANNELS)
-        # Whether another builder adds the same channel first.
-        self.race = False
-        self.transactions = 0
-
-    def listChannels(self, host: int | None = None) -> list[dict[str, str]]:
-        return [{"name": name} for name in (self.channels if host is None else self.member)]
-
-    def addChannel(self, name: str, description: str) -> None:
-        if name == "bad name":
-            raise koji.GenericError("channel name bad name is not valid")
-        self.channels.append(name)
-        if self.race:
-            raise Fault(1, "duplicate key value violates unique constraint")
-
-    def getHost(self, name: str, strict: bool = False) -> dict[str, Any] | None:
-        return self.host
-
-    def listTasks(self, opts: dict[str, Any]) -> list[dict[str, int]]:
-        assert opts["host_id"] == 1
-        now = self.tasks.pop(0) if len(self.tasks) > 1 else self.tasks[0]
-        return [{"id": task} for task in now]
-
-    @contextmanager
-    def multicall(self, strict: bool) -> Any:
-        assert strict
-        self.transactions += 1
-        yield self
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args, **opts: self.done.append((name, *args, *opts.items()))
 
 
 @pytest.fixture
@@ -62,89 +19,97 @@ def registration(load_script: Callable[[str], ModuleType]) -> ModuleType:
     return load_script("koji-builder/registration.py")
 
 
-def builder(**changes: Any) -> dict[str, Any]:
-    new = {"arches": ["x86_64"], "channels": ["default", "createrepo"]}
-    return {"name": "b1", "arches": None, "channels": None, "capacity": None, "new": new, **changes}
+@pytest.fixture
+def builder(registration: ModuleType, tmp_path: Path) -> Any:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/koji-builder.json").write_text('{"name": "b1"}')
+    (tmp_path / exchange.FOLDER).mkdir(parents=True)
+    authority = tmp_path / "authority"
+    authority.mkdir()
+    certificates.Authority.create(authority)
+    builder = registration.Builder(tmp_path)
+    builder.folder.mkdir(parents=True)
+    (builder.folder / exchange.AUTHORITY).write_bytes((authority / exchange.AUTHORITY).read_bytes())
+    return builder
 
 
-KNOWN = {"id": 1, "enabled": True}
+@pytest.fixture
+def registrar(builder: Any, tmp_path: Path) -> Callable[[dict[str, object]], None]:
+    """Answer the next request with these details, and with a certificate."""
+
+    def answer(details: dict[str, object]) -> None:
+        path = builder.exchange / "b1.request"
+        while not path.exists():
+            time.sleep(0.01)
+        body, key = exchange.verify(path.read_bytes())
+        path.unlink()
+        issued = certificates.Authority.load(tmp_path / "authority").sign("b1", key, client=True)
+        pem = certificates.pem(issued).decode()
+        reply = exchange.reply(body, **{"certificate": pem, **details})
+        (builder.exchange / "b1.reply").write_bytes(reply)
+
+    def start(details: dict[str, object]) -> None:
+        threading.Thread(target=answer, args=(details,), daemon=True).start()
+
+    return start
 
 
-def test_a_new_host_and_its_channels_are_one_transaction(registration: ModuleType) -> None:
-    hub = Hub()
-    registration.join(hub, builder())
-    assert hub.done == [("addHost", "b1", ["x86_64"]), ("addHostToChannel", "b1", "createrepo")]
-    assert hub.transactions == 1
-
-
-def test_a_new_host_is_what_the_environment_says(registration: ModuleType) -> None:
-    hub = Hub()
-    registration.join(hub, builder(arches=["i686"], channels=["maven"], capacity=3.0))
-    assert hub.done == [
-        ("addHost", "b1", ["i686"]),
-        ("addHostToChannel", "b1", "maven"),
-        # The hub adds every new host to it.
-        ("removeHostFromChannel", "b1", "default"),
-        ("editHost", "b1", ("capacity", 3.0)),
-    ]
-
-
-def test_a_known_host_is_left_as_it_is(registration: ModuleType) -> None:
-    hub = Hub(KNOWN, member=("maven",))
-    registration.join(hub, builder())
-    assert hub.done == []
-
-
-def test_a_known_host_is_enabled_and_corrected(registration: ModuleType) -> None:
-    hub = Hub({"id": 1, "enabled": False}, member=("default", "maven"))
-    registration.join(
-        hub, builder(arches=["x86_64", "i686"], channels=["default", "createrepo"], capacity=1.0)
-    )
-    assert hub.done == [
-        ("editHost", "b1", ("arches", "x86_64 i686")),
-        ("editHost", "b1", ("capacity", 1.0)),
-        ("addHostToChannel", "b1", "createrepo"),
-        ("removeHostFromChannel", "b1", "maven"),
-        ("enableHost", "b1"),
-    ]
-
-
-@pytest.mark.parametrize("race", [False, True])
-def test_channels_that_the_hub_lacks_are_added(registration: ModuleType, race: bool) -> None:
-    hub = Hub()
-    hub.race = race
-    registration.join(hub, builder(channels=["default", "runroot"]))
-    assert hub.channels == [*CHANNELS, "runroot"]
-    assert hub.done == [("addHost", "b1", ["x86_64"]), ("addHostToChannel", "b1", "runroot")]
-
-
-def test_a_channel_that_the_hub_refuses_stops_before_anything_is_done(
-    registration: ModuleType,
+def test_stores_its_certificate_beside_the_key_that_it_keeps(
+    builder: Any, registrar: Callable[[dict[str, object]], None]
 ) -> None:
-    hub = Hub()
-    with pytest.raises(koji.GenericError, match="is not valid"):
-        registration.join(hub, builder(channels=["default", "bad name"]))
-    assert hub.done == []
+    keys = set()
+    for _ in range(2):
+        registrar({"said": "registered"})
+        assert builder.join() == "registered"
+        certificates.check(builder.folder, "b1")
+        keys.add((builder.folder / "private/b1.key").read_text())
+    assert len(keys) == 1
+    assert (builder.folder / "private/b1.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_drains_until_the_last_task_has_ended(registration: ModuleType) -> None:
-    hub = Hub(KNOWN)
-    hub.tasks = [[11, 12], [12], []]
-    assert registration.drain(hub, "b1", 30) == "b1 has finished its tasks"
-    assert hub.tasks == [[]]
-    assert hub.done == [("disableHost", "b1")]
+def test_a_certificate_of_another_key_is_not_used(
+    builder: Any, registrar: Callable[[dict[str, object]], None], tmp_path: Path
+) -> None:
+    certificates.Authority.load(tmp_path / "authority").issue("b1", client=True)
+    registrar({"said": "", "certificate": (tmp_path / "authority/certs/b1.crt").read_text()})
+    with pytest.raises(Fatal, match="the certificate of b1 in "):
+        builder.join()
 
 
-def test_drains_no_longer_than_it_may(registration: ModuleType) -> None:
-    hub = Hub(KNOWN)
+def test_no_is_no(
+    registration: ModuleType, builder: Any, registrar: Callable[[dict[str, object]], None]
+) -> None:
+    registrar({"refused": "at work"})
+    with pytest.raises(registration.Refused, match="at work"):
+        builder.join()
+
+
+def test_an_answer_to_somebody_else_is_none(
+    registration: ModuleType, builder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "PATIENCE", 0.3)
+    (builder.exchange / "b1.reply").write_text(json.dumps({"id": "x", "said": "yes"}))
+    with pytest.raises(Fatal, match="gave up waiting for the hub's registrar") as refusal:
+        builder.join()
+    assert "/etc/pki/koji-builders" in str(refusal.value.hint)
+
+
+def test_without_a_key_it_can_only_join(builder: Any) -> None:
+    with pytest.raises(Fatal, match="this builder has no key"):
+        builder.ask("leave")
+
+
+def test_drains_until_the_last_task_has_ended(
+    builder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [[11, 12], [12], []]
+    monkeypatch.setattr(builder, "ask", lambda verb: {"tasks": tasks.pop(0)})
+    assert builder.drain(30) == "b1 has finished its tasks"
+    assert tasks == []
+
+
+def test_drains_no_longer_than_it_may(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder, "ask", lambda verb: {"tasks": [11, 12]})
     with pytest.raises(Fatal, match="after 0 s: it is working on 11, 12") as refusal:
-        registration.drain(hub, "b1", 0)
+        builder.drain(0)
     assert "frees its tasks" in str(refusal.value.hint)
-    # They are not freed.
-    assert hub.done == [("disableHost", "b1")]
-
-
-def test_leaves_and_hands_back(registration: ModuleType) -> None:
-    hub = Hub(KNOWN)
-    assert "freed 2 tasks" in registration.leave(hub, "b1")
-    assert hub.done == [("disableHost", "b1"), ("freeTask", 11), ("freeTask", 12)]

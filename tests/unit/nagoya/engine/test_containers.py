@@ -8,9 +8,9 @@ from typing import Any, cast
 import docker
 import pytest
 
-from nagoya.engine import Engine, Handle, containers, transfer
+from nagoya.engine import Engine, Handle, transfer
 from nagoya.engine.client import Address
-from nagoya.engine.containers import Specification
+from nagoya.engine.creation import Specification, create
 from nagoya.errors import EngineError
 
 
@@ -51,5 +51,5 @@ def test_an_engine_elsewhere_publishes_no_ports() -> None:
         stop_timeout=1,
     )
     with pytest.raises(EngineError, match=r"192\.0\.2\.1, .*cannot reach") as caught:
-        containers.create(engine, wanted)
+        create(engine, wanted)
     assert "run toji on 192.0.2.1" in str(caught.value.hint)

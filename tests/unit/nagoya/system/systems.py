@@ -34,7 +34,8 @@ def running(declaration: Declaration, *only: str, **changed: dict[str, Any]) -> 
         state = State(
             name=name, declared=name, container=f"some-{name}",
             status="exited" if declared.run_once else "running", exit_code=0, ever_started=True,
-            out_of_memory=False, health=None, image=declared.image, image_id="sha256:1",
+            out_of_memory=False, health=None, restart=declared.restart, crash_loop=False,
+            image=declared.image, image_id="sha256:1",
             address=None,
             ports={port.container: port.host or 40000 + port.container for port in declared.ports},
             volumes=volumes, labels=record(declaration, name),

@@ -1,0 +1,151 @@
+"""Registers builders, and certifies their keys: a sidecar of Apache, as root.
+
+Builders hold no key but their own, and see nothing of the credentials. They ask here, by a file in
+a folder that they share with the hub (util/exchange.py). A builder gets a certificate for its own
+name only: not for a user's or that of a part of Koji, nor for another builder's that is at work.
+"""
+
+import sys
+import time
+import xmlrpc.client
+from pathlib import Path
+from typing import Any
+
+import koji
+import registration
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from util import certificates, credentials, entry, exchange, files
+
+URL = "https://localhost/kojihub"
+# The certificates that were issued. A builder that returns is known by its key.
+ISSUED = Path("run/koji-hub/builders")
+PAUSE = 0.2
+# A host that has checked in within so many seconds is at work.
+ALIVE = 30.0
+
+
+class Refused(Exception):
+    """What a builder is told; `later` means that it may ask again."""
+
+    def __init__(self, reason: str, *, later: bool = False) -> None:
+        super().__init__(reason)
+        self.later = later
+
+
+class Registrar:
+    """Answers the requests in the folder that it shares with builders."""
+
+    def __init__(self, root: Path) -> None:
+        self.credentials = root / credentials.FOLDER
+        self.folder = root / exchange.FOLDER
+        self.issued = root / ISSUED
+        # The time of the last request of each builder: an earlier one is a copy of somebody else's.
+        self._last: dict[str, float] = {}
+
+    def prepare(self) -> None:
+        """Make the folders, and tell builders which authority to trust."""
+        for folder in (self.folder, self.issued):
+            folder.mkdir(parents=True, exist_ok=True)
+        authority = (self.credentials / exchange.AUTHORITY).read_bytes()
+        files.write(self.folder / exchange.AUTHORITY, authority)
+
+    def answer_all(self) -> None:
+        """Answer what is there now."""
+        for path in sorted(self.folder.glob("*.request")):
+            try:
+                # The builder may write another one while this is answered.
+                taken = path.rename(path.with_name(".taken"))
+                self._answer(path.stem, exchange.read(taken))
+            # Whatever a builder wrote, the others get their answers.
+            except Exception as error:
+                entry.log(f"{path.name} is ignored: {type(error).__name__}: {error}")
+
+    def _answer(self, name: str, request: bytes) -> None:
+        body, key = exchange.verify(request)
+        if body["name"] != name or not certificates.is_name(name):
+            raise ValueError("its name is not the builder's")
+        if body["time"] <= self._last.get(name, 0):
+            raise ValueError("it is a copy")
+        try:
+            answer = self.carry_out(body, key)
+        except Refused as refusal:
+            entry.log(f"{body['verb']} of {name} refused: {refusal}")
+            answer = {"refused": str(refusal), "later": refusal.later}
+        except (koji.ServerOffline, requests.exceptions.RequestException) as error:
+            answer = {"refused": f"the hub does not answer: {error}", "later": True}
+        except (koji.GenericError, xmlrpc.client.Fault) as error:
+            answer = {"refused": f"the hub says: {error}"}
+        self._last[name] = body["time"]
+        files.write(self.folder / f"{name}.reply", exchange.reply(body, **answer))
+
+    def carry_out(self, body: dict[str, Any], key: ec.EllipticCurvePublicKey) -> dict[str, object]:
+        """What to answer. Raises Refused."""
+        name, verb = body["name"], body["verb"]
+        # The authority's people have a file for their browser.
+        if name in credentials.RESERVED or (self.credentials / f"{name}_browser_cert.p12").exists():
+            raise Refused(f"{name!r} is the name of a user")
+        session = self._login()
+        try:
+            user = session.getUser(name)
+            if user is not None and user["usertype"] != koji.USERTYPES["HOST"]:
+                raise Refused(f"{name!r} is the name of a user")
+            if not self._is_known(name, key):
+                if verb != "join":
+                    raise Refused("it has another key than the builder of that name")
+                if self._is_at_work(session, name):
+                    raise Refused(f"another builder named {name} is at work", later=True)
+            match verb:
+                case "join":
+                    said = registration.join(session, {**body["builder"], "name": name})
+                    return {"said": said, "certificate": self._certify(name, key)}
+                case "disable":
+                    return {"tasks": registration.disable(session, name)}
+                case "leave":
+                    return {"said": registration.leave(session, name)}
+            raise Refused(f"unknown verb {verb!r}")
+        finally:
+            session.logout()
+
+    def _login(self) -> koji.ClientSession:
+        session = koji.ClientSession(URL, {"timeout": 30, "anon_retry": False, "max_retries": 1})
+        authority = str(self.credentials / exchange.AUTHORITY)
+        session.ssl_login(str(self.credentials / "kojiadmin.pem"), None, authority)
+        return session
+
+    def _certify(self, name: str, key: ec.EllipticCurvePublicKey) -> str:
+        authority = certificates.Authority.load(self.credentials)
+        pem = certificates.pem(authority.sign(name, key, client=True))
+        files.write(self.issued / f"{name}.crt", pem)
+        entry.log(f"issued a certificate for {name}")
+        return pem.decode()
+
+    def _is_known(self, name: str, key: ec.EllipticCurvePublicKey) -> bool:
+        try:
+            issued = x509.load_pem_x509_certificate((self.issued / f"{name}.crt").read_bytes())
+        except FileNotFoundError:
+            return False
+        return issued.public_key() == key
+
+    @staticmethod
+    def _is_at_work(session: koji.ClientSession, name: str) -> bool:
+        host = session.getHost(name)
+        if host is None or not host["enabled"]:
+            return False
+        update = session.getLastHostUpdate(host["id"], ts=True)
+        return update is not None and time.time() - update < ALIVE
+
+
+def main() -> int:
+    """Answer requests until the container ends."""
+    registrar = Registrar(Path("/"))
+    registrar.prepare()
+    while True:
+        registrar.answer_all()
+        time.sleep(PAUSE)
+
+
+if __name__ == "__main__":
+    sys.exit(entry.run("koji-hub", main))

@@ -1,0 +1,83 @@
+"""Changes a builder's host on the hub, with a session of kojiadmin."""
+
+import xmlrpc.client
+from collections.abc import Collection
+from typing import Any
+
+import koji
+
+from util import entry
+
+
+def join(session: koji.ClientSession, builder: dict[str, Any]) -> str:
+    """Create or correct a builder's host, and return what was done.
+
+    This precedes kojid's first login: logging in an unknown user would make it an ordinary user,
+    which can never become a host. A new host is added to its channels in the same transaction.
+    """
+    name = builder["name"]
+    channels = builder["channels"]
+    _add_missing_channels(session, channels or ())
+    host = session.getHost(name)
+    if host is None:
+        channels = channels or builder["new"]["channels"]
+        with session.multicall(strict=True) as calls:
+            calls.addHost(name, builder["arches"] or builder["new"]["arches"])
+            _set_channels(calls, name, {"default"}, set(channels))
+            if builder["capacity"] is not None:
+                calls.editHost(name, capacity=builder["capacity"])
+        return f"registered {name} in {', '.join(channels)}"
+    with session.multicall(strict=True) as calls:
+        if builder["arches"] is not None:
+            calls.editHost(name, arches=" ".join(builder["arches"]))
+        if builder["capacity"] is not None:
+            calls.editHost(name, capacity=builder["capacity"])
+        if channels is not None:
+            current = {channel["name"] for channel in session.listChannels(host["id"])}
+            _set_channels(calls, name, current, set(channels))
+        if not host["enabled"]:
+            calls.enableHost(name)
+    return f"{name} is registered"
+
+
+def disable(session: koji.ClientSession, name: str) -> list[int]:
+    """Disable a host, so that it gets no task; the tasks that it has."""
+    session.disableHost(name)
+    return [task["id"] for task in _tasks(session, name)]
+
+
+def leave(session: koji.ClientSession, name: str) -> str:
+    """Disable a host, and free its tasks for other builders."""
+    session.disableHost(name)
+    tasks = _tasks(session, name)
+    for task in tasks:
+        session.freeTask(task["id"])
+    return f"disabled {name} on the hub, and freed {len(tasks)} tasks"
+
+
+def _tasks(session: koji.ClientSession, name: str) -> list[dict[str, Any]]:
+    host = session.getHost(name, strict=True)
+    states = [koji.TASK_STATES["OPEN"], koji.TASK_STATES["ASSIGNED"]]
+    tasks: list[dict[str, Any]] = session.listTasks(opts={"host_id": host["id"], "state": states})
+    return tasks
+
+
+def _add_missing_channels(session: koji.ClientSession, channels: Collection[str]) -> None:
+    def known() -> set[str]:
+        return {channel["name"] for channel in session.listChannels()}
+
+    for channel in sorted(set(channels) - known()):
+        try:
+            session.addChannel(channel, description="added for KOJI_BUILDER_CHANNELS")
+            entry.log(f"added the channel {channel}")
+        except (koji.GenericError, xmlrpc.client.Fault):
+            # Another builder that starts at the same moment may have added it.
+            if channel not in known():
+                raise
+
+
+def _set_channels(calls: Any, name: str, current: set[str], wanted: set[str]) -> None:
+    for channel in sorted(wanted - current):
+        calls.addHostToChannel(name, channel)
+    for channel in sorted(current - wanted):
+        calls.removeHostFromChannel(name, channel)
