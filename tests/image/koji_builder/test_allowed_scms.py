@@ -84,7 +84,7 @@ def fetcher(running_koji: Koji, hub: Hub) -> Container:
 
 
 def ls_remote(fetcher: Container, url: str) -> tuple[int, str]:
-    trust = "http.sslCAInfo=/etc/pki/koji/koji_ca_cert.crt"
+    trust = "http.sslCAInfo=/etc/pki/koji-builders/koji_ca_cert.crt"
     return execute(fetcher, "git", "-c", trust, "ls-remote", f"https://{url}", "main")
 
 
