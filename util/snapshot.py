@@ -22,7 +22,8 @@ and for backups:
     dump            complete what `cut` began; the answer is {TARGET: SOURCE}: the files are in the
                     folder SOURCE of this container, and are restored to the folder TARGET, which
                     is the label `nagoya.backup` of an image
-    discard         delete what `cut` and `dump` have made
+    discard         delete what `cut` and `dump` have made; a caller that ends without it is
+                    taken to have sent it
     describe        versions that a backup depends on, {NAME: "1.2"}: an image restores those that
                     are not newer than its own
 
@@ -79,9 +80,13 @@ def run(
             if sys.argv[1:]:
                 print(json.dumps(carry_out(sys.argv[1:])), file=answers)
                 return 0
+            cut = False
             for line in sys.stdin:
-                answer = _answer(partial(carry_out, line.split()))
+                answer = _answer(partial(carry_out, words := line.split()))
                 print(json.dumps(answer), file=answers, flush=True)
+                cut = words[:1] == ["cut"] or (cut and words[:1] != ["discard"])
+            if cut:  # the caller has ended early
+                carry_out(["discard"])
             return 0
 
     return entry.run(image, main)

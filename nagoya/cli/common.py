@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console, RenderableType
@@ -28,6 +28,8 @@ from nagoya.system.observed import config_file
 from nagoya.system.system import System
 from nagoya.utils.parallel import Interrupted
 from nagoya.utils.progress import Progress
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -156,16 +158,18 @@ def command(function: Callable[..., None]) -> click.Command:
 
 def on_system(
     settings: Settings,
-    verb: Callable[[System], object],
+    verb: Callable[[System], T],
     *,
     dry_run: bool = False,
     declaration: Declaration | None = None,
-) -> None:
-    """Call a verb on the selected system, and show its progress."""
+) -> T:
+    """Call a verb on the selected system, and show its progress; its result."""
     declaration = declaration or settings.system_declaration
     try:
         with settings.progress() as progress, hub_errors():
-            verb(System(settings.engine, declaration, settings.system, progress, dry_run=dry_run))
+            return verb(
+                System(settings.engine, declaration, settings.system, progress, dry_run=dry_run)
+            )
     except Interrupted as interrupted:
         raise LifecycleError(
             f"interrupted; unfinished: {', '.join(interrupted.running) or 'nothing'}",

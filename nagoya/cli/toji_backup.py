@@ -15,7 +15,7 @@ from nagoya.cli.common import Settings, command, duration_option, on_system
 from nagoya.errors import LifecycleError, UsageError
 from nagoya.koji.verify import verify_builds
 from nagoya.system import backup as backups
-from nagoya.system.archive import Reader
+from nagoya.system.archive import Reader, Show
 from nagoya.system.restore import RESTORE_SECONDS
 from nagoya.system.restore import restore as restore_system
 from nagoya.system.system import System
@@ -43,14 +43,7 @@ def backup(settings: Settings, file: Path, without_credentials: bool) -> None:
     """
 
     def verb(system: System) -> None:
-        shown = 0
-
-        def show(size: int) -> None:
-            nonlocal shown
-            if size - shown >= _STEP:
-                shown = size
-                system.progress.update(str(file), "working", f"{size / 1e6:.0f} MB")
-
+        show = _progress(system, _name(file, "stdout"))
         with _writing(file, private=not without_credentials) as stream:
             backups.back_up(system, stream, credentials=not without_credentials, show=show)
 
@@ -76,11 +69,13 @@ def restore(settings: Settings, file: Path, replace: bool, timeout: float) -> No
     """
 
     def verb(system: System) -> None:
+        name = _name(file, "stdin")
         with _reading(file) as stream:
-            archive = Reader(stream, str(file))
+            archive = Reader(stream, name, _progress(system, name))
             if archive.manifest.credentials and not _is_private(stream):
                 raise LifecycleError(
-                    f"{file} holds keys, and others can read it", f"chmod 600 {file}"
+                    f"{name} holds keys, and others can read it",
+                    f"chmod 600 {'FILE' if str(file) == '-' else file}",
                 )
             restore_system(system, archive, replace=replace, seconds=timeout)
 
@@ -110,6 +105,24 @@ def upgrade(settings: Settings, without_verify: bool, timeout: float) -> None:
     on_system(settings, lambda system: upgrade_system(system, check, timeout))
 
 
+def _name(file: Path, stream: str) -> str:
+    """What messages call a file."""
+    return stream if str(file) == "-" else str(file)
+
+
+def _progress(system: System, name: str) -> Show:
+    """Show how much of an archive is done."""
+    shown = 0
+
+    def show(size: int) -> None:
+        nonlocal shown
+        if size - shown >= _STEP:
+            shown = size
+            system.progress.update(name, "working", f"{size / 1e6:.0f} MB")
+
+    return show
+
+
 @contextmanager
 def _writing(file: Path, *, private: bool = True) -> Iterator[IO[bytes]]:
     """A new file that only its owner can read; nothing remains of it if something fails.
@@ -128,6 +141,8 @@ def _writing(file: Path, *, private: bool = True) -> Iterator[IO[bytes]]:
         return
     if file.exists():
         raise UsageError(f"{file} exists already", "choose another name, or delete it")
+    if not file.parent.is_dir():
+        raise UsageError(f"{file} cannot be written: no folder {file.parent}")
     partial = file.with_name(f"{file.name}.part")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:

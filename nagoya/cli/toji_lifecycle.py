@@ -54,10 +54,11 @@ def up(
 
     def verb(system: System) -> None:
         if not dry_run:
-            recover(system)
             check_up(system)
         system.up(recreate)
 
+    if not dry_run and on_system(settings, recover):
+        settings = replace(settings)  # another file may have declared what there is now
     on_system(settings, verb, dry_run=dry_run)
     if not dry_run:
         wait_until_ready(settings, timeout)

@@ -44,12 +44,12 @@ def list_containers(engine: Engine, system: str) -> dict[str, Handle]:
 
 
 def list_system(engine: Engine, system: str) -> list[Handle]:
-    """Every container that bears a system's label, whatever its state."""
+    """Every container that bears a system's label, whatever its state; the oldest first."""
     return _list(engine, f"{SYSTEM_LABEL}={system}")
 
 
 def list_all_containers(engine: Engine) -> dict[str, list[Handle]]:
-    """Every system's containers, by the system's name."""
+    """Every system's containers, the oldest first, by the system's name."""
     systems: dict[str, list[Handle]] = {}
     for handle in _list(engine, SYSTEM_LABEL):
         if system := label(handle, SYSTEM_LABEL):
@@ -62,7 +62,7 @@ def _list(engine: Engine, label: str) -> list[Handle]:
         listed = engine.client.containers.list(
             all=True, ignore_removed=True, filters={"label": label}
         )
-    return [Handle(engine, container) for container in listed]
+    return sorted((Handle(engine, container) for container in listed), key=created)
 
 
 def inspect(container: Handle) -> dict[str, Any]:

@@ -128,8 +128,8 @@ class Writer:
 class Reader:
     """Reads an archive from a binary stream. `name` is for messages."""
 
-    def __init__(self, stream: IO[bytes], name: str) -> None:
-        self._name = name
+    def __init__(self, stream: IO[bytes], name: str, show: Show = lambda size: None) -> None:
+        self._name, self._show = name, show
         self._digests = _Digests()
         try:
             self._archive = tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK)  # noqa: SIM115
@@ -197,6 +197,7 @@ class Reader:
         try:
             while chunk := content.read(_CHUNK):
                 digest.update(chunk)
+                self._show(self._archive.offset)
                 yield chunk
         except tarfile.TarError as error:
             raise self._damaged(str(error)) from None

@@ -187,7 +187,7 @@ class Reconciliation(Draft):
                 names.add(state.name)
         return [state for state in self.present() if state.name in names]
 
-    def create_beside(self, name: str, cause: str, needs: Iterable[str]) -> dict[str, str]:
+    def create_beside(self, name: str, cause: str, needs: Iterable[str] = ()) -> dict[str, str]:
         """Add what creates a container beside the one whose ports and volumes it gets, if there is
         one; its volumes."""
         state = self.observed.containers.get(name)

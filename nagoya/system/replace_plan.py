@@ -14,6 +14,24 @@ from nagoya.system.plan import Plan
 from nagoya.system.reconcile import Reconciliation
 
 
+def volumes(declaration: Declaration, observed: ObservedSystem, wanted: Mapping[str, str]) -> Plan:
+    """Create the volumes and what fills them.
+
+    `wanted` are the host names of the new containers, with those that moromi.yml declares. Raises
+    LifecycleError if one of them cannot be created.
+    """
+    if unknown := sorted(set(wanted.values()) - set(declaration.containers)):
+        raise LifecycleError(
+            f"{declaration.path} declares no container '{unknown[0]}'",
+            "the backup is of a system with one; name its moromi.yml with -c",
+        )
+    draft = Reconciliation(declaration, observed, wanted)
+    names = _members(draft, wanted)
+    draft.check_images(names)
+    draft.bring_up([name for name in names if _fills(draft, name)], {})
+    return draft.plan("prepare")
+
+
 def stage(
     declaration: Declaration,
     observed: ObservedSystem,
@@ -21,29 +39,20 @@ def stage(
     *,
     keep_ports: bool = True,
 ) -> Plan:
-    """Create the volumes, what fills them, and new containers beside those that run.
+    """Create new containers beside those that run, once the volumes are there.
 
-    `wanted` are the host names of the new containers, with those that moromi.yml declares. Without
-    `keep_ports` they get others than those that run.
+    Without `keep_ports` they get others than those that run.
     """
     if not keep_ports:
         without = {name: replace(s, ports={}) for name, s in observed.containers.items()}
         observed = replace(observed, containers=without)
-    if unknown := sorted(set(wanted.values()) - set(declaration.containers)):
-        raise LifecycleError(
-            f"{declaration.path} declares no container '{unknown[0]}'",
-            "the backup is of a system with one; name its moromi.yml with -c",
-        )
     draft = Reconciliation(declaration, observed, wanted)
-    names = [name for name in draft.ordered() if name in {*declaration.containers, *wanted}]
-    fillers = [name for name in names if draft.wanted(name).run_once]
-    draft.bring_up(fillers, {})
-    new = [name for name in names if name not in fillers]
-    draft.check_images(new)
-    for name in new:
+    for name in _members(draft, wanted):
+        if _fills(draft, name):
+            continue
         if name in observed.replacements:
             draft.add("remove replacement", name, "left by an interrupted command")
-        draft.create_beside(name, "restore", draft.after(fillers))
+        draft.create_beside(name, "restore")
     return draft.plan("prepare")
 
 
@@ -63,26 +72,50 @@ def exchange(declaration: Declaration, observed: ObservedSystem) -> Plan:
     return draft.plan("replace")
 
 
-def restore_old(declaration: Declaration, observed: ObservedSystem) -> Plan:
-    """Remove the new containers, and give those that were set aside their names again."""
+def replaced(observed: ObservedSystem) -> bool:
+    """Whether new containers have names of what was set aside."""
+    return any(name in observed.containers for name in observed.aside)
+
+
+def remove_new(declaration: Declaration, observed: ObservedSystem) -> Plan:
+    """Remove the new containers that have taken a place."""
     draft = Reconciliation(declaration, observed)
-    began = any(name in observed.containers for name in observed.aside)
-    new = [s for s in draft.present() if began and not _fills(draft, s.name)]
-    for name in observed.replacements:
-        draft.add("remove replacement", name, "the restore failed")
+    new = [s for s in draft.present() if replaced(observed) and not _fills(draft, s.name)]
     for state in reversed(new):
         draft.add("remove", state.name, "the restore failed", draft.after_dependents(state.name))
+    return draft.plan("remove what is new in")
+
+
+def restore_old(declaration: Declaration, observed: ObservedSystem) -> Plan:
+    """Give those that were set aside their names again, once what is new and the volumes' new
+    content are gone."""
+    draft = Reconciliation(declaration, observed)
+    for name in observed.replacements:
+        draft.add("remove replacement", name, "the restore failed")
     for name in observed.aside:
-        draft.add("put back", name, "the restore failed", draft.after(s.name for s in new))
+        draft.add("put back", name, "the restore failed")
     return draft.plan("put back")
 
 
 def remove_old(declaration: Declaration, observed: ObservedSystem) -> Plan:
-    """Remove what was set aside."""
+    """Remove what was set aside.
+
+    Those without a successor go first: as long as another one is there, `replaced` tells this from
+    an exchange that is to be undone.
+    """
     draft = Reconciliation(declaration, observed)
-    for name in observed.aside:
-        draft.add("remove old", name, "replaced")
+    last = [name for name in observed.aside if name in observed.containers]
+    first = [name for name in observed.aside if name not in last]
+    for name in first:
+        draft.add("remove old", name, "not in the new state")
+    for name in last:
+        draft.add("remove old", name, "replaced", draft.after(first))
     return draft.plan("remove what was replaced in")
+
+
+def _members(draft: Reconciliation, wanted: Mapping[str, str]) -> list[str]:
+    """What the new system has, dependencies first."""
+    return [name for name in draft.ordered() if name in {*draft.declaration.containers, *wanted}]
 
 
 def _fills(draft: Reconciliation, name: str) -> bool:

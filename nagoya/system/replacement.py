@@ -8,9 +8,11 @@ toji that was killed.
 
 import json
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from nagoya.engine import Handle, containers
 from nagoya.engine.helper import run_helper
@@ -22,6 +24,7 @@ from nagoya.system.plan import Plan
 from nagoya.system.readiness import wait
 from nagoya.system.system import System
 from nagoya.utils.graph import waves
+from nagoya.utils.lock import private_folder
 
 SWAP_LABEL = "nagoya.swap"
 """On the image of a volume: the command of util/swap.py, as a JSON list."""
@@ -47,8 +50,12 @@ def replace_state(
     state is no good. A system that does not exist is created. The caller holds the lock. Raises
     LifecycleError, and NotReady after `seconds`; the system is as it was then.
     """
-    existed = system.observe().exists
+    observed = system.observe()
+    existed, volumes = observed.exists, replace_plan.volumes(system.declaration, observed, wanted)
     try:
+        system.apply(volumes)
+        for name in _swappable(system)[:1]:
+            _swap(system, name, "prepare")  # from now on `recover` sees that this has begun
         observed = system.observe()
         system.apply(
             replace_plan.stage(system.declaration, observed, wanted, keep_ports=keep_ports)
@@ -67,23 +74,29 @@ def replace_state(
     _apply(system, reconcile.up)
 
 
-def recover(system: System) -> None:
-    """Complete or undo an exchange that was cut off."""
+def recover(system: System) -> bool:
+    """Complete or undo an exchange that was cut off; whether there was one."""
     with system.lock():
         system.remove_helpers()
-        if system.observe().aside:
-            _recover(system)
+        shutil.rmtree(trial_home(system), ignore_errors=True)
+        observed = system.observe()
+        if not observed.aside and not observed.replacements:
+            return False
+        pending = any("pending" in _swap(system, name, "state") for name in _swappable(system)[:1])
+        if not observed.aside and not pending:
+            return False  # what an interrupted `up` has left
+        if not pending and replace_plan.replaced(observed):
+            system.progress.log("completing an exchange that was cut off after it had succeeded")
+            _commit(system)
+        else:
+            system.progress.log("undoing a restore or an upgrade that was cut off")
+            _undo(system)
+        return True
 
 
-def _recover(system: System) -> None:
-    observed = system.observe()
-    decided = not any("pending" in _swap(system, name, "state") for name in _swappable(system)[:1])
-    if decided and all(name in observed.containers for name in observed.aside):
-        system.progress.log("completing a restore that was cut off after it had succeeded")
-        _commit(system)
-    else:
-        system.progress.log("undoing a restore that was cut off")
-        _undo(system)
+def trial_home(system: System) -> Path:
+    """The home of the trial's profile and credentials; gone with the trial."""
+    return private_folder() / f"trial-{system.name}"
 
 
 def new_container(system: System, declared: str) -> Handle:
@@ -112,10 +125,12 @@ def _exchange(system: System, seconds: float) -> None:
 
 
 def _undo(system: System) -> None:
-    """Put back what was set aside, and start it if it ran."""
-    _apply(system, replace_plan.restore_old)
+    """Put back what was set aside, and start it."""
+    _apply(system, replace_plan.remove_new)
+    # Before the containers have their names: what is set aside tells `recover` that there is more.
     for name in reversed(_swappable(system)):
         _swap(system, name, "revert")
+    _apply(system, replace_plan.restore_old)
     back = reconcile.init(system.declaration, system.observe())
     system.apply(replace(back, notices=()))  # that what is put back is old
 

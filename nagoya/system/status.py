@@ -86,6 +86,11 @@ def read_status(system: System) -> SystemStatus:
     ]
     absent = [name for name in missing(observed, system.declaration) if name not in present]
     sentences = conflicts(observed, system.declaration)
+    if observed.aside:
+        sentences.append(
+            "a restore or an upgrade is under way, or was cut off: then "
+            f"`toji --system {system.name} up` completes it, or undoes it"
+        )
     return SystemStatus(
         system=system.name,
         ready=not absent and not sentences and all(row.ready for row in rows),

@@ -198,7 +198,7 @@ class System:
             observed = self.observe()
             if observed.aside and planner is not plan.remove:
                 raise LifecycleError(
-                    f"a restore of '{self.name}' was cut off",
+                    f"a restore or an upgrade of '{self.name}' was cut off",
                     f"`toji --system {self.name} up` completes it, or undoes it",
                 )
             wanted = planner(self.declaration, observed)

@@ -4,11 +4,11 @@ The system is exchanged twice. The first time is a trial, which is undone; it le
 check in the data. The second one takes what was written until then.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from tempfile import TemporaryDirectory
 
 from nagoya.engine import containers, transfer
 from nagoya.errors import LifecycleError, NagoyaError
@@ -17,7 +17,7 @@ from nagoya.system.archive import unpacked
 from nagoya.system.backup import BACKUP_LABEL, prepare_parts
 from nagoya.system.observed import data_paths
 from nagoya.system.owner import Owner
-from nagoya.system.replacement import TrialPassed, recover, replace_state, swap
+from nagoya.system.replacement import TrialPassed, recover, replace_state, swap, trial_home
 from nagoya.system.restore import check_versions, described, put_part
 from nagoya.system.snapshot_operation import CLEANUP_SECONDS, renewed
 from nagoya.system.snapshots import list_snapshots, operation_on
@@ -40,8 +40,11 @@ def upgrade(system: System, check: Callable[[System], object], seconds: float) -
             for name, state in system.observe().containers.items()
             if state.declared in system.declaration.containers
         }
-        with TemporaryDirectory() as home, suppress(TrialPassed):
-            _try_out(system, wanted, check, seconds, home)
+        try:
+            with suppress(TrialPassed):
+                _try_out(system, wanted, check, seconds)
+        finally:
+            shutil.rmtree(trial_home(system), ignore_errors=True)
         replace_state(system, wanted, lambda: _fill(system), lambda: None, seconds)
     if old:
         system.progress.log(f"deleted the snapshots {', '.join(old)}: they are of the old images")
@@ -52,7 +55,6 @@ def _try_out(
     wanted: Mapping[str, str],
     check: Callable[[System], object],
     seconds: float,
-    home: str,
 ) -> None:
     """Raise TrialPassed if the new system is good.
 
@@ -64,7 +66,7 @@ def _try_out(
         system.declaration.with_free_ports(),
         system.name,
         system.progress,
-        creator=Owner(Owner.user().name, home_override=home),
+        creator=Owner(Owner.user().name, home_override=str(trial_home(system))),
     )
 
     def checked() -> None:
@@ -112,7 +114,8 @@ def _fill(system: System) -> None:
             with renewed([operation.agents[name].handle for name in holders]):
                 operation.ask("cut")
                 for part in prepare_parts(system, operation, credentials=False):
-                    if system.declaration.containers[part.declared].run_once:
+                    settings = system.declaration.containers.get(part.declared)
+                    if settings and settings.run_once:
                         swap(system, part.declared, "adopt", part.path)
                     else:
                         chunks = transfer.read_chunks(part.source, part.path)

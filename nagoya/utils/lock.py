@@ -13,8 +13,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nagoya"
 
 
-def _lock_folder() -> Path:
-    """A folder that nobody empties while it is in use, and that is gone after a reboot."""
+def private_folder() -> Path:
+    """This user's folder, that nobody empties while it is in use, and that is gone after a reboot.
+    It exists once a lock has been held."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and os.access(runtime, os.W_OK):
         return Path(runtime) / "nagoya"
@@ -27,7 +28,7 @@ def locked(name: str, waiting: Callable[[], None]) -> Iterator[None]:
 
     Its file stays, empty. Raises OSError if the folder of the locks belongs to another user.
     """
-    folder = _lock_folder()
+    folder = private_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise PermissionError(1, "belongs to another user", str(folder))

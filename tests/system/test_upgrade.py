@@ -3,6 +3,8 @@
 `make test-koji` has the images of another Koji; without it the two are the same.
 """
 
+import json
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,6 +14,7 @@ import pytest
 
 from nagoya.config.declaration import Declaration
 from nagoya.engine import connect, containers
+from nagoya.utils.lock import private_folder
 from tests.system.conftest import PROGRAMS, Koji
 
 BUILT = "hello-1.0-1.demo"
@@ -68,6 +71,37 @@ def test_an_upgrade_that_fails_changes_nothing(old: Old) -> None:
     assert failed.status == 8
     assert ids(old.koji) == before
     old.koji.toji("wait")
+    assert later_methods(old.koji, task) <= BY_ITSELF
+    assert "pristine" in old.koji.toji("snapshot", "list").stdout
+
+
+def test_an_upgrade_that_is_killed_is_undone_by_up(old: Old) -> None:
+    before, task, system = ids(old.koji), last_task(old.koji), old.koji.system
+    profile = old.koji.home / f".koji/config.d/nagoya-{system}.conf"
+    saved = profile.read_text()
+    process = subprocess.Popen(
+        [PROGRAMS / "toji", "--system", system, "-c", str(old.new.config), "upgrade"],
+        env={**os.environ, "HOME": str(old.koji.home), "DOCKER_HOST": connect().address},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    for line in process.stderr:
+        if "log in" in line:  # verify works on the trial
+            break
+    process.kill()
+    process.wait()
+    # Whichever file declared the containers that are there, the old ones come back.
+    nameless = replace(old.koji, config=None)
+    status = json.loads(nameless.toji("status", "--json").stdout)
+    assert not status["ready"]
+    assert "`toji --system" in status["conflicts"][0]
+    nameless.toji("up")
+    assert ids(old.koji) == before
+    assert profile.read_text() == saved
+    assert not (private_folder() / f"trial-{system}").exists()
+    status = json.loads(nameless.toji("status", "--json").stdout)
+    assert (status["ready"], status["file"]) == (True, str(old.koji.config))
     assert later_methods(old.koji, task) <= BY_ITSELF
     assert "pristine" in old.koji.toji("snapshot", "list").stdout
 

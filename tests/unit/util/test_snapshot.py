@@ -22,6 +22,9 @@ sys.exit(snapshot.run("an-image", {
     "prepare": prepare,
     "switch": lambda: {"restart": True},
     "renew": lambda: 1 / 0,
+    "cut": lambda: None,
+    "dump": lambda: {"/here": "/there"},
+    "discard": lambda: print("discarded", file=sys.stderr),
 }))
 """
 
@@ -50,10 +53,26 @@ def test_each_line_is_answered_with_one(checkout: Path) -> None:
         {"answer": {"one": {"created": 1.5, "bytes": 7}}},
         {
             "refused": "empty command",
-            "hint": "list, save NAME, drop NAME, prepare NAME, switch, renew",
+            "hint": "list, save NAME, drop NAME, prepare NAME, switch, renew, cut, dump, discard",
         },
         {"refused": "'../d' is not a valid name for a snapshot", "hint": None},
     ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "log"),
+    [
+        ("cut\ndump\n", "discarded\n"),
+        ("cut\ndump\ndiscard\n", "discarded\n"),
+        ("dump\nlist\n", ""),
+    ],
+)
+def test_nothing_is_left_of_a_backup_whose_caller_is_gone(
+    checkout: Path, lines: str, log: str
+) -> None:
+    status, answers, logged = asked(checkout, lines=lines)
+    assert (status, logged) == (0, log)
+    assert len(answers.splitlines()) == len(lines.splitlines())
 
 
 def test_the_unforeseen_ends_it_and_is_reported(checkout: Path) -> None:

@@ -28,6 +28,13 @@ def test_a_file_that_exists_is_not_replaced(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
+def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "none/koji.tar"
+    with pytest.raises(UsageError) as refused, _writing(path):
+        pass
+    assert refused.value.message == f"{path} cannot be written: no folder {path.parent}"
+
+
 def test_nothing_remains_of_a_backup_that_failed(tmp_path: Path) -> None:
     path = tmp_path / "koji.tar"
     with (

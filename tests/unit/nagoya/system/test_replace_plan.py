@@ -52,10 +52,13 @@ def test_a_trial_has_ports_of_its_own(declare: Declare) -> None:
 
 
 def test_a_new_system_gets_its_volumes_first(declared: Declaration) -> None:
-    assert ids(replace_plan.stage(declared, nothing(), {})) == [
+    assert ids(replace_plan.volumes(declared, nothing(), {})) == [
         "create volume some-files",
         "create data",
         "start data",
+    ]
+    filled = replace(running(declared, "data"), network=False)
+    assert ids(replace_plan.stage(declared, filled, {})) == [
         "create network some",
         "create replacement db",
         "create replacement worker",
@@ -64,7 +67,7 @@ def test_a_new_system_gets_its_volumes_first(declared: Declaration) -> None:
 
 def test_what_is_not_declared_is_refused(declared: Declaration) -> None:
     with pytest.raises(LifecycleError, match="declares no container 'other'"):
-        replace_plan.stage(declared, nothing(), {"other-2": "other"})
+        replace_plan.volumes(declared, nothing(), {"other-2": "other"})
 
 
 def test_all_is_set_aside_before_anything_has_a_new_name(declared: Declaration) -> None:
@@ -81,12 +84,10 @@ def test_all_is_set_aside_before_anything_has_a_new_name(declared: Declaration) 
 
 
 def test_the_old_containers_come_back(declared: Declaration) -> None:
-    assert ids(replace_plan.restore_old(declared, exchanged(declared))) == [
-        "remove worker",
-        "remove db",
-        "put back db",
-        "put back worker",
-    ]
+    now = exchanged(declared)
+    assert ids(replace_plan.remove_new(declared, now)) == ["remove worker", "remove db"]
+    left = replace(now, containers={"data": now.containers["data"]})
+    assert ids(replace_plan.restore_old(declared, left)) == ["put back db", "put back worker"]
 
 
 def test_what_was_not_set_aside_yet_is_not_removed(declared: Declaration) -> None:
@@ -96,7 +97,19 @@ def test_what_was_not_set_aside_yet_is_not_removed(declared: Declaration) -> Non
         containers={name: now.containers[name] for name in ("data", "worker")},
         aside={"db": now.aside["db"]},
     )
+    assert ids(replace_plan.remove_new(declared, cut_off)) == []
     assert ids(replace_plan.restore_old(declared, cut_off)) == ["put back db"]
+
+
+def test_what_has_no_successor_goes_first(declared: Declaration) -> None:
+    """Whatever is left when toji is killed, the exchange is seen to be over."""
+    now = exchanged(declared)
+    copy = replace(now.aside["worker"], name="a-copy")
+    scaled = replace(now, aside={**now.aside, "a-copy": copy})
+    order = [operation.target for operation in replace_plan.remove_old(declared, scaled).operations]
+    for done in range(len(order)):
+        left = {name: scaled.aside[name] for name in order[done:]}
+        assert replace_plan.replaced(replace(scaled, aside=left))
 
 
 def test_the_old_containers_go(declared: Declaration) -> None:
