@@ -28,7 +28,7 @@ ALIVE = 30.0
 
 
 class Refused(Exception):
-    """What a builder is told; `later` means that it may ask again."""
+    """The reason for a refusal; with `later` the builder may ask again."""
 
     def __init__(self, reason: str, *, later: bool = False) -> None:
         super().__init__(reason)

@@ -55,7 +55,7 @@ def replace_state(
     try:
         system.apply(volumes)
         for name in _swappable(system)[:1]:
-            _swap(system, name, "prepare")  # from now on `recover` sees that this has begun
+            _swap(system, name, "prepare")  # from now on `recover` undoes this
         observed = system.observe()
         system.apply(
             replace_plan.stage(system.declaration, observed, wanted, keep_ports=keep_ports)

@@ -1,4 +1,4 @@
-"""koji-builder's registration, with a registrar that answers as it is told."""
+"""koji-builder's registration, with a registrar whose answers each test chooses."""
 
 import json
 import threading
