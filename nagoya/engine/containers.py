@@ -156,15 +156,18 @@ def rename(container: Handle, name: str) -> None:
 
 
 def remove(container: Handle) -> None:
-    """Remove a container, running or not, with its anonymous volumes, unless it is gone."""
-    with translated(f"removing {container.name}"):
+    """Remove a container, running or not, with its anonymous volumes, unless it is gone.
+
+    If somebody else removes it at the moment, wait until they have: until then its network and its
+    volumes are in use.
+    """
+    with translated(f"removing {container.name}"), suppress(docker.errors.NotFound):
         try:
             container.docker.remove(v=True, force=True)
-        except docker.errors.NotFound:
-            return
         except docker.errors.APIError as error:
             if "already in progress" not in str(error.explanation):
                 raise
+            container.docker.wait(condition="removed")
 
 
 def wait_exit(container: Handle, seconds: float) -> int:
