@@ -156,7 +156,7 @@ def find_hub(root: Path, url: str, patience: float) -> Path:
         )
     if not os.access(shared, os.W_OK):
         raise entry.Fatal(
-            f"there is no folder {shared} that can be written",
+            f"the folder {shared} is missing or not writable",
             hint=f"mount the one that builders share with the hub, in both: {MOUNT}",
         )
     own.mkdir(parents=True, exist_ok=True)

@@ -101,7 +101,8 @@ def _add(seed: Seed, number: int, kind: str, document: dict[str, Any]) -> list[s
 def apply_seed(system: System, seed: Seed) -> None:
     """Fill a system's hub; what it has already is left unchanged.
 
-    Raises DeclarationError or LifecycleError; what can be checked is, before anything is changed.
+    Raises DeclarationError or LifecycleError; whatever can be checked is checked before anything is
+    changed.
     """
     progress = system.progress
 

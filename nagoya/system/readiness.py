@@ -132,7 +132,7 @@ def wait(
             return
         if stopped := [name for name in pending if health[name].final]:
             raise NotReady(
-                _message(f"{', '.join(stopped)} does not run", pending, health, stopped),
+                _message(f"not running: {', '.join(stopped)}", pending, health, stopped),
                 f"`toji --system {system.name} logs {stopped[0]}` shows all it printed; correct "
                 f"the cause, in {system.declaration.path} if it is a setting, then "
                 f"`toji --system {system.name} up`",

@@ -220,9 +220,9 @@ class SnapshotOperation:
 
 @contextmanager
 def renewed(holders: Collection[Handle]) -> Iterator[None]:
-    """Renew write locks meanwhile, by programs of their own: the others may be busy for long.
+    """Renew write locks within a `with` block, by separate programs: the others may be busy.
 
-    A lock that is renewed after it was released would stay for a minute, so none is by then.
+    Renewals end with the block: a lock that is renewed after its release would stay for a minute.
     """
     done = Event()
     with ExitStack() as stack:
