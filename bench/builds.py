@@ -58,7 +58,7 @@ def fleet_rows(system: BenchSystem) -> Iterator[Row]:
 
 
 def upload_hello(system: BenchSystem, session: Any) -> str:
-    """Upload the source RPM of hello, which lies in the builder; its path for `session.build`."""
+    """Upload the source RPM of hello, which is in the builder; its path for `session.build`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, Path(HELLO_SRPM).name)
         path.write_bytes(system.execute("kojibuilder", "cat", HELLO_SRPM))

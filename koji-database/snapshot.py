@@ -134,7 +134,7 @@ class Dump:
 
 
 def describe() -> snapshot.Paths:
-    """What a dump made here needs of the image that it is restored in, at least."""
+    """The oldest versions of an image in which a dump made here can be restored."""
     newest = schema.text(max(schema.upgrades()))
     return {"schema": newest, "postgresql": BINARIES.resolve().parent.name}
 

@@ -76,7 +76,7 @@ def check_startup() -> list[str]:
 
 def _hub() -> ModuleType:
     """The module of Koji's that sets the hub up."""
-    # What it logs besides is in the hub's own log.
+    # The hub's own log has its other messages.
     logging.disable()
     sys.path.insert(0, LATE["kojihub"][0])
     try:

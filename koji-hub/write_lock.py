@@ -93,7 +93,7 @@ def release(folder: Path = FOLDER) -> bool:
 
 
 def is_held(folder: Path = FOLDER) -> bool:
-    """Whether somebody holds the exclusive lock, or waits for it, and not past the deadline."""
+    """Whether the exclusive lock is held or waited for, and its deadline is not past."""
     try:
         return time.monotonic() < float((folder / WRITER).read_text())
     except FileNotFoundError:

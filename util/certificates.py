@@ -55,7 +55,7 @@ class Authority:
     def create(cls, folder: Path) -> Self:
         """Make a new authority in `folder`. Raises Fatal if there is one, complete or not.
 
-        Of two that start at the same moment, the one that makes the folder of the keys goes on.
+        Of two that start at the same moment, the one that makes the folder of the keys continues.
         """
         try:
             (folder / "private").mkdir(mode=0o700)

@@ -18,7 +18,7 @@ from nagoya.system.upgrade import check_up
 from nagoya.utils.parallel import raise_failures, run_graph
 
 _DIGITS = 3
-"""Of a count of copies."""
+"""The most digits of a count of copies."""
 
 
 @click.option(

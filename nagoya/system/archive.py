@@ -46,8 +46,8 @@ Show = Callable[[int], None]
 class Manifest:
     """What an archive holds.
 
-    `containers` maps host names to declared ones, `versions` declared ones to what their images
-    said of themselves; `parts` are declared names. `created` is in ISO format.
+    `containers` maps host names to declared ones, `versions` maps declared ones to the versions
+    of their images; `parts` are declared names. `created` is in ISO format.
     """
 
     system: str

@@ -84,7 +84,7 @@ def remove_new(declaration: Declaration, observed: ObservedSystem) -> Plan:
     new = [s for s in draft.present() if replaced(observed) and not _fills(draft, s.name)]
     for state in reversed(new):
         draft.add("remove", state.name, "the restore failed", draft.after_dependents(state.name))
-    return draft.plan("remove what is new in")
+    return draft.plan("remove the new containers of")
 
 
 def restore_old(declaration: Declaration, observed: ObservedSystem) -> Plan:
@@ -111,7 +111,7 @@ def remove_old(declaration: Declaration, observed: ObservedSystem) -> Plan:
         draft.add("remove old", name, "not in the new state")
     for name in last:
         draft.add("remove old", name, "replaced", draft.after(first))
-    return draft.plan("remove what was replaced in")
+    return draft.plan("remove the old containers of")
 
 
 def _members(draft: Reconciliation, wanted: Mapping[str, str]) -> list[str]:

@@ -46,7 +46,7 @@ def replace_state(
     """Exchange a system's containers for new ones, which `fill` has filled by then.
 
     `wanted` are host names of new containers with their declared names. `check` raises if the new
-    state is no good. A system that does not exist is created. The caller holds the lock. Raises
+    state is not good. A system that does not exist is created. The caller holds the lock. Raises
     LifecycleError, and NotReady after `seconds`; the system is as it was then.
     """
     observed = system.observe()

@@ -1,6 +1,6 @@
 """Save the state of a running system, and restore it.
 
-What the state is, and how to save it, is the images' business: their snapshot programs do it (see
+What the state is, and how to save it, only the images' snapshot programs know (see
 util/snapshot.py); here they are called in the right order. URLs, ports, profile and credentials are
 no part of the state. The first `wait` saves the state as `pristine`.
 """

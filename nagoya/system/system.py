@@ -92,7 +92,7 @@ class System:
     def up(self, recreate: Collection[str] = ()) -> tuple[Operation, ...]:
         """Create what is missing, recreate what differs, start everything.
 
-        What holds data is recreated only if `recreate` names it, and its data is copied.
+        A container that holds data is recreated only if `recreate` names it; its data is copied.
         """
         return self._do(partial(reconcile.up, recreate=recreate))
 

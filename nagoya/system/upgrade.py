@@ -29,7 +29,7 @@ _SECONDS = 24 * 3600.0
 def upgrade(system: System, check: Callable[[System], object], seconds: float) -> None:
     """Create a running system's containers from the present images, with all data.
 
-    `check` raises NagoyaError if the system of the trial is no good. Raises LifecycleError, and
+    `check` raises NagoyaError if the system of the trial is not good. Raises LifecycleError, and
     NotReady if either exchange is not ready after `seconds`; the system is as it was then.
     """
     recover(system)

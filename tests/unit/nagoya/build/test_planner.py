@@ -247,7 +247,7 @@ def test_all_dockerfiles_are_looked_at(tree: Callable[..., Path]) -> None:
     with pytest.raises(DeclarationError) as caught:
         build_graph(loader.read(tree({**FILES, **broken}) / "moromi.yml"))
     assert set(caught.value.problems) == {
-        "images.hub: line 1: COPY stands before the first FROM",
+        "images.hub: line 1: COPY comes before the first FROM",
         "images.data: line 1: FROM is not of the form FROM IMAGE [AS STAGE]",
     }
 
