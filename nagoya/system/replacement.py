@@ -135,7 +135,7 @@ def _undo(system: System) -> None:
 
 
 def _commit(system: System) -> None:
-    # The first one decides, see `recover`.
+    # From the first of these on `recover` completes the exchange; before, it undoes it.
     for name in _swappable(system):
         _swap(system, name, "commit")
     _apply(system, replace_plan.remove_old)
