@@ -40,7 +40,7 @@ def question() -> str:
 
 @cache
 def startup_problem() -> str | None:
-    """Why the hub did not start; None if that is not to be seen from its configuration."""
+    """Why the hub did not start; None if its configuration does not show that."""
     import check_configuration  # noqa: PLC0415 - all of Koji comes with it
 
     entry.drop_privileges(check_configuration.USER)
