@@ -1,11 +1,14 @@
-"""Ready means: the hub answers a call that it has to ask the database for, and kojiweb a page."""
+"""Ready means: the hub answers a call that it has to ask the database for, and kojiweb a page; and
+there is space for what is uploaded."""
 
 import http.client
+import os
 import ssl
 import sys
 import xmlrpc.client
 from contextlib import closing
 from functools import cache
+from pathlib import Path
 
 from util import entry
 from util.hub import AUTHORITY, failures, hub
@@ -15,10 +18,25 @@ HOST = "localhost"
 PAGE = "/koji/reports"
 # Koji's number for a hub that is offline: by its configuration, or since it did not start.
 OFFLINE = 1014
+TOP = Path("/mnt/koji")
+# Less space or fewer files (inodes) than this is next to nothing: the logs of one build take more.
+LEAST_MB, LEAST_FILES = 64, 100
+
+
+def check_space(folder: Path) -> None:
+    """Raise LookupError if there is next to no space in `folder`."""
+    left = os.statvfs(folder)
+    megabytes = left.f_bavail * left.f_frsize >> 20
+    if megabytes < LEAST_MB:
+        raise LookupError(f"{folder} is full: {megabytes} MB are left")
+    # Some file systems do not count files.
+    if left.f_files and left.f_favail < LEAST_FILES:
+        raise LookupError(f"{folder} is full: {left.f_favail} inodes are left")
 
 
 def question() -> str:
     """What is ready; raises if something is not."""
+    check_space(TOP)
     with failures("the hub"):
         try:
             volumes = hub(f"https://{HOST}/kojihub", timeout=4).listVolumes()

@@ -28,29 +28,30 @@ def faulty(start: Callable[..., Koji]) -> Koji:
 
 @pytest.fixture(scope="module")
 def building(start: Callable[..., Koji], checkout: Path) -> Koji:
-    """A seeded Koji in which the package `slow` takes 15 seconds."""
+    """A seeded Koji with two builders, in which the package `slow` takes 15 seconds."""
     one = start("heals")
     one.toji("seed", str(checkout / "demo/seed.yml"))
     one.session().editTag2(BUILD_TAG, extra={"rpm.macro.seconds": "15"})
     # A build takes the tag as it was when its repository was made.
     one.client("regen-repo", "--wait", BUILD_TAG)
+    one.toji("scale", "kojibuilder=2")
+    one.toji("wait")
     return one
 
 
 @pytest.fixture
-def slow(building: Koji, tmp_path: Path) -> int:
-    """The task of a scratch build of `slow`, which has reached its 15 seconds in a builder."""
+def slow(building: Koji, tmp_path: Path) -> tuple[int, str]:
+    """The task of a scratch build of `slow`, and the builder that is at work on it."""
     session = building.session()
     source = uploaded(session, sources(building, "slow"), tmp_path)
     task = session.build(source, "demo", {"scratch": True})
-    wait_until(lambda: at_work(building), 180, "a builder is at work")
-    return int(task)
-
-
-def at_work(one: Koji) -> str | None:
-    """The builder that is at work on `slow`."""
-    builders = [name for name in one.status() if name.startswith("kojibuilder")]
-    return next((name for name in builders if sleeping(one, name)), None)
+    builders = ("kojibuilder", "kojibuilder-2")
+    name = wait_until(
+        lambda: next((name for name in builders if sleeping(building, name)), None),
+        180,
+        "a builder is at work",
+    )
+    return task, str(name)
 
 
 def inspected(one: Koji, name: str) -> dict[str, Any]:
@@ -105,14 +106,17 @@ def cut_off(one: Koji, name: str) -> Iterator[None]:
     one.run("docker", "network", "connect", "--alias", name, network, container)
 
 
-def test_a_builder_that_is_cut_off_notices_and_goes_on(building: Koji, slow: int) -> None:
-    container = connect().client.containers.get(f"{building.system}-kojibuilder")
-    with cut_off(building, "kojibuilder"):
+def test_a_builder_that_is_cut_off_notices_and_goes_on(
+    building: Koji, slow: tuple[int, str]
+) -> None:
+    task, name = slow
+    container = connect().client.containers.get(f"{building.system}-{name}")
+    with cut_off(building, name):
         # kojid itself, and the task that it has forked, which then has the result to report.
         wait_until(
             lambda: len(set(failed_calls(container.logs().decode()))) >= 2, 120, "calls that failed"
         )
-    assert state(building.session(), slow) == "CLOSED"
+    assert state(building.session(), task) == "CLOSED"
     building.toji("wait")
 
 
@@ -122,18 +126,16 @@ def failed_calls(log: str) -> list[str]:
 
 
 def test_what_a_builder_that_is_gone_had_to_do_is_done_by_another(
-    building: Koji, slow: int
+    building: Koji, slow: tuple[int, str]
 ) -> None:
-    gone = at_work(building)
-    assert gone
-    building.toji("scale", "kojibuilder=2")
-    building.toji("wait")
+    task, gone = slow
     container = f"{building.system}-{gone}"
     building.run("docker", "update", "--restart", "no", container)
     building.run("docker", "kill", container)
     session = building.session()
-    assert state(session, slow, 600) == "CLOSED"
-    made = child(session, slow, "buildArch")
+    assert state(session, task, 600) == "CLOSED"
+    made = child(session, task, "buildArch")
+    assert made
     assert made["host_id"] != session.getHost(gone)["id"]
     building.run("docker", "update", "--restart", "always", container)
     building.run("docker", "start", container)
