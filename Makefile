@@ -1,13 +1,13 @@
 # `make help` lists the targets. The scripts in tools/ print what they install and start.
 
 SHELL := /bin/bash
-# Programs of .venv are found in a shell that activated nothing, Docker's in one without root's PATH.
+# Finds the programs of .venv without activation, and Docker's without root's PATH.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
-# The host side and what runs in the images are checked for each.
+# mypy checks the code for each of these versions.
 PYTHONS := 3.11 3.12 3.13
 # How many tests run at once where an engine is used (tests/distribution.py).
 WORKERS := 2
-# Which Koji: empty for the pinned one, or what tools/koji takes. `test-koji` has the name SOURCE for it.
+# Which Koji: empty for the pinned one, or what tools/koji takes. `test-koji` calls it SOURCE.
 KOJI :=
 SOURCE := current
 BOOKWORM := docs/examples/bookworm/moromi.yml
@@ -21,7 +21,7 @@ help: ## list the targets
 demo: images ## build the images, start a Koji and build an RPM in it (KOJI=current: the newest)
 	@tools/demo "$(KOJI)"
 
-down: ## stop and remove what `make demo` started, KOJI as there; the images stay
+down: ## stop and remove what `make demo` started (KOJI as above); the images stay
 	@! [ -x .venv/bin/toji ] || ! tools/engine status 2>/dev/null || \
 	    toji --system "$$(tools/koji system "$(KOJI)")" remove
 	@tools/engine stop
@@ -47,7 +47,7 @@ test-image test-system: test-%: ## run one of the tiers that need an engine
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build && pytest -n $(WORKERS) tests/$*'
 
-# Not the tests whose own texts name the pinned Koji.
+# Without the tests that are about the pinned Koji.
 test-koji: ## run the tests of images and systems with another Koji (SOURCE=current, or a source tree)
 	@tools/setup test
 	@tools/engine with bash -c 'options=$$(tools/koji options "$(SOURCE)") && moromi $$options build && \
@@ -60,7 +60,7 @@ test-upstream: ## run Koji's own unit tests against what the images have install
 	    moromi $$options build -q koji-hub koji-builder && \
 	    pytest -sq $${options/-c/--koji-config} tests/image/test_upstream.py'
 
-test-long: ## run `make demo` and `make test` in a clone on the Debian, 12 or 13, that this is not
+test-long: ## run `make demo` and `make test` in a clone on the other Debian, 12 or 13
 	@tools/setup debian
 	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test "bench QUICK=1" "demo KOJI=$(BOOKWORM)"; do time make $$target; done'
 

@@ -1,5 +1,5 @@
-"""Speed and size, measured: `make bench` prints the table.
+"""Measure speed and size: `make bench` prints the table.
 
-A figure by itself says as much about the machine as about Nagoya. So each is taken beside a floor,
-the least that the same machine can do in the same run, and the ratio of the two is what counts.
+A figure by itself says as much about the machine as about Nagoya. So each is compared with a floor,
+the least time or size that the same machine needs in the same run.
 """

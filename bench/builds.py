@@ -1,4 +1,4 @@
-"""How long a build takes, and how far more builders carry."""
+"""How long a build takes, and how much more builders help."""
 
 import secrets
 import subprocess
@@ -21,7 +21,7 @@ _CONFIG = "/etc/mock/koji/bench.cfg"
 
 
 def build_rows(system: BenchSystem, rounds: int) -> Iterator[Row]:
-    """A build of hello, beside the three calls of mock that no build does without.
+    """A build of hello, beside the three calls of mock that every build needs.
 
     The system has the demo's target: `toji verify` has passed.
     """
@@ -58,7 +58,7 @@ def fleet_rows(system: BenchSystem) -> Iterator[Row]:
 
 
 def upload_hello(system: BenchSystem, session: Any) -> str:
-    """Upload the source RPM of hello, which lies in the builder; its path for `session.build`."""
+    """Upload the source RPM of hello, which is in the builder; its path for `session.build`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, Path(HELLO_SRPM).name)
         path.write_bytes(system.execute("kojibuilder", "cat", HELLO_SRPM))

@@ -69,7 +69,8 @@ with ready_system():
 
 
 def _together(count: int) -> tuple[float]:
-    """Until the last is ready of so many that start at once, in a process of its own each."""
+    """Seconds until all of `count` systems are ready that start at once, each in its own
+    process."""
     command = [sys.executable, "-c", _ONE_OF_MANY]
     running = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -81,7 +82,7 @@ def _together(count: int) -> tuple[float]:
     return (max(ready),)
 
 
-# Each test notes when it was done: from there to the end of the next is what that one costs.
+# Each test notes the time when it ends, so that the difference to the next is what that one took.
 _TEST = """
 import pathlib, pytest, time
 @pytest.mark.parametrize('number', range({count}))
@@ -93,7 +94,7 @@ def test_it({fixture}, number):
 
 
 def _per_test(fixture: str) -> tuple[float]:
-    """What a further test costs that names this fixture and asks the hub one thing."""
+    """Seconds for each further test that uses this fixture and makes one call to the hub."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "test_it.py").write_text(_TEST.format(fixture=fixture, count=1 + _TESTS))

@@ -1,4 +1,4 @@
-"""The memory and CPU that containers use; apart from the times, since asking costs some of them."""
+"""The memory and CPU that containers use; measured apart from the times, which it would affect."""
 
 import time
 from collections.abc import Iterator

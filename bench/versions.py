@@ -55,7 +55,7 @@ def _builds(system: BenchSystem) -> tuple[float, float]:
 
 
 def _idle_row(new: BenchSystem, old: BenchSystem) -> Row:
-    time.sleep(10)  # what the builds left to do is done
+    time.sleep(10)  # until the work that follows builds has ended
     before = [cpu_seconds(system, "koji") for system in (new, old)]
     time.sleep(_IDLE)
     used, reference = (

@@ -1,4 +1,4 @@
-"""/run/koji-builder.json: what entrypoint.py settled, for the scripts that run after it.
+"""/run/koji-builder.json: the settings that entrypoint.py read, for the scripts that run after it.
 
 It is written at every start, so its modification time separates this run from earlier ones.
 """

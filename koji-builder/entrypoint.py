@@ -158,7 +158,7 @@ def find_hub(root: Path, url: str, patience: float) -> Path:
         )
     if not os.access(shared, os.W_OK):
         raise entry.Fatal(
-            f"there is no folder {shared} that can be written",
+            f"the folder {shared} is missing or not writable",
             hint=f"mount the one that builders share with the hub, in both: {MOUNT}",
         )
     own.mkdir(parents=True, exist_ok=True)
@@ -181,11 +181,12 @@ def find_hub(root: Path, url: str, patience: float) -> Path:
 
 
 def trust(root: Path, authority: Path) -> None:
-    """Add the instance's authority to the system's trust store.
+    """Add the system's certificate authority to the container's trust store.
 
     dnf, git and curl fetch from the hub, and do not read kojid's `serverca`. This does what
     update-ca-certificates takes a second for, and writes the file that it reads. A container whose
-    image was committed from a builder trusts the authority of that instance, which is removed.
+    image was committed from a builder trusts the authority of that builder's system, which is
+    removed.
     """
     pem = authority.read_text()
     own = root / OWN_AUTHORITY

@@ -1,12 +1,12 @@
 """A plugin for kojid: its sleeps end as soon as there is something to do.
 
-kojid sleeps a second between two looks at a running mock, and `sleeptime` between two polls of the
+kojid sleeps a second between two checks of a running mock, and `sleeptime` between two polls of the
 hub. A small build is some ten such steps, and spends most of its time asleep. With this plugin a
 sleep ends when a child process does, which is what kojid waits for. While a builder has tasks, it
 polls for more four times a second, since these are mostly subtasks, and at once when a task starts
 to wait for its subtasks. An idle builder polls no more often than `sleeptime` says. `waitrepo`,
-which looks for a new repository once a minute, looks every two seconds. For git and createrepo,
-kojid sleeps a second after their end as well; not here.
+which looks for a new repository once a minute, looks every two seconds. kojid also sleeps a second
+after git and createrepo have ended; the plugin shortens that too.
 
 It also wakes a task that waits for its subtasks with a time limit, as `restartHosts` does. Koji
 1.30 sleeps through the signal for that (Koji issue 3442), up to a day long, and takes no other task

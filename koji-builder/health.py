@@ -28,7 +28,7 @@ def judge(host: dict[str, Any], last_update: float | None, started: float, now: 
         raise LookupError(f"{name} is disabled on the hub; `koji enable-host {name}` enables it")
     if now - last_update > LATELY:
         raise LookupError(f"{name} last checked in {now - last_update:.0f} s ago")
-    # A busy builder is not ready for more, and fine.
+    # A builder that is busy is not ready for more tasks, but healthy.
     if not host["ready"] and not host["task_load"]:
         raise LookupError(f"{name} checks in but takes no task; its log has the reason")
     return f"{name} checked in"

@@ -1,7 +1,7 @@
-"""Register this builder on the hub, and take it off: `join`, `drain SECONDS`, `leave`.
+"""Register this builder on the hub, drain it, disable it: `join`, `drain SECONDS`, `leave`.
 
-The hub's registrar does it, with its own rights. This asks it, and signs with the builder's key;
-see util/exchange.py.
+The hub's registrar does that, with its own rights. Requests to it are signed with the builder's
+key; see util/exchange.py.
 """
 
 import json
@@ -23,7 +23,7 @@ PATIENCE = 20.0
 
 
 class Builder:
-    """This builder, as it asks the registrar."""
+    """This builder, as a client of the registrar."""
 
     def __init__(self, root: Path) -> None:
         self.folder = root / credentials.FOLDER
@@ -40,7 +40,8 @@ class Builder:
         return key
 
     def ask(self, verb: str, **details: object) -> dict[str, Any]:
-        """The registrar's answer. Raises Fatal without one, Refused if it is no."""
+        """The registrar's answer. Raises Fatal if there is none, Refused if the registrar
+        refuses."""
         request = exchange.make(self._key(), self.name, verb, **details)
         body = json.loads(json.loads(request)["body"])
         files.write(self.exchange / f"{self.name}.request", request)
@@ -95,11 +96,11 @@ class Builder:
 
 
 class Refused(Exception):
-    """The registrar said no."""
+    """The registrar refused the request."""
 
 
 class NotYet(Refused):
-    """It may say something else later."""
+    """The registrar refused the request for now; a later one may succeed."""
 
 
 class _StillBusy(Exception):

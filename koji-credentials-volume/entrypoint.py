@@ -1,4 +1,4 @@
-"""Makes the instance's certificate authority, and the certificates of the hub, the database and
+"""Makes the system's certificate authority, and the certificates of the hub, the database and
 Koji's own users.
 
 The first start writes them to the volume /etc/pki/koji (`util/certificates.py` shows the layout).

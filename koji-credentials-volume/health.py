@@ -1,4 +1,4 @@
-"""Ready means: the certificates were made, to the last."""
+"""Ready means: all certificates were made."""
 
 import sys
 from pathlib import Path

@@ -50,7 +50,7 @@ def _run(program: str, *arguments: str, **environment: str) -> None:
 
 
 def main() -> int:
-    """Load the dump if there is one; a start that was cut off begins again."""
+    """Load the dump if there is one; the next start repeats a load that was interrupted."""
     if not DUMP.exists():
         return 0
     entry.log("loading Koji's database from a dump")

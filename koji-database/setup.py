@@ -38,8 +38,8 @@ log_destination = 'stderr'
 logging_collector = off
 log_line_prefix = '%m [%p] %q%u '
 
-# The hub locks rows while it works on them. One that vanished without a word must not hold its
-# locks for the two hours that TCP takes to notice.
+# The hub locks rows while it works on them. A hub that has vanished must not hold its locks for the
+# two hours that TCP takes to notice.
 tcp_keepalives_idle = 30
 tcp_keepalives_interval = 10
 tcp_keepalives_count = 3
@@ -59,7 +59,7 @@ ACCESS = """\
 # Written by setup.py of koji-database. What is not listed is refused.
 # From within, for setup, health and maintenance, the system's user postgres.
 local    all   postgres       peer
-# From outside the hub alone, who shows its certificate; no password exists that could leak.
+# From outside: only the hub, by its certificate; there is no password that could leak.
 hostssl  koji  koji      all  cert  clientcert=verify-full  map=koji
 """
 
@@ -71,10 +71,10 @@ koji  kojihub  koji
 
 
 def make_cluster(cluster: Path) -> None:
-    """Make an empty cluster; the account we run under is its owner.
+    """Make an empty cluster, owned by the account that runs this.
 
-    C.UTF-8 sorts by code point, and so does not change under the indexes when the C library
-    does. A small WAL keeps 16 MB at a time out of the image and out of every start's copying.
+    C.UTF-8 sorts by code point, so that another C library cannot invalidate the indexes. Small WAL
+    segments keep the image small, and what a start copies.
     """
     subprocess.run(
         [
@@ -94,7 +94,7 @@ def make_cluster(cluster: Path) -> None:
 
 
 def configure(cluster: Path) -> None:
-    """Write what differs from what initdb chose."""
+    """Write the settings that differ from initdb's."""
     main = cluster / "postgresql.conf"
     files.write(main, main.read_text() + "\ninclude = 'koji.conf'\n", mode=0o600)
     files.write(cluster / "koji.conf", SETTINGS, mode=0o600)
@@ -104,10 +104,10 @@ def configure(cluster: Path) -> None:
 
 @contextmanager
 def temporary_server(cluster: Path) -> Iterator[None]:
-    """Run the server on its socket alone, so that nobody can come in early, and end it cleanly.
+    """Run the server on its socket alone, so that nobody can connect early, and stop it cleanly.
 
-    It does without fsync, as only the engine's own writing out of the layer counts here, and
-    without keeping used segments of the WAL, which would be so much empty weight in the image.
+    It runs without fsync, since the engine writes the layer afterwards anyway, and without recycled
+    WAL segments, which would only make the image larger.
     """
     options = "-c listen_addresses='' -c ssl=off -c fsync=off -c wal_recycle=off"
     control = [str(BINARIES / "pg_ctl"), f"--pgdata={cluster}", "--wait"]
@@ -137,13 +137,13 @@ def make_database(connection: Connection) -> None:
 
 
 def fill_database(connection: Connection, tables: str) -> None:
-    """Load Koji's schema and add the users, all as the role koji, who so owns everything."""
+    """Load Koji's schema and add the users, all as the role koji, which then owns everything."""
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION AUTHORIZATION koji")
         cursor.execute(tables)
         creator = None
         for name, permission in USERS.items():
-            # A user in good standing (status 0) of the ordinary kind (usertype 0).
+            # An enabled user (status 0) of the ordinary type (usertype 0).
             cursor.execute(
                 "INSERT INTO users (name, status, usertype) VALUES (%s, 0, 0) RETURNING id",
                 [name],

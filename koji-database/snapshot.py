@@ -38,7 +38,7 @@ DUMPED, RESTORED = Path("/var/lib/postgresql/backup"), Path("/var/lib/postgresql
 FREE, OPEN, ASSIGNED = 0, 1, 4
 
 
-def kept() -> snapshot.Kept:
+def snapshots() -> snapshot.Snapshots:
     """The databases called koji@NAME. Each one's comment, written last, is the time it was made."""
     with connected() as cursor:
         cursor.execute(
@@ -64,7 +64,7 @@ def save(name: str) -> None:
 
 def prepare(name: str) -> None:
     """Copy the snapshot to the database NEW."""
-    if name not in kept():
+    if name not in snapshots():
         raise entry.Fatal(f"there is no snapshot {name} in the database")
     with connected() as cursor:
         drop_database(cursor, NEW)
@@ -77,7 +77,7 @@ def switch() -> None:
         with closing(connect(KOJI)) as now, closing(connect(NEW)) as then:
             carry_sessions(now, then)
         drop_database(cursor, OLD)
-        undisturbed(lambda: swap(cursor))
+        retry_while_in_use(lambda: swap(cursor))
 
 
 def release() -> None:
@@ -134,7 +134,7 @@ class Dump:
 
 
 def describe() -> snapshot.Paths:
-    """What a dump made here needs of the image that it is restored in, at least."""
+    """The oldest versions of an image in which a dump made here can be restored."""
     newest = schema.text(max(schema.upgrades()))
     return {"schema": newest, "postgresql": BINARIES.resolve().parent.name}
 
@@ -167,15 +167,16 @@ def drop_database(cursor: Cursor, name: str) -> None:
     cursor.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
 
 
-def send_away(cursor: Cursor, database: str) -> None:
+def end_sessions(cursor: Cursor, database: str) -> None:
     """End all sessions; the hub connects again by itself with its next call."""
     cursor.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database]
     )
 
 
-def undisturbed(work: Callable[[], None]) -> None:
-    """Do what fails while somebody is connected, and try again if somebody was (a health check)."""
+def retry_while_in_use(work: Callable[[], None]) -> None:
+    """Run `work`, which fails while anybody is connected to the database; repeat it if so (a health
+    check)."""
     for _ in range(TRIES - 1):
         with suppress(errors.ObjectInUse):
             work()
@@ -191,15 +192,15 @@ def copy(cursor: Cursor, source: str, target: str) -> None:
     )
 
     def once() -> None:
-        send_away(cursor, source)
+        end_sessions(cursor, source)
         cursor.execute(made)
 
-    undisturbed(once)
+    retry_while_in_use(once)
 
 
 def swap(cursor: Cursor) -> None:
     """Put the new database in Koji's place: both names change, or neither."""
-    send_away(cursor, KOJI)
+    end_sessions(cursor, KOJI)
     rename = SQL("ALTER DATABASE {} RENAME TO {}")
     cursor.execute("BEGIN")
     try:
@@ -234,7 +235,8 @@ def carry_sessions(now: Connection, then: Connection) -> None:
             " WHERE table_name = 'sessions' AND column_name <> 'user_id'"
         )
         columns = [Identifier(name) for (name,) in here.fetchall()]
-        # What tasks have of sessions is left out: in the other state its number is another task's.
+        # Subsessions, which belong to tasks, are left out: in the other state the numbers of tasks
+        # differ.
         select = SQL(
             "COPY (SELECT known.user_id, {} FROM sessions JOIN users ON users.id = sessions.user_id"
             " JOIN known ON known.name = users.name LEFT JOIN host ON host.user_id = users.id"
@@ -261,7 +263,7 @@ def carry_sessions(now: Connection, then: Connection) -> None:
 
 _dump = Dump()
 VERBS: snapshot.Verbs = {
-    "list": kept,
+    "list": snapshots,
     "save": save,
     "prepare": prepare,
     "switch": switch,

@@ -76,7 +76,7 @@ def check_startup() -> list[str]:
 
 def _hub() -> ModuleType:
     """The module of Koji's that sets the hub up."""
-    # What it logs besides is in the hub's own log.
+    # The hub's own log has its other messages.
     logging.disable()
     sys.path.insert(0, LATE["kojihub"][0])
     try:
@@ -147,7 +147,7 @@ def _rule_problems(policy: str, text: str, rules: Any) -> Iterator[str]:
 
 
 def _reason(error: Exception) -> str:
-    """Koji's own sentences, in plainer words where it has a word for something of its inside."""
+    """Koji's own message, in plainer words where it uses an internal term."""
     reason = " ".join(str(error).split()) or type(error).__name__
     reason = re.sub(r"^missing test handler: (.*)", r"unknown test '\1'", reason)
     reason = re.sub(r"^bad policy line: (.*)", r"neither '::' nor '!!' in '\1'", reason)

@@ -15,7 +15,7 @@ KOJI_WEB_URL=https://koji/koji    the address of kojiweb, for links in mails; if
 KOJI_FILES_URL=/kojifiles         the address of files in kojiweb's links, on this host or another
 KOJI_WEB_SECRET, KOJI_WEB_SECRET_FILE
                                   the secret that signs kojiweb's cookies; derived from the
-                                  instance's credentials if neither is set
+                                  system's credentials if neither is set
 KOJI_LOG_LEVEL=WARNING            DEBUG, INFO, WARNING, ERROR: of kojihub, kojiweb and kojira
 KOJI_HUB_PLUGINS=                 the hub's plugins, by name, from /usr/lib/koji-hub-plugins or
                                   the site's own /usr/local/lib/koji-hub-plugins
@@ -210,7 +210,7 @@ def subject(certificate: Path) -> str:
 
 
 def derived_secret(key: Path) -> str:
-    """A secret for kojiweb's cookies that is unique to this instance and never changes.
+    """A secret for kojiweb's cookies that is unique to this system and never changes.
 
     It is derived from kojiweb's key and stored nowhere: users stay logged in when the hub's
     container is recreated, and a committed container has no secret in its layers.

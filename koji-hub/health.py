@@ -10,6 +10,8 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 
+from uploads import shortage
+
 from util import entry
 from util.hub import AUTHORITY, failures, hub
 
@@ -19,24 +21,12 @@ PAGE = "/koji/reports"
 # Koji's number for a hub that is offline: by its configuration, or since it did not start.
 OFFLINE = 1014
 TOP = Path("/mnt/koji")
-# Less space or fewer files (inodes) than this is next to nothing: the logs of one build take more.
-LEAST_MB, LEAST_FILES = 64, 100
-
-
-def check_space(folder: Path) -> None:
-    """Raise LookupError if there is next to no space in `folder`."""
-    left = os.statvfs(folder)
-    megabytes = left.f_bavail * left.f_frsize >> 20
-    if megabytes < LEAST_MB:
-        raise LookupError(f"{folder} is full: {megabytes} MB are left")
-    # Some file systems do not count files.
-    if left.f_files and left.f_favail < LEAST_FILES:
-        raise LookupError(f"{folder} is full: {left.f_favail} inodes are left")
 
 
 def question() -> str:
     """What is ready; raises if something is not."""
-    check_space(TOP)
+    if problem := shortage(os.statvfs(TOP), 0):
+        raise LookupError(problem)
     with failures("the hub"):
         try:
             volumes = hub(f"https://{HOST}/kojihub", timeout=4).listVolumes()
@@ -58,7 +48,7 @@ def question() -> str:
 
 @cache
 def startup_problem() -> str | None:
-    """Why the hub did not start; None if that is not to be seen from its configuration."""
+    """Why the hub did not start; None if its configuration does not show that."""
     import check_configuration  # noqa: PLC0415 - all of Koji comes with it
 
     entry.drop_privileges(check_configuration.USER)

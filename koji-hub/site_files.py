@@ -12,7 +12,7 @@ FOLDERS = (
     "etc/kojiweb/web.conf.d",
     "usr/local/lib/koji-hub-plugins",
 )
-# What entrypoint.py writes from these, where somebody could change it.
+# What entrypoint.py writes from these, in case it is changed by hand.
 WRITTEN = ("etc/koji-hub/hub.conf", "etc/kojira/kojira.conf")
 STARTED_WITH = "run/koji-hub/started-with"
 

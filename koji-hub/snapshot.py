@@ -41,12 +41,12 @@ class Hub:
         self.top = root / TOP
         self.folder = root / FOLDER
 
-    def kept(self) -> snapshot.Kept:
-        kept = {}
+    def snapshots(self) -> snapshot.Snapshots:
+        found = {}
         for about in self.folder.glob("*/about.json"):
             if about.parent.name == RESTORED or not about.parent.name.startswith("+"):
-                kept[about.parent.name] = json.loads(about.read_text())
-        return kept
+                found[about.parent.name] = json.loads(about.read_text())
+        return found
 
     def hold(self) -> None:
         against = write_lock.exclusive(PATIENCE, CLOSED_SECONDS)
@@ -78,13 +78,13 @@ class Hub:
             raise
 
     def prepare(self, name: str) -> None:
-        kept, new = self.folder / name, self.folder / NEW
-        if not (kept / "about.json").exists():
+        saved, new = self.folder / name, self.folder / NEW
+        if not (saved / "about.json").exists():
             raise Fatal(f"there is no snapshot {name} in {self.folder}")
         self._state()  # refuses mounts, before anything is moved
         _remove(new)
         try:
-            _copy([kept / "top", kept / "site"], new)
+            _copy([saved / "top", saved / "site"], new)
         except BaseException:
             _remove(new)
             raise
@@ -105,10 +105,10 @@ class Hub:
         # files back, and ended before the restart.
         restart = site_files.changed(self.root)
         for site in site_files.FOLDERS:
-            folder, kept = self.root / site, new / "site" / site
+            folder, saved = self.root / site, new / "site" / site
             # A folder that is as it was may be mounted read-only.
-            if site_files.content(folder) != site_files.content(kept):
-                _fill(folder, kept)
+            if site_files.content(folder) != site_files.content(saved):
+                _fill(folder, saved)
                 restart = True
         return {"restart": restart}
 
@@ -209,14 +209,14 @@ def _size(path: Path) -> int:
     return int(usage.stdout.split()[0])
 
 
-def _fill(folder: Path, kept: Path) -> None:
+def _fill(folder: Path, saved: Path) -> None:
     """Replace the contents of a folder. The folder itself stays, since it may be a mount.
 
     A snapshot of an earlier image lacks the folders that this one has added.
     """
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if kept.exists() and (entries := list(kept.iterdir())):
+    if saved.exists() and (entries := list(saved.iterdir())):
         _copy(entries, folder)
 
 
@@ -224,7 +224,7 @@ def main() -> int:
     """Serve the verbs of util/snapshot.py."""
     hub = Hub(Path("/"))
     verbs: snapshot.Verbs = {
-        "list": hub.kept,
+        "list": hub.snapshots,
         "hold": hub.hold,
         "renew": hub.renew,
         "save": hub.save,

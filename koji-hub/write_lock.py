@@ -1,9 +1,9 @@
 """The hub's WSGI entry: Koji's own, behind a lock that a snapshot or a reset can take for a moment.
 
-A call holds a shared lock on a file until it has committed. Whoever wants to be alone first writes
-down until when, so that later calls wait, and then asks for the exclusive lock, which it gets once
+A call holds a shared lock on a file until it has committed. A snapshot first writes a deadline to a
+file, so that later calls wait until then, and then asks for the exclusive lock, which it gets once
 the earlier calls have ended: nothing is half written then, in the database or in the top directory.
-Since the deadline is written down, the death of a snapshot does not lock the hub for long.
+Because of the deadline, a snapshot that dies does not lock the hub for long.
 
 A call that arrived before a reset, and waited for it, is not carried out in the new state, in which
 its numbers may mean something else. It is answered with 503, and Koji's clients call again by
@@ -93,7 +93,7 @@ def release(folder: Path = FOLDER) -> bool:
 
 
 def is_held(folder: Path = FOLDER) -> bool:
-    """Whether somebody holds the exclusive lock, or waits for it, and not past the deadline."""
+    """Whether the exclusive lock is held or waited for, and its deadline is not past."""
     try:
         return time.monotonic() < float((folder / WRITER).read_text())
     except FileNotFoundError:
@@ -101,12 +101,12 @@ def is_held(folder: Path = FOLDER) -> bool:
 
 
 def bump_generation(folder: Path = FOLDER) -> None:
-    """Note that the state is another one from now on."""
+    """Note that the state was replaced."""
     _replace(folder / GENERATION, str(time.monotonic_ns()))
 
 
 def generation(folder: Path = FOLDER) -> str:
-    """What tells one state from the next."""
+    """A text that changes whenever the state is replaced."""
     try:
         return (folder / GENERATION).read_text()
     except FileNotFoundError:

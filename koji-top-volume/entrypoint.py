@@ -29,7 +29,8 @@ def make_directories(root: Path, uid: int, gid: int) -> None:
     for name in DIRECTORIES:
         directory = top / name
         if not directory.is_dir():
-            # Named last: what has the name has its owner too, wherever a start was killed.
+            # Renamed last, so that a directory with this name has its owner too, even if a start is
+            # killed.
             new = top / f".{name}.new"
             new.mkdir(mode=0o755, exist_ok=True)
             os.chown(new, uid, gid)

@@ -1,4 +1,4 @@
-"""Ready means: Koji's directories were made, to the last."""
+"""Ready means: all of Koji's directories were made."""
 
 import sys
 from pathlib import Path

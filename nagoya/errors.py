@@ -91,7 +91,7 @@ class LifecycleError(NagoyaError):
 
 
 class NotReady(NagoyaError):
-    """A wait came to its deadline, or what it waited for ended."""
+    """A wait reached its deadline, or what it waited for has ended."""
 
     exit_code = 8
 

@@ -1,4 +1,4 @@
-"""The instance's own certificate authority, in Koji's layout below /etc/pki/koji:
+"""The system's own certificate authority, in Koji's layout below /etc/pki/koji:
 
     koji_ca_cert.crt           0644  the authority's certificate
     private/koji_ca_cert.key   0600  its key
@@ -55,7 +55,7 @@ class Authority:
     def create(cls, folder: Path) -> Self:
         """Make a new authority in `folder`. Raises Fatal if there is one, complete or not.
 
-        Of two that start at the same moment, the one that makes the folder of the keys goes on.
+        Of two that start at the same moment, the one that makes the folder of the keys continues.
         """
         try:
             (folder / "private").mkdir(mode=0o700)
@@ -65,7 +65,7 @@ class Authority:
             ) from None
         (folder / "certs").mkdir(mode=0o755)
         key = make_key()
-        # The serial keeps the subjects of two instances apart in a browser that trusts both.
+        # The serial keeps the subjects of two systems apart in a browser that trusts both.
         serial = x509.random_serial_number()
         subject = _subject(f"Nagoya Koji CA {serial:x}"[:40])
         builder = (

@@ -1,4 +1,4 @@
-"""Where an instance's credentials are, and the names that only the instance itself may have."""
+"""Where a system's credentials are, and the names that only the system itself may have."""
 
 from pathlib import Path
 

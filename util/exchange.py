@@ -76,9 +76,9 @@ def public_pem(key: ec.EllipticCurvePublicKey) -> str:
 
 
 def read(path: Path) -> bytes:
-    """A file that somebody else has written.
+    """A file that another container has written.
 
-    Raises OSError for a link, ValueError for what is no small regular file.
+    Raises OSError for a link, ValueError for anything but a small regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:

@@ -1,4 +1,4 @@
-"""The processes of a container, read from /proc: who is whose child, and who belongs together."""
+"""The processes of a container, read from /proc: parents, children, sessions."""
 
 import os
 import signal

@@ -47,10 +47,10 @@ from typing import IO
 
 from . import entry
 
-Kept = dict[str, dict[str, float]]
+Snapshots = dict[str, dict[str, float]]
 Note = dict[str, bool]
 Paths = dict[str, str]
-Answer = Kept | Note | Paths
+Answer = Snapshots | Note | Paths
 Verbs = Mapping[str, Callable[..., Answer | None]]
 
 _LOCK = Path("/run/nagoya-snapshot.lock")

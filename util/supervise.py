@@ -2,8 +2,8 @@
 
 The main daemon is the container's purpose: when it ends, the container ends with its status. The
 others are sidecars, which are restarted when they end. Debian's supervisors do not fit:
-`supervisor` and runit cannot hand a daemon's status on as the container's, s6 can only with an
-overlay that Debian lacks, and neither asks anything of the hub before it stops a builder.
+`supervisor` and runit cannot pass on a daemon's status as the container's, s6 can only with an
+overlay that Debian lacks, and none of them can call the hub before it stops a builder.
 
 Import it in a process that loads little else, since that process stays in memory for good.
 """

@@ -11,8 +11,8 @@ the verb and the folder. Everything waits in FOLDER/.snapshots, so that each ste
     commit          delete +outgoing and the snapshots, which belong to the old content
     state           print `pending` between `prepare` and `revert` or `commit`, else `settled`
 
-Each verb can be repeated after it was cut off. What was swapped has an entry +restored beside its
-snapshots, which keeps `toji wait` from a copy of all for `pristine`.
+Each verb can be repeated after it was cut off. After a swap the snapshots have an entry +restored,
+which keeps `toji wait` from copying everything for `pristine`.
 """
 
 import os

@@ -188,7 +188,8 @@ def run(argv: list[str], account: Account) -> int:
 
 
 def caller() -> Account:
-    """The caller, as mock.c passes it. Raises MockError for root, who has nothing to drop to."""
+    """The caller, as mock.c passes it. Raises MockError for root, which has no user to drop
+    privileges to."""
     uid = int(os.environ.get("SUDO_UID", "0"))
     if uid == 0:
         raise MockError(

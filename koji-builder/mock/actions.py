@@ -95,8 +95,8 @@ def dnf(chroot: Chroot, *words: str) -> None:
 
     Debian enables dnf's plugin `local`, which prefers stale copies of packages, and others that
     complain that they lack something; only `builddep` is needed here. Debian's rpm keeps the
-    database in the user's home, and from 4.20 on takes the network away from scriptlets, which all
-    fail if it may not.
+    database in the user's home, and from 4.20 on runs scriptlets without a network, which fails in
+    this container.
     """
     macros = "%_dbpath %{_var}/lib/rpm\n%__transaction_unshare %{nil}\n"
     Path("/tmp/.rpmmacros").write_text(macros)

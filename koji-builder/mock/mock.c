@@ -1,4 +1,4 @@
-/* mock: makes root of the unprivileged child that kojid runs /usr/bin/mock as.
+/* mock: gives root to the unprivileged process as which kojid runs /usr/bin/mock.
  *
  * Installed setuid root and executable by root and the group mock alone (root:mock, 4750), so the
  * kernel decides who may call it. It has no policy of its own: it resets what it inherits from the

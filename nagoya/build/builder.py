@@ -118,7 +118,7 @@ class Build:
             done = {name for name, result in interrupted.results.items() if result.state == "done"}
             left = [name for name in operations if name in self.graph.steps and name not in done]
             if left:
-                self.progress.log(f"not built, still the old images: {', '.join(left)}")
+                self.progress.log(f"not built, so still the old images: {', '.join(left)}")
             raise
 
     def _observe(self) -> Observed:

@@ -57,7 +57,7 @@ class Context:
                 problems.append(f"line {copied.line}: no such file or folder: {copied.path}")
             selected |= paths
         if problems:
-            hint = "`moromi fetch` brings src/; check .dockerignore too"
+            hint = "`moromi fetch` makes src/; check .dockerignore too"
             raise DeclarationError(str(dockerfile.path), problems, hint)
         self.paths = sorted(selected)
 

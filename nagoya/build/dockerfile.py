@@ -66,7 +66,7 @@ def read(path: Path, arguments: Mapping[str, str] | None = None) -> Dockerfile:
                 _add_parent(file, image, stages)
                 stages.append(stage)
             elif not stages and instruction != "# syntax=":
-                raise ValueError(f"{instruction} stands before the first FROM")
+                raise ValueError(f"{instruction} comes before the first FROM")
             elif instruction == "ONBUILD":
                 file.onbuild += _copied(file, line, *_split(rest), stages)
             else:

@@ -169,7 +169,7 @@ class SystemImageBuild:
             raise BuildError(f"{what}: {error.message}", error.hint) from error
 
     def _make(self, system: System, inputs: str) -> None:
-        """Do first what may fail, and name the images at the end."""
+        """Commit and persist, which may fail, and name the images at the end."""
         created = datetime.now(UTC).isoformat(timespec="seconds")
         handles = require_system(self.engine, system.name)
         with ExitStack() as stack:
@@ -212,8 +212,8 @@ class SystemImageBuild:
             )
         elif private and not self.wanted.secrets:
             self.progress.log(
-                f"{image} is without the secrets in {', '.join(private)}: "
-                "every system made from it generates its own"
+                f"{image} does not contain the secrets in {', '.join(private)}: "
+                "every system created from it makes its own"
             )
         return selection
 

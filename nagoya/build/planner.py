@@ -93,7 +93,7 @@ def plan_build(
 def replaced_software(
     graph: BuildGraph, plan: Mapping[str, Operation], observed: Observed
 ) -> Iterator[str]:
-    """A sentence for each kind of images whose names pass to images of other software."""
+    """A sentence for each group of images whose names a build gives to images of other software."""
     moved: dict[tuple[str, str], list[str]] = {}
     for name, step in graph.steps.items():
         if name in plan and plan[name].action != "keep" and name in observed.images:
@@ -102,8 +102,8 @@ def replaced_software(
                 moved.setdefault((old, new), []).append(name)
     for (old, new), names in moved.items():
         yield (
-            f"{', '.join(names)}: built from {old} so far, from {new} from now on; "
-            "systems follow with their next `toji up`. `tag: NAME` in moromi.yml would keep both"
+            f"{', '.join(names)}: built from {old} so far, now from {new}; systems get "
+            "the new images with their next `toji up`. `tag: NAME` in moromi.yml would keep both"
         )
 
 
@@ -172,7 +172,7 @@ def _plan_system_images(
 
 
 def _blocking(plan: Mapping[str, Operation], needs: Collection[str]) -> tuple[Action, str] | None:
-    """What an operation on an image has to do because of what it needs."""
+    """The action for an image, and its cause, that follow from the actions for what it needs."""
     actions = {need: plan[need].action for need in needs}
     for need, action in actions.items():
         if action == "build":

@@ -11,7 +11,6 @@ from pathlib import Path
 from nagoya.config.model import Provisioner
 from nagoya.engine import Handle, containers, transfer
 from nagoya.engine.creation import Specification, create
-from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
 from nagoya.errors import BuildError
 from nagoya.system.system import System
 
@@ -38,7 +37,7 @@ def run_provisioner(
             image=wanted.image,
             hostname=_NAME,
             network=system.name,
-            labels={SYSTEM_LABEL: system.name, CONTAINER_LABEL: _NAME, **system.owner.labels},
+            labels=system.owner.container_labels(system.name, _NAME),
             environment=wanted.environment,
             volumes_from=[
                 f"{system.name}-{source.container}:{source.mode}" for source in wanted.volumes_from

@@ -195,7 +195,7 @@ def _changes(count: int) -> str | None:
 
 
 def _differences(tree: Path, target: Path) -> tuple[list[Path], list[Path]]:
-    """The files that a copy has too many, and those that it lacks or has otherwise."""
+    """The files that only the copy has, and those that are missing or different in it."""
     if not tree.is_dir():
         raise SourceError(f"no such folder: {tree}", "correct `path` in moromi.yml")
     tracked = _tracked(tree)

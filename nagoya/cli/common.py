@@ -110,7 +110,7 @@ def _enable_debug_log(_: click.Context, __: click.Parameter, value: bool) -> Non
 
 
 def duration_option(
-    default: float, flag: str = "--timeout", help: str = "When to give up."
+    default: float, flag: str = "--timeout", help: str = "How long to wait before giving up."
 ) -> Callable[[Any], Any]:
     return click.option(
         flag, metavar="SECONDS", type=_seconds, default=default, show_default=True, help=help

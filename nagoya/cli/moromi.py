@@ -44,7 +44,7 @@ def cli() -> None:
       moromi build            all images, in order, in parallel
       moromi build koji-hub   one image, and those that it is built from
       moromi run              build what is missing, then start the system
-      moromi plan             what would be built and why, and what is started after what
+      moromi plan             what would be built and why, and the order of starts
 
     Unchanged images are not rebuilt. The base image and sources are fetched as needed.
     """
@@ -237,7 +237,7 @@ def clean(settings: Settings, dry_run: bool, yes: bool) -> None:
     if dry_run:
         return
     if not (yes or sys.stdin.isatty()):
-        raise UsageError("nobody can be asked, so nothing was removed", "add --yes")
+        raise UsageError("stdin is not a terminal, so nothing was removed", "add --yes")
     if not (yes or click.confirm(f"Remove {_count(len(unused))}?")):
         return
     freed = [engine_images.remove_untagged(settings.engine, image.id) for image in unused]

@@ -1,4 +1,4 @@
-"""The commands of toji that carry a system to a file, and back."""
+"""The commands of toji that move a system with its data: backup, restore, upgrade."""
 
 import errno
 import os
@@ -84,16 +84,17 @@ def restore(settings: Settings, file: Path, replace: bool, timeout: float) -> No
 
 @click.option(
     "--without-verify", is_flag=True,
-    help="Only wait until the new system is ready, as for a builder that cannot build the demo.",
+    help="Build nothing in the trial, as for builders that cannot build the demo.",
 )  # fmt: skip
 @duration_option(RESTORE_SECONDS)
 @command
 def upgrade(settings: Settings, without_verify: bool, timeout: float) -> None:
-    """Move a running system with all its data to the images that there are now.
+    """Move a running system, with all its data, to the current images.
 
     They may be of a newer Koji and a newer PostgreSQL. First the new containers run on a copy of
     the data, and build what `toji verify` builds; then the system is stopped, its data converted,
-    and the new containers take over. If anything fails, all is as it was. Snapshots are deleted.
+    and the new containers take over. If anything fails, the old containers are put back with their
+    data. Snapshots are deleted.
 
     \b
       toji backup koji.tar
@@ -131,11 +132,11 @@ def _writing(file: Path, *, private: bool = True) -> Iterator[IO[bytes]]:
     """
     if str(file) == "-":
         if sys.stdout.isatty():
-            raise UsageError("a backup is not for a terminal", "toji backup FILE")
+            raise UsageError("stdout is a terminal, which cannot hold a backup", "toji backup FILE")
         if private and not _is_private(sys.stdout.buffer):
             raise LifecycleError(
-                "others can read the file that stdout is, and the backup holds keys",
-                "`toji backup FILE` makes one that they cannot read, and so does `umask 077`",
+                "stdout is a file that others can read, and the backup holds keys",
+                "`toji backup FILE` makes a private file, and so does the shell after `umask 077`",
             )
         yield sys.stdout.buffer
         return

@@ -30,7 +30,7 @@ NOT_FOUND = 127
 
 
 @click.argument("names", nargs=-1, metavar="[CONTAINER]...", shell_complete=complete_container)
-@click.option("-f", "--follow", is_flag=True, help="Go on until the containers exit.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing until the containers exit.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Show the last N lines only.")
 @click.option(
     "--task",
@@ -110,8 +110,8 @@ def _task_logs(settings: Settings, task: int, tail: int | None) -> None:
 def report(settings: Settings, path: Path | None, force: bool) -> None:
     """Collect everything that helps to understand a failure, in one archive.
 
-    It has the containers' logs and settings, the hub's hosts and last tasks with their logs, and
-    versions, but no key and no password. PATH is nagoya-report-SYSTEM-TIME.tar.gz by default.
+    It contains the containers' logs and settings, the hub's hosts and last tasks with their logs,
+    and versions, but no key and no password. PATH is nagoya-report-SYSTEM-TIME.tar.gz by default.
 
     \b
       toji report
@@ -153,7 +153,7 @@ def exec_(settings: Settings, name: str, command: tuple[str, ...]) -> None:
     """
     if shutil.which("docker") is None:
         raise LifecycleError(
-            "the docker client is not installed, which `toji exec` runs",
+            "`toji exec` runs the docker client, which is not installed",
             "apt-get install docker.io, or docker-cli on Debian 13",
         )
     arguments = command[1:] if command[0] == "--" else command

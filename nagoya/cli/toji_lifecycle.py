@@ -18,21 +18,21 @@ from nagoya.system.upgrade import check_up
 from nagoya.utils.parallel import raise_failures, run_graph
 
 _DIGITS = 3
-"""Of a count of copies."""
+"""The most digits of a count of copies."""
 
 
 @click.option(
     "--recreate", multiple=True, metavar="CONTAINER",
     help="Recreate this container even if nothing changed or it holds data; the data is copied.",
 )  # fmt: skip
-@click.option("--build", is_flag=True, help="Build the images first, those that changed.")
+@click.option("--build", is_flag=True, help="First build the images that changed.")
 @duration_option(WAIT_SECONDS)
 @dry_run_option
 @command
 def up(
     settings: Settings, recreate: tuple[str, ...], build: bool, timeout: float, dry_run: bool
 ) -> None:
-    """Bring a system to what is declared, and wait until it is ready.
+    """Make a system match its moromi.yml, and wait until it is ready.
 
     Creates what is missing and starts what is stopped. A container whose image or settings changed
     is recreated on the ports and volumes that it had; a builder finishes its tasks first. The
@@ -148,14 +148,14 @@ def remove(settings: Settings, stale: bool, dry_run: bool) -> None:
 
 @click.argument("wanted", nargs=-1, required=True, metavar="NAME=N...")
 @duration_option(
-    DRAIN_SECONDS, "--drain-timeout", "How long a builder that is removed may take for its tasks."
+    DRAIN_SECONDS, "--drain-timeout", "How long a removed builder may take to finish its tasks."
 )
 @dry_run_option
 @command
 def scale(settings: Settings, wanted: tuple[str, ...], drain_timeout: float, dry_run: bool) -> None:
     """Set how many copies of a container run.
 
-    A builder that is removed gets no new tasks and finishes those that it has first.
+    A removed builder gets no new tasks, and first finishes those that it has.
 
     \b
       toji scale kojibuilder=3
@@ -166,7 +166,7 @@ def scale(settings: Settings, wanted: tuple[str, ...], drain_timeout: float, dry
         if match is None:
             raise click.UsageError(f"'{text}' is not of the form NAME=N, as in kojibuilder=3")
         if len(match[2]) > _DIGITS:
-            raise click.UsageError(f"'{text}' is too many; the most is {10**_DIGITS - 1}")
+            raise click.UsageError(f"'{text}' is too many; the maximum is {10**_DIGITS - 1}")
         counts[match[1]] = int(match[2])
 
     def verb(system: System) -> None:

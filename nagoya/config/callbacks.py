@@ -57,7 +57,8 @@ def find_problem(name: str, folders: Sequence[Path]) -> str | None:
 
 @cache
 def load(name: str, folders: tuple[Path, ...]) -> Callable[[Any], object]:
-    """Import a callback. Raises whatever its module raises, and TypeError if it is no function."""
+    """Import a callback. Raises whatever its module raises, and TypeError if it is not a
+    function."""
     module, _, attribute = name.rpartition(".")
     with _import_lock, _importing_from(folders):
         function: Callable[[Any], object] = getattr(importlib.import_module(module), attribute)

@@ -95,8 +95,8 @@ def _find_problems(
 
 
 def _with_origin(problem: str, config: MergedConfig) -> str:
-    """A problem, preceded by the file that causes it unless that is the first: the last one that
-    has the problem by itself, with those that it extends."""
+    """A problem, preceded by the file that causes it, unless that is the first one. It is the last
+    file of the chain that, merged with those it extends, has the problem."""
     cause = config
     while cause.extended and problem in _find_problems(cause.extended)[1]:
         cause = cause.extended
@@ -109,7 +109,7 @@ def _system_file(config: MergedConfig, image: str, system: SystemImages) -> Path
 
 
 def _check_references(file: MoromiFile, config: MergedConfig) -> Iterator[str]:
-    """Every name or path that leads nowhere, or to what another has already."""
+    """Every name or path that leads nowhere, or is already taken."""
     for name, image in file.images.items():
         folder = config.folder("images", name)
         dockerfile = folder / (image.folder or name) / "Dockerfile"

@@ -96,7 +96,7 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         text = super().construct_scalar(node)
         if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            raise _refusal(node, "a NUL or half a surrogate pair is no text")
+            raise _refusal(node, "the text contains a NUL or half a surrogate pair")
         return text
 
     def construct_number(self, node: yaml.ScalarNode) -> int | float:

@@ -232,7 +232,7 @@ def _from_context(name: str) -> Address:
         endpoint = endpoint["Endpoints"]["docker"]
     except (OSError, ValueError, KeyError) as error:
         raise EngineError(
-            f"there is no docker context '{name}'", "`docker context ls` shows those there are"
+            f"there is no docker context '{name}'", "`docker context ls` lists them"
         ) from error
     folder = contexts / "tls" / digest / "docker"
     tls = None

@@ -90,9 +90,9 @@ def state(container: Handle, *, reload: bool = True) -> State:
 
 
 def start(container: Handle, restart: str = "no") -> None:
-    """Start a container unless it runs; go on with one that is paused. Raises PortTaken.
+    """Start a container unless it runs; unpause one that is paused. Raises PortTaken.
 
-    From now on the engine starts it again by a policy in Docker's words, such as on-failure:3.
+    From now on the engine restarts it by this restart policy, such as on-failure:3.
     """
     set_restart_policy(container, restart)
     with translated(f"starting {container.name}"):
@@ -128,7 +128,7 @@ def name_with_system(listed: Mapping[str, Any]) -> str:
 
 
 def set_restart_policy(container: Handle, restart: str) -> None:
-    """Let the engine start a container again by a policy in Docker's words."""
+    """Set the restart policy of a container, such as on-failure:3."""
     if state(container).restart == restart:
         return
     name, _, tries = restart.partition(":")
@@ -156,15 +156,18 @@ def rename(container: Handle, name: str) -> None:
 
 
 def remove(container: Handle) -> None:
-    """Remove a container, running or not, with its anonymous volumes, unless it is gone."""
-    with translated(f"removing {container.name}"):
+    """Remove a container, running or not, with its anonymous volumes, unless it is gone.
+
+    If somebody else removes it at the moment, wait until they have: until then its network and its
+    volumes are in use.
+    """
+    with translated(f"removing {container.name}"), suppress(docker.errors.NotFound):
         try:
             container.docker.remove(v=True, force=True)
-        except docker.errors.NotFound:
-            return
         except docker.errors.APIError as error:
             if "already in progress" not in str(error.explanation):
                 raise
+            container.docker.wait(condition="removed")
 
 
 def wait_exit(container: Handle, seconds: float) -> int:

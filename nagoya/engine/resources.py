@@ -24,7 +24,7 @@ def create_network(engine: Engine, system: str, labels: Mapping[str, str]) -> No
     """Create a system's network, which has the system's name, and connect its containers to it.
 
     Nothing is done if it exists. Raises EngineError for a network of that name which is not the
-    system's: `host` is on every engine.
+    system's, such as `host`.
     """
     with translated(f"creating the network {system}"):
         for network in engine.client.networks.list(names=[f"^{system}$"]):

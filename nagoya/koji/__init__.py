@@ -1,1 +1,1 @@
-"""What knows Koji: its client, profile, users, policies, builds and RPMs."""
+"""What the host knows about Koji: its client, profile, users, policies, builds and RPMs."""

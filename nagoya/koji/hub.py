@@ -40,8 +40,7 @@ class HubConnection:
         """A new `koji.ClientSession`: logged in as a user who has a certificate beside the
         profile's, or not logged in for None. Raises LifecycleError if the hub refuses.
 
-        A call may wait for hours, as one that writes does during a snapshot, unless `seconds` says
-        for how long.
+        A call may wait for hours, such as for a snapshot's write lock, unless `seconds` limits it.
         """
         koji, ca = koji_module(), str(self.profile.ca)
         options = {
@@ -99,7 +98,7 @@ class HubConnection:
 
 
 def bypass_proxies() -> None:
-    """Except published ports from proxies, for this process and those that it starts."""
+    """Reach published ports without a proxy, in this process and those that it starts."""
     hosts = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     if not {"*", HOST} & set(hosts.replace(",", " ").split()):
         os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{hosts},{HOST}".lstrip(",")

@@ -36,8 +36,8 @@ def read_rpms(
 ) -> Iterator[dict[Path, rpm.Rpm]]:
     """Read a document's RPMs, which exist as long as the context; none if the tag has all builds.
 
-    Raises LifecycleError if a file is missing or is no whole RPM, and if the RPMs do not make all
-    of the builds.
+    Raises LifecycleError if a file is missing or is not a complete RPM, and if the RPMs do not make
+    all of the builds.
     """
     if session.getTag(document.tag) and set(document.builds) <= _tagged(session, document.tag):
         yield {}

@@ -1,4 +1,5 @@
-"""The hub's policies from a seed: checked by the hub's own parser, and put back if it fails.
+"""The hub's policies from a seed: the hub's own parser checks them, and if the hub does not start
+with them, the former ones are put back.
 
 A policy is configuration of the hub, which Koji's API cannot change, and a wrong one keeps the hub
 from starting.

@@ -64,7 +64,8 @@ class _Report:
 
     @contextmanager
     def part(self, name: str) -> Iterator[Callable[[bytes], None]]:
-        """Gives what adds a file's content; if reading that fails, a file says why instead."""
+        """Yield a function that adds a file; if an error is raised meanwhile, the file says why
+        instead."""
         try:
             yield lambda content: self._write(name, content)
         except Exception as error:  # a report is written when something is broken

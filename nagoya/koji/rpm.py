@@ -49,7 +49,7 @@ class Rpm:
 def read(path: Path) -> Rpm:
     """Read an RPM, and check its header and payload against the digests that it carries.
 
-    Raises LifecycleError if it is no RPM, is cut off, or does not match a digest.
+    Raises LifecycleError if it is not an RPM, is cut off, or does not match a digest.
     """
     koji = koji_module()
     try:
@@ -58,7 +58,7 @@ def read(path: Path) -> Rpm:
         raw = koji.rip_rpm_hdr(str(path))
         header = koji.RawHeader(raw)
     except (koji.GenericError, OSError, ValueError, IndexError) as error:
-        raise LifecycleError(f"{path.name} is no RPM: {error}") from None
+        raise LifecycleError(f"{path.name} is not an RPM: {error}") from None
     payload = path.read_bytes()[start + length + len(raw) :]
     _check_digest(path, "header", _text(signature.get(_SIG_SHA256)), raw)
     if header.get(_PAYLOAD_DIGEST_ALGORITHM) not in (_SHA256, [_SHA256]):

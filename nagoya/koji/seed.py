@@ -101,7 +101,8 @@ def _add(seed: Seed, number: int, kind: str, document: dict[str, Any]) -> list[s
 def apply_seed(system: System, seed: Seed) -> None:
     """Fill a system's hub; what it has already is left unchanged.
 
-    Raises DeclarationError or LifecycleError; what can be checked is, before anything is changed.
+    Raises DeclarationError or LifecycleError; whatever can be checked is checked before anything is
+    changed.
     """
     progress = system.progress
 
@@ -123,7 +124,8 @@ def apply_seed(system: System, seed: Seed) -> None:
             restarted = apply_policies(system, hub.profile.hub, seed.policies, str(seed.path))
             done("policies", "hub restarted" if restarted else "")
             session = hub.session()
-        # Before koji-habitude, whose packages may name owners; their permissions may be its.
+        # Accounts come before koji-habitude's packages, which name owners; permissions come after
+        # its own.
         changed = []
         for number, user in seed.users.items():
             with _named(seed, number, user):

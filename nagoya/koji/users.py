@@ -14,7 +14,6 @@ from typing import Any, Literal
 from nagoya.config.values import StrictModel
 from nagoya.engine import containers, transfer
 from nagoya.engine.helper import run_helper
-from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
 from nagoya.errors import LifecycleError, UsageError, did_you_mean
 from nagoya.koji.credentials import PKI
 from nagoya.koji.hub import HubConnection
@@ -116,7 +115,7 @@ def _certify(system: System, name: str, folder: Path) -> None:
         authority,
         f"{system.name}-certify-{secrets.token_hex(4)}",
         [*json.loads(command), name],
-        {SYSTEM_LABEL: system.name, CONTAINER_LABEL: "", **system.owner.labels},
+        system.owner.container_labels(system.name),
     )
     if status:
         raise LifecycleError(f"no certificate was issued for '{name}': {output.strip()}")

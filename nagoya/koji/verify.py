@@ -94,7 +94,7 @@ def demo_sources(system: System, package: str) -> Sources:
     folder, builder = next((item for item in labels.items() if item[0]), (None, None))
     if folder is None or builder is None:
         raise LifecycleError(
-            f"no container of '{system.name}' brings the demo's packages",
+            f"no container of '{system.name}' contains the demo's packages",
             f"build its images again; the builder's image has the label {DEMO_LABEL}",
         )
     listed = json.loads(transfer.read_file(builder, f"{folder}/sources.json"))[package]

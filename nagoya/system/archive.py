@@ -32,8 +32,8 @@ MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
 _CHUNK = 1 << 20
 _METADATA = "# metadata: "
 _WRONG_FILE = (
-    "name a file that `toji backup` wrote; one that was encrypted or compressed is piped through "
-    "the program that undoes it into `toji restore -`"
+    "name a file that `toji backup` wrote; pipe an encrypted or compressed one through the program "
+    "that decodes it into `toji restore -`"
 )
 Version = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)*$")]
 Members = Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]
@@ -46,8 +46,8 @@ Show = Callable[[int], None]
 class Manifest:
     """What an archive holds.
 
-    `containers` maps host names to declared ones, `versions` declared ones to what their images
-    said of themselves; `parts` are declared names. `created` is in ISO format.
+    `containers` maps host names to declared ones, `versions` maps declared ones to the versions
+    of their images; `parts` are declared names. `created` is in ISO format.
     """
 
     system: str
@@ -210,7 +210,7 @@ class Reader:
             for line in self._digests.finish():
                 if line != recorded.readline():
                     name = line.partition(b"  ")[2].decode(errors="replace").strip()
-                    raise self._damaged(f"{name or 'a member'} is not what was saved")
+                    raise self._damaged(f"{name or 'a member'} differs from what was saved")
             if recorded.read(1):
                 raise self._damaged("files are missing")
         except tarfile.TarError as error:

@@ -1,7 +1,7 @@
 """Write the state of a running system to an archive.
 
-The images know what their state is: labels say where it belongs, and the snapshot programs (see
-util/snapshot.py) keep it for the time that it takes to write it out.
+Labels of the images say where their state belongs, and their snapshot programs (see
+util/snapshot.py) keep it unchanged until it is written.
 """
 
 import json
@@ -21,7 +21,7 @@ from nagoya.system.snapshots import operation_on
 from nagoya.system.system import System, require_system
 
 BACKUP_LABEL = "nagoya.backup"
-"""On an image: the path at which the part of a backup belongs that its container has."""
+"""On an image: the path in its containers that is a part of a backup."""
 PRIVATE_LABEL = "nagoya.private"
 """On an image: the paths in its volumes that hold secrets, as a JSON list."""
 _SECONDS = 24 * 3600.0
@@ -44,7 +44,7 @@ def back_up(
         if not operation.agents_with("cut"):
             raise LifecycleError(
                 f"the images of '{system.name}' cannot make backups",
-                f"they are older: `moromi build`, then `toji --system {system.name} up`",
+                f"they are too old: `moromi build`, then `toji --system {system.name} up`",
             )
         try:
             with operation.writes_locked(operation.agents_with("hold")):
@@ -103,8 +103,8 @@ def select_parts(
 ) -> dict[str, tuple[str, str]]:
     """Where the part of each container is: a container and a path in it.
 
-    `labels` are the containers', `prepared` what snapshot programs have put where by the path at
-    which it belongs. What none has prepared is taken from where it is.
+    `labels` are those of the containers. `prepared` maps a label's path to the place where a
+    snapshot program has put its content; any other path is read as it is.
     """
     return {
         name: prepared.get(own[BACKUP_LABEL], (name, own[BACKUP_LABEL]))

@@ -13,7 +13,7 @@ from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container, Event
 from nagoya.engine import Engine, Handle, containers, creation, transfer
 from nagoya.engine.exec import execute
-from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL, State
+from nagoya.engine.state import State
 from nagoya.errors import LifecycleError, PortTaken
 from nagoya.system.observed import ASIDE, CONFIGURATION_LABEL, REPLACEMENT, record
 from nagoya.system.owner import Owner
@@ -229,10 +229,8 @@ class SystemContainer:
             hostname=self.name,
             network=None if settings.network_mode else self.system,
             labels={
-                SYSTEM_LABEL: self.system,
-                CONTAINER_LABEL: self.declared,
+                **self.owner.container_labels(self.system, self.declared),
                 **record(self.declaration, self.declared),
-                **self.owner.labels,
             },
             command=settings.command,
             environment=settings.variables(published),

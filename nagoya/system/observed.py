@@ -23,12 +23,13 @@ DATA_LABEL = "nagoya.data"
 CONFIGURATION_LABEL = "nagoya.configuration"
 """On an image: the files outside of volumes that toji writes later, as a JSON list."""
 REPLACEMENT = ".new"
-"""Ends the name of a container that is about to take another one's place."""
+"""The end of a container's name while it is about to take another one's place."""
 ASIDE = ".old"
-"""Ends the name of a container that waits until a restored system has answered."""
+"""The end of an old container's name until the system that replaces it is ready."""
 
-_TOJIS_OWN = {"detach", "run_once", "links", "timeout", "callbacks", "restart"}
-"""Keys that toji itself obeys. They apply at once, without another container."""
+_TOJI_KEYS = {"detach", "run_once", "links", "timeout", "callbacks", "restart"}
+"""Keys that only toji reads, or can change in an existing container; none needs another
+container."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def digests(container: Container) -> dict[str, str]:
 
     Keys at their default are left out, so a key that a later toji knows changes nothing.
     """
-    declared = container.model_dump(mode="json", exclude_defaults=True, exclude=_TOJIS_OWN)
+    declared = container.model_dump(mode="json", exclude_defaults=True, exclude=_TOJI_KEYS)
     return {
         key: hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
         for key, value in declared.items()
@@ -173,9 +174,9 @@ def lost(declaration: Declaration, observed: ObservedSystem) -> list[str]:
 def losses(declaration: Declaration, observed: ObservedSystem) -> list[str]:
     """A sentence for each loss."""
     return [
-        f"'{name}' is gone, and the data that it held with it; a new one starts empty, and the "
-        "volumes are as they were. Was it `docker container prune`? `toji --system "
-        f"{observed.name} restore --replace FILE` restores all of it from a backup"
+        f"the container '{name}' is gone, and its data with it, perhaps by `docker container "
+        "prune`; the new one starts empty, the volumes are unchanged. `toji --system "
+        f"{observed.name} restore --replace FILE` restores everything from a backup"
         for name in lost(declaration, observed)
     ]
 
@@ -191,7 +192,7 @@ def conflicts(observed: ObservedSystem, declaration: Declaration) -> list[str]:
         if declared := declaration.containers.get(state.declared):
             own = {volume.path for volume in declared.volumes}
             sentences += [
-                f"{source.container} holds another {path} than {name} was started with"
+                f"{name} was started with another volume at {path} than {source.container} has"
                 for source in declared.volumes_from
                 for path, volume in volumes_of(source.container, observed, declaration).items()
                 if path not in own and state.volumes.get(path, volume) != volume

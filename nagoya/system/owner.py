@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
+
 OWNER_LABEL = "nagoya.owner"
 """USER@HOST: who made it, and on which machine."""
 PROCESS_LABEL = "nagoya.process"
@@ -62,6 +64,10 @@ class Owner:
             HOME_LABEL: self.home_override,
         }
         return {label: value for label, value in values.items() if value is not None}
+
+    def container_labels(self, system: str, declared: str = "") -> dict[str, str]:
+        """The labels of every container of a system; a helper is not `declared` in moromi.yml."""
+        return {SYSTEM_LABEL: system, CONTAINER_LABEL: declared, **self.labels}
 
     @property
     def home(self) -> Path:

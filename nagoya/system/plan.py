@@ -1,6 +1,6 @@
 """Plans: operations on a system's containers, volumes and network, with their causes and needs.
 
-Everything here is pure. The verbs that take a system up are in `nagoya.system.reconcile`.
+Everything here is pure. The verbs that bring a system up are in `nagoya.system.reconcile`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -199,7 +199,7 @@ def stop(declaration: Declaration, observed: ObservedSystem, *, pre_commit: bool
     command = f"toji --system {observed.name} start"
     notice = (
         f"While '{observed.name}' is stopped, `docker container prune` would remove its containers"
-        f"{', with the data of ' + ', '.join(holders) if holders else ''}. `{command}` goes on."
+        f"{', with the data of ' + ', '.join(holders) if holders else ''}. `{command}` starts it."
     )
     return draft.plan("stop", [notice])
 

@@ -24,9 +24,9 @@ WAIT_SECONDS = 180.0
 _PATIENCE = 2.0
 """Seconds for which a failing health check may retry before it reports (see util/entry.py)."""
 _CHECK_SECONDS = 10.0
-"""How long a health check may take besides, as long as there is time."""
+"""How long a health check may take beyond its patience, until the deadline."""
 _LAST_CHECK_SECONDS = 5.0
-"""How long the last one may take, even if that is after the deadline."""
+"""How long the last check may take, even past the deadline."""
 _PAUSE = 0.2
 _LOG_LINES, _SHOWN_LINES = 200, 15
 _PARALLEL = 16
@@ -132,7 +132,7 @@ def wait(
             return
         if stopped := [name for name in pending if health[name].final]:
             raise NotReady(
-                _message(f"{', '.join(stopped)} does not run", pending, health, stopped),
+                _message(f"not running: {', '.join(stopped)}", pending, health, stopped),
                 f"`toji --system {system.name} logs {stopped[0]}` shows all it printed; correct "
                 f"the cause, in {system.declaration.path} if it is a setting, then "
                 f"`toji --system {system.name} up`",

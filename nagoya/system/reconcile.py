@@ -46,8 +46,8 @@ def up(declaration: Declaration, observed: ObservedSystem, recreate: Collection[
         draft.drain(observed.containers[name], causes[name])
     draft.bring_up(draft.members(), causes)
     notices = [
-        f"{name} is left as it is ({phrases}): it holds data, which is copied if you say "
-        f"`toji --system {observed.name} up --recreate {name}`"
+        f"{name} was not recreated ({phrases}), because it holds data; `toji --system "
+        f"{observed.name} up --recreate {name}` recreates it with a copy of the data"
         for name, phrases in kept.items()
     ]
     wanted = draft.plan("start", [*losses(declaration, observed), *notices])
@@ -171,7 +171,7 @@ class Reconciliation(Draft):
         volumes = self._volumes(name)
         kept = [volume for volume in volumes.values() if volume in self.observed.volumes]
         cause = f"missing; its data is in {', '.join(kept)}" if kept else "missing"
-        before = [*needs, *self._surroundings(name, volumes)]
+        before = [*needs, *self._prerequisites(name, volumes)]
         if name in lost(self.declaration, self.observed):
             # They have sessions and numbers that the new one does not know.
             for user in reversed(self._users(name)):
@@ -180,7 +180,7 @@ class Reconciliation(Draft):
         self.add("start", name, "created", volumes=volumes)
 
     def _users(self, name: str) -> list[State]:
-        """The containers that need one, be it for another one."""
+        """The container itself, and all that need it, directly or not."""
         names = {name}
         for state in self.present():
             if names.intersection(self.needs(state.name)):
@@ -198,7 +198,7 @@ class Reconciliation(Draft):
             for port in self.wanted(name).ports
             if port.host is None and port.container in known
         }
-        before = [*needs, *self._surroundings(name, volumes)]
+        before = [*needs, *self._prerequisites(name, volumes)]
         self.add("create replacement", name, cause, before, ports=ports, volumes=volumes)
         return volumes
 
@@ -213,7 +213,7 @@ class Reconciliation(Draft):
         self.add("replace", name, cause, data=data)
         self.add("start", name, "replaced", volumes=volumes, data=data)
 
-    def _surroundings(self, name: str, volumes: Mapping[str, str]) -> list[str]:
+    def _prerequisites(self, name: str, volumes: Mapping[str, str]) -> list[str]:
         """What has to exist before a container is created: the network, its volumes."""
         ids = []
         if not self.wanted(name).network_mode and not self.observed.network:
@@ -293,6 +293,6 @@ def _drift(declaration: Declaration, observed: ObservedSystem) -> list[str]:
     ]
     command = f"toji --system {observed.name} up"
     return [
-        f"not as {declaration.path} and its images are now:\n" + "\n".join(lines)
+        f"these differ from {declaration.path} or its images:\n" + "\n".join(lines)
         + f"\n`{command}` recreates what differs, on its ports and data"
     ] if lines else []  # fmt: skip

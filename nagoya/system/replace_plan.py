@@ -1,7 +1,8 @@
 """Plans that put new containers in the place of a system's, and back. Pure, as `plan` is.
 
-What ran before is set aside, stopped, and is removed only once the new containers have answered.
-Containers that only fill a volume (`run_once`) stay; the volume's content is replaced.
+The old containers are stopped and set aside, under other names; they are removed only once the new
+ones are ready. Containers that only fill a volume (`run_once`) stay; the volume's content is
+replaced.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from nagoya.system.reconcile import Reconciliation
 
 
 def volumes(declaration: Declaration, observed: ObservedSystem, wanted: Mapping[str, str]) -> Plan:
-    """Create the volumes and what fills them.
+    """Create the volumes and the containers that fill them.
 
     `wanted` are the host names of the new containers, with those that moromi.yml declares. Raises
     LifecycleError if one of them cannot be created.
@@ -64,7 +65,7 @@ def exchange(declaration: Declaration, observed: ObservedSystem) -> Plan:
         draft.stop(state, "replaced", draft.after_dependents(state.name))
     for state in present:
         draft.add("set aside", state.name, "replaced", draft.after(s.name for s in present))
-    # Only then: what has a new name beside an old one is new (see `restore_old`).
+    # Only then: a container that stands beside one that was set aside is new (see `replaced`).
     done = draft.after(state.name for state in present)
     for name in draft.ordered():
         if name in observed.replacements:
@@ -73,22 +74,22 @@ def exchange(declaration: Declaration, observed: ObservedSystem) -> Plan:
 
 
 def replaced(observed: ObservedSystem) -> bool:
-    """Whether new containers have names of what was set aside."""
+    """Whether new containers already have the names of those that were set aside."""
     return any(name in observed.containers for name in observed.aside)
 
 
 def remove_new(declaration: Declaration, observed: ObservedSystem) -> Plan:
-    """Remove the new containers that have taken a place."""
+    """Remove the new containers that already have an old one's name."""
     draft = Reconciliation(declaration, observed)
     new = [s for s in draft.present() if replaced(observed) and not _fills(draft, s.name)]
     for state in reversed(new):
         draft.add("remove", state.name, "the restore failed", draft.after_dependents(state.name))
-    return draft.plan("remove what is new in")
+    return draft.plan("remove the new containers of")
 
 
 def restore_old(declaration: Declaration, observed: ObservedSystem) -> Plan:
-    """Give those that were set aside their names again, once what is new and the volumes' new
-    content are gone."""
+    """Give the old containers their names back, once the new ones and the volumes' new content are
+    gone."""
     draft = Reconciliation(declaration, observed)
     for name in observed.replacements:
         draft.add("remove replacement", name, "the restore failed")
@@ -98,10 +99,10 @@ def restore_old(declaration: Declaration, observed: ObservedSystem) -> Plan:
 
 
 def remove_old(declaration: Declaration, observed: ObservedSystem) -> Plan:
-    """Remove what was set aside.
+    """Remove the old containers, those without a successor first.
 
-    Those without a successor go first: as long as another one is there, `replaced` tells this from
-    an exchange that is to be undone.
+    As long as one with a successor is there, `replaced` is true, and `recover` does not take this
+    for an exchange to undo.
     """
     draft = Reconciliation(declaration, observed)
     last = [name for name in observed.aside if name in observed.containers]
@@ -110,7 +111,7 @@ def remove_old(declaration: Declaration, observed: ObservedSystem) -> Plan:
         draft.add("remove old", name, "not in the new state")
     for name in last:
         draft.add("remove old", name, "replaced", draft.after(first))
-    return draft.plan("remove what was replaced in")
+    return draft.plan("remove the old containers of")
 
 
 def _members(draft: Reconciliation, wanted: Mapping[str, str]) -> list[str]:

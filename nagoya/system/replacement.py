@@ -1,9 +1,9 @@
-"""Put another state in the place of a system's: all of it, or nothing.
+"""Replace the state of a system by another one: all of it, or nothing.
 
 New containers are created beside those that run, and volumes get the new content in a hidden folder
-(see util/swap.py). The system stops only for the exchange. What it was is set aside, and deleted
-once the new state has answered; if it does not, the exchange is undone. `recover` does so after a
-toji that was killed.
+(see util/swap.py). The system stops only for the exchange. The old state is set aside, and deleted
+once the new system is ready; if it does not become ready, the exchange is undone. If toji was
+killed, `recover` does one or the other.
 """
 
 import json
@@ -16,7 +16,6 @@ from pathlib import Path
 
 from nagoya.engine import Handle, containers
 from nagoya.engine.helper import run_helper
-from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
 from nagoya.errors import LifecycleError
 from nagoya.system import plan, reconcile, replace_plan
 from nagoya.system.observed import REPLACEMENT
@@ -47,7 +46,7 @@ def replace_state(
     """Exchange a system's containers for new ones, which `fill` has filled by then.
 
     `wanted` are host names of new containers with their declared names. `check` raises if the new
-    state is no good. A system that does not exist is created. The caller holds the lock. Raises
+    state is not good. A system that does not exist is created. The caller holds the lock. Raises
     LifecycleError, and NotReady after `seconds`; the system is as it was then.
     """
     observed = system.observe()
@@ -66,7 +65,7 @@ def replace_state(
     except BaseException as error:
         system.interrupted.clear()
         reason = "the trial has passed" if isinstance(error, TrialPassed) else "it failed"
-        undo = "putting back what was" if existed else "removing what was created"
+        undo = "putting the old containers back" if existed else "removing the new containers"
         system.progress.log(f"{reason}; {undo}")
         _undo(system) if existed else _apply(system, plan.remove)
         raise
@@ -75,7 +74,7 @@ def replace_state(
 
 
 def recover(system: System) -> bool:
-    """Complete or undo an exchange that was cut off; whether there was one."""
+    """Complete or undo an exchange that was interrupted; whether there was one."""
     with system.lock():
         system.remove_helpers()
         shutil.rmtree(trial_home(system), ignore_errors=True)
@@ -86,10 +85,10 @@ def recover(system: System) -> bool:
         if not observed.aside and not pending:
             return False  # what an interrupted `up` has left
         if not pending and replace_plan.replaced(observed):
-            system.progress.log("completing an exchange that was cut off after it had succeeded")
+            system.progress.log("completing a restore or an upgrade that was interrupted")
             _commit(system)
         else:
-            system.progress.log("undoing a restore or an upgrade that was cut off")
+            system.progress.log("undoing a restore or an upgrade that was interrupted")
             _undo(system)
         return True
 
@@ -115,7 +114,7 @@ def _exchange(system: System, seconds: float) -> None:
     for name in _swappable(system):
         _swap(system, name, "swap")
     present = containers.list_containers(system.engine, system.name)
-    # One after the other: those that need the database do not wait for long until it is loaded.
+    # One wave after the other: loading a database may take longer than the hub waits for it.
     for wave in waves(system.needs(present)):
         observed = system.observe()
         names = [name for name in wave if not observed.containers[name].completed]
@@ -125,18 +124,18 @@ def _exchange(system: System, seconds: float) -> None:
 
 
 def _undo(system: System) -> None:
-    """Put back what was set aside, and start it."""
+    """Put the old containers and the volumes' old content back, and start them."""
     _apply(system, replace_plan.remove_new)
-    # Before the containers have their names: what is set aside tells `recover` that there is more.
+    # Before the containers get their names back: the names tell `recover` that this is unfinished.
     for name in reversed(_swappable(system)):
         _swap(system, name, "revert")
     _apply(system, replace_plan.restore_old)
     back = reconcile.init(system.declaration, system.observe())
-    system.apply(replace(back, notices=()))  # that what is put back is old
+    system.apply(replace(back, notices=()))  # their images may be older ones
 
 
 def _commit(system: System) -> None:
-    # The first one decides, see `recover`.
+    # From the first of these on `recover` completes the exchange; before, it undoes it.
     for name in _swappable(system):
         _swap(system, name, "commit")
     _apply(system, replace_plan.remove_old)
@@ -162,7 +161,7 @@ def _swap(system: System, name: str, verb: str, *arguments: str) -> str:
         handle,
         f"{system.name}-swap-{secrets.token_hex(4)}",
         [*command, verb, folder, *arguments],
-        {SYSTEM_LABEL: system.name, CONTAINER_LABEL: "", **system.owner.labels},
+        system.owner.container_labels(system.name),
         seconds=_HELPER_SECONDS,
     )
     if status:

@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 
 from nagoya.engine import Handle, containers, transfer
 from nagoya.engine.helper import run_helper
-from nagoya.engine.state import CONTAINER_LABEL, SYSTEM_LABEL
 from nagoya.errors import LifecycleError
 from nagoya.system.archive import Members, Reader, packed
 from nagoya.system.backup import BACKUP_LABEL
@@ -29,8 +28,8 @@ def restore(
     with system.lock():
         if system.observe().exists and not replace:
             raise LifecycleError(
-                f"there is a system called '{system.name}' already",
-                "choose another name with --system, or say --replace to replace all its data",
+                f"the system '{system.name}' already exists",
+                "choose another name with --system, or replace all its data with --replace",
             )
         wanted = archive.manifest.containers
         replace_state(system, wanted, lambda: _fill(system, archive), lambda: None, seconds)
@@ -68,24 +67,24 @@ def put_part(system: System, declared: str, members: Members) -> None:
 
 def check_versions(system: System, declared: str, saved: dict[str, str]) -> None:
     """Raise LifecycleError if data of these versions needs a newer image."""
-    if newer := newer_versions(saved, described(system, new_container(system, declared))):
+    if newer := newer_versions(saved, image_versions(system, new_container(system, declared))):
         raise LifecycleError(
             f"the data is newer than the images: {', '.join(newer)}",
             "build the images from a Koji and a Debian that are at least as new",
         )
 
 
-def described(system: System, container: Handle, image: str | None = None) -> dict[str, str]:
-    """The versions that a container's image has, or another one for the same container.
+def image_versions(system: System, container: Handle, image: str | None = None) -> dict[str, str]:
+    """The versions that a container's image declares, or another `image` for the same container.
 
-    Raises LifecycleError if it does not say.
+    Raises LifecycleError if it declares none.
     """
     command = json.loads(containers.label(container, SNAPSHOT_LABEL) or "[]")
     status, output = run_helper(
         container,
         f"{system.name}-describe-{secrets.token_hex(4)}",
         [*command, "describe"],
-        {SYSTEM_LABEL: system.name, CONTAINER_LABEL: "", **system.owner.labels},
+        system.owner.container_labels(system.name),
         image=image,
     )
     if status:

@@ -63,7 +63,7 @@ class SnapshotOperation:
         return max(0.0, self.deadline - time.monotonic())
 
     def agents_with(self, verb: str) -> list[str]:
-        """The containers that have a part in a verb."""
+        """The containers whose snapshot program supports a verb."""
         return [name for name, agent in self.agents.items() if verb in agent.verbs]
 
     def ask(
@@ -73,7 +73,7 @@ class SnapshotOperation:
         only: Collection[str] | None = None,
         seconds: float | None = None,
     ) -> dict[str, dict[str, Any]]:
-        """Ask all agents at once, or `only` some; the answer of each that has a part in the verb.
+        """Ask all agents at once, or `only` some; the answer of each that supports the verb.
 
         They have `seconds`, by default up to the deadline. Raises LifecycleError.
         """
@@ -158,7 +158,7 @@ class SnapshotOperation:
         return restart
 
     def finish(self, verb: str, detail: str) -> None:
-        """Show that those that have a part in a verb are done."""
+        """Show that the containers that support a verb are done."""
         for name in self.agents_with(verb):
             self.system.progress.update(name, "done", detail)
 
@@ -189,7 +189,7 @@ class SnapshotOperation:
 
     def _release(self, names: Collection[str], restart: set[str]) -> None:
         """Release each container after those it depends on, which are restarted and ready by then:
-        a builder cannot go on as long as its hub does not answer."""
+        a builder cannot continue until its hub answers."""
         expired = []
         order = waves({name: on for name, on in self.system.needs(names).items() if name in names})
         for number, wave in enumerate(order, start=1):
@@ -220,9 +220,9 @@ class SnapshotOperation:
 
 @contextmanager
 def renewed(holders: Collection[Handle]) -> Iterator[None]:
-    """Renew write locks meanwhile, by programs of their own: the others may be busy for long.
+    """Renew write locks within a `with` block, by separate programs: the others may be busy.
 
-    A lock that is renewed after it was released would stay for a minute, so none is by then.
+    Renewals end with the block: a lock that is renewed after its release would stay for a minute.
     """
     done = Event()
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
 """Save the state of a running system, and restore it.
 
-What the state is, and how to save it, is the images' business: their snapshot programs do it (see
+What the state is, and how to save it, only the images' snapshot programs know (see
 util/snapshot.py); here they are called in the right order. URLs, ports, profile and credentials are
 no part of the state. The first `wait` saves the state as `pristine`.
 """
@@ -20,7 +20,7 @@ PRISTINE = "pristine"
 """The name of the snapshot that the first wait makes."""
 
 RESTORED = "+restored"
-"""What a restored system lists in place of snapshots: none is made of it by itself."""
+"""The entry that keeps the first wait from saving `pristine` in a restored system."""
 RESET_SECONDS = 180.0
 """How long a reset may take, until the system is ready again."""
 CREATE_SECONDS = 600.0
@@ -28,7 +28,7 @@ CREATE_SECONDS = 600.0
 _PRISTINE_SECONDS = 120.0
 """The least time that the snapshot of the first wait may take."""
 _START_SECONDS = 60.0
-"""How long a reset waits for what it had to start, before it goes on with what runs."""
+"""How long a reset waits for containers that it has started, before it continues without them."""
 
 
 def wait_and_snapshot(system: System, seconds: float) -> None:
@@ -47,8 +47,8 @@ def wait_and_snapshot(system: System, seconds: float) -> None:
                 return
             if PRISTINE in old and RESTORED not in old:
                 system.progress.log(
-                    f"the snapshot '{PRISTINE}' is not made: parts of an earlier one are there, "
-                    "and others were lost, perhaps with a container. "
+                    f"the snapshot '{PRISTINE}' was not made: an earlier one is incomplete, "
+                    "perhaps because a container was lost. "
                     f"`toji --system {system.name} restore --replace FILE` restores a backup"
                 )
             if old:
@@ -103,7 +103,8 @@ def restore_snapshot(system: System, name: str = PRISTINE, seconds: float = RESE
             restarted = operation.restore(name)
             with_state = operation.agents_with("list")
             operation.finish("release", "restored")
-        # Of the others none depends on the state: a builder that was disabled is so again.
+        # The other containers do not depend on the state. A builder that was disabled in it is
+        # disabled.
         try:
             wait(
                 system,
@@ -154,7 +155,7 @@ def _start_stopped(system: System, deadline: float) -> None:
                     f"{', '.join(stopped)}: {error.message}",
                     error.hint,
                 ) from error
-            system.progress.log(f"{error.message}\nresetting it all the same")
+            system.progress.log(f"{error.message}\nresetting it anyway")
 
 
 def _stopped(agents: Mapping[str, SnapshotAgent]) -> list[str]:

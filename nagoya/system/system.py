@@ -61,7 +61,8 @@ class System:
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
-        """Keep this user's other calls off the system. Yields whether one had to be waited for."""
+        """Lock the system against this user's other calls. Yields whether it had to wait for
+        one."""
         waited = Event()
 
         def waiting() -> None:
@@ -91,7 +92,7 @@ class System:
     def up(self, recreate: Collection[str] = ()) -> tuple[Operation, ...]:
         """Create what is missing, recreate what differs, start everything.
 
-        What holds data is recreated only if `recreate` names it, and its data is copied.
+        A container that holds data is recreated only if `recreate` names it; its data is copied.
         """
         return self._do(partial(reconcile.up, recreate=recreate))
 
@@ -198,8 +199,8 @@ class System:
             observed = self.observe()
             if observed.aside and planner is not plan.remove:
                 raise LifecycleError(
-                    f"a restore or an upgrade of '{self.name}' was cut off",
-                    f"`toji --system {self.name} up` completes it, or undoes it",
+                    f"a restore or an upgrade of '{self.name}' was interrupted",
+                    f"`toji --system {self.name} up` completes or undoes it",
                 )
             wanted = planner(self.declaration, observed)
             if self.dry_run:

@@ -1,7 +1,7 @@
 """Move a system to newer images: its data is converted as a restore converts a backup's.
 
-The system is exchanged twice. The first time is a trial, which is undone; it leaves nothing of its
-check in the data. The second one takes what was written until then.
+The system is exchanged twice. The first time is a trial, which is undone, so that its builds leave
+nothing in the data. The second time takes over all that was written until then.
 """
 
 import shutil
@@ -18,7 +18,7 @@ from nagoya.system.backup import BACKUP_LABEL, prepare_parts
 from nagoya.system.observed import data_paths
 from nagoya.system.owner import Owner
 from nagoya.system.replacement import TrialPassed, recover, replace_state, swap, trial_home
-from nagoya.system.restore import check_versions, described, put_part
+from nagoya.system.restore import check_versions, image_versions, put_part
 from nagoya.system.snapshot_operation import CLEANUP_SECONDS, renewed
 from nagoya.system.snapshots import list_snapshots, operation_on
 from nagoya.system.system import System
@@ -29,8 +29,8 @@ _SECONDS = 24 * 3600.0
 def upgrade(system: System, check: Callable[[System], object], seconds: float) -> None:
     """Create a running system's containers from the present images, with all data.
 
-    `check` raises NagoyaError if the system of the trial is no good. Raises LifecycleError, and
-    NotReady if one of both is not ready after `seconds`; the system is as it was then.
+    `check` raises NagoyaError if the system of the trial is not good. Raises LifecycleError, and
+    NotReady if either exchange is not ready after `seconds`; the system is as it was then.
     """
     recover(system)
     old = [snapshot.name for snapshot in list_snapshots(system)]
@@ -47,7 +47,7 @@ def upgrade(system: System, check: Callable[[System], object], seconds: float) -
             shutil.rmtree(trial_home(system), ignore_errors=True)
         replace_state(system, wanted, lambda: _fill(system), lambda: None, seconds)
     if old:
-        system.progress.log(f"deleted the snapshots {', '.join(old)}: they are of the old images")
+        system.progress.log(f"deleted the snapshots {', '.join(old)}: they need the old images")
 
 
 def _try_out(
@@ -91,7 +91,7 @@ def check_up(system: System) -> None:
             continue
         handle = containers.get(system.engine, state.container)
         if containers.label(handle, BACKUP_LABEL):
-            old, new = described(system, handle), described(system, handle, image.id)
+            old, new = image_versions(system, handle), image_versions(system, handle, image.id)
             if old.get("schema") != new.get("schema"):
                 raise LifecycleError(
                     f"{name} has data of the schema {old.get('schema')}, and the present images "

@@ -29,15 +29,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("nagoya", "a throwaway Koji")
     group.addoption(
         "--koji-config", metavar="FILE",
-        help="The moromi.yml that declares it; `nagoya-demo` is one with builds in it.",
+        help="The moromi.yml that declares the Koji; `nagoya-demo` has builds in it.",
     )  # fmt: skip
     group.addoption(
         "--koji-image", metavar="CONTAINER=IMAGE", action="append", default=[],
         help="Replace the image of a container; may be repeated.",
     )  # fmt: skip
-    group.addoption("--koji-prefix", metavar="NAME", help="The first part of its name.")
+    group.addoption("--koji-prefix", metavar="NAME", help="The first part of the Koji's name.")
     group.addoption(
-        "--koji-keep", action="store_true", help="Keep it running if a test that uses it fails."
+        "--koji-keep",
+        action="store_true",
+        help="Keep the Koji running if a test that uses it fails.",
     )
     parser.addini("koji_config", "The moromi.yml that declares the Koji, or nagoya-demo.")
     parser.addini("koji_images", "Lines of CONTAINER=IMAGE, as for --koji-image.", "linelist")

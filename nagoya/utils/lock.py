@@ -14,7 +14,7 @@ def cache_folder() -> Path:
 
 
 def private_folder() -> Path:
-    """This user's folder, that nobody empties while it is in use, and that is gone after a reboot.
+    """A folder of this user's that lasts until a reboot: no cleanup job empties it.
     It exists once a lock has been held."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and os.access(runtime, os.W_OK):

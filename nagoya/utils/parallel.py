@@ -125,7 +125,7 @@ def raise_failures(
 
 
 def _blocker(name: str, graph: Graph, results: dict[str, Result]) -> str | None:
-    """The failed task that keeps this one from running, be it a dependency of a dependency."""
+    """The failed task that keeps this one from running, directly or through other tasks."""
     for other in graph[name]:
         match results.get(other):
             case Result(state="failed"):

@@ -209,7 +209,7 @@ def test_cut_off_it_leaves_nothing_broken(moromi: Moromi, how: signal.Signals) -
     _, err = process.communicate(timeout=30)
     if how is signal.SIGINT:
         assert process.returncode == 130
-        assert f"not built, still the old images: {moromi.name('parent')}" in err
+        assert f"not built, so still the old images: {moromi.name('parent')}" in err
         assert "moromi: interrupted" in err
     assert moromi.identity("parent") == before
     moromi("build")

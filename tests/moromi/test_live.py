@@ -161,7 +161,7 @@ def test_files_and_volumes_are_what_they_were(live: Live) -> None:
 def test_secrets_are_left_out(live: Live) -> None:
     live.change(lambda raw: live.entry.update(secrets=False))
     _, output = live.moromi("build", "X-live")
-    assert "X-store-live is without the secrets in /data/volume/keys" in output
+    assert "X-store-live does not contain the secrets in /data/volume/keys" in output
     there = live.run("store-live", "ls", "/data/volume").split()
     assert "keys" not in there
     assert "file" in there
@@ -244,7 +244,7 @@ def test_a_failing_root_shows_its_log_and_leaves_nothing(live: Live) -> None:
 def test_a_system_that_does_not_come_up_is_reported(live: Live) -> None:
     live.moromi.write("server/Dockerfile", f"FROM {BASE}\nCMD echo no good; exit 5\n")
     _, output = live.moromi("build", "X-live", status=6)
-    assert "waiting until it is ready: server does not run" in output
+    assert "waiting until it is ready: not running: server" in output
     assert "server (exited): exited with status 5\n  last lines of server:\n    no good" in output
     assert_nothing_is_left(live.moromi)
 
@@ -293,7 +293,7 @@ def test_cut_off_it_leaves_nothing_or_what_can_be_found(live: Live, how: signal.
     _, output = process.communicate(timeout=30)
     if how is signal.SIGINT:
         assert process.returncode == 130
-        assert "not built, still the old images: " in output
+        assert "not built, so still the old images: " in output
     else:
         assert leftovers(live.moromi)
         toji = [str(PROGRAM.with_name("toji")), "remove", "--stale"]

@@ -92,7 +92,7 @@ def test_what_dies_at_every_start_ends_a_wait(faulty: Koji) -> None:
     kill(faulty, "koji")
     ended = faulty.toji("wait", "--timeout", "120", check=False)
     assert ended.status == 8
-    assert "koji does not run" in ended.stderr
+    assert "not running: koji" in ended.stderr
     assert "99-wrong.conf" in ended.stderr
 
 

@@ -121,7 +121,7 @@ def test_parts_that_do_not_belong_together_are_reported(
     toji.declare(data=DATA, server={"volumes_from": ["data"]})
     for verb in ("init", "up", "wait"):
         error = toji(verb, status=7).stderr
-        assert "data holds another /data than server was started with" in error
+        assert "server was started with another volume at /data than data has" in error
         assert f"`toji --system {toji.system} remove`" in error
     assert toji.states() == {"server": "running"}
 

@@ -3,12 +3,15 @@
 import json
 import signal
 import socket
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import docker
 import pytest
 
 from nagoya.config.model import EVENTS
+from nagoya.engine import connect, containers
 from tests.image.tracked import wait_until
 from tests.toji.conftest import IMAGE, Toji, own_system
 
@@ -36,6 +39,29 @@ def test_removing_leaves_no_volume(toji: Toji, client: docker.DockerClient) -> N
     assert len(mounts) == 1
     toji("remove")
     assert mounts[0]["Name"] not in [volume.name for volume in client.volumes.list()]
+
+
+def test_a_removal_waits_for_another_that_is_under_way(
+    toji: Toji, client: docker.DockerClient
+) -> None:
+    """What follows, the removal of the network, fails while a container is still part of it."""
+    toji.declare(server={})
+    toji("init")
+    engine = connect()
+    handle = containers.get(engine, f"{toji.system}-server")
+    handle.docker.pause()  # an engine takes longer over it
+    together = threading.Barrier(4)
+
+    def remove() -> bool:
+        together.wait()
+        containers.remove(handle)
+        return f"{toji.system}-server" in [
+            listed.name for listed in client.containers.list(all=True, ignore_removed=True)
+        ]
+
+    with ThreadPoolExecutor(4) as pool:
+        there = [pool.submit(remove) for _ in range(4)]
+    assert [future.result() for future in there] == [False] * 4
 
 
 def test_init_twice_is_harmless(toji: Toji, client: docker.DockerClient) -> None:

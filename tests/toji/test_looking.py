@@ -80,7 +80,7 @@ def test_wait_shows_the_log_of_the_culprit_alone(toji: Toji) -> None:
     )
     toji("init", status=7)
     error = toji("wait", "--timeout", "100", status=8).stderr
-    assert "broken does not run" in error
+    assert "not running: broken" in error
     assert "no configuration" in error
     assert "all is well" not in error
 
@@ -127,7 +127,7 @@ def test_parts_on_other_data_are_reported(toji: Toji, client: docker.DockerClien
     toji("init")
     client.containers.get(f"{toji.system}-data").remove(force=True, v=True)
     toji("init")
-    answer = "data holds another /data than server was started with"
+    answer = "server was started with another volume at /data than data has"
     assert answer in toji("wait", status=7).stderr
     assert answer in toji("status").stdout
 

@@ -65,7 +65,7 @@ def test_what_was_kept_comes_back(hub: Any, root: Path) -> None:
     os.utime(packages / "rpm", (1, 1))
     before = files(top)
     hub.save("one")
-    assert hub.kept()["one"]["bytes"] > 0
+    assert hub.snapshots()["one"]["bytes"] > 0
 
     # In place, where a snapshot made of links would change too.
     (packages / "rpm").write_text("damaged")
@@ -153,12 +153,12 @@ def test_nobody_but_root_reads_what_is_kept(hub: Any, root: Path) -> None:
 
 
 def test_what_is_not_kept_cannot_be_prepared(hub: Any) -> None:
-    assert hub.kept() == {}
+    assert hub.snapshots() == {}
     with pytest.raises(Fatal, match="there is no snapshot one"):
         hub.prepare("one")
     hub.save("one")
     hub.drop("one")
-    assert hub.kept() == {}
+    assert hub.snapshots() == {}
     hub.drop("one")
 
 
@@ -166,9 +166,9 @@ def test_what_was_not_finished_is_not_kept(hub: Any, root: Path) -> None:
     folder = root / "mnt/koji/.snapshots"
     (folder / "half/top").mkdir(parents=True)
     (folder / "+unfinished/top").mkdir(parents=True)
-    assert hub.kept() == {}
+    assert hub.snapshots() == {}
     hub.save("half")
-    assert set(hub.kept()) == {"half"}
+    assert set(hub.snapshots()) == {"half"}
 
 
 def test_a_copy_that_fails_leaves_nothing(
@@ -181,7 +181,7 @@ def test_a_copy_that_fails_leaves_nothing(
     monkeypatch.setenv("PATH", f"{binaries}:{os.environ['PATH']}")
     with pytest.raises(Fatal, match=r"copying to .* failed: cp: No space left on device"):
         hub.save("one")
-    assert hub.kept() == {}
+    assert hub.snapshots() == {}
     assert list((root / "mnt/koji/.snapshots").iterdir()) == []
 
 
@@ -251,4 +251,4 @@ def test_a_restored_system_is_recognized(hub: Any, root: Path) -> None:
     about = root / "mnt/koji/.snapshots/+restored/about.json"
     about.parent.mkdir(parents=True)
     about.write_text('{"created": 0, "bytes": 0}')
-    assert list(hub.kept()) == ["+restored"]
+    assert list(hub.snapshots()) == ["+restored"]

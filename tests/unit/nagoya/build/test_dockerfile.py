@@ -91,7 +91,7 @@ def test_what_a_child_copies_is_kept_apart(path: Path) -> None:
     [
         ("", "there is no FROM"),
         ("# nothing\n", "there is no FROM"),
-        ("RUN true\nFROM a\n", "line 1: RUN stands before the first FROM"),
+        ("RUN true\nFROM a\n", "line 1: RUN comes before the first FROM"),
         ("FROM\n", "line 1: FROM is not of the form FROM IMAGE [AS STAGE]"),
         ("FROM a b\n", "line 1: FROM is not of the form FROM IMAGE [AS STAGE]"),
         ("ARG B=\nFROM $B\n", "line 2: FROM $B names no image; give its ARG a value"),

@@ -44,7 +44,7 @@ def test_a_wrong_timeout_in_plain_words(value: str) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "message"),
-    [("x=1000", "'x=1000' is too many; the most is 999"), ("x", "is not of the form NAME=N")],
+    [("x=1000", "'x=1000' is too many; the maximum is 999"), ("x", "is not of the form NAME=N")],
 )
 def test_a_wrong_count_in_plain_words(wanted: str, message: str) -> None:
     assert message in CliRunner().invoke(toji.cli, ["scale", wanted]).output

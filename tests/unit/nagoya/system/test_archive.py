@@ -113,7 +113,7 @@ def test_every_change_is_noticed(archive: bytes) -> None:
     for position in (one.offset_data, one.offset_data + 4999, sums.offset_data + 3):
         changed = bytearray(archive)
         changed[position] ^= 1
-        with pytest.raises(LifecycleError, match=r"damaged: .* is not what was saved"):
+        with pytest.raises(LifecycleError, match=r"damaged: .* differs from what was saved"):
             read(bytes(changed))
 
 
@@ -127,7 +127,7 @@ def test_changed_metadata_is_noticed(archive: bytes) -> None:
             if member.name == "files/one":
                 member.mode = 0o4777
             target.addfile(member, source.extractfile(member) if member.isreg() else None)
-    with pytest.raises(LifecycleError, match="a member is not what was saved"):
+    with pytest.raises(LifecycleError, match="a member differs from what was saved"):
         read(buffer.getvalue())
 
 

@@ -69,7 +69,7 @@ def test_an_environment_is_recorded_as_a_digest(declare: Declare) -> None:
 def test_a_container_on_other_volumes_than_its_source_is_a_conflict(declare: Declare) -> None:
     declared = declare(data=DATA, server={"volumes_from": ["data"]}, other={"links": ["server"]})
     observed = running(declared, server={"volumes": {"/data": "an-older-one"}})
-    sentence = "data holds another /data than server was started with"
+    sentence = "server was started with another volume at /data than data has"
     assert conflicts(observed, declared) == [sentence]
     # The same once the source is gone, and would be created on its named volume.
     rest = {name: observed.containers[name] for name in ("server", "other")}

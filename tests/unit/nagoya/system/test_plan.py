@@ -75,7 +75,7 @@ def test_a_container_that_was_pruned_comes_back_on_its_volume(declared: Declarat
 
 def test_a_lost_database_is_reported(declared: Declaration) -> None:
     images = {**nothing().images, "tiny": ObservedImage("sha256:1", ("/db",))}
-    lost = "'db' is gone, and the data that it held with it"
+    lost = "the container 'db' is gone, and its data with it"
 
     def notices(*left: str) -> str:
         observed = running(declared)
@@ -229,7 +229,7 @@ def test_an_interrupted_replacement_is_completed_or_removed(declare: Declare) ->
 def test_parts_that_do_not_belong_together_are_refused(declared: Declaration) -> None:
     observed = running(declared, server={"volumes": {"/data": "another"}})
     for verb in (reconcile.init, reconcile.up):
-        with pytest.raises(LifecycleError, match="data holds another /data than server"):
+        with pytest.raises(LifecycleError, match="server was started with another volume"):
             verb(declared, observed)
 
 
