@@ -333,7 +333,7 @@ def small_top(engine: docker.DockerClient, containers: Containers) -> Iterator[s
     ],
 )
 def test_a_full_top_directory_is_told_and_forgotten(
-    small_top: str, mortal_koji: Koji, tmp_path: Path, fill: str, said: str
+    small_top: str, mortal_koji: Koji, fill: str, said: str
 ) -> None:
     mortal_koji.start_database()
     container = mortal_koji.start_hub(
@@ -342,17 +342,16 @@ def test_a_full_top_directory_is_told_and_forgotten(
     )
     wait_ready(container)
     session = Hub(container, mortal_koji.credentials).login()
-    (tmp_path / "file").write_bytes(b"x" * 1000)
     work = "/mnt/koji/work/of-a-test"
     execute(container, "sh", "-c", f"mkdir {work} && cd {work} && {fill}")
     answers, why = health(container)
     assert not answers
     assert said in why
     with pytest.raises(koji.GenericError, match=said):
-        session.uploadWrapper(str(tmp_path / "file"), "upload")
+        session.rawUpload(b"x", 0, "upload", "file")
     execute(container, "rm", "-r", work)
     assert health(container)[0]
-    session.uploadWrapper(str(tmp_path / "file"), "upload")
+    session.rawUpload(b"x", 0, "upload", "file")
 
 
 def test_survives_a_database_that_is_started_again(mortal_koji: Koji) -> None:
