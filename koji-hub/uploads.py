@@ -1,0 +1,123 @@
+"""Bounds what an upload can cost the hub.
+
+Koji writes a part of a file wherever its client says, and reads a file of any length for a checksum
+while nobody else has this process. A user could make a file of 10^12 bytes by sending one, and have
+all processes read it. Now
+
+- a part begins in the file or at its end, so that a file is as long as what was sent;
+- uploads leave room on the disk, for repositories and for what the database's files need;
+- one process at a time reads a long file. The hub answers other such calls with 408, and Koji's
+  clients call again by themselves when they are logged in.
+
+Apache imports this into the processes of the hub, after Koji.
+"""
+
+import fcntl
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+# No other program locks the folder itself.
+LOCK = Path("/run/koji-hub")
+# Bytes that are read in a tenth of a second.
+LONG = 64 * 1024**2
+# What uploads leave free: this, and of a small disk a twentieth.
+ROOM = 1024**3
+
+
+class Bounds:
+    """The bounds, for Koji's module `kojihub`; `busy` is an exception that it answers with 408."""
+
+    def __init__(self, kojihub: Any, busy: type[Exception], lock: Path = LOCK) -> None:
+        self.kojihub = kojihub
+        self.busy = busy
+        self.lock = lock
+
+    def size(self, path: str, name: str, volume: str | None) -> int:
+        """The length of an uploaded file; 0 if there is none."""
+        file = self.kojihub.get_upload_path(path, name, volume=volume)
+        try:
+            return os.lstat(file).st_size
+        except OSError:
+            return 0
+
+    def check_part(self, size: int, offset: int, length: int, volume: str | None) -> None:
+        """Raise koji.GenericError unless a part of `length` bytes may be added to `size` bytes."""
+        if offset > size:
+            raise self.kojihub.koji.GenericError(
+                f"the hub has {size} bytes of this file, and the upload goes on at byte {offset}; "
+                "upload the file again from its beginning"
+            )
+        disk = os.statvfs(self.kojihub.koji.pathinfo.volumedir(volume))
+        room = min(ROOM, disk.f_blocks * disk.f_frsize // 20)
+        free = disk.f_bavail * disk.f_frsize
+        if free - length < room:
+            raise self.kojihub.koji.GenericError(
+                f"no room for uploads: the hub's disk has {free // 1024**2} MiB free, and "
+                f"{room // 1024**2} MiB are not for uploads; give it more, or delete files in it"
+            )
+
+    @contextmanager
+    def read(self, length: int) -> Iterator[None]:
+        """Read `length` bytes of a file meanwhile; raises `busy` if another process reads many."""
+        descriptor = os.open(self.lock, os.O_RDONLY)
+        try:
+            if length > LONG:
+                self._take(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _take(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self.busy("the hub is reading another long file; call again") from None
+
+
+def bound_uploads(bounds: Bounds) -> None:
+    """Have Koji check the bounds. Its calls keep their arguments."""
+    kojihub = bounds.kojihub
+    calls, koji = kojihub.RootExports, kojihub.koji
+    handle, upload, check = kojihub.handle_upload, calls.uploadFile, calls.checkUpload
+
+    def handle_upload(environ: dict[str, Any]) -> Any:
+        args = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
+        if "filename" in args:
+            volume = args.get("volume")
+            size = bounds.size(args.get("filepath", ""), args["filename"], volume)
+            length = int(environ.get("CONTENT_LENGTH") or 0)
+            bounds.check_part(size, int(args.get("offset", 0)), length, volume)
+        return handle(environ)
+
+    def upload_file(self, path, name, size, md5sum, offset, data, volume=None, checksum=None):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+        before = bounds.size(path, name, volume)
+        length = len(data) * 3 // 4
+        last = koji.decode_int(offset) == -1
+        # The last part says how long the file is; a longer one would be filled up with zeros.
+        start = koji.decode_int(size) - length if last else koji.decode_int(offset)
+        bounds.check_part(before, start, length, volume)
+        with bounds.read(before if last else 0):
+            return upload(self, path, name, size, md5sum, offset, data, volume, checksum)
+
+    def check_upload(self, path, name, verify=None, tail=None, volume=None):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+        length = bounds.size(path, name, volume) if verify else 0
+        with bounds.read(length if tail is None else min(length, tail)):
+            return check(self, path, name, verify, tail, volume)
+
+    for bounded, original in ((upload_file, upload), (check_upload, check)):
+        # What `koji list-api` shows.
+        bounded.__name__, bounded.__doc__ = original.__name__, original.__doc__
+        setattr(calls, original.__name__, bounded)
+    kojihub.handle_upload = handle_upload
+
+
+# mod_wsgi knows only import, under a name of its own.
+if __name__.startswith("_mod_wsgi_"):
+    server = importlib.import_module("koji.server")
+    bound_uploads(Bounds(sys.modules["kojihub"], server.RequestTimeout))

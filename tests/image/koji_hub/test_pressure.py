@@ -1,0 +1,149 @@
+"""koji-hub under pressure: clients that send a part, or read nothing, and keep their connections.
+
+The attacks come from a container, all others from this machine.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+import requests
+from docker.models.containers import Container
+
+from tests.image.running import Hub, Koji
+from tests.image.tracked import wait_ready, wait_until
+
+# Opens connections of one kind to the hub and keeps them; prints how many, and how many the hub has
+# closed since.
+ATTACK = """
+import selectors, signal, socket, ssl, sys
+
+kind, count = sys.argv[1], int(sys.argv[2])
+context = ssl._create_unverified_context()
+
+def client_hello():
+    sent = ssl.MemoryBIO()
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), sent).do_handshake()
+    except ssl.SSLWantReadError:
+        return sent.read()
+
+def post(path, length, body):
+    return (f"POST {path} HTTP/1.1\\r\\nHost: koji\\r\\nContent-Type: text/xml\\r\\n"
+            f"Content-Length: {length}\\r\\n\\r\\n{body}").encode()
+
+echo = ("<methodCall><methodName>echo</methodName><params><param><value><string>"
+        + "x" * 4_000_000 + "</string></value></param></params></methodCall>")
+REQUESTS = {
+    "half a header": b"POST /kojihub HTTP/1.1\\r\\nHost: k",
+    "half a call": post("/kojihub", 1000, "<"),
+    "half a form": post("/koji/search", 1000, "t"),
+    "unread answers": post("/kojihub", len(echo), echo),
+}
+
+connections = selectors.DefaultSelector()
+for _ in range(count):
+    connection = socket.create_connection(("koji", 443), timeout=30)
+    if kind == "half a hello":
+        connection.sendall(client_hello()[:50])
+    elif kind == "half a handshake":
+        connection.sendall(client_hello())
+    elif kind != "nothing":
+        connection = context.wrap_socket(connection)
+        connection.sendall(REQUESTS[kind])
+    connections.register(connection, selectors.EVENT_READ)
+print("holds", count, flush=True)
+if kind == "unread answers":
+    signal.pause()
+closed = 0
+while True:
+    for key, _ in connections.select():
+        try:
+            if key.fileobj.recv(65536):
+                continue
+        except OSError:
+            pass
+        connections.unregister(key.fileobj)
+        closed += 1
+        print("closed", closed, flush=True)
+"""
+ATTACKS = {
+    "nothing": 1000,
+    "half a hello": 400,
+    "half a handshake": 400,
+    "half a header": 400,
+    "half a call": 100,
+    "half a form": 100,
+    "unread answers": 10,
+}
+
+
+@contextmanager
+def attack(koji: Koji, kind: str, count: int) -> Iterator[Container]:
+    """A container that holds `count` connections of one kind."""
+    container = koji.start("koji-hub", "python3", "-c", ATTACK, kind, str(count), alias="attacker")
+    try:
+        wait_until(lambda: f"holds {count}" in container.logs().decode(), 60, f"it holds {count}")
+        yield container
+    finally:
+        container.kill()
+
+
+def closed(attacker: Container) -> int:
+    """How many of its connections the hub has closed."""
+    return len(re.findall("^closed ", attacker.logs().decode(), re.MULTILINE))
+
+
+def everybody_is_served(hub: Hub) -> None:
+    """Ask the hub, log in and get a page, each over a new connection; raises if one waits long."""
+    for _ in range(5):
+        assert hub.session(timeout=10, max_retries=0).getAPIVersion() == 1
+        session = hub.session(timeout=10, max_retries=0)
+        session.ssl_login(str(hub.credentials / "kojiadmin.pem"), None, str(hub.authority))
+        assert session.getLoggedInUser()["name"] == "kojiadmin"
+        page = requests.get(hub.url("/koji/reports"), verify=str(hub.authority), timeout=10)
+        assert page.status_code == 200
+
+
+@pytest.mark.parametrize("kind", ATTACKS)
+def test_others_are_served_during_an_attack(running_koji: Koji, hub: Hub, kind: str) -> None:
+    with attack(running_koji, kind, ATTACKS[kind]):
+        everybody_is_served(hub)
+
+
+def test_others_are_served_during_all_attacks_at_once(running_koji: Koji, hub: Hub) -> None:
+    with ExitStack() as attacks:
+        for kind in ("nothing", "half a handshake", "half a call"):
+            attacks.enter_context(attack(running_koji, kind, ATTACKS[kind]))
+        everybody_is_served(hub)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ATTACKS if kind.startswith("half")])
+def test_the_hub_ends_half_a_request(running_koji: Koji, hub: Hub, kind: str) -> None:
+    with attack(running_koji, kind, 5) as attacker:
+        wait_until(lambda: closed(attacker) == 5, 90, "all are closed")
+
+
+def test_one_address_cannot_have_all_connections(mortal_koji: Koji) -> None:
+    """With a limit of 50, and of 3 minutes for a handshake."""
+    lower = "QS_SrvMaxConnPerIP 50\nRequestReadTimeout handshake=180\n"
+    write = f"printf '{lower}' > /etc/apache2/conf.d/site.conf"
+    mortal_koji.start_database()
+    start = f"{write}; exec python3 /usr/lib/nagoya/entrypoint.py nokojira"
+    container = mortal_koji.start_hub("sh", "-c", start)
+    wait_ready(container)
+    with attack(mortal_koji, "half a hello", 80) as attacker:
+        wait_until(lambda: closed(attacker) == 30, 60, "30 of 80 are closed")
+        everybody_is_served(Hub(container, mortal_koji.credentials))
+        assert closed(attacker) == 30
+
+
+def test_a_body_too_long_is_refused(hub: Hub) -> None:
+    answer = requests.post(
+        hub.url("/kojihub"),
+        data=b"x" * (32 * 1024 * 1024 + 1),
+        verify=str(hub.authority),
+        timeout=30,
+    )
+    assert answer.status_code == 413

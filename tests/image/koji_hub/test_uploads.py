@@ -1,0 +1,85 @@
+"""koji-hub's bounds of uploads: what a file may hold, and what reading it may cost."""
+
+import base64
+import hashlib
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import koji
+import koji.daemon
+import pytest
+import requests
+
+from tests.image.running import Hub, Koji
+from tests.image.tracked import execute
+
+
+def digest_of(hub: Hub, path: str) -> str:
+    """The sha256 of an uploaded file."""
+    return execute(hub.container, "sha256sum", f"/mnt/koji/work/{path}")[1].split()[0]
+
+
+@pytest.mark.parametrize("offset", [4, 10**12])
+def test_an_upload_leaves_no_gap(hub: Hub, offset: int) -> None:
+    session = hub.login()
+    data, digest = base64.b64encode(b"end").decode(), hashlib.md5(b"end").hexdigest()
+    with pytest.raises(koji.GenericError, match=f"has 0 bytes .* goes on at byte {offset}"):
+        session.uploadFile("gap", "call", 3, digest, str(offset), data)
+    with pytest.raises(koji.GenericError, match="goes on at byte"):
+        session.uploadFile("gap", "last", str(offset), None, -1, data)
+    with pytest.raises(koji.GenericError, match=f"has 0 bytes .* goes on at byte {offset}"):
+        session.rawUpload(b"end", offset, "gap", "raw")
+    written = execute(hub.container, "find", "/mnt/koji/work", "-path", "*/gap/*", "-size", "+1")
+    assert written == (0, "")
+
+
+@pytest.mark.parametrize("blocksize", [None, 1000, 20 * 1024**2])
+def test_a_file_is_uploaded_in_parts(hub: Hub, tmp_path: Path, blocksize: int | None) -> None:
+    content = bytes(range(256)) * (160 if blocksize == 1000 else 160_000)
+    (tmp_path / "file").write_bytes(content)
+    session = hub.login()
+    for _ in range(2):
+        session.uploadWrapper(str(tmp_path / "file"), f"parts-{blocksize}", blocksize=blocksize)
+    assert digest_of(hub, f"parts-{blocksize}/file") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_growing_log_is_uploaded_as_builders_do(hub: Hub) -> None:
+    session = hub.login()
+    log = io.BytesIO()
+    for line in (b"one\n", b"two\n" * 50_000, b"three\n"):
+        position = log.tell()
+        log.write(line)
+        log.seek(position)
+        koji.daemon.incremental_upload(session, "build.log", log, "growing")
+    assert digest_of(hub, "growing/build.log") == hashlib.sha256(log.getvalue()).hexdigest()
+
+
+def test_the_calls_keep_their_arguments(hub: Hub) -> None:
+    calls = {call["name"]: call["argdesc"] for call in hub.session()._listapi()}
+    assert calls["checkUpload"] == "(path, name, verify=None, tail=None, volume=None)"
+    assert calls["uploadFile"].endswith("offset, data, volume=None, checksum=None)")
+    assert "uploaded file" in hub.session().system.methodHelp("checkUpload")
+
+
+def test_one_long_file_is_read_at_a_time(mortal_koji: Koji) -> None:
+    """Koji would read this one with all of the hub's processes, for hours."""
+    hub = mortal_koji.hub_that_is_up()
+    make = "mkdir /mnt/koji/work/long && truncate -s 100T /mnt/koji/work/long/file"
+    make += " || truncate -s 10T /mnt/koji/work/long/file"
+    assert execute(hub.container, "sh", "-c", make)[0] == 0
+
+    def check(_: int) -> str:
+        session = hub.session(timeout=20, max_retries=0)
+        with pytest.raises(requests.exceptions.RequestException) as error:
+            session.checkUpload("long", "file", verify="adler32")
+        return str(error.value)
+
+    with ThreadPoolExecutor() as threads:
+        calls = threads.map(check, range(4))
+        for _ in range(5):
+            assert hub.login().getLoggedInUser()["name"] == "kojiadmin"
+        ended = sorted(calls)
+    assert sum("408" in why for why in ended) == 3, ended
+    # Who only asks how long it is does not have it read.
+    assert hub.session().checkUpload("long", "file")["size"] > 10**12
