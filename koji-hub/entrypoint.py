@@ -11,8 +11,11 @@ KOJI_DATABASE_HOST=kojidatabase   where the database is; it must show a certific
 KOJI_WAIT_SECONDS=60              how long to wait for it
 KOJI_SITE_NAME=koji               the name that kojiweb shows
 KOJI_WEB_URL=https://koji/koji    the address of kojiweb, for links in mails; if set, plain HTTP
-                                  is redirected there
+                                  is redirected there. The hub answers to its name, and to those
+                                  in the hub's certificate, and to no other
 KOJI_FILES_URL=/kojifiles         the address of files in kojiweb's links, on this host or another
+KOJI_PLAIN_FILES=no               /kojifiles on port 80 too, without TLS, as Koji's client needs it
+                                  to download files where it does not know the authority
 KOJI_WEB_SECRET, KOJI_WEB_SECRET_FILE
                                   the secret that signs kojiweb's cookies; derived from the
                                   system's credentials if neither is set
@@ -41,6 +44,7 @@ order of their names, each overriding this script and the files before it;
 
 import hashlib
 import hmac
+import ipaddress
 import os
 import re
 import sys
@@ -106,6 +110,8 @@ class Settings:
     site_name: str
     web_url: str
     https_origin: str
+    has_public_name: bool
+    plain_files: bool
     files_url: str
     web_secret: str | None
     log_level: str
@@ -124,9 +130,10 @@ class Settings:
         processes = min(4, max(2, processors))
         web_url = environment.url("KOJI_WEB_URL", WEB_URL)
         # By default the name that the client called.
-        origin = "https://%{SERVER_NAME}"
+        origin, public = "https://%{SERVER_NAME}", False
         if environment.text("KOJI_WEB_URL", ""):
-            origin = "https://" + urlsplit(web_url).netloc
+            address = urlsplit(web_url)
+            origin, public = f"https://{address.netloc}", is_public(address.hostname or "")
         files_url = environment.text("KOJI_FILES_URL", "/kojifiles")
         if not files_url.startswith("/"):
             files_url = environment.url("KOJI_FILES_URL", "", schemes=("https", "http"))
@@ -142,6 +149,8 @@ class Settings:
             site_name=environment.text("KOJI_SITE_NAME", "koji"),
             web_url=web_url,
             https_origin=origin,
+            has_public_name=public,
+            plain_files=environment.flag("KOJI_PLAIN_FILES", False),
             files_url=files_url,
             web_secret=environment.secret("KOJI_WEB_SECRET"),
             log_level=environment.choice("KOJI_LOG_LEVEL", "WARNING", LOG_LEVELS),
@@ -207,6 +216,26 @@ def database_address(root: Path, host: str, key: Path) -> str:
 def subject(certificate: Path) -> str:
     """The subject of a certificate as Apache spells it (RFC 2253: `CN=kojiweb,O=Nagoya`)."""
     return x509.load_pem_x509_certificate(certificate.read_bytes()).subject.rfc4514_string()
+
+
+def is_public(name: str) -> bool:
+    """Whether a name can be that of one machine only: not `koji`, `localhost` or an address."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return "." in name
+    return False
+
+
+def name_pattern(certificate: Path, web_url: str) -> str:
+    """A regular expression for the hub's names: those in its certificate, and kojiweb's."""
+    loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
+    valid = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    names = {*valid.get_values_for_type(x509.DNSName), urlsplit(web_url).hostname or ""}
+    names |= {str(address) for address in valid.get_values_for_type(x509.IPAddress)}
+    escaped = "|".join(re.escape(name) for name in sorted(names))
+    # Apache keeps the brackets around an IPv6 address.
+    return rf"^\[?({escaped})\]?$"
 
 
 def derived_secret(key: Path) -> str:
@@ -348,6 +377,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.pop("KOJI_WEB_SECRET", None)
     os.environ["KOJI_HUB_PROCESSES"] = str(settings.processes)
     os.environ["KOJI_HTTPS_ORIGIN"] = settings.https_origin
+    certificate = root / credentials.FOLDER / "certs/kojihub.crt"
+    os.environ["KOJI_NAMES"] = name_pattern(certificate, settings.web_url)
+    os.environ["KOJI_WEB_NAME"] = "public" if settings.has_public_name else "local"
+    os.environ["KOJI_PLAIN_FILES"] = str(settings.plain_files)
     (root / RUN / "httpd.pid").unlink(missing_ok=True)
     sidecars = [REGISTRAR] if "nokojira" in argv else [REGISTRAR, KOJIRA]
     if hours := settings.housekeeping_hours:

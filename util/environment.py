@@ -35,6 +35,7 @@ VARIABLES = frozenset(
         "KOJI_HUB_URL",
         "KOJI_LOG_LEVEL",
         "KOJI_NOTIFICATIONS",
+        "KOJI_PLAIN_FILES",
         "KOJI_SITE_NAME",
         "KOJI_WAIT_SECONDS",
         "KOJI_WEB_SECRET",

@@ -178,3 +178,13 @@ def test_what_a_page_cannot_make_sense_of_runs_no_script(
     assert PLANTED in shown(page, f"{web}/taskinfo?taskID={task}")
     tag = session.createTag("planted", extra={PLANTED: PLANTED})
     assert shown(page, f"{web}/taginfo?tagID={tag}").count(PLANTED) == 2
+
+
+def test_an_uploaded_page_runs_no_script(
+    browser: BrowserContext, seeded: Koji, tmp_path: Path
+) -> None:
+    """It is served from kojiweb's own site."""
+    (tmp_path / "page.html").write_text(f"<p id=content>{PLANTED}<script>planted = 1</script>shown")
+    seeded.session().uploadWrapper(str(tmp_path / "page.html"), "planted")
+    url = f"{seeded.description['urls']['files']}/work/planted/page.html"
+    assert "shown" in shown(browser.new_page(), url)

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+import requests
 
 from tests.image.running import Browser, Hub
 from tests.image.tracked import execute
@@ -131,17 +132,22 @@ def user(hub: Hub) -> Browser:
     return browser
 
 
-def pages_of(hub: Hub) -> set[str]:
-    """The pages that this hub's kojiweb has."""
+def parameters(hub: Hub) -> dict[str, list[str]]:
+    """The parameters of each page that this hub's kojiweb has."""
     source = execute(hub.container, "cat", "/usr/share/koji-web/scripts/index.py")[1]
     return {
-        function.name
+        function.name: [argument.arg for argument in function.args.args[1:]]
         for function in ast.parse(source).body
         if isinstance(function, ast.FunctionDef)
         and not function.name.startswith("_")
         and function.args.args
         and function.args.args[0].arg == "environ"
     }
+
+
+def pages_of(hub: Hub) -> set[str]:
+    """The pages that this hub's kojiweb has."""
+    return set(parameters(hub))
 
 
 def test_no_page_is_forgotten(hub: Hub) -> None:
@@ -176,3 +182,32 @@ def explained(text: str) -> str:
     """What an error page of kojiweb says."""
     found = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
     return found[1] if found else text[-2000:]
+
+
+@pytest.mark.parametrize("value", ["x", "99999999999999999999", "-1", "a&{name}=b"])
+def test_a_wrong_parameter_is_the_senders_mistake(hub: Hub, value: str) -> None:
+    """Each parameter of each page by itself."""
+    browser, wrong = hub.browser(), []
+    for page, names in sorted(parameters(hub).items()):
+        for name in names:
+            path = f"/koji/{page}?{name}={value.format(name=name)}"
+            status, _, text = browser.get(path)
+            if status >= 500:
+                wrong.append((path, status, explained(text)))
+    assert not wrong
+
+
+@pytest.mark.parametrize("method", ["PUT", "OPTIONS", "DELETE", "PATCH"])
+def test_methods_that_no_page_has(hub: Hub, method: str) -> None:
+    answer = requests.request(method, hub.url("/koji/tasks"), verify=str(hub.authority), timeout=30)
+    assert answer.status_code == 405
+
+
+def test_an_error_page_says_what_is_wrong(hub: Hub) -> None:
+    status, _, text = hub.browser().get("/koji/taskinfo?taskID=x")
+    assert status == 400
+    assert "has a parameter that this page cannot use" in text
+    assert "invalid literal for int()" in text
+    assert "bug or a configuration issue" not in text
+    assert hub.browser().get("/koji/taskinfo?taskID=987654")[0] == 404
+    assert hub.browser().get("/koji/tagcreate")[0] == 403

@@ -25,6 +25,7 @@ CASES = [
     (HUB, "KOJI_HUB_PROCESSES", ["0", "-1", "65", "two", "1.5", "1e1", "9" * 5000, "٣"]),
     (HUB, "KOJI_ENABLE_MAVEN", ["perhaps", "2", "yesno"]),
     (HUB, "KOJI_NOTIFICATIONS", ["perhaps", "-1"]),
+    (HUB, "KOJI_PLAIN_FILES", ["maybe", "https"]),
     (HUB, "KOJIRA_SLEEPTIME", ["0", "-2", "soon", "3601", "0.5"]),
     (HUB, "KOJI_HOUSEKEEPING_HOURS", ["-1", "daily", "8761", "0.5"]),
     (BUILDER, "KOJI_BUILDER_NAME", ["a b", "a/b", "../x", "a,b", "x" * 65, "kojiadmin", "kojihub"]),

@@ -1,0 +1,103 @@
+"""kojiweb's WSGI entry: Koji's own, with the status of an error that the sender has made.
+
+Koji answers every error with 500, and calls it a bug. Here a parameter that is no number, or that
+names nothing, is answered with 400 or 404, and a page that needs another user with 403.
+"""
+
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+from threading import Lock
+from types import TracebackType
+from typing import Any
+from xmlrpc.client import Fault
+
+PAGES = "/usr/share/koji-web/"
+WRONG = "The address has a parameter that this page cannot use."
+# What Koji's hub and its database say of values, in faults that are as well those of bugs.
+REFUSED = re.compile("Invalid order: |invalid input syntax|out of range")
+
+# Several threads may get the first requests.
+LOADING = Lock()
+
+
+def status_of(error: BaseException | None, koji: Any) -> str | None:
+    """The status for an error of a page; None if it is not the sender's."""
+    if isinstance(error, koji.ServerOffline):
+        return "503 Service Unavailable"
+    # Others derive from these, and tell of the hub's state.
+    if type(error) in {koji.AuthError, koji.ActionNotAllowed}:
+        return "403 Forbidden"
+    if type(error) is koji.GenericError and str(error).lower().startswith("no "):
+        return "404 Not Found"
+    if type(error) in {koji.GenericError, koji.ParameterError} or _is_about_a_value(error, koji):
+        return "400 Bad Request"
+    return None
+
+
+def _is_about_a_value(error: BaseException | None, koji: Any) -> bool:
+    """Whether a page cannot use a value that it was called with, or was called without one."""
+    match error:
+        case OverflowError():
+            # A number that is too long for XML-RPC.
+            return True
+        case Fault():
+            return REFUSED.search(error.faultString) is not None
+        case AttributeError() | TypeError() if "'list'" in str(error):
+            # Given twice.
+            return True
+        case KeyError() | TypeError() | ValueError():
+            # `koji` has the names of states, which are parameters.
+            return _raised_in(error.__traceback__).startswith((PAGES, koji.__file__))
+    return False
+
+
+def _raised_in(traceback: TracebackType | None) -> str:
+    """The file whose code raised an exception."""
+    while traceback and traceback.tb_next:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_code.co_filename if traceback else ""
+
+
+def explain_errors(util: Any, koji: Any) -> None:
+    """Let error pages say whose error it is. `util` is kojiweb's module."""
+    explain_error = util.explainError
+
+    def explain(error: BaseException) -> tuple[str, int]:
+        text, level = explain_error(error)
+        wrong = (status_of(error, koji) or "")[:3] in {"400", "404"}
+        return WRONG if wrong else text, level
+
+    util.explainError = explain
+
+
+@cache
+def _entry(script: str) -> Callable[..., Iterable[bytes]]:
+    """The WSGI application in Koji's script."""
+    koji = importlib.import_module("koji")
+    explain_errors(importlib.import_module("kojiweb.util"), koji)
+    spec = importlib.util.spec_from_file_location("koji_web_entry", script)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    application: Callable[..., Iterable[bytes]] = module.application
+    return application
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Pass one request to kojiweb."""
+    # httpd.conf says which script; Koji looks for its other files beside it.
+    script = environ["nagoya.web"]
+
+    def start(status: str, headers: list[tuple[str, str]]) -> Any:
+        # Koji answers an exception while it handles it.
+        if status.startswith("500"):
+            status = status_of(sys.exc_info()[1], sys.modules["koji"]) or status
+        return start_response(status, headers)
+
+    with LOADING:
+        koji_application = _entry(script)
+    return koji_application({**environ, "SCRIPT_FILENAME": script}, start)

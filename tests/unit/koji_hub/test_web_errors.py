@@ -1,0 +1,69 @@
+"""koji-hub's kojiweb: which errors are the sender's, with Koji's own exceptions."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from xmlrpc.client import Fault
+
+import koji
+import pytest
+
+
+@pytest.fixture
+def web_errors(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("koji-hub/web_errors.py")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (koji.GenericError("No such task ID: 5"), "404"),
+        (koji.GenericError("not logged-in"), "400"),
+        (koji.ParameterError("x"), "400"),
+        (koji.ActionNotAllowed("x"), "403"),
+        (koji.AuthError("x"), "403"),
+        (koji.ServerOffline("x"), "503"),
+        (OverflowError("long int exceeds XML-RPC limits"), "400"),
+        (AttributeError("'list' object has no attribute 'lower'"), "400"),
+        (Fault(1, "<class 'Exception'>: Invalid order: x"), "400"),
+    ],
+)
+def test_the_senders_errors(web_errors: ModuleType, error: Exception, status: str) -> None:
+    assert web_errors.status_of(error, koji).startswith(f"{status} ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        koji.ConfigurationError("x"),
+        koji.RetryError("x"),
+        ConnectionRefusedError(),
+        Fault(1, "<class 'TypeError'>: a bug"),
+        AttributeError("'NoneType' object has no attribute 'x'"),
+        ValueError("raised nowhere"),
+    ],
+)
+def test_other_errors(web_errors: ModuleType, error: Exception | None) -> None:
+    assert web_errors.status_of(error, koji) is None
+
+
+@pytest.mark.parametrize("call", ["int('x')", "{}['x']", "(lambda task: 0)()"])
+def test_it_depends_on_who_raises(web_errors: ModuleType, call: str) -> None:
+    def error(file: str) -> Any:
+        with pytest.raises((TypeError, ValueError, KeyError)) as raised:
+            eval(compile(call, file, "eval"))
+        return raised.value
+
+    assert web_errors.status_of(error(f"{web_errors.PAGES}scripts/index.py"), koji)[:3] == "400"
+    assert web_errors.status_of(error("/usr/lib/python3/x.py"), koji) is None
+
+
+def test_the_page_says_whose_error_it_is(web_errors: ModuleType, tmp_path: Path) -> None:
+    util = ModuleType("util")
+    util.explainError = lambda error: ("a bug", 2)  # type: ignore[attr-defined]
+    web_errors.explain_errors(util, koji)
+    assert util.explainError(koji.GenericError("No such tag")) == (web_errors.WRONG, 2)
+    for error in (koji.ActionNotAllowed("x"), RuntimeError("x")):
+        assert util.explainError(error) == ("a bug", 2)
