@@ -18,7 +18,7 @@ from xmlrpc.client import Fault
 PAGES = "/usr/share/koji-web/"
 WRONG = "The address has a parameter that this page cannot use."
 # What Koji's hub and its database say of values, in faults that are as well those of bugs.
-REFUSED = re.compile("Invalid order: |invalid input syntax|out of range")
+REFUSED = re.compile("Invalid order: |invalid input syntax|out of range|operator does not exist")
 
 # Several threads may get the first requests.
 LOADING = Lock()
