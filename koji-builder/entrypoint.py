@@ -65,6 +65,8 @@ CONFIGURATION = Path("etc/kojid/kojid.conf")
 BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
 OWN_AUTHORITY = Path("usr/local/share/ca-certificates/koji.crt")
 
+# Those that nobody has a reason to turn off, and the default of KOJI_BUILDER_PLUGINS.
+PLUGINS = ("keep_alive", "log_changes")
 DEFAULT_PLUGINS = ("fast_poll", "ignore_load")
 DEFAULT_CHANNELS = ("default", "createrepo")
 MOCK = "/usr/bin/mock"
@@ -240,7 +242,10 @@ def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
             "allowed_scms": settings.allowed_scms,
             "log_level": settings.log_level,
             "pluginpath": PLUGIN_PATH,
-            "plugins": " ".join(settings.plugins),
+            "plugins": " ".join((*PLUGINS, *settings.plugins)),
+            # Seconds until a call is repeated. Koji has 12 hours. A hub that is out of reach is
+            # noticed by keep_alive.py; the Apache of our hub waits for 300 s at most.
+            "timeout": "900",
             # How long a task is left to builders with more free capacity. Koji's 300 s go with
             # its sleeptime of 15 s. Here they would be spent waiting for a builder that was killed,
             # which the hub considers alive for five minutes.

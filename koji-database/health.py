@@ -1,4 +1,5 @@
-"""Ready means: PostgreSQL answers a query on Koji's tables. It does not while it recovers."""
+"""Ready means: PostgreSQL answers a query on Koji's tables. It does not while it recovers, and it
+answers nobody else while it converts a backup's data."""
 
 import sys
 
@@ -19,8 +20,10 @@ def question() -> str:
     )
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT max(id) FROM events")
-            (event,) = cursor.fetchone() or (None,)
+            cursor.execute("SELECT current_setting('listen_addresses'), max(id) FROM events")
+            (addresses, event) = cursor.fetchone() or (None, None)
+            if not addresses:
+                raise ConnectionError("PostgreSQL takes no connections yet: the data is converted")
             return f"PostgreSQL answers, and Koji's last event is {event}"
     finally:
         connection.close()

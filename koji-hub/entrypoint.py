@@ -27,13 +27,17 @@ KOJI_HUB_PROCESSES=               how many calls the hub handles at once; by def
 KOJI_ENABLE_MAVEN=no              Maven builds
 KOJI_NOTIFICATIONS=no             mails about builds and tags
 KOJI_HUB_URL=https://koji/kojihub the hub, for `kojira`; it must show a certificate of that name
+KOJI_HOUSEKEEPING_HOURS=24        hours between two runs of koji-gc, which deletes builds that have
+                                  had no tag for weeks, and koji-sweep-db, which deletes sessions;
+                                  0: never. See housekeeping.py
 KOJIRA_SLEEPTIME=2                seconds between two checks of kojira. Up to Koji 1.34 a changed
                                   tag gets its repository after one to three of them; since, a tag
                                   gets one on request, and each build requests it. kojira requests
                                   one for a changed tag whose extra `repo.auto` is true
 
 Other options go into files, which are read at the start: /etc/koji-hub/hub.conf.d/*.conf (sections
-[hub], [policy]), /etc/kojiweb/web.conf.d/*.conf and /etc/kojira/kojira.conf.d/*.conf, read in the
+[hub], [policy]), /etc/kojiweb/web.conf.d/*.conf, /etc/kojira/kojira.conf.d/*.conf,
+/etc/koji-gc/koji-gc.conf.d/*.conf and /etc/koji-sweep-db/koji-sweep-db.conf.d/*.conf, read in the
 order of their names, each overriding this script and the files before it;
 /etc/apache2/conf.d/*.conf for Apache, and *.vhost there for its HTTPS host.
 """
@@ -50,6 +54,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+import housekeeping
 import psycopg2
 import site_files
 import write_lock
@@ -91,6 +96,7 @@ LATER = {
     "RepoAutoLag": "-1",
     "RepoLagWindow": "1",
 }
+HOUSEKEEPING = (sys.executable, "/usr/lib/nagoya/housekeeping.py")
 REGISTRAR = Daemon("registrar", (sys.executable, "/usr/lib/nagoya/registrar.py"))
 KOJIRA = Daemon("kojira", (sys.executable, "/usr/lib/nagoya/kojira.py"), user=USER)
 
@@ -114,6 +120,7 @@ class Settings:
     maven: bool
     notifications: bool
     hub: str
+    housekeeping_hours: int
     sleeptime: int
 
     @classmethod
@@ -152,6 +159,9 @@ class Settings:
             maven=environment.flag("KOJI_ENABLE_MAVEN", False),
             notifications=environment.flag("KOJI_NOTIFICATIONS", False),
             hub=environment.url("KOJI_HUB_URL", HUB),
+            housekeeping_hours=environment.integer(
+                "KOJI_HOUSEKEEPING_HOURS", 24, minimum=0, maximum=8760
+            ),
             sleeptime=environment.integer("KOJIRA_SLEEPTIME", 2, minimum=1, maximum=3600),
         )
         if not re.fullmatch(r"[A-Za-z0-9.-]+", settings.database):
@@ -303,7 +313,7 @@ def configure_kojira(root: Path, settings: Settings, hub: str, user: str) -> Non
 
 
 def write_configuration(root: Path, settings: Settings) -> None:
-    """Write the files of the hub and kojiweb, merged with the site's."""
+    """Write the files of the hub, kojiweb and housekeeping, merged with the site's."""
     folder = root / credentials.FOLDER
     key = root / PRIVATE / "kojihub.key"
     address = database_address(root, settings.database, key)
@@ -312,6 +322,13 @@ def write_configuration(root: Path, settings: Settings) -> None:
 
     hub = merged(hub_options(settings, address, proxy), root / "etc/koji-hub/hub.conf.d")
     web = merged(web_options(settings, secret), root / "etc/kojiweb/web.conf.d")
+    gc = merged(
+        housekeeping.gc_options(OWN_HUB, f"/{credentials.FOLDER}"),
+        root / "etc/koji-gc/koji-gc.conf.d",
+    )
+    sweep = merged(housekeeping.sweep_options(), root / "etc/koji-sweep-db/koji-sweep-db.conf.d")
+    files.write(root / housekeeping.GC_CONFIGURATION, gc)
+    files.write(root / housekeeping.SWEEP_CONFIGURATION, sweep)
     files.write(root / "etc/koji-hub/hub.conf", hub)
     files.write(root / PRIVATE / "web.conf", web, mode=0o400, owner=USER)
 
@@ -366,6 +383,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ["KOJI_PLAIN_FILES"] = str(settings.plain_files)
     (root / RUN / "httpd.pid").unlink(missing_ok=True)
     sidecars = [REGISTRAR] if "nokojira" in argv else [REGISTRAR, KOJIRA]
+    if hours := settings.housekeeping_hours:
+        sidecars.append(Daemon("housekeeping", (*HOUSEKEEPING, str(hours))))
     return supervise(HTTPD, sidecars, lambda: APACHE_GRACE)
 
 

@@ -1,11 +1,16 @@
-"""Ready means: the hub answers a call that it has to ask the database for, and kojiweb a page."""
+"""Ready means: the hub answers a call that it has to ask the database for, and kojiweb a page; and
+there is space for what is uploaded."""
 
 import http.client
+import os
 import ssl
 import sys
 import xmlrpc.client
 from contextlib import closing
 from functools import cache
+from pathlib import Path
+
+from uploads import shortage
 
 from util import entry
 from util.hub import AUTHORITY, failures, hub
@@ -15,10 +20,13 @@ HOST = "localhost"
 PAGE = "/koji/reports"
 # Koji's number for a hub that is offline: by its configuration, or since it did not start.
 OFFLINE = 1014
+TOP = Path("/mnt/koji")
 
 
 def question() -> str:
     """What is ready; raises if something is not."""
+    if problem := shortage(os.statvfs(TOP), 0):
+        raise LookupError(problem)
     with failures("the hub"):
         try:
             volumes = hub(f"https://{HOST}/kojihub", timeout=4).listVolumes()

@@ -1,4 +1,6 @@
-"""Registers builders, and certifies their keys: a sidecar of Apache, as root.
+"""Registers builders, certifies their keys, and frees the tasks of those that are gone.
+
+It is a sidecar of Apache, and runs as root.
 
 Builders hold no key but their own, and see nothing of the credentials. They ask here, by a file in
 a folder that they share with the hub (util/exchange.py). A builder gets a certificate for its own
@@ -16,8 +18,10 @@ import registration
 import requests
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from lost_tasks import LostTasks, host_timeout
 
 from util import certificates, credentials, entry, exchange, files
+from util.hub import hub
 
 URL = "https://localhost/kojihub"
 # The certificates that were issued. A builder that returns is known by its key.
@@ -87,7 +91,7 @@ class Registrar:
         # The authority's people have a file for their browser.
         if name in credentials.RESERVED or (self.credentials / f"{name}_browser_cert.p12").exists():
             raise Refused(f"{name!r} is the name of a user")
-        session = self._login()
+        session = self.login()
         try:
             user = session.getUser(name)
             if user is not None and user["usertype"] != koji.USERTYPES["HOST"]:
@@ -109,7 +113,8 @@ class Registrar:
         finally:
             session.logout()
 
-    def _login(self) -> koji.ClientSession:
+    def login(self) -> koji.ClientSession:
+        """A session of kojiadmin. Raises what a call of the hub raises."""
         session = koji.ClientSession(URL, {"timeout": 30, "anon_retry": False, "max_retries": 1})
         authority = str(self.credentials / exchange.AUTHORITY)
         session.ssl_login(str(self.credentials / "kojiadmin.pem"), None, authority)
@@ -139,11 +144,14 @@ class Registrar:
 
 
 def main() -> int:
-    """Answer requests until the container ends."""
-    registrar = Registrar(Path("/"))
+    """Answer requests, and free lost tasks, until the container ends."""
+    root = Path("/")
+    registrar = Registrar(root)
     registrar.prepare()
+    lost_tasks = LostTasks(hub(URL), host_timeout(root))
     while True:
         registrar.answer_all()
+        lost_tasks.free(registrar.login)
         time.sleep(PAUSE)
 
 

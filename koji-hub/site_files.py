@@ -5,7 +5,9 @@ from pathlib import Path
 
 FOLDERS = (
     "etc/apache2/conf.d",
+    "etc/koji-gc/koji-gc.conf.d",
     "etc/koji-hub/hub.conf.d",
+    "etc/koji-sweep-db/koji-sweep-db.conf.d",
     "etc/kojira/kojira.conf.d",
     "etc/kojiweb/web.conf.d",
     "usr/local/lib/koji-hub-plugins",

@@ -210,11 +210,13 @@ def _size(path: Path) -> int:
 
 
 def _fill(folder: Path, saved: Path) -> None:
-    """Replace the contents of a folder. The folder itself stays, since it may be a mount."""
+    """Replace the contents of a folder. The folder itself stays, since it may be a mount.
+
+    A snapshot of an earlier image lacks the folders that this one has added.
+    """
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    entries = list(saved.iterdir())
-    if entries:
+    if saved.exists() and (entries := list(saved.iterdir())):
         _copy(entries, folder)
 
 

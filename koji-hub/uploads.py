@@ -28,6 +28,25 @@ LOCK = Path("/run/koji-hub")
 LONG = 64 * 1024**2
 # What uploads leave free: this, and of a small disk a twentieth.
 ROOM = 1024**3
+FEW_FILES = 100
+
+
+def shortage(disk: os.statvfs_result, length: int) -> str | None:
+    """What the disk lacks for an upload of `length` bytes; None if nothing."""
+    room = min(ROOM, disk.f_blocks * disk.f_frsize // 20)
+    free = disk.f_bavail * disk.f_frsize
+    if free - length < room:
+        return (
+            f"no room for uploads: the hub's disk has {free // 1024**2} MiB free, and "
+            f"{room // 1024**2} MiB are not for uploads; give it more, or delete files in it"
+        )
+    # Some file systems do not count files.
+    if disk.f_files and disk.f_favail < FEW_FILES:
+        return (
+            f"no room for uploads: the hub's disk has inodes for {disk.f_favail} more files; "
+            "delete files in it"
+        )
+    return None
 
 
 class Bounds:
@@ -54,13 +73,8 @@ class Bounds:
                 "upload the file again from its beginning"
             )
         disk = os.statvfs(self.kojihub.koji.pathinfo.volumedir(volume))
-        room = min(ROOM, disk.f_blocks * disk.f_frsize // 20)
-        free = disk.f_bavail * disk.f_frsize
-        if free - length < room:
-            raise self.kojihub.koji.GenericError(
-                f"no room for uploads: the hub's disk has {free // 1024**2} MiB free, and "
-                f"{room // 1024**2} MiB are not for uploads; give it more, or delete files in it"
-            )
+        if problem := shortage(disk, length):
+            raise self.kojihub.koji.GenericError(problem)
 
     @contextmanager
     def read(self, length: int) -> Iterator[None]:

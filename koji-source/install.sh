@@ -31,7 +31,7 @@ done
 sed -i '1s|^#!.*python[^[:space:]]*|#!/usr/bin/python3|' "$all"/usr/bin/* "$all"/usr/sbin/*
 
 cd "$all"
-take hub usr/lib/{python3,koji-hub-plugins} usr/share/koji-{web,hub} usr/bin usr/sbin/koji[-r]* etc/koji-hub
+take hub usr/lib/{python3,koji-hub-plugins} usr/share/koji-{web,hub} usr/bin usr/sbin/koji[-r]* etc/koji-hub etc/koji-gc/email.tpl
 mkdir -p "$target/hub/usr/lib/nagoya"
 cp -a etc/httpd "$target/hub/usr/lib/nagoya/upstream"
 take builder usr/lib/{python3,koji-builder-plugins} usr/bin/koji usr/sbin/kojid etc/kojid/plugins

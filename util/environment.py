@@ -28,6 +28,7 @@ VARIABLES = frozenset(
         "KOJI_DATABASE_NAMES",
         "KOJI_ENABLE_MAVEN",
         "KOJI_FILES_URL",
+        "KOJI_HOUSEKEEPING_HOURS",
         "KOJI_HUB_NAMES",
         "KOJI_HUB_PLUGINS",
         "KOJI_HUB_PROCESSES",

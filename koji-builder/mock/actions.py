@@ -4,6 +4,8 @@ They run in the worker, which gets its files from the first process as open desc
 """
 
 import os
+import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,12 @@ from settings import Account, Settings
 from worker import Chroot
 
 ROUNDS = 10  # how often build requirements may bring new ones; upstream's limit
+
+# What dnf, whose own retries are soon spent, writes of a server that is away for a while:
+# curl's errors of names, connections and time limits, and HTTP's of servers.
+OUT_OF_REACH = re.compile(rb"Curl error \((6|7|18|28|35|52|55|56|92)\)|Status code: 5\d\d ")
+# Seconds between two attempts of dnf, and after which there is no other.
+PAUSE, PATIENCE = 3.0, 120.0
 
 
 @dataclass(frozen=True)
@@ -102,9 +110,26 @@ def dnf(chroot: Chroot, *words: str) -> None:
         argv.append(f"--forcearch={chroot.settings.forcearch}")
     chroot.logs.note(f"dnf {' '.join(words)}")
     with chroot.logs.step(f"dnf {words[0]}"):
-        status = chroot.outside([*argv, *words], chroot.logs.root)
+        deadline = time.monotonic() + PATIENCE
+        while (status := try_dnf(chroot, [*argv, *words], deadline)) is None:
+            chroot.logs.note(f"a repository is out of reach; dnf tries again in {PAUSE:g} s")
+            time.sleep(PAUSE)
     if status != 0:
         raise MockError(Status.PACKAGES, f"dnf {words[0]} failed with status {status}")
+
+
+def try_dnf(chroot: Chroot, argv: list[str], deadline: float) -> int | None:
+    """Run dnf, and return its status; None if it is worth another try before `deadline`."""
+    output: list[bytes] = []
+
+    def sink(data: bytes) -> None:
+        output.append(data)
+        chroot.logs.root(data)
+
+    status = chroot.outside(argv, sink)
+    if status and OUT_OF_REACH.search(b"".join(output)) and time.monotonic() < deadline:
+        return None
+    return status
 
 
 def installed(chroot: Chroot) -> set[str]:

@@ -1,11 +1,13 @@
 """System calls that Python 3.11 lacks, and what is built from them: chroot, privileges, network."""
 
 import ctypes
+import errno
 import fcntl
 import os
 import socket
 import struct
 from pathlib import Path
+from typing import Any
 
 from errors import MockError, Status
 
@@ -18,7 +20,7 @@ READ_ONLY, NO_SUID, NO_DEV, NO_EXEC, REMOUNT, NO_LINKS, BIND, MOVE, RECURSIVE, P
     0x1, 0x2, 0x4, 0x8, 0x20, 0x100, 0x1000, 0x2000, 0x4000, 0x40000,
 )  # fmt: skip
 # <sys/prctl.h>, <sys/personality.h>
-DIE_WITH_PARENT, NO_NEW_PRIVILEGES, PERSONALITY_32BIT = 1, 38, 0x0008
+DIE_WITH_PARENT, DUMPABLE, NO_NEW_PRIVILEGES, PERSONALITY_32BIT = 1, 4, 38, 0x0008
 # <linux/capability.h>: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SYS_CHROOT MKNOD and
 # SETFCAP: what installing packages takes, and so what root has in the chroot. No SYS_ADMIN.
 CAPABILITIES = sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 18, 27, 31))
@@ -94,16 +96,39 @@ def change_root(directory: int) -> None:
     os.chdir("/")
 
 
-def confine() -> None:
+def confine(system_calls: Any) -> None:
     """Stay root without power over the kernel, for this process and its descendants.
 
     Reducing the bounding set takes CAP_SETPCAP, which the container does not have. So this drops
-    the capabilities, and no-new-privileges keeps an exec from restoring them.
+    the capabilities, and no-new-privileges keeps an exec from restoring them. Until an exec nobody
+    may trace the process, which has directories of the builder open. `system_calls` is a filter.
     """
     prctl(NO_NEW_PRIVILEGES, 1)
+    prctl(DUMPABLE, 0)
+    system_calls.load()
     header = struct.pack("=Ii", 0x20080522, 0)
     data = struct.pack("=6I", CAPABILITIES & 0xFFFFFFFF, CAPABILITIES & 0xFFFFFFFF, 0, 0, 0, 0)
     _checked(_libc.capset(header, data), "capset")
+
+
+def forbid_user_namespaces() -> Any:
+    """A filter of system calls, for a process that must not create user namespaces.
+
+    Whoever creates one has every capability in it, and so reaches code of the kernel that is meant
+    for root. Docker's seccomp profile allows them to a container with SYS_ADMIN.
+    """
+    import seccomp  # noqa: PLC0415 - Debian's, which only the image has
+
+    system_calls = seccomp.SyscallFilter(seccomp.ALLOW)
+    if system_calls.exist_arch(seccomp.Arch.X86_64):
+        for architecture in (seccomp.Arch.X86, seccomp.Arch.X32):
+            system_calls.add_arch(architecture)
+    flag = seccomp.Arg(0, seccomp.MASKED_EQ, NEW_USER, NEW_USER)
+    for name in ("clone", "unshare"):
+        system_calls.add_rule(seccomp.ERRNO(errno.EPERM), name, flag)
+    # Its flags are in memory, where a filter cannot see them. C libraries then use clone.
+    system_calls.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
+    return system_calls
 
 
 def drop_privileges(uid: int, gid: int) -> None:

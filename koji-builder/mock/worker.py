@@ -100,6 +100,7 @@ class Chroot:
         """
         self.settings, self.account, self.logs = settings, account, logs
         self.path = settings.basedir / settings.root / "root"
+        self.system_calls = kernel.forbid_user_namespaces()
         machine = os.uname().machine
         self.is_32bit = personality(architecture or settings.architecture, machine)
         if settings.forcearch:
@@ -120,7 +121,7 @@ class Chroot:
 
         def prepare() -> None:
             os.chdir("/")
-            kernel.confine()
+            kernel.confine(self.system_calls)
 
         return self._run(argv, environment, prepare, sink, timeout=0)
 
@@ -162,7 +163,7 @@ class Chroot:
     def _enter(self, user: bool) -> None:
         """Enter the chroot for good, as the unprivileged user or as root without power."""
         kernel.change_root(self.directory)
-        kernel.confine()
+        kernel.confine(self.system_calls)
         if user:
             kernel.drop_privileges(self.account.uid, self.account.gid)
 

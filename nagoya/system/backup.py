@@ -109,5 +109,10 @@ def select_parts(
     return {
         name: prepared.get(own[BACKUP_LABEL], (name, own[BACKUP_LABEL]))
         for name, own in sorted(labels.items())
-        if BACKUP_LABEL in own and (credentials or not json.loads(own.get(PRIVATE_LABEL, "[]")))
+        if BACKUP_LABEL in own and (credentials or not has_secrets(own))
     }
+
+
+def has_secrets(labels: Mapping[str, str]) -> bool:
+    """Whether the volume of a container with these labels holds keys."""
+    return bool(json.loads(labels.get(PRIVATE_LABEL, "[]")))

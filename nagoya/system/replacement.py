@@ -18,6 +18,7 @@ from nagoya.engine import Handle, containers
 from nagoya.engine.helper import run_helper
 from nagoya.errors import LifecycleError
 from nagoya.system import plan, reconcile, replace_plan
+from nagoya.system.backup import has_secrets
 from nagoya.system.observed import REPLACEMENT
 from nagoya.system.plan import Plan
 from nagoya.system.readiness import wait
@@ -146,11 +147,11 @@ def _apply(system: System, planner: Callable[..., Plan]) -> None:
 
 
 def _swappable(system: System) -> list[str]:
-    """The containers whose volumes can be exchanged; the one with Koji's files, which every
-    exchange replaces, is the first."""
+    """The containers whose volumes can be exchanged; first one without secrets, whose content every
+    exchange replaces."""
     present = containers.list_containers(system.engine, system.name)
     names = [name for name, handle in present.items() if containers.label(handle, SWAP_LABEL)]
-    return sorted(names, reverse=True)
+    return sorted(names, key=lambda name: (has_secrets(containers.labels(present[name])), name))
 
 
 def _swap(system: System, name: str, verb: str, *arguments: str) -> str:

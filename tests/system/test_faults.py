@@ -1,15 +1,22 @@
-"""What dies is started again by the engine; what is stopped is not."""
+"""What dies is started again by the engine, what is stopped is not, and builds outlive both."""
 
 import os
+import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nagoya.engine import connect
 from nagoya.engine.containers import get, inspect
+from nagoya.koji.verify import BUILD_TAG
+from tests.image.tracked import wait_until
+from tests.system.building import child, sources, state, uploaded
 from tests.system.conftest import Koji
+from tests.system.test_builds import sleeping
 
 SERVERS = ("kojidatabase", "koji", "kojibuilder")
 
@@ -17,6 +24,34 @@ SERVERS = ("kojidatabase", "koji", "kojibuilder")
 @pytest.fixture(scope="module")
 def faulty(start: Callable[..., Koji]) -> Koji:
     return start("faults")
+
+
+@pytest.fixture(scope="module")
+def building(start: Callable[..., Koji], checkout: Path) -> Koji:
+    """A seeded Koji with two builders, in which the package `slow` takes 15 seconds."""
+    one = start("heals")
+    one.toji("seed", str(checkout / "demo/seed.yml"))
+    one.session().editTag2(BUILD_TAG, extra={"rpm.macro.seconds": "15"})
+    # A build takes the tag as it was when its repository was made.
+    one.client("regen-repo", "--wait", BUILD_TAG)
+    one.toji("scale", "kojibuilder=2")
+    one.toji("wait")
+    return one
+
+
+@pytest.fixture
+def slow(building: Koji, tmp_path: Path) -> tuple[int, str]:
+    """The task of a scratch build of `slow`, and the builder that is at work on it."""
+    session = building.session()
+    source = uploaded(session, sources(building, "slow"), tmp_path)
+    task = session.build(source, "demo", {"scratch": True})
+    builders = ("kojibuilder", "kojibuilder-2")
+    name = wait_until(
+        lambda: next((name for name in builders if sleeping(building, name)), None),
+        180,
+        "a builder is at work",
+    )
+    return task, str(name)
 
 
 def inspected(one: Koji, name: str) -> dict[str, Any]:
@@ -59,3 +94,49 @@ def test_what_dies_at_every_start_ends_a_wait(faulty: Koji) -> None:
     assert ended.status == 8
     assert "not running: koji" in ended.stderr
     assert "99-wrong.conf" in ended.stderr
+
+
+@contextmanager
+def cut_off(one: Koji, name: str) -> Iterator[None]:
+    """A container without its network, whose connections go silent and are not closed."""
+    container = f"{one.system}-{name}"
+    (network,) = inspected(one, name)["NetworkSettings"]["Networks"]
+    one.run("docker", "network", "disconnect", network, container)
+    yield
+    one.run("docker", "network", "connect", "--alias", name, network, container)
+
+
+def test_a_builder_that_is_cut_off_notices_and_goes_on(
+    building: Koji, slow: tuple[int, str]
+) -> None:
+    task, name = slow
+    container = connect().client.containers.get(f"{building.system}-{name}")
+    with cut_off(building, name):
+        # kojid itself, and the task that it has forked, which then has the result to report.
+        wait_until(
+            lambda: len(set(failed_calls(container.logs().decode()))) >= 2, 120, "calls that failed"
+        )
+    assert state(building.session(), task) == "CLOSED"
+    building.toji("wait")
+
+
+def failed_calls(log: str) -> list[str]:
+    """The processes of kojid whose calls to the hub have failed; koji logs each attempt."""
+    return re.findall(r"\{(\d+)\} koji:\d+ Try #\d+ for call", log)
+
+
+def test_what_a_builder_that_is_gone_had_to_do_is_done_by_another(
+    building: Koji, slow: tuple[int, str]
+) -> None:
+    task, gone = slow
+    container = f"{building.system}-{gone}"
+    building.run("docker", "update", "--restart", "no", container)
+    building.run("docker", "kill", container)
+    session = building.session()
+    assert state(session, task, 600) == "CLOSED"
+    made = child(session, task, "buildArch")
+    assert made
+    assert made["host_id"] != session.getHost(gone)["id"]
+    building.run("docker", "update", "--restart", "always", container)
+    building.run("docker", "start", container)
+    building.toji("wait")

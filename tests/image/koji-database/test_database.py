@@ -245,3 +245,18 @@ def test_recovers_from_a_kill_and_is_not_ready_before(
     again.close()
     assert len(lines) > 1
     assert all(said.startswith("not ready: ") for said in lines[:-1])
+
+
+def test_it_is_not_ready_while_data_is_converted(containers: Containers) -> None:
+    """The server answers then, on its socket alone."""
+    idle = containers.start(IMAGE, "sleep", "600")
+    start = (
+        "/usr/lib/postgresql/bin/pg_ctl --pgdata=/var/lib/postgresql/koji --wait start"
+        " --log=/dev/null --options=\"-c listen_addresses='' -c ssl=off\""
+    )
+    execute(idle, "install", "-d", "-o", "postgres", "/run/postgresql")
+    execute(idle, "runuser", "-u", "postgres", "--", "sh", "-c", start)
+    assert health(idle) == (
+        False,
+        "not ready: PostgreSQL takes no connections yet: the data is converted",
+    )

@@ -28,6 +28,27 @@ def test_a_group_that_installs_nothing_is_no_buildroot(make: Maker) -> None:
     assert "the group has to list packages by name" in buildroot.log("root")
 
 
+def test_a_server_that_is_away_is_waited_for_while_dnf_installs(make: Maker) -> None:
+    buildroot = make(topurls=["http://127.0.0.1:8123"])
+    buildroot.mock_in_background("--init")
+    wait_until(lambda: "dnf tries again" in buildroot.log("root"), 60, "dnf failed")
+    assert not buildroot.packages()
+    server = ["python3", "-m", "http.server", "--directory", "/mnt/koji", "8123"]
+    buildroot.container.exec_run(server, detach=True)
+    wait_until(lambda: not buildroot.processes(), 120, "mock has ended")
+    try:
+        assert "demo-buildroot" in buildroot.packages()
+        # What the server does not have is missed at once.
+        elsewhere = make(topurls=["http://127.0.0.1:8123/nowhere"])
+        assert elsewhere.mock("--init")[0] == 30
+        assert "Status code: 404" in elsewhere.log("root")
+        assert "dnf tries again" not in elsewhere.log("root")
+    finally:
+        (pid,) = [n for n, words in processes(buildroot.container).items() if "8123" in words]
+        buildroot.root(f"kill {pid}")
+        wait_until(lambda: pid not in processes(buildroot.container), 10, "the server has ended")
+
+
 def test_one_buildroot_has_one_mock(make: Maker) -> None:
     buildroot = make().initialise()
     buildroot.mock_in_background("--chroot", "--", "sleep", "30")

@@ -1,5 +1,6 @@
 """What mock prevents, with exactly the capabilities that moromi.yml gives a builder."""
 
+import errno
 import shlex
 
 import docker
@@ -98,6 +99,35 @@ def test_root_in_the_chroot_has_no_power_over_the_kernel(make: Maker) -> None:
     capabilities = int(effective.split("CapEff:")[1].split()[0], 16)
     assert not capabilities & (1 << 21)  # CAP_SYS_ADMIN
     assert "NoNewPrivs:\t1" in buildroot.mock("--unpriv", "--chroot", "cat /proc/self/status")[1]
+
+
+# Asks for a user namespace by clone3, clone and unshare, and prints the error number of each.
+NAMESPACES = r"""
+#include <errno.h>
+#include <linux/sched.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+long report(long result) { if (result == 0) _exit(0); return result < 0 ? errno : 0; }
+int main(void) {
+    struct clone_args asked = { .flags = CLONE_NEWUSER, .exit_signal = 17 };
+    printf("%ld ", report(syscall(SYS_clone3, &asked, sizeof asked)));
+    printf("%ld ", report(syscall(SYS_clone, CLONE_NEWUSER | 17, 0, 0, 0, 0)));
+    printf("%ld ", report(syscall(SYS_unshare, CLONE_NEWUSER)));
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("words", [("--unpriv",), ()], ids=["user", "root"])
+def test_nobody_in_the_chroot_makes_a_user_namespace(make: Maker, words: tuple[str, ...]) -> None:
+    """Whoever makes one is root in it, with all capabilities."""
+    buildroot = make().initialise()
+    assert buildroot.mock("--install", "gcc")[0] == 0
+    buildroot.root(f"cat >{buildroot.path}/root/tmp/try.c <<'END'\n{NAMESPACES}END")
+    compile_and_run = "gcc -o /tmp/try /tmp/try.c && /tmp/try"
+    status, output = buildroot.mock(*words, "--chroot", compile_and_run)
+    assert (status, f"{errno.ENOSYS} {errno.EPERM} {errno.EPERM}" in output) == (0, True), output
 
 
 def test_root_who_climbs_out_of_a_scriptlet_finds_nothing_to_take_or_break(make: Maker) -> None:

@@ -4,9 +4,11 @@ import hashlib
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
 import koji
 import pytest
 import requests
@@ -305,6 +307,51 @@ def test_a_changed_tag_gets_its_repository(mortal_koji: Koji) -> None:
     task = task_of_kojiras(hub)
     assert koji.taskLabel(task) == "newRepo (build)"
     assert hub.session().getUser(task["owner"])["name"] == "kojira"
+
+
+@pytest.fixture
+def small_top(engine: docker.DockerClient, containers: Containers) -> Iterator[str]:
+    """A volume of 100 MB with a top directory."""
+    volume = engine.volumes.create(
+        driver_opts={"type": "tmpfs", "device": "tmpfs", "o": "size=100m,nr_inodes=2000"}
+    )
+    mount = [f"{volume.name}:/mnt/koji"]
+    # A tmpfs is empty once nobody has it mounted.
+    containers.start("koji-top-volume", "sleep", "infinity", volumes=mount)
+    status, log = containers.finish("koji-top-volume", volumes=mount)
+    assert status == 0, log
+    yield volume.name
+    containers.remove_all()
+    volume.remove()
+
+
+@pytest.mark.parametrize(
+    ("fill", "said"),
+    [
+        ("head -c 200M /dev/zero >full", "no room for uploads: the hub's disk has 0 MiB free"),
+        ("seq 3000 | xargs touch", "no room for uploads: the hub's disk has inodes for 0 more"),
+    ],
+)
+def test_a_full_top_directory_is_told_and_forgotten(
+    small_top: str, mortal_koji: Koji, fill: str, said: str
+) -> None:
+    mortal_koji.start_database()
+    container = mortal_koji.start_hub(
+        volumes_from=[f"{mortal_koji.kojicreds.name}:ro"],
+        volumes=[*mortal_koji.builders, f"{small_top}:/mnt/koji"],
+    )
+    wait_ready(container)
+    session = Hub(container, mortal_koji.credentials).login()
+    work = "/mnt/koji/work/of-a-test"
+    execute(container, "sh", "-c", f"mkdir {work} && cd {work} && {fill}")
+    answers, why = health(container)
+    assert not answers
+    assert said in why
+    with pytest.raises(koji.GenericError, match=said):
+        session.rawUpload(b"x", 0, "upload", "file")
+    execute(container, "rm", "-r", work)
+    assert health(container)[0]
+    session.rawUpload(b"x", 0, "upload", "file")
 
 
 def test_survives_a_database_that_is_started_again(mortal_koji: Koji) -> None:

@@ -177,8 +177,9 @@ def test_mock_is_the_sites_own_or_none(
 
 
 def test_plugins_are_those_that_are_named(script: ModuleType) -> None:
-    assert options(script)["plugins"] == "fast_poll ignore_load"
-    assert options(script, KOJI_BUILDER_PLUGINS="one, two")["plugins"] == "one two"
+    always = "keep_alive log_changes"
+    assert options(script)["plugins"] == f"{always} fast_poll ignore_load"
+    assert options(script, KOJI_BUILDER_PLUGINS="one, two")["plugins"] == f"{always} one two"
 
 
 def test_every_program_here_trusts_the_authority(script: ModuleType, root: Path) -> None:

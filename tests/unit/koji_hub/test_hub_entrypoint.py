@@ -36,7 +36,14 @@ def root(tmp_path: Path) -> Path:
     for name in ("kojiweb", "kojira"):
         authority.issue(name, client=True)
     files.mark_done(folder)
-    for path in ("dev/shm", "etc/koji-hub", "etc/kojira", "mnt/koji/packages"):
+    for path in (
+        "dev/shm",
+        "etc/koji-hub",
+        "etc/koji-gc",
+        "etc/koji-sweep-db",
+        "etc/kojira",
+        "mnt/koji/packages",
+    ):
         (tmp_path / path).mkdir(parents=True)
     return tmp_path
 

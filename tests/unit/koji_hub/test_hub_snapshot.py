@@ -1,6 +1,7 @@
 """koji-hub's part in a snapshot, on a temporary root: what is kept, and what comes back."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +20,10 @@ POLICY = "etc/koji-hub/hub.conf.d/50-seed.conf"
 def root(tmp_path: Path) -> Path:
     for folder in ("mnt/koji/packages/hello", "mnt/koji/work", "etc/koji-hub/hub.conf.d"):
         (tmp_path / folder).mkdir(parents=True)
-    for site in ("etc/apache2/conf.d", "etc/kojira/kojira.conf.d", "etc/kojiweb/web.conf.d"):
+    for site in ("koji-gc/koji-gc", "koji-sweep-db/koji-sweep-db", "kojira/kojira"):
+        (tmp_path / f"etc/{site}.conf.d").mkdir(parents=True)
+    for site in ("etc/apache2/conf.d", "etc/kojiweb/web.conf.d", "usr/local/lib/koji-hub-plugins"):
         (tmp_path / site).mkdir(parents=True)
-    (tmp_path / "usr/local/lib/koji-hub-plugins").mkdir(parents=True)
     (tmp_path / "mnt/koji/packages/hello/rpm").write_text("one")
     (tmp_path / POLICY).write_text("one")
     return tmp_path
@@ -100,6 +102,15 @@ def test_the_sites_configuration_is_part_of_it_and_wants_a_restart(hub: Any, roo
     hub.prepare("one")
     assert hub.switch() == {"restart": True}
     assert files(root / "etc/koji-hub") == {"hub.conf.d/50-seed.conf": "one"}
+
+
+def test_a_snapshot_of_an_earlier_image_lacks_folders(hub: Any, root: Path) -> None:
+    hub.save("one")
+    shutil.rmtree(root / "mnt/koji/.snapshots/one/site/etc/koji-gc")
+    (root / "etc/koji-gc/koji-gc.conf.d/later.conf").write_text("later")
+    hub.prepare("one")
+    assert hub.switch() == {"restart": True}
+    assert files(root / "etc/koji-gc") == {}
 
 
 def test_a_hub_that_was_started_with_another_configuration_wants_a_restart(

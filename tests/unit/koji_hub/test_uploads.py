@@ -29,10 +29,10 @@ def bounds(uploads: ModuleType, tmp_path: Path) -> Any:
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Make the disk one of `size` MiB with `free` MiB for others than root."""
+    """Make the disk one of `size` MiB with `free` MiB for others than root, and no inodes."""
 
     def set_disk(size: int, free: int) -> None:
-        answer = SimpleNamespace(f_blocks=size, f_bavail=free, f_frsize=MIB)
+        answer = SimpleNamespace(f_blocks=size, f_bavail=free, f_frsize=MIB, f_files=0)
         monkeypatch.setattr(os, "statvfs", lambda path: answer)
 
     return set_disk

@@ -27,6 +27,7 @@ CASES = [
     (HUB, "KOJI_NOTIFICATIONS", ["perhaps", "-1"]),
     (HUB, "KOJI_PLAIN_FILES", ["maybe", "https"]),
     (HUB, "KOJIRA_SLEEPTIME", ["0", "-2", "soon", "3601", "0.5"]),
+    (HUB, "KOJI_HOUSEKEEPING_HOURS", ["-1", "daily", "8761", "0.5"]),
     (BUILDER, "KOJI_BUILDER_NAME", ["a b", "a/b", "../x", "a,b", "x" * 65, "kojiadmin", "kojihub"]),
     (BUILDER, "KOJI_BUILDER_ARCHES", ["x86-64", "../x", "x86_64;rm", "a\x1b"]),
     (BUILDER, "KOJI_BUILDER_CHANNELS", ["a\x1b", "a\x00b"]),

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,6 +47,20 @@ class System:
             return "pending" if self.pending else "settled"
         self.done.append(f"{verb} {name}")
         return ""
+
+
+def test_what_every_exchange_replaces_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the volume of the keys, whatever it is called: an upgrade leaves it as it is."""
+    keys, files = {"nagoya.private": '["/keys"]'}, {"nagoya.private": "[]"}
+    present = {
+        name: SimpleNamespace(
+            docker=SimpleNamespace(attrs={"Config": {"Labels": {"nagoya.swap": "[]", **labels}}})
+        )
+        for name, labels in {"akeys": keys, "files": files, "zkeys": keys, "more": {}}.items()
+    }
+    monkeypatch.setattr(replacement.containers, "list_containers", lambda *_: present)
+    system: Any = SimpleNamespace(engine=None, name="some")
+    assert replacement._swappable(system) == ["files", "more", "akeys", "zkeys"]
 
 
 @pytest.mark.parametrize(
