@@ -1,4 +1,5 @@
-"""Register this builder on the hub, drain it, disable it: `join`, `drain SECONDS`, `leave`.
+"""Register this builder on the hub, renew its certificate, drain it, disable it: `join`, `renew`,
+`drain SECONDS`, `leave`.
 
 The hub's registrar does that, with its own rights. Requests to it are signed with the builder's
 key; see util/exchange.py.
@@ -74,10 +75,19 @@ class Builder:
             key = certificates.key_pem(certificates.make_key())
             files.write(self._key_file, key, mode=0o600)
         answer = self.ask("join", builder=self.settings)
-        certificate = x509.load_pem_x509_certificate(answer["certificate"].encode())
+        self._store(answer["certificate"])
+        return str(answer["said"])
+
+    def renew(self) -> None:
+        """Get another certificate if this one ends soon. kojid reads it at its next login."""
+        if certificates.is_due(certificates.load(self.folder / f"certs/{self.name}.crt")):
+            self._store(self.ask("renew")["certificate"])
+            entry.log(f"the certificate of {self.name} was renewed")
+
+    def _store(self, pem: str) -> None:
+        certificate = x509.load_pem_x509_certificate(pem.encode())
         certificates.store(self.folder, self.name, self._key(), certificate)
         certificates.check(self.folder, self.name)
-        return str(answer["said"])
 
     def drain(self, seconds: float) -> str:
         """Take no more tasks, and wait until those that are there have ended."""
@@ -117,12 +127,19 @@ def main(argv: Sequence[str] | None = None) -> int:
                 # Another builder of that name may have been killed just now.
                 seconds = builder.settings["hub_timeout"]
                 entry.log(wait_until(builder.join, seconds, "the hub to accept it", retry=NotYet))
+            case "renew":
+                builder.renew()
             case "drain":
                 entry.log(builder.drain(float(arguments[0])))
             case "leave":
                 entry.log(str(builder.ask("leave")["said"]))
     except Refused as refusal:
-        raise entry.Fatal(f"the hub did not let {builder.name} {command}: {refusal}") from refusal
+        # A new container has a new key.
+        again = f"`toji up --recreate {builder.name}` makes this builder again"
+        raise entry.Fatal(
+            f"the hub did not let {builder.name} {command}: {refusal}",
+            hint=again if "was revoked" in str(refusal) else None,
+        ) from refusal
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Run kojid, and disable the host on the hub before kojid ends.
+"""Run kojid, renew its certificate, and disable the host on the hub before kojid ends.
 
 This is PID 1 as long as the builder runs, so it imports little. A stop takes about 2 s at rest and
 9 s at most, since the engine kills after 10. First registration.py disables the host and frees its
@@ -20,6 +20,8 @@ REGISTRATION = "/usr/lib/nagoya/registration.py"
 KOJID = Daemon(
     "kojid", ("/usr/sbin/kojid", "--fg", "--force-lock", "--config=/etc/kojid/kojid.conf")
 )
+# Daily, from long before the certificate ends.
+RENEWAL = Daemon("renewal", (sys.executable, REGISTRATION, "renew"), every=86400.0)
 LEAVE_TIMEOUT = 3.0
 GRACE, GRACE_WITHOUT_HUB = 5.0, 1.0
 
@@ -36,9 +38,11 @@ def leave() -> bool:
         return False
 
 
-def main(daemon: Daemon = KOJID, leave: Callable[[], bool] = leave) -> int:
+def main(
+    daemon: Daemon = KOJID, leave: Callable[[], bool] = leave, renewal: Daemon = RENEWAL
+) -> int:
     """Run `daemon` until it ends or is stopped, and return its status."""
-    return supervise(daemon, stopping=lambda: GRACE if leave() else GRACE_WITHOUT_HUB)
+    return supervise(daemon, [renewal], lambda: GRACE if leave() else GRACE_WITHOUT_HUB)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,21 @@ Koji's own users.
 The first start writes them to the volume /etc/pki/koji (`util/certificates.py` shows the layout).
 A later start checks them and changes nothing.
 
-The arguments `user NAME...` issue certificates for more users:
+Arguments keep the certificates, as `toji credentials` has it done:
 
-    docker run --rm --volumes-from kojicreds koji-credentials-volume user alice
+    docker run --rm --volumes-from kojicreds koji-credentials-volume issue alice
 
-The user has to be added on the hub too (`koji add-user alice`). A user keeps an existing
-certificate.
+issue NAME...         a key and a certificate for a user, who has to be added on the hub too
+                      (`koji add-user alice`). A valid certificate is left as it is, an expired one
+                      is renewed.
+renew [NAME...]       a certificate that ends later, for the same key: of these names, else of those
+                      that expire within 60 days
+renew --all           the same for all
+revoke NAME [CERT...] end the validity of NAME's certificate and of more, in PEM. A part of Koji and
+                      kojiadmin get a new key, a user's files are deleted.
+
+Each prints the names that it changed, one a line. The hub and the database read what changed when
+they start, or are told to by reload_credentials.py.
 
 Environment variables, each a list separated by commas or blanks:
 
@@ -26,9 +35,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography import x509
+
 from util import certificates, credentials, entry, files
 from util.environment import Environment
 
+VERBS = ("issue", "renew", "revoke")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -78,46 +90,119 @@ def prepare(root: Path, hub: Names, database: Names) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if files.done(folder):
         entry.log(f"{folder} is complete already")
+        if not (folder / certificates.REVOCATIONS).exists():  # of an earlier Nagoya
+            certificates.Authority.load(folder).write_revocations()
     else:
         make_credentials(root, hub, database)
         entry.log(f"made the certificates in {folder}; the hub is {', '.join(hub.dns)}")
     check_credentials(root)
 
 
-def issue_for_users(root: Path, names: Sequence[str]) -> None:
-    """Issue a certificate for each user without one. Raises Fatal for a name no user can have."""
-    folder = root / credentials.FOLDER
-    if not names:
-        raise entry.Fatal("`user` needs the names of users", hint="user alice bob")
-    if not files.done(folder):
-        raise entry.Fatal(
-            f"there is no certificate authority in {folder}",
-            hint="run koji-credentials-volume first, then use `--volumes-from kojicreds`",
-        )
-    for name in names:
+class Issuer:
+    """Changes the certificates in the volume below `root`. Raises Fatal if it has no authority."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / credentials.FOLDER
+        if not files.done(self.folder):
+            raise entry.Fatal(
+                f"there is no certificate authority in {self.folder}",
+                hint="run koji-credentials-volume first, then use `--volumes-from kojicreds`",
+            )
+        self.authority = certificates.Authority.load(self.folder)
+
+    def issue(self, names: Sequence[str]) -> list[str]:
+        """Issue a certificate for each user without one, and renew what has expired."""
+        issued = []
+        for name in names:
+            if name in credentials.RESERVED:
+                raise entry.Fatal(
+                    f"{name!r} is reserved: the system itself logs in with that certificate",
+                    hint="choose another name",
+                )
+            if not (self.folder / f"certs/{name}.crt").exists():
+                self.authority.issue(name, client=True, browser=True)
+            elif not self._is_user(name):
+                raise entry.Fatal(
+                    f"{name!r} is the name of a builder, which has a certificate of its own",
+                    hint="choose another name",
+                )
+            elif certificates.expiry(self.folder, [name]):
+                self.authority.renew(name)
+            else:
+                certificates.check(self.folder, name)
+                continue
+            issued.append(name)
+        return issued
+
+    def renew(self, names: Sequence[str], *, everything: bool = False) -> list[str]:
+        """Renew the certificates of these names, or those that are due, or all."""
+        present = self._names()
+        if unknown := [name for name in names if name not in present]:
+            raise entry.Fatal(
+                f"there is no certificate of {', '.join(unknown)}",
+                hint=f"there are those of {', '.join(present)}",
+            )
+        due = [
+            name
+            for name in present
+            if everything or certificates.is_due(certificates.load(self.folder / f"{name}.pem"))
+        ]
+        for name in names or due:
+            self.authority.renew(name)
+        return [*(names or due)]
+
+    def revoke(self, name: str, others: Sequence[x509.Certificate]) -> list[str]:
+        """Revoke NAME's certificate, and others of that name."""
+        if not certificates.is_name(name):
+            raise entry.Fatal(f"{name!r} cannot be the name in a certificate")
+        own = certificates.load_all(self.folder / f"certs/{name}.crt")
+        if not own and not others:
+            raise entry.Fatal(f"there is no certificate of {name!r} to revoke")
+        self.authority.revoke(name, [*own, *others])
         if name in credentials.RESERVED:
-            raise entry.Fatal(
-                f"{name!r} is reserved: the system itself logs in with that certificate",
-                hint="choose another name",
-            )
-        if not (folder / f"certs/{name}.crt").exists():
-            certificates.Authority.load(folder).issue(name, client=True, browser=True)
+            self.authority.renew(name, new_key=True)
+            return [name]
+        # The certificate last, since it says that the others are there.
+        for file in (f"{name}.pem", f"{name}_browser_cert.p12", f"private/{name}.key"):
+            (self.folder / file).unlink(missing_ok=True)
+        (self.folder / f"certs/{name}.crt").unlink(missing_ok=True)
+        return [name]
+
+    def _names(self) -> list[str]:
+        """The parts of Koji and the users. Builders, which may have files here from an earlier
+        Nagoya, renew theirs themselves."""
+        found = sorted(path.stem for path in (self.folder / "certs").glob("*.crt"))
+        users = [name for name in found if name not in credentials.RESERVED and self._is_user(name)]
+        return [*credentials.RESERVED, *users]
+
+    def _is_user(self, name: str) -> bool:
         # Only people get a file for their browser.
-        elif not (folder / f"{name}_browser_cert.p12").exists():
-            raise entry.Fatal(
-                f"{name!r} is the name of a builder, which has a certificate of its own",
-                hint="choose another name",
-            )
-        certificates.check(folder, name)
+        return (self.folder / f"{name}_browser_cert.p12").exists()
+
+
+def change(root: Path, verb: str, arguments: Sequence[str]) -> list[str]:
+    """Carry out a verb; the names whose certificates changed."""
+    if verb in ("issue", "revoke") and not arguments:
+        raise entry.Fatal(f"`{verb}` needs a name", hint=f"{verb} alice")
+    issuer = Issuer(root)
+    match verb:
+        case "issue":
+            return issuer.issue(arguments)
+        case "renew" if arguments == ["--all"]:
+            return issuer.renew([], everything=True)
+        case "renew":
+            return issuer.renew(arguments)
+    others = certificates.split("\n".join(arguments[1:]).encode())
+    return issuer.revoke(arguments[0], others)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make the credentials, issue users' certificates, or run the command in the arguments."""
+    """Make the credentials, change certificates, or run the command in the arguments."""
     argv = sys.argv[1:] if argv is None else argv
-    if entry.passes_through(argv, own=("user",)):
+    if entry.passes_through(argv, own=VERBS):
         entry.exec_command(argv)
     if argv:
-        issue_for_users(Path("/"), argv[1:])
+        print(*change(Path("/"), argv[0], list(argv[1:])), sep="\n")
         return 0
     environment = Environment(os.environ)
     hub = read_names(environment, "KOJI_HUB_NAMES", ["koji"])

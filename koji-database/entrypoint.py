@@ -1,7 +1,7 @@
 """Starts PostgreSQL, whose cluster was made while the image was built.
 
-It needs the credentials at /etc/pki/koji: its own certificate, and the authority that the hub's
-certificate is checked against. PostgreSQL gets copies of its own, in memory.
+It needs the credentials at /etc/pki/koji: its own certificate, and the authority and the revoked
+certificates that the hub's is checked against. PostgreSQL gets copies of its own, in memory.
 
 A dump in /var/lib/postgresql/restore/koji.dump replaces the database first (see restore.py).
 
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from util import credentials, entry, files
+from util import certificates, credentials, entry, files
 from util.environment import Environment
 
 # Links that the Dockerfile makes.
@@ -28,19 +28,24 @@ RESTORE = "/usr/lib/nagoya/restore.py"
 # Where koji.conf says that they are. On a tmpfs, so that `docker commit` of the container
 # leaves the key out of the image.
 COPIES = Path("dev/shm/koji-database")
+# Key and certificate come from one file: a new key must not be used with the old certificate.
 COPIED = {
-    "server.crt": "certs/kojidatabase.crt",
-    "server.key": "private/kojidatabase.key",
+    "server.crt": "kojidatabase.pem",
+    "server.key": "kojidatabase.pem",
     "ca.crt": "koji_ca_cert.crt",
 }
+REVOKED = "revoked.crl"
 SOCKETS = Path("run/postgresql")
 
 
 def copy_credentials(root: Path, user: str) -> None:
     """Copy the database's key and certificates for `user`. Raises Fatal if there are none."""
     folder = credentials.require(root)
+    if expired := certificates.expiry(folder, ["kojidatabase"]):
+        raise expired
     for target, source in COPIED.items():
         files.private_copy(folder / source, root / COPIES / target, user)
+    files.write(root / COPIES / REVOKED, certificates.revocations_of(folder), owner=user)
 
 
 def make_socket_directory(root: Path, user: str) -> None:
@@ -62,7 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Another program, since it drops its privileges.
     if status := subprocess.run([sys.executable, RESTORE], check=False).returncode:
         return status
-    return entry.exec_command([POSTGRES, "-D", CLUSTER, *argv], user=USER)
+    # Not in koji.conf, which a cluster of an earlier Nagoya has without it.
+    revoked = f"ssl_crl_file=/{COPIES / REVOKED}"
+    return entry.exec_command([POSTGRES, "-D", CLUSTER, "-c", revoked, *argv], user=USER)
 
 
 if __name__ == "__main__":

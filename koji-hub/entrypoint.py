@@ -56,11 +56,12 @@ from urllib.parse import urlsplit
 
 import housekeeping
 import psycopg2
+import sessions
 import site_files
 import write_lock
 from cryptography import x509
 
-from util import credentials, entry, files
+from util import certificates, credentials, entry, files
 from util.configuration import RECONNECT, merged
 from util.environment import LOG_LEVELS, Environment
 from util.supervise import Daemon, supervise
@@ -186,15 +187,28 @@ def check_volumes(root: Path) -> None:
         )
 
 
-def copy_keys(root: Path, user: str) -> None:
-    """Copy the keys of the hub and kojiweb for `user`, which both run as."""
+def check_certificates(root: Path) -> None:
+    """Raise Fatal if a certificate that every call needs has expired; log what others have."""
+    folder = root / credentials.FOLDER
+    if expired := certificates.expiry(folder, credentials.SERVERS):
+        raise expired
+    if expired := certificates.expiry(folder, credentials.CLIENTS):
+        entry.log(f"{expired}; {expired.hint}")
+
+
+def copy_credentials(root: Path, user: str) -> None:
+    """Copy the keys of the hub and kojiweb for `user`, which both run as, and what is revoked."""
     folder, private = root / credentials.FOLDER, root / PRIVATE
-    files.private_copy(folder / "private/kojihub.key", private / "kojihub.key", user)
-    files.private_copy(folder / "kojiweb.pem", private / "kojiweb.pem", user)
+    for name in ("kojihub", "kojiweb"):
+        files.private_copy(folder / f"{name}.pem", private / f"{name}.pem", user)
+    files.write(root / RUN / "revoked.crl", certificates.revocations_of(folder))
 
 
-def database_address(root: Path, host: str, key: Path) -> str:
-    """The connection string of the database: each side checks the other's certificate."""
+def database_address(root: Path, host: str, pem: Path) -> str:
+    """The connection string of the database: each side checks the other's certificate.
+
+    `pem` is the hub's key and certificate.
+    """
     return " ".join(
         [
             f"host={host}",
@@ -202,8 +216,8 @@ def database_address(root: Path, host: str, key: Path) -> str:
             "user=koji",
             "sslmode=verify-full",
             f"sslrootcert={root / credentials.FOLDER / 'koji_ca_cert.crt'}",
-            f"sslcert={root / credentials.FOLDER / 'certs/kojihub.crt'}",
-            f"sslkey={key}",
+            f"sslcert={pem}",
+            f"sslkey={pem}",
             "connect_timeout=5",
             # A hub that waits for an answer from a database that is gone must notice.
             "keepalives_idle=30",
@@ -238,13 +252,18 @@ def name_pattern(certificate: Path, web_url: str) -> str:
     return rf"^\[?({escaped})\]?$"
 
 
-def derived_secret(key: Path) -> str:
-    """A secret for kojiweb's cookies that is unique to this system and never changes.
+def web_secret(folder: Path, chosen: str | None) -> str:
+    """The secret for kojiweb's cookies: the chosen one, or one that is unique to this system.
 
-    It is derived from kojiweb's key and stored nowhere: users stay logged in when the hub's
-    container is recreated, and a committed container has no secret in its layers.
+    The latter is derived from kojiweb's key and stored nowhere: users stay logged in when the hub's
+    container is recreated, and a committed container has no secret in its layers. Whatever it is,
+    revoking a certificate changes it, since a cookie is as good as the certificate.
     """
-    return hmac.new(key.read_bytes(), b"kojiweb's cookies", hashlib.sha256).hexdigest()
+    key = (folder / "private/kojiweb.key").read_bytes()
+    secret = chosen or hmac.new(key, b"kojiweb's cookies", hashlib.sha256).hexdigest()
+    for one in certificates.read_revocations(folder / certificates.REVOCATIONS):
+        secret = hmac.new(secret.encode(), f"{one.serial}".encode(), hashlib.sha256).hexdigest()
+    return secret
 
 
 def hub_options(settings: Settings, address: str, proxy: str) -> dict[str, dict[str, str]]:
@@ -314,14 +333,9 @@ def configure_kojira(root: Path, settings: Settings, hub: str, user: str) -> Non
 
 def write_configuration(root: Path, settings: Settings) -> None:
     """Write the files of the hub, kojiweb and housekeeping, merged with the site's."""
-    folder = root / credentials.FOLDER
-    key = root / PRIVATE / "kojihub.key"
-    address = database_address(root, settings.database, key)
-    proxy = subject(folder / "certs/kojiweb.crt")
-    secret = settings.web_secret or derived_secret(folder / "private/kojiweb.key")
-
+    address = database_address(root, settings.database, root / PRIVATE / "kojihub.pem")
+    proxy = subject(root / credentials.FOLDER / "certs/kojiweb.crt")
     hub = merged(hub_options(settings, address, proxy), root / "etc/koji-hub/hub.conf.d")
-    web = merged(web_options(settings, secret), root / "etc/kojiweb/web.conf.d")
     gc = merged(
         housekeeping.gc_options(OWN_HUB, f"/{credentials.FOLDER}"),
         root / "etc/koji-gc/koji-gc.conf.d",
@@ -330,7 +344,19 @@ def write_configuration(root: Path, settings: Settings) -> None:
     files.write(root / housekeeping.GC_CONFIGURATION, gc)
     files.write(root / housekeeping.SWEEP_CONFIGURATION, sweep)
     files.write(root / "etc/koji-hub/hub.conf", hub)
+    write_web_configuration(root, settings)
+
+
+def write_web_configuration(root: Path, settings: Settings) -> None:
+    """Write the file of kojiweb, merged with the site's."""
+    secret = web_secret(root / credentials.FOLDER, settings.web_secret)
+    web = merged(web_options(settings, secret), root / "etc/kojiweb/web.conf.d")
     files.write(root / PRIVATE / "web.conf", web, mode=0o400, owner=USER)
+
+
+def root_address(root: Path, settings: Settings) -> str:
+    """The connection string for root, who cannot use the copies of another user."""
+    return database_address(root, settings.database, root / credentials.FOLDER / "kojihub.pem")
 
 
 def ask_database(address: str) -> int:
@@ -357,14 +383,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     configure_kojira(root, settings, settings.hub if alone else OWN_HUB, USER)
     if alone:
         entry.exec_command(KOJIRA.command, user=USER)
+    check_certificates(root)
     (root / RUN).mkdir(exist_ok=True)
     write_lock.create(root / RUN)
-    copy_keys(root, USER)
+    copy_credentials(root, USER)
     write_configuration(root, settings)
     site_files.record(root)
 
-    key = root / credentials.FOLDER / "private/kojihub.key"
-    address = database_address(root, settings.database, key)
+    address = root_address(root, settings)
     wait_until(
         lambda: ask_database(address),
         settings.patience,
@@ -373,6 +399,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint="start koji-database on the same network under that name, "
         "or set KOJI_DATABASE_HOST to the name it has",
     )
+    sessions.expire(address, sessions.revoked(root / credentials.FOLDER))
     # The environment of the daemons must not hold a secret.
     os.environ.pop("KOJI_WEB_SECRET", None)
     os.environ["KOJI_HUB_PROCESSES"] = str(settings.processes)

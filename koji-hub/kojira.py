@@ -8,7 +8,7 @@ import configparser
 import sys
 from pathlib import Path
 
-from util import entry
+from util import certificates, credentials, entry
 from util.hub import UNREACHABLE, hub
 from util.waiting import wait_until
 
@@ -22,6 +22,8 @@ COMMAND = ("/usr/sbin/kojira", "--fg", "--force-lock", f"--config={CONFIGURATION
 
 def main() -> int:
     """Wait for the hub, then execute kojira."""
+    if expired := certificates.expiry(Path("/") / credentials.FOLDER, ["kojira"]):
+        raise expired
     configuration = configparser.ConfigParser(interpolation=None)
     configuration.read(CONFIGURATION)
     url = configuration["kojira"]["server"]

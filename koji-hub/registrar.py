@@ -4,19 +4,20 @@ It is a sidecar of Apache, and runs as root.
 
 Builders hold no key but their own, and see nothing of the credentials. They ask here, by a file in
 a folder that they share with the hub (util/exchange.py). A builder gets a certificate for its own
-name only: not for a user's or that of a part of Koji, nor for another builder's that is at work.
+name only: not for a user's or that of a part of Koji, nor for another builder's that is at work. A
+key whose certificate was revoked gets none any more; its owner can only leave.
 """
 
 import sys
 import time
 import xmlrpc.client
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import koji
 import registration
 import requests
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from lost_tasks import LostTasks, host_timeout
 
@@ -24,7 +25,8 @@ from util import certificates, credentials, entry, exchange, files
 from util.hub import hub
 
 URL = "https://localhost/kojihub"
-# The certificates that were issued. A builder that returns is known by its key.
+# The certificates that were issued to each builder, the last one at the end. A builder that returns
+# is known by its key, and whoever revokes them finds them here.
 ISSUED = Path("run/koji-hub/builders")
 PAUSE = 0.2
 # A host that has checked in within so many seconds is at work.
@@ -53,8 +55,13 @@ class Registrar:
         """Make the folders, and tell builders which authority to trust."""
         for folder in (self.folder, self.issued):
             folder.mkdir(parents=True, exist_ok=True)
-        authority = (self.credentials / exchange.AUTHORITY).read_bytes()
-        files.write(self.folder / exchange.AUTHORITY, authority)
+        authority = self.credentials / exchange.AUTHORITY
+        files.write(self.folder / exchange.AUTHORITY, authority.read_bytes())
+        # An image that was made of a hub has those of another authority.
+        issuer = certificates.load(authority).subject
+        for path in self.issued.glob("*.crt"):
+            if any(one.issuer != issuer for one in certificates.load_all(path)):
+                path.unlink()
 
     def answer_all(self) -> None:
         """Answer what is there now."""
@@ -91,6 +98,11 @@ class Registrar:
         # The authority's people have a file for their browser.
         if name in credentials.RESERVED or (self.credentials / f"{name}_browser_cert.p12").exists():
             raise Refused(f"{name!r} is the name of a user")
+        revoked = certificates.load_all(self.credentials / f"certs/revoked/{name}.crt")
+        if verb != "leave" and key in [one.public_key() for one in revoked]:
+            raise Refused(f"the certificate of {name} was revoked")
+        if expired := certificates.expiry(self.credentials, ["kojiadmin"]):
+            raise Refused(f"{expired}; {expired.hint}", later=True)
         session = self.login()
         try:
             user = session.getUser(name)
@@ -105,6 +117,8 @@ class Registrar:
                 case "join":
                     said = registration.join(session, {**body["builder"], "name": name})
                     return {"said": said, "certificate": self._certify(name, key)}
+                case "renew":
+                    return {"certificate": self._certify(name, key)}
                 case "disable":
                     return {"tasks": registration.disable(session, name)}
                 case "leave":
@@ -121,18 +135,23 @@ class Registrar:
         return session
 
     def _certify(self, name: str, key: ec.EllipticCurvePublicKey) -> str:
-        authority = certificates.Authority.load(self.credentials)
-        pem = certificates.pem(authority.sign(name, key, client=True))
-        files.write(self.issued / f"{name}.crt", pem)
-        entry.log(f"issued a certificate for {name}")
-        return pem.decode()
+        """The certificate of a builder's key; a new one if there is none, or it is due."""
+        issued = [
+            one
+            for one in certificates.load_all(self.issued / f"{name}.crt")
+            if certificates.end(one) > datetime.now(UTC)
+        ]
+        last = issued[-1] if issued else None
+        if last is None or last.public_key() != key or certificates.is_due(last):
+            last = certificates.Authority.load(self.credentials).sign(name, key, client=True)
+            pems = b"".join(map(certificates.pem, [*issued, last]))
+            files.write(self.issued / f"{name}.crt", pems)
+            entry.log(f"issued a certificate for {name}")
+        return certificates.pem(last).decode()
 
     def _is_known(self, name: str, key: ec.EllipticCurvePublicKey) -> bool:
-        try:
-            issued = x509.load_pem_x509_certificate((self.issued / f"{name}.crt").read_bytes())
-        except FileNotFoundError:
-            return False
-        return issued.public_key() == key
+        issued = certificates.load_all(self.issued / f"{name}.crt")
+        return bool(issued) and issued[-1].public_key() == key
 
     @staticmethod
     def _is_at_work(session: koji.ClientSession, name: str) -> bool:

@@ -57,8 +57,9 @@ def request_sidetag_repositories(root: Path) -> None:
 def main() -> int:
     """Make the folders, and write what depends on the version of Koji."""
     root = Path("/")
-    # Apache's root, which stays empty, and what a site may mount folders over.
-    for folder in ("var/www", *site_files.FOLDERS):
+    # Apache's root, which stays empty; what a site may mount folders over; and where `toji up` puts
+    # the registrar's records before the first start.
+    for folder in ("var/www", *site_files.FOLDERS, "run/koji-hub"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     write_layout(root)
     request_sidetag_repositories(root)

@@ -6,6 +6,8 @@
     certs/NAME.crt             0644  the certificate of NAME, the last file written for it
     NAME.pem                   0600  key and certificate in one
     NAME_browser_cert.p12      0600  the same for browsers, where NAME is a person's
+    koji_ca.crl                0644  the certificates that were revoked, signed by the authority
+    certs/revoked/NAME.crt     0644  those of NAME, one after the other
 
 Keys are EC P-256. One takes under a millisecond to make, an RSA key of 2048 bits up to a few
 hundred, and ten builders that start at once make ten. OpenSSL, NSS (Chromium, Firefox), Java since
@@ -15,7 +17,7 @@ hundred, and ten builders that start at once make ten. OpenSSL, NSS (Chromium, F
 import ipaddress
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,8 +39,15 @@ BROWSER_PASSWORD = "koji"
 AUTHORITY_LIFE = timedelta(days=3650)
 # The longest that Apple's systems accept from an authority that a user has added.
 CERTIFICATE_LIFE = timedelta(days=825)
+# A certificate that ends sooner is due for renewal. toji warns of those that end within 30 days.
+RENEWAL = timedelta(days=60)
 # A client whose clock is behind must not find the certificate "not yet valid".
 CLOCK_SKEW = timedelta(hours=1)
+REVOCATIONS = "koji_ca.crl"
+RENEW = (
+    "`toji credentials renew`, or without toji: "
+    "`docker run --rm --volumes-from kojicreds koji-credentials-volume renew`"
+)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -80,22 +89,21 @@ class Authority:
         certificate = builder.sign(key, hashes.SHA256())
         files.write(folder / "private/koji_ca_cert.key", key_pem(key), mode=0o600)
         files.write(folder / "koji_ca_cert.crt", pem(certificate))
-        return cls(folder, key, certificate)
+        authority = cls(folder, key, certificate)
+        authority.write_revocations()
+        return authority
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The authority that lives in `folder`. Raises Fatal if it cannot be read."""
         try:
-            key = serialization.load_pem_private_key(
-                (folder / "private/koji_ca_cert.key").read_bytes(), password=None
-            )
-            certificate = x509.load_pem_x509_certificate((folder / "koji_ca_cert.crt").read_bytes())
+            key = _load_key(folder / "private/koji_ca_cert.key")
+            certificate = load(folder / "koji_ca_cert.crt")
         except (OSError, ValueError) as error:
             raise Fatal(
                 f"cannot read the certificate authority in {folder}: {error}",
                 hint="mount the credentials volume, as root: `--volumes-from kojicreds:rw`",
             ) from error
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
         return cls(folder, key, certificate)
 
     def issue(
@@ -111,6 +119,78 @@ class Authority:
         """Make a key and a certificate for `name`, and write NAME's files over those there are."""
         key = make_key()
         certificate = self.sign(name, key.public_key(), dns, ips, server=server, client=client)
+        self._store(name, key, certificate, browser=browser)
+
+    def renew(self, name: str, *, new_key: bool = False) -> x509.Certificate:
+        """Write a certificate that ends later for NAME's key, or for a new one, over NAME's files.
+
+        It has the names and the purposes of the one that is there, which stays valid.
+        """
+        # Written in one step, so that they fit.
+        old, key = load(self.folder / f"{name}.pem"), _load_key(self.folder / f"{name}.pem")
+        if new_key:
+            key = make_key()
+        extensions = old.extensions
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        usages = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        certificate = self.sign(
+            name,
+            key.public_key(),
+            names.get_values_for_type(x509.DNSName),
+            [one for one in names.get_values_for_type(x509.IPAddress) if isinstance(one, Address)],
+            server=ExtendedKeyUsageOID.SERVER_AUTH in usages,
+            client=ExtendedKeyUsageOID.CLIENT_AUTH in usages,
+        )
+        browser = (self.folder / f"{name}_browser_cert.p12").exists()
+        self._store(name, key, certificate, browser=browser)
+        return certificate
+
+    def revoke(self, name: str, certificates: Iterable[x509.Certificate]) -> None:
+        """Add certificates of NAME to the list of revoked ones."""
+        folder = self.folder / "certs/revoked"
+        folder.mkdir(mode=0o755, exist_ok=True)
+        path = folder / f"{name}.crt"
+        known = load_all(path)
+        known += [one for one in certificates if one not in known]
+        files.write(path, b"".join(map(pem, known)))
+        self.write_revocations()
+
+    def write_revocations(self) -> None:
+        """Write the list of revoked certificates. It is valid as long as the authority."""
+        files.write(self.folder / REVOCATIONS, self.revocations())
+
+    def revocations(self) -> bytes:
+        """The list of revoked certificates, signed."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        dates = {one.serial: one.date for one in read_revocations(self.folder / REVOCATIONS)}
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(now - CLOCK_SKEW)
+            .next_update(end(self.certificate))
+            .add_extension(x509.CRLNumber(int(now.timestamp())), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
+        )
+        for path in sorted((self.folder / "certs/revoked").glob("*.crt")):
+            for certificate in load_all(path):
+                serial = certificate.serial_number
+                # Not earlier than what was begun in this second.
+                date = dates.get(serial, now + timedelta(seconds=1))
+                entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(date)
+                builder = builder.add_revoked_certificate(entry.build())
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    def _store(
+        self,
+        name: str,
+        key: ec.EllipticCurvePrivateKey,
+        certificate: x509.Certificate,
+        *,
+        browser: bool,
+    ) -> None:
         if browser:
             parts = key_pem(key) + pem(certificate) + pem(self.certificate)
             files.write(self.folder / f"{name}_browser_cert.p12", _pkcs12(name, parts), mode=0o600)
@@ -158,6 +238,82 @@ class Authority:
         return builder.sign(self.key, hashes.SHA256())
 
 
+@dataclass(frozen=True)
+class Revocation:
+    """A certificate that was revoked, and when."""
+
+    serial: int
+    date: datetime
+
+
+def read_revocations(path: Path) -> list[Revocation]:
+    """What a list of revoked certificates says; nothing if there is no such file."""
+    if not path.exists():
+        return []
+    found = x509.load_pem_x509_crl(path.read_bytes())
+    return [Revocation(one.serial_number, _utc(one, "revocation_date")) for one in found]
+
+
+def revocations_of(folder: Path) -> bytes:
+    """The list of revoked certificates in `folder`.
+
+    An authority of an earlier Nagoya has none; a new one is made then, which is empty.
+    """
+    try:
+        return (folder / REVOCATIONS).read_bytes()
+    except FileNotFoundError:
+        return Authority.load(folder).revocations()
+
+
+def load(path: Path) -> x509.Certificate:
+    """The certificate in a file."""
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def load_all(path: Path) -> list[x509.Certificate]:
+    """The certificates in a file, one after the other; none if it does not exist."""
+    text = path.read_bytes() if path.exists() else b""
+    return split(text)
+
+
+def split(text: bytes) -> list[x509.Certificate]:
+    """The certificates in a text. (cryptography has this from 39 on, Debian 12 has 38.)"""
+    blocks = re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", text, re.S)
+    return [x509.load_pem_x509_certificate(block) for block in blocks]
+
+
+def end(certificate: x509.Certificate) -> datetime:
+    """When a certificate expires."""
+    return _utc(certificate, "not_valid_after")
+
+
+def is_due(certificate: x509.Certificate) -> bool:
+    """Whether a certificate has expired, or will so soon that it should be renewed."""
+    return end(certificate) - datetime.now(UTC) < RENEWAL
+
+
+def expiry(folder: Path, names: Iterable[str]) -> Fatal | None:
+    """An error that says which certificates of these names have expired; None without one."""
+    ends = {name: end(load(folder / f"certs/{name}.crt")) for name in names}
+    expired = [f"{name} ({day:%Y-%m-%d})" for name, day in ends.items() if day < datetime.now(UTC)]
+    if not expired:
+        return None
+    return Fatal(f"expired certificates: {', '.join(expired)}", hint=RENEW)
+
+
+def _utc(thing: object, name: str) -> datetime:
+    """A time. cryptography has it with its zone from 42 on, and warns of the other one since."""
+    aware = getattr(thing, f"{name}_utc", None)
+    moment: datetime = aware or getattr(thing, name).replace(tzinfo=UTC)
+    return moment
+
+
+def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
 def make_key() -> ec.EllipticCurvePrivateKey:
     """A new key of the kind that all have."""
     return ec.generate_private_key(ec.SECP256R1())
@@ -185,6 +341,8 @@ def check(folder: Path, name: str) -> None:
     The chain is verified as strictly as OpenSSL can.
     """
     try:
+        if expired := expiry(folder, [name]):
+            raise expired
         authority, certificate = (
             crypto.load_certificate(crypto.FILETYPE_PEM, path.read_bytes())
             for path in (folder / "koji_ca_cert.crt", folder / f"certs/{name}.crt")
@@ -198,7 +356,7 @@ def check(folder: Path, name: str) -> None:
         pair.use_certificate_file(str(folder / f"certs/{name}.crt"))
         pair.use_privatekey_file(str(folder / f"{name}.pem"))
         pair.check_privatekey()
-    except (OSError, crypto.Error, SSL.Error, crypto.X509StoreContextError) as error:
+    except (OSError, ValueError, crypto.Error, SSL.Error, crypto.X509StoreContextError) as error:
         raise Fatal(
             f"the certificate of {name} in {folder} is not valid: {error}",
             hint="remove the system and create it again, since others may be affected too",

@@ -10,8 +10,12 @@ import xmlrpc.client
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 AUTHORITY = Path("/etc/pki/koji/koji_ca_cert.crt")
+
+# X509_V_ERR_CERT_HAS_EXPIRED
+_HAS_EXPIRED = 10
 
 # What a hub that is not up yet, or not in reach, makes a call raise.
 UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.Error)
@@ -53,6 +57,16 @@ def hub(
 
 class _Transport(xmlrpc.client.SafeTransport):
     """The standard transport, which has no time limit, with one."""
+
+    def single_request(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().single_request(*arguments, **options)
+        except ssl.SSLCertVerificationError as error:
+            if error.verify_code == _HAS_EXPIRED:
+                raise OSError(
+                    "its certificate has expired; `toji credentials renew` renews it"
+                ) from None
+            raise
 
     def __init__(self, context: ssl.SSLContext, timeout: float) -> None:
         super().__init__(context=context)

@@ -32,12 +32,16 @@ _SIDECARS_GRACE = 3.0
 
 @dataclass(frozen=True)
 class Daemon:
-    """A program that stays in the foreground, and the signal that asks it to end."""
+    """A program that stays in the foreground, and the signal that asks it to end.
+
+    With `every` it is a sidecar that ends: it runs that many seconds after the start, or its end.
+    """
 
     name: str
     command: tuple[str, ...]
     user: str | None = None
     stop: signal.Signals = signal.SIGTERM
+    every: float | None = None
 
 
 def supervise(
@@ -75,7 +79,10 @@ class _Supervisor:
 
     def run(self) -> int:
         for daemon in (self._main, *self._pause):
-            self._start(daemon)
+            if daemon.every is None:
+                self._start(daemon)
+            else:
+                self._restart_at[daemon] = time.monotonic() + daemon.every
         while self._status is None:
             number = self._wait(min(self._restart_at.values(), default=None))
             if number in _STOP:
@@ -126,6 +133,11 @@ class _Supervisor:
             log(f"{daemon.name} ended ({how})")
             return
         now = time.monotonic()
+        if daemon.every is not None:
+            if code:
+                log(f"{daemon.name} ended ({how}); running it again in {daemon.every:g} s")
+            self._restart_at[daemon] = now + daemon.every
+            return
         if now - self._started[daemon] >= _SETTLED:
             self._pause[daemon] = _FIRST_PAUSE
         if daemon in self._restart_now:
@@ -140,8 +152,9 @@ class _Supervisor:
     def _restart_sidecars(self) -> None:
         """Kill the sidecars and their children; each is restarted as soon as it is reaped."""
         running = {daemon: pid for pid, daemon in self._running.items() if daemon in self._pause}
-        self._restart_now |= set(running)
-        self._restart_at |= dict.fromkeys(set(self._pause) - set(running), time.monotonic())
+        self._restart_now |= {daemon for daemon in running if daemon.every is None}
+        waiting = {daemon for daemon in self._pause if daemon.every is None} - set(running)
+        self._restart_at |= dict.fromkeys(waiting, time.monotonic())
         for pid in running.values():
             try:
                 os.killpg(pid, signal.SIGKILL)

@@ -60,7 +60,7 @@ def user(
 ) -> None:
     """Add users: for each an account on the hub, and a certificate beside kojiadmin's.
 
-    Existing accounts keep their permissions, existing certificates are left unchanged. `koji -p
+    Existing accounts keep their permissions, valid certificates are left unchanged. `koji -p
     PROFILE list-permissions` lists the permissions.
 
     \b

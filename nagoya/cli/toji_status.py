@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +26,7 @@ from nagoya.cli.common import (
 )
 from nagoya.engine.containers import HOST
 from nagoya.errors import NagoyaError
+from nagoya.koji import certificates
 from nagoya.koji.activity import client_details, read_activity
 from nagoya.koji.hub import hub_errors
 from nagoya.system import snapshots
@@ -33,7 +34,7 @@ from nagoya.system.listing import list_systems
 from nagoya.system.owner import Owner
 from nagoya.system.readiness import WAIT_SECONDS
 from nagoya.system.status import SystemStatus, read_status
-from nagoya.system.system import System
+from nagoya.system.system import System, require_system
 
 _WATCH_SECONDS = 2.0
 
@@ -102,14 +103,15 @@ def status(settings: Settings, as_json: bool, watch: bool) -> None:
         with Live(screen=True, auto_refresh=False) if on_screen else nullcontext() as live:
             while True:
                 read, client = read_status(system), _client(system.name, system.owner)
+                warnings = _certificate_warnings(system)
                 activity = _activity(system) if watch else None
                 if as_json:
-                    values = {**asdict(read), **client}
+                    values = {**asdict(read), **client, "warnings": warnings}
                     if activity:
                         values["activity"] = activity
                     print_json(indent=None if watch else 2, **values)
                 else:
-                    shown = Group(*_render(read, client), *_render_activity(activity))
+                    shown = Group(*_render(read, client, warnings), *_render_activity(activity))
                     live.update(shown, refresh=True) if live else print_table(shown)
                 if not watch:
                     return
@@ -134,7 +136,15 @@ def _activity(system: System) -> dict[str, Any]:
         return {"error": error.message}
 
 
-def _render(read: SystemStatus, client: dict[str, Any]) -> Iterator[RenderableType]:
+def _certificate_warnings(system: System) -> list[str]:
+    return certificates.warnings(
+        certificates.read_certificates(require_system(system.engine, system.name))
+    )
+
+
+def _render(
+    read: SystemStatus, client: dict[str, Any], warnings: list[str]
+) -> Iterator[RenderableType]:
     table = new_table("container", "state", "health", "image", "address")
     for each in read.containers:
         table.add_row(
@@ -156,7 +166,7 @@ def _render(read: SystemStatus, client: dict[str, Any]) -> Iterator[RenderableTy
     lines.append(f"declared by: {read.file}")
     lines += [f"missing: {name}" for name in read.missing]
     lines += [f"{name} was created with: {', '.join(d)}" for name, d in read.differences.items()]
-    yield from (Text(line, overflow="fold") for line in [*lines, *read.conflicts])
+    yield from (Text(line, overflow="fold") for line in [*lines, *read.conflicts, *warnings])
 
 
 def _render_activity(activity: dict[str, Any] | None) -> Iterator[RenderableType]:
@@ -193,6 +203,11 @@ def wait(settings: Settings, as_json: bool, timeout: float) -> None:
     wait_until_ready(settings, timeout, as_json)
 
 
+def _warn(warnings: list[str]) -> None:
+    for warning in warnings:
+        print(f"toji: {warning}", file=sys.stderr)
+
+
 def wait_until_ready(settings: Settings, seconds: float, as_json: bool = False) -> None:
     """Wait for a system, and print in one line (or as JSON) what is ready and where."""
     started = time.monotonic()
@@ -201,11 +216,17 @@ def wait_until_ready(settings: Settings, seconds: float, as_json: bool = False) 
     except NagoyaError as error:
         if as_json:
             print_json(system=settings.system, ready=False, error=error.message)
+        with suppress(NagoyaError):
+            _warn(_certificate_warnings(quiet_system(settings)))
         raise
     taken, system = time.monotonic() - started, quiet_system(settings)
     client = _client(system.name, system.owner)
+    warnings = _certificate_warnings(system)
+    _warn(warnings)
     if as_json:
-        print_json(system=system.name, ready=True, seconds=round(taken, 1), **client)
+        print_json(
+            system=system.name, ready=True, seconds=round(taken, 1), **client, warnings=warnings
+        )
     elif not settings.quiet:
         line = [f"ready after {taken:.0f} s"]
         if client["profile"]:

@@ -55,6 +55,24 @@ def read_file(container: Handle, path: str) -> bytes:
     raise EngineError(f"{path} in {container.name} is not a file")
 
 
+def read_folder(container: Handle, path: str) -> dict[str, bytes]:
+    """The contents of the files below a folder of a container, by their paths in it; nothing if
+    there is no such folder."""
+    with translated(f"copying {path} out of {container.name}"):
+        try:
+            chunks, _ = container.docker.get_archive(path)
+        except docker.errors.NotFound:
+            return {}
+        data = io.BytesIO(b"".join(chunks))
+    found = {}
+    with tarfile.open(fileobj=data) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isfile() else None
+            if content is not None:
+                found[member.name.partition("/")[2]] = content.read()
+    return found
+
+
 def copy_path(source: Handle, target: Handle, path: str, *, missing_ok: bool = False) -> None:
     """Replace a path in a container by the same path of another one, with owners and modes.
 

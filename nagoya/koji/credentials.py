@@ -1,13 +1,35 @@
-"""The credentials of a system's admin on the host: copied out of the credentials volume."""
+"""The credentials of a system, in its volume, and a user's on the host.
 
+They are changed where the authority is: in a short-lived container of the credentials volume's
+image, with that volume and no network. The authority's key never leaves the volume.
+"""
+
+import json
+import secrets
 import shutil
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
+from nagoya.engine import Handle, containers, transfer
+from nagoya.engine.exec import execute
+from nagoya.engine.helper import run_helper
+from nagoya.errors import LifecycleError, did_you_mean
+from nagoya.koji.certificates import (
+    CREDENTIALS_LABEL,
+    RESERVED,
+    Certificate,
+    read_certificates,
+)
 from nagoya.koji.profile import ADMIN, CA, Profile
 from nagoya.system.container import SystemContainer
+from nagoya.system.system import System, require_system
 from nagoya.utils import files
 
 PKI = "/etc/pki/koji"
 CREDENTIALS = (CA, f"{ADMIN}.pem", f"{ADMIN}_browser_cert.p12")
+RELOAD_LABEL = "nagoya.reload-credentials"
+"""On an image: a command, as a JSON list, that has its daemons use the credentials as they are."""
+_RELOAD_SECONDS = 60
 
 
 def extract_credentials(container: SystemContainer) -> None:
@@ -21,3 +43,122 @@ def extract_credentials(container: SystemContainer) -> None:
 def cleanup_credentials(container: SystemContainer) -> None:
     """Delete the system's folder of credentials, those of `toji user` included."""
     shutil.rmtree(Profile(container.system, container.home).folder, ignore_errors=True)
+
+
+def issue(system: System, names: Collection[str]) -> list[str]:
+    """Issue certificates for users, and write their files on the host; the names that got one.
+
+    A valid certificate is left as it is, an expired one is renewed.
+    """
+    with system.lock():
+        authority = _authority(system)
+        issued = _change(system, authority, "issue", *names)
+        _write(system, authority, names)
+        return issued
+
+
+def renew(system: System, names: Sequence[str], *, everything: bool = False) -> list[str]:
+    """Renew certificates of users and parts: these, else those that end soon, or all; the names.
+
+    Their keys stay. Koji's parts use theirs at once.
+    """
+    with system.lock():
+        authority = _authority(system)
+        renewed = _change(system, authority, "renew", *(["--all"] if everything else names))
+        _write(system, authority, _on_host(system, renewed))
+        if not set(RESERVED).isdisjoint(renewed):
+            _reload(system)
+        return renewed
+
+
+def revoke(system: System, names: Sequence[str]) -> None:
+    """Revoke the certificates of these names, and end their sessions.
+
+    A part of Koji and kojiadmin get new ones. A builder is restarted, and so told: its kojid would
+    try again for ever. Raises LifecycleError if a name has none.
+    """
+    with system.lock():
+        authority = _authority(system)
+        present = {each.name: each for each in read_certificates(_present(system))}
+        for name in names:
+            _check_revocable(name, present)
+        for name in names:
+            _change(system, authority, "revoke", name, *present[name].issued)
+        _reload(system)
+        for name in _on_host(system, names):
+            if name == ADMIN:
+                _write(system, authority, [name])
+            else:
+                for path in _paths(system, name):
+                    path.unlink(missing_ok=True)
+    running = [n for n, handle in _present(system).items() if containers.state(handle).running]
+    if builders := [n for n in names if present[n].kind == "builder" and n in running]:
+        system.restart(builders)
+
+
+def _check_revocable(name: str, present: dict[str, Certificate]) -> None:
+    if name not in present:
+        raise LifecycleError(
+            f"there is no certificate of '{name}'{did_you_mean(name, present)}",
+            "`toji credentials list` shows all",
+        )
+    if present[name].revoked:
+        raise LifecycleError(f"the certificate of '{name}' has been revoked already")
+
+
+def _present(system: System) -> dict[str, Handle]:
+    return require_system(system.engine, system.name)
+
+
+def _authority(system: System) -> Handle:
+    """The container whose volume has the authority."""
+    for handle in _present(system).values():
+        if containers.label(handle, CREDENTIALS_LABEL):
+            return handle
+    raise LifecycleError(
+        f"no container of '{system.name}' can change certificates",
+        f"its image is older than this: `moromi build`, then `toji --system {system.name} up`",
+    )
+
+
+def _change(system: System, authority: Handle, verb: str, *arguments: str) -> list[str]:
+    """Run a command of the credentials' image; the names that it changed."""
+    status, output = run_helper(
+        authority,
+        f"{system.name}-certify-{secrets.token_hex(4)}",
+        [verb, *arguments],
+        system.owner.container_labels(system.name),
+    )
+    if status:
+        raise LifecycleError(f"could not {verb} certificates: {output.strip()}")
+    return output.split()
+
+
+def _reload(system: System) -> None:
+    """Have every running container use the credentials as they are now."""
+    for name, handle in _present(system).items():
+        command = containers.label(handle, RELOAD_LABEL)
+        if command is None or not containers.state(handle).running:
+            continue
+        status, output = execute(handle, json.loads(command), seconds=_RELOAD_SECONDS)
+        if status:
+            raise LifecycleError(
+                f"{name} still uses the former credentials: {output.strip()}",
+                f"`toji --system {system.name} restart {name}`",
+            )
+
+
+def _on_host(system: System, names: Collection[str]) -> list[str]:
+    """The names whose files this user has."""
+    return [name for name in names if _paths(system, name)[0].exists()]
+
+
+def _paths(system: System, name: str) -> tuple[Path, Path]:
+    profile = Profile(system.name, system.owner.home)
+    return profile.certificate(name), profile.browser_certificate(name)
+
+
+def _write(system: System, authority: Handle, names: Collection[str]) -> None:
+    for name in names:
+        for path in _paths(system, name):
+            files.write(path, transfer.read_file(authority, f"{PKI}/{path.name}"))

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 from nagoya.engine.containers import HOST
 from nagoya.errors import LifecycleError
+from nagoya.koji.certificates import is_expired
 from nagoya.koji.profile import ADMIN, Profile
 from nagoya.system.system import System
 
@@ -70,27 +71,47 @@ class HubConnection:
         """The client wraps every cause in an AuthError, and names it in the text alone."""
         profile = self.profile
         url, toji = profile.urls["hub"], f"toji --system {profile.system}"
-        if "certificate verify failed" in error:
-            return LifecycleError(
+        if user is not None and is_expired(profile.certificate(user)):
+            error = "alert certificate expired"
+        causes = {
+            "certificate has expired": (
+                f"the certificate of the hub at {url} has expired",
+                f"{toji} credentials renew",
+            ),
+            "alert certificate expired": (
+                f"the certificate of {user} has expired",
+                f"{toji} credentials renew",
+            ),
+            "alert certificate revoked": (
+                f"the certificate of {user} was revoked",
+                f"`{toji} credentials issue {user}` issues another",
+            ),
+            # Where the connection is closed before its reason is read.
+            "EOF occurred in violation of protocol": (
+                f"the hub at {url} refuses the certificate of {user}",
+                f"`{toji} credentials list` shows whether it was revoked",
+            ),
+            "certificate verify failed": (
                 f"the hub at {url} has a certificate that {profile.ca} did not issue",
                 f"the credentials were replaced while it ran; `{toji} stop` and `{toji} start`",
-            )
-        if "ProxyError" in error:
-            return LifecycleError(
+            ),
+            "ProxyError": (
                 f"a proxy that the environment names does not lead to the hub at {url}",
                 "export no_proxy=127.0.0.1; the koji client needs it too",
-            )
-        if "Timeout" in error:
-            return LifecycleError(
+            ),
+            "Timeout": (
                 f"the hub at {url} did not answer within {_LOGIN_SECONDS} s",
                 f"`{toji} status` shows whether it and its database run",
-            )
-        if "exceptions.ConnectionError" in error:
-            return LifecycleError(
+            ),
+            "exceptions.ConnectionError": (
                 f"nothing answers at {url}",
                 f"`{toji} status` shows whether the hub runs; a process in a container reaches it "
                 "only with `docker run --network host`",
-            )
+            ),
+        }
+        for text, (message, hint) in causes.items():
+            if text in error:
+                return LifecycleError(message, hint)
         return LifecycleError(
             f"the hub at {url} rejected the login of {user}: {error}",
             f"`{toji} wait` shows whether the hub is ready",

@@ -1,30 +1,16 @@
-"""Users beside kojiadmin: a certificate from the instance's own authority, and an account.
+"""Users beside kojiadmin: a certificate from the instance's own authority, and an account."""
 
-The certificate is issued where the authority is: in a short-lived container of the credentials
-volume's image, with that volume and no network. The authority's key never leaves the volume.
-"""
-
-import json
 import re
-import secrets
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
 from nagoya.config.values import StrictModel
-from nagoya.engine import containers, transfer
-from nagoya.engine.helper import run_helper
 from nagoya.errors import LifecycleError, UsageError, did_you_mean
-from nagoya.koji.credentials import PKI
+from nagoya.koji import credentials
+from nagoya.koji.certificates import RESERVED, is_expired
 from nagoya.koji.hub import HubConnection
 from nagoya.system.system import System, require_system
-from nagoya.utils import files
-
-CERTIFY_LABEL = "nagoya.certify"
-"""On an image: a command, as a JSON list, that issues certificates in the volumes that it mounts,
-for the users whose names follow it."""
-RESERVED = ("kojihub", "kojidatabase", "kojira", "kojiweb")
-"""Certificates of these names belong to Koji's own parts. kojiweb's may log in as anybody."""
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,61}[A-Za-z0-9_])?")
 
@@ -40,7 +26,7 @@ class User(StrictModel):
 def add(system: System, name: str, permissions: Collection[str] = ()) -> Path:
     """Make sure that a user can log in and has some permissions; the certificate's path.
 
-    An existing account keeps its permissions, an existing certificate is left unchanged. Raises
+    An existing account keeps its permissions, a valid certificate is left unchanged. Raises
     UsageError if the name cannot be a user's, LifecycleError if there is no such permission.
     """
     hub = HubConnection.of(system)
@@ -53,8 +39,8 @@ def add(system: System, name: str, permissions: Collection[str] = ()) -> Path:
             "a seed's `permission` document adds one",
         )
     certificate = hub.profile.certificate(name)
-    if not certificate.exists():
-        _certify(system, name, certificate.parent)
+    if not certificate.exists() or is_expired(certificate):
+        credentials.issue(system, [name])
     create(session, name)
     grant(session, name, permissions)
     return certificate
@@ -100,24 +86,3 @@ def unknown_permissions(
         for permission in permissions
         if permission not in known
     ]
-
-
-def _certify(system: System, name: str, folder: Path) -> None:
-    present = require_system(system.engine, system.name).values()
-    labels = {containers.label(handle, CERTIFY_LABEL): handle for handle in present}
-    command, authority = next((item for item in labels.items() if item[0]), (None, None))
-    if command is None or authority is None:
-        raise LifecycleError(
-            f"no container of '{system.name}' can issue a certificate",
-            "its credentials volume is of an older image: `toji remove`, `moromi build`",
-        )
-    status, output = run_helper(
-        authority,
-        f"{system.name}-certify-{secrets.token_hex(4)}",
-        [*json.loads(command), name],
-        system.owner.container_labels(system.name),
-    )
-    if status:
-        raise LifecycleError(f"no certificate was issued for '{name}': {output.strip()}")
-    for file in (f"{name}_browser_cert.p12", f"{name}.pem"):
-        files.write(folder / file, transfer.read_file(authority, f"{PKI}/{file}"))

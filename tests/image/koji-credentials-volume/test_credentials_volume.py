@@ -42,6 +42,7 @@ def test_makes_every_file_with_its_owner_and_mode(untouched: Container) -> None:
         "certs": 0o755,
         "private": 0o700,
         ".complete": 0o644,
+        "koji_ca.crl": 0o644,
         "koji_ca_cert.crt": 0o644,
         "private/koji_ca_cert.key": 0o600,
         **{f"certs/{name}.crt": 0o644 for name in NAMES},

@@ -15,6 +15,7 @@ from tests.image.tracked import (
     execute,
     health,
     outcome,
+    read_tree,
     wait_ready,
     wait_until,
 )
@@ -63,6 +64,10 @@ def connect(container: Container, credentials: Path, name: str, **changes: Any) 
     }
     connection: Connection = psycopg2.connect(**{**parameters, **changes})
     return connection
+
+
+def file_of(kojicreds: Container, name: str) -> bytes:
+    return read_tree(kojicreds, f"/etc/pki/koji/{name}")[""][1]
 
 
 @pytest.fixture
@@ -130,6 +135,42 @@ def test_refuses_the_hub_when(
 ) -> None:
     with pytest.raises(psycopg2.OperationalError, match=message):
         connect(database, credentials, "kojihub", **changes)
+
+
+def test_credentials_are_read_again_while_it_runs(containers: Containers, tmp_path: Path) -> None:
+    """A revoked certificate of the hub is refused, a new one accepted; connections stay."""
+    creds = containers.start("koji-credentials-volume")
+    assert outcome(creds)[0] == 0
+    container = started(containers, creds)
+
+    def save(name: str) -> dict[str, str]:
+        """Save the hub's certificate and key; how to connect with them."""
+        (tmp_path / name).write_bytes(file_of(creds, "kojihub.pem"))
+        (tmp_path / name).chmod(0o600)
+        return {"sslcert": str(tmp_path / name), "sslkey": str(tmp_path / name)}
+
+    def is_refused() -> bool:
+        try:
+            connect(container, tmp_path, "kojihub", **old).close()
+        except psycopg2.OperationalError as error:
+            return "certificate revoked" in str(error)
+        return False
+
+    (tmp_path / "koji_ca_cert.crt").write_bytes(file_of(creds, "koji_ca_cert.crt"))
+    old = save("old.pem")
+    open_connection = connect(container, tmp_path, "kojihub", **old)
+    for name in ("kojihub", "kojidatabase"):
+        command = ("koji-credentials-volume", "revoke", name)
+        assert containers.finish(*command, volumes_from=[creds.name]) == (0, f"{name}\n")
+    copy = "/dev/shm/koji-database/server.crt"
+    before = execute(container, "cat", copy)
+    reload = ("python3", "/usr/lib/nagoya/reload_credentials.py")
+    assert execute(container, *reload) == (0, "")
+    wait_until(is_refused, 30, "the old one is refused")
+    connect(container, tmp_path, "kojihub", **save("new.pem")).close()
+    assert execute(container, "cat", copy) != before
+    assert ask(open_connection, "SELECT 1") == [(1,)]
+    open_connection.close()
 
 
 @pytest.mark.parametrize("name", ["kojiadmin", "kojira", "kojiweb"])

@@ -1,13 +1,18 @@
 """What a builder gets from the hub's registrar, and what root in a builder cannot get."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from docker.models.containers import Container
 
 from tests.image.running import Hub, Koji
 from tests.image.tracked import execute, wait_ready
+from util import certificates
+
+ISSUED = "/run/koji-hub/builders"
 
 # Ask as root in a builder could; prints the registrar's answer, or nothing within some seconds.
 ASK = """
@@ -64,6 +69,32 @@ def test_a_builder_sees_no_key_but_its_own(builder: Container, credentials: Path
     own = execute(builder, "cat", *found)[1]
     for key in (credentials / "private").iterdir():
         assert key.read_text().splitlines()[1] not in own
+
+
+def test_a_builder_renews_its_certificate_while_it_works(
+    builder: Container, hub: Hub, credentials: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held() -> x509.Certificate:
+        pem = execute(builder, "cat", "/etc/pki/koji/worker.pem")[1]
+        return x509.load_pem_x509_certificate(pem.encode())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(certificates, "CERTIFICATE_LIFE", timedelta(days=20))
+        authority = certificates.Authority.load(credentials)
+        short = authority.sign("worker", held().public_key(), client=True)  # type: ignore[arg-type]
+    text = certificates.pem(short).decode()
+    for container, folder in ((builder, "/etc/pki/koji/certs"), (hub.container, ISSUED)):
+        write = ("sh", "-c", f"echo '{text}' >{folder}/worker.crt")
+        assert execute(container, *write) == (0, "")
+    renew = ("python3", "/usr/lib/nagoya/registration.py", "renew")
+    assert execute(builder, *renew) == (
+        0, "koji-builder: the certificate of worker was renewed\n"
+    )  # fmt: skip
+    assert held().not_valid_after_utc > short.not_valid_after_utc
+    assert held().public_key() == short.public_key()
+    assert execute(builder, *renew) == (0, "")
+    assert execute(builder, "kill", "-USR1", "1")[0] == 0  # kojid starts again, and logs in
+    wait_ready(builder)
 
 
 @pytest.mark.parametrize("name", ["kojiadmin", "kojihub", "kojidatabase", "kojira", "kojiweb"])

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -74,6 +75,31 @@ def test_a_certificate_of_another_key_is_not_used(
     registrar({"said": "", "certificate": (tmp_path / "authority/certs/b1.crt").read_text()})
     with pytest.raises(Fatal, match="the certificate of b1 in "):
         builder.join()
+
+
+def test_a_certificate_that_ends_soon_is_renewed(
+    builder: Any,
+    registrar: Callable[[dict[str, object]], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registrar({"said": ""})
+    builder.join()
+    key = builder.folder / "private/b1.key"
+    authority = certificates.Authority.load(tmp_path / "authority")
+    before = key.read_bytes(), (builder.folder / "b1.pem").read_bytes()
+    builder.renew()  # asks nobody
+    assert before == (key.read_bytes(), (builder.folder / "b1.pem").read_bytes())
+    monkeypatch.setattr(certificates, "CERTIFICATE_LIFE", timedelta(days=20))
+    public = certificates.load(builder.folder / "b1.pem").public_key()
+    short = authority.sign("b1", public, client=True)
+    monkeypatch.undo()
+    (builder.folder / "certs/b1.crt").write_bytes(certificates.pem(short))
+    registrar({})
+    builder.renew()
+    assert key.read_bytes() == before[0]
+    assert not certificates.is_due(certificates.load(builder.folder / "b1.pem"))
+    certificates.check(builder.folder, "b1")
 
 
 def test_no_is_no(

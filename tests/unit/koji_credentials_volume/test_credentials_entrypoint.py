@@ -3,12 +3,13 @@
 import ipaddress
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from util import credentials
+from util import certificates, credentials
 from util.certificates import Authority
 from util.entry import Fatal
 from util.environment import Environment
@@ -97,19 +98,88 @@ def test_a_user_gets_a_certificate_once(script: ModuleType, tmp_path: Path) -> N
     script.prepare(tmp_path, names, names)
     folder = tmp_path / credentials.FOLDER
     before = tree(folder)
-    script.issue_for_users(tmp_path, ["alice"])
+    assert script.change(tmp_path, "issue", ["alice"]) == ["alice"]
     issued = tree(folder)
     assert set(issued) - set(before) == {
         "alice.pem", "alice_browser_cert.p12", "certs/alice.crt", "private/alice.key",
     }  # fmt: skip
-    script.issue_for_users(tmp_path, ["alice"])
+    assert script.change(tmp_path, "issue", ["alice"]) == []
     assert tree(folder) == issued
+
+
+def life(monkeypatch: pytest.MonkeyPatch, duration: timedelta) -> None:
+    monkeypatch.setattr(certificates, "CERTIFICATE_LIFE", duration)
+
+
+def test_renews_what_is_due(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = script.Names(("koji",), ())
+    script.prepare(tmp_path, names, names)
+    life(monkeypatch, timedelta(days=20))
+    script.change(tmp_path, "issue", ["alice"])
+    life(monkeypatch, timedelta(minutes=30))  # as a client's clock may be behind, that is over
+    script.change(tmp_path, "issue", ["bob"])
+    script.change(tmp_path, "renew", ["kojihub"])
+    monkeypatch.undo()
+    assert script.change(tmp_path, "renew", []) == ["kojihub", "alice", "bob"]
+    assert script.change(tmp_path, "renew", []) == []
+    assert script.change(tmp_path, "renew", ["bob"]) == ["bob"]
+    everybody = [*credentials.RESERVED, "alice", "bob"]
+    assert script.change(tmp_path, "renew", ["--all"]) == everybody
+    with pytest.raises(Fatal, match="there is no certificate of carol"):
+        script.change(tmp_path, "renew", ["bob", "carol"])
+
+
+def test_an_expired_certificate_is_issued_again(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = script.Names(("koji",), ())
+    script.prepare(tmp_path, names, names)
+    life(monkeypatch, timedelta(minutes=30))
+    script.change(tmp_path, "issue", ["alice"])
+    monkeypatch.undo()
+    assert script.change(tmp_path, "issue", ["alice"]) == ["alice"]
+    certificates.check(tmp_path / credentials.FOLDER, "alice")
+
+
+def test_a_revoked_user_has_nothing_any_more_and_a_part_another_key(
+    script: ModuleType, tmp_path: Path
+) -> None:
+    names = script.Names(("koji",), ())
+    script.prepare(tmp_path, names, names)
+    script.change(tmp_path, "issue", ["alice"])
+    folder = tmp_path / credentials.FOLDER
+    key = (folder / "private/kojiweb.key").read_bytes()
+    other = Authority.load(folder).sign("alice", certificates.make_key().public_key(), client=True)
+    script.change(tmp_path, "revoke", ["alice", certificates.pem(other).decode()])
+    script.change(tmp_path, "revoke", ["kojiweb"])
+    assert [path.name for path in folder.rglob("*alice*")] == ["alice.crt"]
+    assert len(certificates.load_all(folder / "certs/revoked/alice.crt")) == 2
+    assert len(certificates.read_revocations(folder / certificates.REVOCATIONS)) == 3
+    assert (folder / "private/kojiweb.key").read_bytes() != key
+    script.check_credentials(tmp_path)
+    with pytest.raises(Fatal, match="there is no certificate of 'alice' to revoke"):
+        script.change(tmp_path, "revoke", ["alice"])
+    script.change(tmp_path, "issue", ["alice"])
+    certificates.check(folder, "alice")
+
+
+def test_a_volume_of_an_earlier_nagoya_gets_what_it_lacks(
+    script: ModuleType, tmp_path: Path
+) -> None:
+    names = script.Names(("koji",), ())
+    script.prepare(tmp_path, names, names)
+    path = tmp_path / credentials.FOLDER / certificates.REVOCATIONS
+    path.unlink()
+    script.prepare(tmp_path, names, names)
+    assert certificates.read_revocations(path) == []
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "`user` needs the names of users"),
+        ([], "`issue` needs a name"),
         *(([name], f"{name!r} is reserved") for name in credentials.RESERVED),
         (["kojibuilder"], "'kojibuilder' is the name of a builder"),
         (["../alice"], "'../alice' is not a valid name for a certificate"),
@@ -121,10 +191,10 @@ def test_who_gets_none(script: ModuleType, tmp_path: Path, names: list[str], mes
     # As the builder itself does.
     Authority.load(tmp_path / credentials.FOLDER).issue("kojibuilder", client=True)
     with pytest.raises(Fatal, match=re.escape(message)):
-        script.issue_for_users(tmp_path, names)
+        script.change(tmp_path, "issue", names)
 
 
 def test_without_an_authority_nobody_gets_one(script: ModuleType, tmp_path: Path) -> None:
     (tmp_path / credentials.FOLDER).mkdir(parents=True)
     with pytest.raises(Fatal, match="there is no certificate authority in"):
-        script.issue_for_users(tmp_path, ["alice"])
+        script.change(tmp_path, "issue", ["alice"])

@@ -4,12 +4,13 @@ import os
 import pwd
 import stat
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from util import files
+from util import certificates, files
 from util.certificates import Authority
 from util.entry import Fatal
 
@@ -43,10 +44,22 @@ def test_every_file_that_postgresql_reads_is_copied(
     for _ in range(2):
         script.copy_credentials(root, USER)
     copies = sorted((root / script.COPIES).iterdir())
-    assert [path.name for path in copies] == ["ca.crt", "server.crt", "server.key"]
+    names = ["ca.crt", "revoked.crl", "server.crt", "server.key"]
+    assert [path.name for path in copies] == names
     for copy in copies:
-        assert stat.S_IMODE(copy.stat().st_mode) == 0o400
-        assert f"'/{copy.relative_to(root)}'" in setup.SETTINGS
+        revoked = copy.name == script.REVOKED
+        assert stat.S_IMODE(copy.stat().st_mode) == (0o644 if revoked else 0o400)
+        assert revoked or f"'/{copy.relative_to(root)}'" in setup.SETTINGS
+
+
+def test_an_expired_certificate_is_told_in_one_line(
+    script: ModuleType, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "CERTIFICATE_LIFE", timedelta(minutes=30))
+    certificates.Authority.load(root / "etc/pki/koji").renew("kojidatabase")
+    with pytest.raises(Fatal, match=r"^expired certificates: kojidatabase \(") as refusal:
+        script.copy_credentials(root, USER)
+    assert "`toji credentials renew`" in str(refusal.value.hint)
 
 
 def test_refuses_credentials_without_their_marker(script: ModuleType, root: Path) -> None:

@@ -7,12 +7,13 @@ import pwd
 import re
 import stat
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from util import files
+from util import certificates, files
 from util.certificates import Authority
 from util.entry import Fatal
 
@@ -43,6 +44,7 @@ def root(tmp_path: Path) -> Path:
         "etc/koji-sweep-db",
         "etc/kojira",
         "mnt/koji/packages",
+        "run/koji-hub",
     ):
         (tmp_path / path).mkdir(parents=True)
     return tmp_path
@@ -51,7 +53,7 @@ def root(tmp_path: Path) -> Path:
 def written(script: ModuleType, root: Path, **values: str) -> dict[str, configparser.ConfigParser]:
     """The three files, as Koji reads them."""
     settings = script.Settings.read(values, root)
-    script.copy_keys(root, USER)
+    script.copy_credentials(root, USER)
     script.write_configuration(root, settings)
     script.configure_kojira(root, settings, script.OWN_HUB, USER)
     paths = {
@@ -190,13 +192,60 @@ def test_every_error_in_the_environment_is_reported_at_once(script: ModuleType, 
 def test_kojiwebs_secret_is_the_instances_own_and_stays(
     script: ModuleType, root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    key = root / "etc/pki/koji/private/kojiweb.key"
+    folder = root / "etc/pki/koji"
     first = written(script, root)["web"]["web"]["secret"]
-    assert first == written(script, root)["web"]["web"]["secret"] == script.derived_secret(key)
+    assert first == written(script, root)["web"]["web"]["secret"] == script.web_secret(folder, None)
     assert len(first) == 64
     other = tmp_path_factory.mktemp("other")
     Authority.create(other).issue("kojiweb", client=True)
-    assert script.derived_secret(other / "private/kojiweb.key") != first
+    assert script.web_secret(other, None) != first
+
+
+@pytest.mark.parametrize("chosen", [{}, {"KOJI_WEB_SECRET": "chosen"}])
+def test_kojiwebs_secret_changes_when_a_certificate_is_revoked(
+    script: ModuleType, root: Path, chosen: dict[str, str]
+) -> None:
+    """A cookie is as good as the certificate that it was given for."""
+    secrets = {written(script, root, **chosen)["web"]["web"]["secret"]}
+    authority = Authority.load(root / "etc/pki/koji")
+    for _ in range(2):
+        authority.issue("alice", client=True)
+        authority.revoke("alice", [certificates.load(authority.folder / "alice.pem")])
+        secrets.add(written(script, root, **chosen)["web"]["web"]["secret"])
+        authority.write_revocations()
+        secrets.add(written(script, root, **chosen)["web"]["web"]["secret"])
+    assert len(secrets) == 3
+
+
+def test_an_authority_of_an_earlier_nagoya_has_revoked_nothing(
+    script: ModuleType, root: Path
+) -> None:
+    (root / "etc/pki/koji/koji_ca.crl").unlink()
+    script.copy_credentials(root, USER)
+    assert certificates.read_revocations(root / script.RUN / "revoked.crl") == []
+
+
+def test_an_expired_certificate_is_told_in_one_line(
+    script: ModuleType,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    authority = Authority.load(root / "etc/pki/koji")
+    for name in ("kojidatabase", "kojiadmin"):
+        authority.issue(name, client=True)
+    script.check_certificates(root)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(certificates, "CERTIFICATE_LIFE", timedelta(minutes=30))
+    authority.renew("kojira")
+    script.check_certificates(root)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expired certificates: kojira (" in line
+    assert "`toji credentials renew`" in line
+    authority.renew("kojihub")
+    with pytest.raises(Fatal, match=r"^expired certificates: kojihub \(\d+-\d+-\d+\)$") as refusal:
+        script.check_certificates(root)
+    assert "`toji credentials renew`" in str(refusal.value.hint)
 
 
 def test_keys_and_the_secret_are_private(script: ModuleType, root: Path) -> None:
@@ -204,7 +253,7 @@ def test_keys_and_the_secret_are_private(script: ModuleType, root: Path) -> None
     private = root / script.PRIVATE
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in private.iterdir()} == {
-        "kojihub.key": 0o400,
+        "kojihub.pem": 0o400,
         "kojira.pem": 0o400,
         "kojiweb.pem": 0o400,
         "web.conf": 0o400,

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from util import certificates, exchange
 
@@ -27,6 +29,78 @@ def registrar(
     monkeypatch.setattr(registrar, "carry_out", lambda body, key: {"said": body["verb"]})
     registrar.prepare()
     return registrar
+
+
+@pytest.fixture
+def certifier(
+    load_script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """A registrar whose hub knows no user and no host."""
+    credentials = tmp_path / "etc/pki/koji"
+    credentials.mkdir(parents=True)
+    certificates.Authority.create(credentials).issue("kojiadmin", client=True)
+    script = load_script("koji-hub/registrar.py")
+    registrar = script.Registrar(tmp_path)
+    hub = SimpleNamespace(getUser=lambda name: None, getHost=lambda name: None)
+    hub.logout = lambda: None
+    monkeypatch.setattr(registrar, "login", lambda: hub)
+    monkeypatch.setattr(script.registration, "join", lambda session, builder: "joined")
+    registrar.prepare()
+    registrar.Refused = script.Refused
+    return registrar
+
+
+def join(registrar: Any, key: Any = KEY, verb: str = "join") -> x509.Certificate:
+    body = {"name": "b1", "verb": verb, "builder": {}}
+    answer = registrar.carry_out(body, key.public_key())
+    return x509.load_pem_x509_certificate(answer["certificate"].encode())
+
+
+def test_a_builder_keeps_its_certificate_until_it_is_due(
+    certifier: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(certifier.Refused, match="another key"):
+        join(certifier, verb="renew")
+    with monkeypatch.context() as patch:
+        patch.setattr(certificates, "CERTIFICATE_LIFE", timedelta(days=20))
+        short = join(certifier)
+    long = join(certifier, verb="renew")
+    assert long != short
+    assert long == join(certifier) == join(certifier, verb="renew")
+    other = join(certifier, certificates.make_key())
+    assert certificates.load_all(certifier.issued / "b1.crt") == [short, long, other]
+
+
+def test_a_key_whose_certificate_was_revoked_gets_no_other(certifier: Any) -> None:
+    revoked = join(certifier)
+    certificates.Authority.load(certifier.credentials).revoke("b1", [revoked])
+    for verb in ("join", "renew", "disable"):
+        with pytest.raises(certifier.Refused, match="the certificate of b1 was revoked"):
+            join(certifier, verb=verb)
+    assert join(certifier, certificates.make_key()) != revoked
+
+
+def test_an_expired_certificate_of_kojiadmin_is_told(
+    certifier: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "CERTIFICATE_LIFE", timedelta(minutes=30))
+    certificates.Authority.load(certifier.credentials).renew("kojiadmin")
+    with pytest.raises(certifier.Refused, match=r"expired certificates: kojiadmin .*renew") as no:
+        join(certifier)
+    assert no.value.later
+
+
+def test_records_of_another_authority_are_dropped(certifier: Any) -> None:
+    """As in an image that was made of a hub."""
+    join(certifier)
+    certifier.prepare()
+    assert (certifier.issued / "b1.crt").exists()
+    for path in [*certifier.credentials.rglob("koji_ca*"), certifier.credentials / "certs"]:
+        path.rename(path.with_name(f"old-{path.name}"))
+    (certifier.credentials / "private").rename(certifier.credentials / "old-private")
+    certificates.Authority.create(certifier.credentials)
+    certifier.prepare()
+    assert not (certifier.issued / "b1.crt").exists()
 
 
 def test_tells_builders_which_authority_to_trust(registrar: Any) -> None:

@@ -109,6 +109,7 @@ def test_keys_are_for_their_owner_alone(authority: Authority) -> None:
         "certs/host.crt": 0o644,
         "host.pem": 0o600,
         "host_browser_cert.p12": 0o600,
+        "koji_ca.crl": 0o644,
         "koji_ca_cert.crt": 0o644,
         "private": 0o700,
         "private/host.key": 0o600,
@@ -188,8 +189,77 @@ def test_the_check_finds_an_expired_certificate(
 ) -> None:
     monkeypatch.setattr(certificates, "CERTIFICATE_LIFE", timedelta(minutes=30))
     authority.issue("host", client=True)
-    with pytest.raises(Fatal, match="expired"):
+    with pytest.raises(Fatal, match=r"^expired certificates: host \(") as refusal:
         check(authority.folder, "host")
+    assert "`toji credentials renew`" in str(refusal.value.hint)
+
+
+def test_a_renewed_certificate_differs_in_its_end_and_serial_alone(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = ipaddress.ip_address("127.0.0.1")
+    monkeypatch.setattr(certificates, "CERTIFICATE_LIFE", timedelta(days=10))
+    authority.issue("hub", ["koji"], [address], server=True, client=True, browser=True)
+    old, key = certificate(authority, "hub"), (authority.folder / "private/hub.key").read_bytes()
+    assert certificates.is_due(old)
+    monkeypatch.undo()
+    assert authority.renew("hub") == (new := certificate(authority, "hub"))
+    check(authority.folder, "hub")
+    assert not certificates.is_due(new)
+    assert new.serial_number != old.serial_number
+    assert list(new.extensions) == list(old.extensions)
+    assert (new.subject, new.public_key()) == (old.subject, old.public_key())
+    assert (authority.folder / "private/hub.key").read_bytes() == key
+    browser = (authority.folder / "hub_browser_cert.p12").read_bytes()
+    assert pkcs12.load_key_and_certificates(browser, b"koji")[1] == new
+    # Half written, the key is that of the certificate beside it.
+    (authority.folder / "private/hub.key").write_bytes(b"")
+    authority.renew("hub")
+    check(authority.folder, "hub")
+    assert authority.renew("hub", new_key=True).public_key() != old.public_key()
+    check(authority.folder, "hub")
+
+
+def verify(authority: Authority, name: str) -> str:
+    """What OpenSSL says of a certificate, where the list of revoked ones has to be there."""
+    done = subprocess.run(
+        [
+            *("openssl", "verify", "-x509_strict", "-crl_check", "-CAfile"),
+            *(authority.folder / "koji_ca_cert.crt", "-CRLfile", authority.folder / "koji_ca.crl"),
+            authority.folder / f"certs/{name}.crt",
+        ],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    return done.stdout + done.stderr
+
+
+def test_openssl_refuses_what_was_revoked_and_nothing_else(authority: Authority) -> None:
+    for name in ("alice", "bob"):
+        authority.issue(name, client=True)
+        assert ": OK" in verify(authority, name)
+    old = certificate(authority, "alice")
+    authority.revoke("alice", [old])
+    assert "certificate revoked" in verify(authority, "alice")
+    assert ": OK" in verify(authority, "bob")
+    authority.renew("alice", new_key=True)
+    assert ": OK" in verify(authority, "alice")
+
+
+def test_a_revocation_keeps_its_date(authority: Authority) -> None:
+    path = authority.folder / certificates.REVOCATIONS
+    assert certificates.read_revocations(path) == []
+    for name in ("alice", "bob"):
+        authority.issue(name, client=True)
+    authority.revoke("bob", [certificate(authority, "bob")])
+    (first,) = certificates.read_revocations(path)
+    assert first.date > datetime.now(UTC) - timedelta(minutes=1)
+    for _ in range(2):
+        authority.revoke("alice", [certificate(authority, "alice")])
+        found = certificates.read_revocations(path)
+        assert len(found) == 2
+        assert first in found
+    revoked = x509.load_pem_x509_crl(path.read_bytes())
+    assert revoked.next_update_utc == authority.certificate.not_valid_after_utc
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])

@@ -51,6 +51,34 @@ def test_a_certificate_of_another_authority(hub: HubConnection) -> None:
     assert "credentials were replaced" in str(error.hint)
 
 
+@pytest.mark.parametrize(
+    ("cause", "message", "hint"),
+    [
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired",
+            "the certificate of the hub at",
+            "credentials renew",
+        ),
+        (
+            "[SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED] sslv3 alert certificate expired",
+            "the certificate of alice has expired",
+            "credentials renew",
+        ),
+        (
+            "[SSL: SSLV3_ALERT_CERTIFICATE_REVOKED] ssl/tls alert certificate revoked",
+            "the certificate of alice was revoked",
+            "credentials issue alice",
+        ),
+    ],
+)
+def test_a_certificate_that_is_valid_no_more(
+    hub: HubConnection, cause: str, message: str, hint: str
+) -> None:
+    error = hub._login_error("alice", f"(ssl auth failed: requests.exceptions.SSLError: {cause})")
+    assert error.message.startswith(message)
+    assert hint in str(error.hint)
+
+
 def test_a_login_that_is_refused(hub: HubConnection) -> None:
     error = hub._login_error("alice", "alice is not a user")
     assert "rejected the login of alice: alice is not a user" in error.message

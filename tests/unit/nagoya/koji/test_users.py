@@ -7,7 +7,8 @@ from click.testing import CliRunner
 
 from nagoya.cli import toji
 from nagoya.errors import UsageError
-from nagoya.koji.users import RESERVED, check_name, grant, unknown_permissions
+from nagoya.koji.certificates import RESERVED
+from nagoya.koji.users import check_name, grant, unknown_permissions
 
 
 @pytest.mark.parametrize("name", ["alice", "a", "Bob_2", "first.last", "x" * 63])
@@ -30,8 +31,16 @@ def test_names_that_no_user_can_have(name: str) -> None:
     assert raised.value.exit_code == 64
 
 
-def test_a_bad_name_is_a_wrong_call_before_anything_is_connected() -> None:
-    ended = CliRunner().invoke(toji.cli, ["user", "alice", "al ice"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["user", "alice", "al ice"],
+        *(["credentials", "issue", name] for name in RESERVED),
+        ["credentials", "renew", "--all", "alice"],
+    ],
+)
+def test_a_wrong_call_is_refused_before_anything_is_connected(words: list[str]) -> None:
+    ended = CliRunner().invoke(toji.cli, words)
     assert isinstance(ended.exception, UsageError)
     assert ended.exception.exit_code == 64
 

@@ -1,0 +1,119 @@
+"""The commands of toji that list, issue, renew and revoke certificates."""
+
+import click
+
+from nagoya.cli.common import (
+    Settings,
+    command,
+    json_option,
+    new_table,
+    on_system,
+    print_json,
+    print_table,
+    quiet_system,
+)
+from nagoya.errors import UsageError
+from nagoya.koji import certificates, users
+from nagoya.koji import credentials as kept
+from nagoya.system.system import require_system
+
+
+@click.group()
+def credentials() -> None:
+    """List, issue, renew and revoke certificates.
+
+    Koji's parts, its builders and its users log in with certificates of the system's own authority.
+    They are valid for 825 days. `toji status` and `toji wait` warn 30 days before one expires; a
+    builder renews its own.
+
+    \b
+      toji credentials list
+      toji credentials renew
+      toji credentials revoke alice
+    """
+
+
+@json_option
+@command
+def list_(settings: Settings, as_json: bool) -> None:
+    """List the certificates: whose they are, until when they are valid, and what was revoked.
+
+    \b
+      toji credentials list
+      toji credentials list --json
+    """
+    system = quiet_system(settings)
+    rows = certificates.read_certificates(require_system(system.engine, system.name))
+    if as_json:
+        fields = ("name", "kind", "state", "days", "expires", "serial")
+        print_json(
+            system=system.name,
+            certificates=[{field: getattr(row, field) for field in fields} for row in rows],
+        )
+        return
+    table = new_table("name", "kind", "state", "expires", "in")
+    for row in rows:
+        table.add_row(row.name, row.kind, row.state, f"{row.expires:%Y-%m-%d}", f"{row.days} d")
+    print_table(table)
+
+
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@command
+def issue(settings: Settings, names: tuple[str, ...]) -> None:
+    """Issue certificates for users, and write their files beside kojiadmin's.
+
+    This makes no account: `toji user` makes both. A valid certificate is left unchanged, an expired
+    one is renewed. After a revocation the user gets another key.
+
+    \b
+      toji credentials issue alice
+    """
+    for name in names:
+        users.check_name(name)
+    issued = on_system(settings, lambda system: kept.issue(system, names))
+    _print("issued", issued, "nothing was issued: each has a valid certificate")
+
+
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option("--all", "everything", is_flag=True, help="Renew those of all users and parts.")
+@command
+def renew(settings: Settings, names: tuple[str, ...], everything: bool) -> None:
+    """Renew certificates, without NAME those that expire within 60 days or have expired.
+
+    Keys stay the same, sessions and builds go on, and the hub, kojiweb and the database use the new
+    certificates at once. Users' files on this machine are written again. Builders renew theirs
+    themselves.
+
+    \b
+      toji credentials renew
+      toji credentials renew alice
+      toji credentials renew --all
+    """
+    if names and everything:
+        raise UsageError("--all and names exclude each other")
+    renewed = on_system(settings, lambda system: kept.renew(system, names, everything=everything))
+    _print("renewed", renewed, "nothing is due; `toji credentials renew --all` renews all")
+
+
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@command
+def revoke(settings: Settings, names: tuple[str, ...]) -> None:
+    """Revoke certificates: the hub and kojiweb refuse them at once, and sessions end.
+
+    A part of Koji and kojiadmin get another key and certificate at once. A user gets another by
+    `toji credentials issue`, a builder by `toji up --recreate`. Everybody has to log in to kojiweb
+    again.
+
+    \b
+      toji credentials revoke alice
+    """
+    on_system(settings, lambda system: kept.revoke(system, names))
+    _print("revoked", names, "")
+
+
+def _print(verb: str, names: list[str] | tuple[str, ...], nothing: str) -> None:
+    print(f"{verb}: {', '.join(names)}" if names else nothing)
+
+
+for _command in (list_, issue, renew, revoke):
+    credentials.add_command(_command)
