@@ -140,3 +140,26 @@ def test_what_a_builder_that_is_gone_had_to_do_is_done_by_another(
     building.run("docker", "update", "--restart", "always", container)
     building.run("docker", "start", container)
     building.toji("wait")
+
+
+def test_a_hub_that_dies_while_a_buildroot_is_installed_fails_no_build(
+    building: Koji, tmp_path: Path
+) -> None:
+    session = building.session()
+    source = uploaded(session, sources(building, "slow"), tmp_path)
+    task = session.build(source, "demo", {"scratch": True})
+    builders = [
+        connect().client.containers.get(f"{building.system}-{name}")
+        for name in ("kojibuilder", "kojibuilder-2")
+    ]
+
+    def installing() -> bool:
+        processes = [
+            words for one in builders for _, words in one.top(ps_args="-eo pid,args")["Processes"]
+        ]
+        return any("nagoya/mock" in words and "--init" in words for words in processes)
+
+    wait_until(installing, 60, "a buildroot is installed")
+    kill(building, "koji")
+    building.toji("wait")
+    assert state(building.session(), task) == "CLOSED"
