@@ -213,9 +213,11 @@ def test_its_key_is_in_memory_alone(database: Container, credentials: Path) -> N
     """So that a commit of the container leaves it out."""
     secret = (credentials / "private/kojidatabase.key").read_text().splitlines()[1]
     places = ("/dev/shm", "/etc/postgresql", "/run", "/usr/lib/nagoya", "/var")
-    copy = "/dev/shm/koji-database/server.key"
-    assert execute(database, "grep", "-rl", secret, *places) == (0, f"{copy}\n")
-    assert execute(database, "stat", "-c", "%a %U", copy) == (0, "400 postgres\n")
+    # Key and certificate come from one file.
+    copies = [f"/dev/shm/koji-database/server.{end}" for end in ("crt", "key")]
+    status, found = execute(database, "grep", "-rl", secret, *places)
+    assert (status, sorted(found.split())) == (0, copies)
+    assert execute(database, "stat", "-c", "%a %U", *copies) == (0, "400 postgres\n" * 2)
 
 
 def test_takes_options_of_postgresql(
