@@ -78,7 +78,9 @@ def build(
     no_cache: bool,
     dry_run: bool,
 ) -> None:
-    """Build images, all or those named, and the images that they are built from.
+    """Build images, all or those named.
+
+    The images that they are built from are built before.
 
     \b
       moromi build
@@ -126,10 +128,11 @@ def run(settings: Settings) -> None:
 @click.option("--mermaid", is_flag=True, help="Draw the system for Mermaid.")
 @command
 def plan(settings: Settings, names: tuple[str, ...], as_json: bool, mermaid: bool) -> None:
-    """Show what `moromi build` would do and why, and in what order containers are started.
+    """Show what `moromi build` would do and why.
 
-    Containers in one line are started in parallel, after those of the lines above. The drawing
-    shows containers with their volumes, links and ports; it needs no engine.
+    It also shows the order in which containers are started: those in one line in parallel, after
+    those of the lines above. The drawing shows containers with their volumes, links and ports; it
+    needs no engine.
 
     \b
       moromi plan
@@ -166,7 +169,7 @@ def _print_plan(operations: dict[str, Operation], indent: str = "") -> None:
 @click.argument("names", nargs=-1, metavar="[SOURCE]...")
 @command
 def fetch(settings: Settings, names: tuple[str, ...]) -> None:
-    """Fetch sources, all or those named, into the build context as src/NAME/.
+    """Fetch sources, all or those named, into src/NAME/.
 
     Archives that were fetched before come from the cache ($XDG_CACHE_HOME/nagoya), without any
     network. An existing src/NAME/ is left alone; delete it to have it unpacked again.
@@ -195,10 +198,10 @@ def fetch(settings: Settings, names: tuple[str, ...]) -> None:
 @click.option("--install", is_flag=True, help="Install mmdebstrap if it is missing.")
 @command
 def base(settings: Settings, install: bool) -> None:
-    """Pull the base image, or make it with mmdebstrap where no registry has it.
+    """Pull the base image, or make it with mmdebstrap.
 
-    It has the registry's name, so that plain `docker build` works too. An existing one is left
-    alone.
+    It is made where no registry has it. It has the registry's name, so that plain `docker build`
+    works too. An existing one is left alone.
 
     \b
       moromi base
@@ -213,7 +216,7 @@ def base(settings: Settings, install: bool) -> None:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @command
 def clean(settings: Settings, dry_run: bool, yes: bool) -> None:
-    """Remove dangling images: built here by moromi, and since replaced by a newer build.
+    """Remove images that a newer build has replaced.
 
     Only images that were built from the folders of this moromi.yml are removed, and none that a
     container is made from.

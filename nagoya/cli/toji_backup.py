@@ -32,7 +32,7 @@ _file = click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, 
 @_file
 @command
 def backup(settings: Settings, file: Path, without_credentials: bool) -> None:
-    """Write all data of a system to FILE while it runs; `-` is stdout.
+    """Write all data of a running system to FILE; `-` is stdout.
 
     FILE is a tar archive that `toji restore` reads, here or on another machine. It holds the keys
     of the system, so that only its owner can read it. Snapshots are left out.
@@ -55,7 +55,7 @@ def backup(settings: Settings, file: Path, without_credentials: bool) -> None:
 @_file
 @command
 def restore(settings: Settings, file: Path, replace: bool, timeout: float) -> None:
-    """Create a system from FILE, which `toji backup` has written; `-` is stdin.
+    """Create a system from the backup in FILE; `-` is stdin.
 
     The system gets the containers, users, builders and certificates that were saved, and this
     machine's ports. The images may be of a newer Koji and a newer PostgreSQL. An existing system
@@ -89,7 +89,7 @@ def restore(settings: Settings, file: Path, replace: bool, timeout: float) -> No
 @duration_option(RESTORE_SECONDS)
 @command
 def upgrade(settings: Settings, without_verify: bool, timeout: float) -> None:
-    """Move a running system, with all its data, to the current images.
+    """Move a running system to the current images, with all data.
 
     They may be of a newer Koji and a newer PostgreSQL. First the new containers run on a copy of
     the data, and build what `toji verify` builds; then the system is stopped, its data converted,

@@ -36,7 +36,7 @@ def credentials() -> None:
 @json_option
 @command
 def list_(settings: Settings, as_json: bool) -> None:
-    """List the certificates: whose they are, until when they are valid, and what was revoked.
+    """List certificates, the days that they expire, and revocations.
 
     \b
       toji credentials list
@@ -60,10 +60,11 @@ def list_(settings: Settings, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @command
 def issue(settings: Settings, names: tuple[str, ...]) -> None:
-    """Issue certificates for users, and write their files beside kojiadmin's.
+    """Issue certificates for users.
 
-    This makes no account: `toji user` makes both. A valid certificate is left unchanged, an expired
-    one is renewed. After a revocation the user gets another key.
+    Their files are written beside kojiadmin's. This makes no account: `toji user` makes both. A
+    valid certificate is left unchanged, an expired one is renewed. After a revocation the user gets
+    another key.
 
     \b
       toji credentials issue alice
@@ -78,7 +79,7 @@ def issue(settings: Settings, names: tuple[str, ...]) -> None:
 @click.option("--all", "everything", is_flag=True, help="Renew those of all users and parts.")
 @command
 def renew(settings: Settings, names: tuple[str, ...], everything: bool) -> None:
-    """Renew certificates, without NAME those that expire within 60 days or have expired.
+    """Renew certificates. Without NAME, those that expire within 60 days or have expired.
 
     Keys stay the same, sessions and builds go on, and the hub, kojiweb and the database use the new
     certificates at once. Users' files on this machine are written again. Builders renew theirs
@@ -98,7 +99,7 @@ def renew(settings: Settings, names: tuple[str, ...], everything: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @command
 def revoke(settings: Settings, names: tuple[str, ...]) -> None:
-    """Revoke certificates: the hub and kojiweb refuse them at once, and sessions end.
+    """Revoke certificates. The hub and kojiweb refuse them at once, and sessions end.
 
     A part of Koji and kojiadmin get another key and certificate at once. A user gets another by
     `toji credentials issue`, a builder by `toji up --recreate`. Everybody has to log in to kojiweb

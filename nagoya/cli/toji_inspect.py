@@ -42,7 +42,7 @@ NOT_FOUND = 127
 def logs(
     settings: Settings, names: tuple[str, ...], follow: bool, tail: int | None, task: int | None
 ) -> None:
-    """Show what the containers printed: all of them, or those that are named.
+    """Show what containers printed, all or those named.
 
     \b
       toji logs
@@ -108,7 +108,7 @@ def _task_logs(settings: Settings, task: int, tail: int | None) -> None:
 @click.option("--force", is_flag=True, help="Overwrite PATH.")
 @command
 def report(settings: Settings, path: Path | None, force: bool) -> None:
-    """Collect everything that helps to understand a failure, in one archive.
+    """Collect what helps to understand a failure in one archive.
 
     It contains the containers' logs and settings, the hub's hosts and last tasks with their logs,
     and versions, but no key and no password. PATH is nagoya-report-SYSTEM-TIME.tar.gz by default.

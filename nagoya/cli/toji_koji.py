@@ -15,7 +15,7 @@ from nagoya.system.system import System
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @command
 def seed(settings: Settings, file: Path) -> None:
-    """Fill the hub with what FILE declares: tags, targets, users, policies, builds.
+    """Create what FILE declares: tags, targets, users, builds etc.
 
     Existing objects are left unchanged. docs/seed.md describes the file.
 
@@ -29,9 +29,10 @@ def seed(settings: Settings, file: Path) -> None:
 @json_option
 @command
 def verify(settings: Settings, as_json: bool) -> None:
-    """Prove that the system builds RPMs: seed it, build from a source RPM and from git, check.
+    """Prove that the system builds RPMs.
 
-    Shows each step with the seconds that it took, and the logs of a build that fails.
+    Seeds it, builds from a source RPM and from git, and checks the RPMs. Shows each step with the
+    seconds that it took, and the logs of a build that fails.
 
     \b
       toji verify
@@ -58,10 +59,11 @@ def verify(settings: Settings, as_json: bool) -> None:
 def user(
     settings: Settings, names: tuple[str, ...], permissions: tuple[str, ...], as_json: bool
 ) -> None:
-    """Add users: for each an account on the hub, and a certificate beside kojiadmin's.
+    """Add users.
 
-    Existing accounts keep their permissions, valid certificates are left unchanged. `koji -p
-    PROFILE list-permissions` lists the permissions.
+    Each gets an account on the hub, and a certificate beside kojiadmin's. Existing accounts keep
+    their permissions, valid certificates are left unchanged. `koji -p PROFILE list-permissions`
+    lists the permissions.
 
     \b
       toji user alice

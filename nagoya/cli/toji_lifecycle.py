@@ -32,7 +32,7 @@ _DIGITS = 3
 def up(
     settings: Settings, recreate: tuple[str, ...], build: bool, timeout: float, dry_run: bool
 ) -> None:
-    """Make a system match its moromi.yml, and wait until it is ready.
+    """Make a system match its moromi.yml. Waits until it is ready.
 
     Creates what is missing and starts what is stopped. A container whose image or settings changed
     is recreated on the ports and volumes that it had; a builder finishes its tasks first. The
@@ -67,7 +67,7 @@ def up(
 @dry_run_option
 @command
 def init(settings: Settings, dry_run: bool) -> None:
-    """Create and start what is declared; leave alone what runs already.
+    """Create and start what is declared and does not run yet.
 
     Returns once everything is started, which is before everything is ready: see `toji wait`.
     Reports containers that differ from the declaration; `toji up` recreates them.
@@ -108,7 +108,7 @@ def stop(settings: Settings, dry_run: bool) -> None:
 @dry_run_option
 @command
 def restart(settings: Settings, names: tuple[str, ...], timeout: float, dry_run: bool) -> None:
-    """Restart containers, all or those named, and wait until the system is ready.
+    """Restart containers, all or those named. Waits until the system is ready.
 
     They keep their files. Tasks of a builder that is restarted go back to the hub.
 
@@ -126,7 +126,9 @@ def restart(settings: Settings, names: tuple[str, ...], timeout: float, dry_run:
 @dry_run_option
 @command
 def remove(settings: Settings, stale: bool, dry_run: bool) -> None:
-    """Remove a system with all its data: containers, volumes, network, profile.
+    """Remove a system with all its data.
+
+    Its containers, volumes, network and profile are deleted.
 
     \b
       toji remove

@@ -102,7 +102,7 @@ for _command in (create, restore, list_, delete):
 @duration_option(snapshots.RESET_SECONDS)
 @command
 def reset(settings: Settings, name: str, timeout: float) -> None:
-    """Return to the state after the first `toji wait`, or to the snapshot NAME.
+    """Return to the snapshot NAME, or to the first ready state.
 
     Discards every later change and kills running tasks; a task that was running when the snapshot
     was made starts again. URL, profile and credentials stay valid, and so do the sessions of all

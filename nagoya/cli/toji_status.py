@@ -87,10 +87,10 @@ def list_(settings: Settings, as_json: bool) -> None:
 )  # fmt: skip
 @command
 def status(settings: Settings, as_json: bool, watch: bool) -> None:
-    """Show the containers of a system, whether each is ready now, its image and its ports.
+    """Show the containers of a system.
 
-    Below that: kojiweb's URL, the client's profile, the file that declares the system, and what
-    differs from it.
+    Shows whether each is ready now, its image and its ports. Below that: kojiweb's URL, the
+    client's profile, the file that declares the system, and what differs from it.
 
     \b
       toji status
@@ -191,7 +191,7 @@ def _render_activity(activity: dict[str, Any] | None) -> Iterator[RenderableType
 @duration_option(WAIT_SECONDS)
 @command
 def wait(settings: Settings, as_json: bool, timeout: float) -> None:
-    """Wait until every container is ready, by its own health check.
+    """Wait until every container is ready by its health check.
 
     Exits with status 8 after the timeout, or as soon as a container has exited, with the reason and
     the last log lines of the container to blame.

@@ -20,6 +20,18 @@ def test_help_teaches() -> None:
     assert "    toji up" in helped(toji.cli)
 
 
+@pytest.mark.parametrize(
+    ("group", "command"),
+    [(moromi.cli, ()), (toji.cli, ()), (toji.cli, ("snapshot",)), (toji.cli, ("credentials",))],
+)
+def test_the_list_of_commands_shows_whole_sentences(
+    group: click.Group, command: tuple[str, ...]
+) -> None:
+    listed = helped(group, *command).partition("\nCommands:\n")[2].splitlines()
+    assert listed
+    assert [line for line in listed if line.endswith("...")] == []
+
+
 @pytest.mark.parametrize("command", sorted(toji.cli.commands))
 def test_every_command_has_an_example(command: str) -> None:
     assert f"\n    toji {command}" in helped(toji.cli, command)
