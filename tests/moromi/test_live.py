@@ -242,7 +242,9 @@ def test_a_failing_root_shows_its_log_and_leaves_nothing(live: Live) -> None:
 
 
 def test_a_system_that_does_not_come_up_is_reported(live: Live) -> None:
-    live.moromi.write("server/Dockerfile", f"FROM {BASE}\nCMD echo no good; exit 5\n")
+    # Without a health check it would count as ready while it runs.
+    dockerfile = f"FROM {BASE}\nHEALTHCHECK CMD false\nCMD echo no good; exit 5\n"
+    live.moromi.write("server/Dockerfile", dockerfile)
     _, output = live.moromi("build", "X-live", status=6)
     assert "waiting until it is ready: not running: server" in output
     assert "server (exited): exited with status 5\n  last lines of server:\n    no good" in output
