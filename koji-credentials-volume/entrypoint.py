@@ -80,7 +80,7 @@ def make_credentials(root: Path, hub: Names, database: Names) -> None:
 
 def check_credentials(root: Path) -> None:
     """Raise Fatal if a certificate does not fit its key or its authority, or has expired."""
-    for name in credentials.RESERVED:
+    for name in credentials.PARTS:
         certificates.check(root / credentials.FOLDER, name)
 
 
@@ -116,7 +116,7 @@ class Issuer:
         for name in names:
             if name in credentials.RESERVED:
                 raise entry.Fatal(
-                    f"{name!r} is reserved: the system itself logs in with that certificate",
+                    f"{name!r} is reserved for the system itself",
                     hint="choose another name",
                 )
             if not (self.folder / f"certs/{name}.crt").exists():
@@ -155,15 +155,16 @@ class Issuer:
         """Revoke NAME's certificate, and others of that name."""
         if not certificates.is_name(name):
             raise entry.Fatal(f"{name!r} cannot be the name in a certificate")
-        own = certificates.load_all(self.folder / f"certs/{name}.crt")
+        own = self.authority.issued(name)
         if not own and not others:
             raise entry.Fatal(f"there is no certificate of {name!r} to revoke")
         self.authority.revoke(name, [*own, *others])
-        if name in credentials.RESERVED:
+        if name in credentials.PARTS:
             self.authority.renew(name, new_key=True)
             return [name]
         # The certificate last, since it says that the others are there.
-        for file in (f"{name}.pem", f"{name}_browser_cert.p12", f"private/{name}.key"):
+        renewed = f"{certificates.RENEWED}/{name}.crt"
+        for file in (f"{name}.pem", f"{name}_browser_cert.p12", f"private/{name}.key", renewed):
             (self.folder / file).unlink(missing_ok=True)
         (self.folder / f"certs/{name}.crt").unlink(missing_ok=True)
         return [name]
@@ -172,8 +173,8 @@ class Issuer:
         """The parts of Koji and the users. Builders, which may have files here from an earlier
         Nagoya, renew theirs themselves."""
         found = sorted(path.stem for path in (self.folder / "certs").glob("*.crt"))
-        users = [name for name in found if name not in credentials.RESERVED and self._is_user(name)]
-        return [*credentials.RESERVED, *users]
+        users = [name for name in found if name not in credentials.PARTS and self._is_user(name)]
+        return [*credentials.PARTS, *users]
 
     def _is_user(self, name: str) -> bool:
         # Only people get a file for their browser.

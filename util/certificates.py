@@ -8,6 +8,7 @@
     NAME_browser_cert.p12      0600  the same for browsers, where NAME is a person's
     koji_ca.crl                0644  the certificates that were revoked, signed by the authority
     certs/revoked/NAME.crt     0644  those of NAME, one after the other
+    certs/renewed/NAME.crt     0644  the former ones of NAME that are valid still, in the same way
 
 Keys are EC P-256. One takes under a millisecond to make, an RSA key of 2048 bits up to a few
 hundred, and ten builders that start at once make ten. OpenSSL, NSS (Chromium, Firefox), Java since
@@ -44,6 +45,7 @@ RENEWAL = timedelta(days=60)
 # A client whose clock is behind must not find the certificate "not yet valid".
 CLOCK_SKEW = timedelta(hours=1)
 REVOCATIONS = "koji_ca.crl"
+RENEWED = "certs/renewed"
 RENEW = (
     "`toji credentials renew`, or without toji: "
     "`docker run --rm --volumes-from kojicreds koji-credentials-volume renew`"
@@ -126,6 +128,7 @@ class Authority:
 
         It has the names and the purposes of the one that is there, which stays valid.
         """
+        _add(self.folder / f"{RENEWED}/{name}.crt", self.issued(name))
         # Written in one step, so that they fit.
         old, key = load(self.folder / f"{name}.pem"), _load_key(self.folder / f"{name}.pem")
         if new_key:
@@ -145,14 +148,16 @@ class Authority:
         self._store(name, key, certificate, browser=browser)
         return certificate
 
+    def issued(self, name: str) -> list[x509.Certificate]:
+        """The certificates of NAME that were written here, the former ones too."""
+        return [
+            *load_all(self.folder / f"{RENEWED}/{name}.crt"),
+            *load_all(self.folder / f"certs/{name}.crt"),
+        ]
+
     def revoke(self, name: str, certificates: Iterable[x509.Certificate]) -> None:
         """Add certificates of NAME to the list of revoked ones."""
-        folder = self.folder / "certs/revoked"
-        folder.mkdir(mode=0o755, exist_ok=True)
-        path = folder / f"{name}.crt"
-        known = load_all(path)
-        known += [one for one in certificates if one not in known]
-        files.write(path, b"".join(map(pem, known)))
+        _add(self.folder / f"certs/revoked/{name}.crt", certificates)
         self.write_revocations()
 
     def write_revocations(self) -> None:
@@ -306,6 +311,12 @@ def _utc(thing: object, name: str) -> datetime:
     aware = getattr(thing, f"{name}_utc", None)
     moment: datetime = aware or getattr(thing, name).replace(tzinfo=UTC)
     return moment
+
+
+def _add(path: Path, certificates: Iterable[x509.Certificate]) -> None:
+    """Add certificates to those in a file, each once."""
+    path.parent.mkdir(mode=0o755, exist_ok=True)
+    files.write(path, b"".join(map(pem, dict.fromkeys([*load_all(path), *certificates]))))
 
 
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:

@@ -9,8 +9,10 @@ FOLDER = Path("etc/pki/koji")
 
 SERVERS = ("kojihub", "kojidatabase")
 CLIENTS = ("kojiadmin", "kojira", "kojiweb")
-# koji-credentials-volume issues these certificates. No builder and no other user can have the name.
-RESERVED = (*SERVERS, *CLIENTS)
+# koji-credentials-volume issues these certificates.
+PARTS = (*SERVERS, *CLIENTS)
+# No builder and no other user can have these names; the last one is the authority's.
+RESERVED = (*PARTS, "koji_ca_cert")
 
 
 def require(root: Path, mode: str = "ro") -> Path:

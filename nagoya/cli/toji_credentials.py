@@ -1,5 +1,8 @@
 """The commands of toji that list, issue, renew and revoke certificates."""
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 from nagoya.cli.common import (
@@ -15,7 +18,16 @@ from nagoya.cli.common import (
 from nagoya.errors import UsageError
 from nagoya.koji import certificates, users
 from nagoya.koji import credentials as kept
-from nagoya.system.system import require_system
+from nagoya.system.system import System, require_system
+
+
+def _names(metavar: str, *, required: bool = False) -> Callable[[Any], Any]:
+    """An argument of names, each of which is passed once."""
+
+    def distinct(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(names))
+
+    return click.argument("names", nargs=-1, required=required, metavar=metavar, callback=distinct)
 
 
 @click.group()
@@ -57,7 +69,7 @@ def list_(settings: Settings, as_json: bool) -> None:
     print_table(table)
 
 
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@_names("NAME...", required=True)
 @command
 def issue(settings: Settings, names: tuple[str, ...]) -> None:
     """Issue certificates for users.
@@ -71,11 +83,18 @@ def issue(settings: Settings, names: tuple[str, ...]) -> None:
     """
     for name in names:
         users.check_name(name)
-    issued = on_system(settings, lambda system: kept.issue(system, names))
+
+    def verb(system: System) -> list[str]:
+        present = require_system(system.engine, system.name)
+        for name in names:
+            users.check_name(name, present)
+        return kept.issue(system, names)
+
+    issued = on_system(settings, verb)
     _print("issued", issued, "nothing was issued: each has a valid certificate")
 
 
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@_names("[NAME...]")
 @click.option("--all", "everything", is_flag=True, help="Renew those of all users and parts.")
 @command
 def renew(settings: Settings, names: tuple[str, ...], everything: bool) -> None:
@@ -96,7 +115,7 @@ def renew(settings: Settings, names: tuple[str, ...], everything: bool) -> None:
     _print("renewed", renewed, "nothing is due; `toji credentials renew --all` renews all")
 
 
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@_names("NAME...", required=True)
 @command
 def revoke(settings: Settings, names: tuple[str, ...]) -> None:
     """Revoke certificates. The hub and kojiweb refuse them at once, and sessions end.

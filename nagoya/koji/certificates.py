@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CERTIFICATES_LABEL = "nagoya.certificates"
 """On an image: the folder with its certificates, one or more of NAME in NAME.crt; those in the
-folder `revoked` in it were revoked."""
+folder `revoked` in it were revoked, others in folders of it are former ones."""
 CREDENTIALS_LABEL = "nagoya.credentials"
 """On the image of the credentials: the verbs of its command line that change certificates in the
 volume: `issue NAME...`, `renew [NAME...]`, `renew --all`, `revoke NAME [PEM...]`. Each prints the
@@ -34,7 +34,7 @@ State = Literal["valid", "expires soon", "expired", "revoked"]
 class Certificate:
     """The certificate in use of a part of Koji, a builder or a user.
 
-    `issued` has, in PEM, all that are known of that name, to revoke them.
+    `issued` has, in PEM, all that are known of that name, revoked ones too.
     """
 
     name: str
@@ -115,7 +115,7 @@ def _certificate(
         f"{last.serial_number:x}",
         last.not_valid_after_utc,
         revoked=not valid,
-        issued=[_pem(one) for one in valid],
+        issued=[_pem(one) for one in dict.fromkeys([*found, *revoked])],
     )
 
 

@@ -7,7 +7,7 @@ image, with that volume and no network. The authority's key never leaves the vol
 import json
 import secrets
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from nagoya.engine import Handle, containers, transfer
@@ -64,6 +64,9 @@ def renew(system: System, names: Sequence[str], *, everything: bool = False) -> 
     """
     with system.lock():
         authority = _authority(system)
+        present = _certificates(system)
+        for name in names:
+            _check_renewable(name, present)
         renewed = _change(system, authority, "renew", *(["--all"] if everything else names))
         _write(system, authority, _on_host(system, renewed))
         if not set(RESERVED).isdisjoint(renewed):
@@ -75,13 +78,14 @@ def revoke(system: System, names: Sequence[str]) -> None:
     """Revoke the certificates of these names, and end their sessions.
 
     A part of Koji and kojiadmin get new ones. A builder is restarted, and so told: its kojid would
-    try again for ever. Raises LifecycleError if a name has none.
+    try again for ever. What was revoked before is revoked again, since it may have been interrupted
+    then. Raises LifecycleError if a name has none.
     """
     with system.lock():
         authority = _authority(system)
-        present = {each.name: each for each in read_certificates(_present(system))}
+        present = _certificates(system)
         for name in names:
-            _check_revocable(name, present)
+            _check_present(name, present)
         for name in names:
             _change(system, authority, "revoke", name, *present[name].issued)
         _reload(system)
@@ -96,14 +100,27 @@ def revoke(system: System, names: Sequence[str]) -> None:
         system.restart(builders)
 
 
-def _check_revocable(name: str, present: dict[str, Certificate]) -> None:
+def _certificates(system: System) -> dict[str, Certificate]:
+    return {each.name: each for each in read_certificates(_present(system))}
+
+
+def _check_renewable(name: str, present: Mapping[str, Certificate]) -> None:
+    _check_present(name, present)
+    if present[name].kind == "builder":
+        raise LifecycleError(f"'{name}' is a builder, which renews its own certificate")
+    if present[name].revoked:
+        raise LifecycleError(
+            f"the certificate of '{name}' was revoked",
+            f"`toji credentials issue {name}` issues another one",
+        )
+
+
+def _check_present(name: str, present: Mapping[str, Certificate]) -> None:
     if name not in present:
         raise LifecycleError(
             f"there is no certificate of '{name}'{did_you_mean(name, present)}",
             "`toji credentials list` shows all",
         )
-    if present[name].revoked:
-        raise LifecycleError(f"the certificate of '{name}' has been revoked already")
 
 
 def _present(system: System) -> dict[str, Handle]:
@@ -117,7 +134,8 @@ def _authority(system: System) -> Handle:
             return handle
     raise LifecycleError(
         f"no container of '{system.name}' can change certificates",
-        f"its image is older than this: `moromi build`, then `toji --system {system.name} up`",
+        f"`toji --system {system.name} up` creates it again; if its image is of an older Nagoya, "
+        "`moromi build` first",
     )
 
 

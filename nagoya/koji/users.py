@@ -10,6 +10,7 @@ from nagoya.errors import LifecycleError, UsageError, did_you_mean
 from nagoya.koji import credentials
 from nagoya.koji.certificates import RESERVED, is_expired
 from nagoya.koji.hub import HubConnection
+from nagoya.koji.profile import CA
 from nagoya.system.system import System, require_system
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,61}[A-Za-z0-9_])?")
@@ -49,9 +50,9 @@ def add(system: System, name: str, permissions: Collection[str] = ()) -> Path:
 def check_name(name: str, builders: Collection[str] = ()) -> None:
     """Raise UsageError for a name that no user can have. Builders log in by the names of their
     containers."""
-    if name in RESERVED or name in builders:
+    if name in (*RESERVED, CA.removesuffix(".crt")) or name in builders:
         raise UsageError(
-            f"'{name}' is reserved: a part of Koji logs in by that name", "choose another name"
+            f"'{name}' is reserved: a part of the system has that name", "choose another name"
         )
     if not _NAME.fullmatch(name):
         raise UsageError(

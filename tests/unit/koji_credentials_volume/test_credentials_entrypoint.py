@@ -125,7 +125,7 @@ def test_renews_what_is_due(
     assert script.change(tmp_path, "renew", []) == ["kojihub", "alice", "bob"]
     assert script.change(tmp_path, "renew", []) == []
     assert script.change(tmp_path, "renew", ["bob"]) == ["bob"]
-    everybody = [*credentials.RESERVED, "alice", "bob"]
+    everybody = [*credentials.PARTS, "alice", "bob"]
     assert script.change(tmp_path, "renew", ["--all"]) == everybody
     with pytest.raises(Fatal, match="there is no certificate of carol"):
         script.change(tmp_path, "renew", ["bob", "carol"])

@@ -110,9 +110,38 @@ def test_a_revoked_user_keeps_nothing_and_kojiadmin_gets_another_key(system: Any
     path = system.home / "kojiadmin.pem"
     assert path.read_bytes() == (system.folder / path.name).read_bytes()
     assert sorted(system.done) == RELOADED
-    with pytest.raises(LifecycleError, match="of 'alice' has been revoked already"):
-        revoke(system, ["alice"])
+    with pytest.raises(LifecycleError, match="the certificate of 'alice' was revoked"):
+        renew(system, ["alice"])
     assert issue(system, ["alice"]) == ["alice"]
+
+
+@pytest.mark.parametrize("name", ["alice", "kojiadmin"])
+def test_former_certificates_are_revoked_too(system: Any, name: str) -> None:
+    issue(system, ["alice"])
+    former = []
+    for _ in range(2):
+        former.append(certificates.load(system.folder / f"certs/{name}.crt").serial_number)
+        renew(system, [name])
+    revoke(system, [name])
+    revoked = certificates.read_revocations(system.folder / "koji_ca.crl")
+    assert {each.serial for each in revoked} > set(former)
+    assert len({each.serial for each in revoked}) == len(revoked) == 3
+
+
+def test_a_revocation_that_was_interrupted_is_completed(
+    system: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no matter how far it came."""
+    issue(system, ["alice"])
+    with monkeypatch.context() as patch:
+        patch.setattr(certificates.Authority, "write_revocations", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            revoke(system, ["alice"])
+    for _ in range(2):
+        revoke(system, ["alice"])
+        assert len(certificates.read_revocations(system.folder / "koji_ca.crl")) == 1
+        assert sorted(system.done) == RELOADED
+        system.done.clear()
 
 
 def test_a_revoked_builder_is_restarted(system: Any) -> None:
@@ -125,7 +154,9 @@ def test_a_revoked_builder_is_restarted(system: Any) -> None:
     ("change", "message"),
     [
         (lambda system: revoke(system, ["bob", "alise"]), "no certificate of 'alise'"),
-        (lambda system: renew(system, ["carol"]), "there is no certificate of carol"),
+        (lambda system: renew(system, ["carol"]), "there is no certificate of 'carol'"),
+        (lambda system: renew(system, ["kojibuilder"]), "which renews its own certificate"),
+        (lambda system: issue(system, ["koji_ca_cert"]), "'koji_ca_cert' is reserved"),
         (lambda system: issue(system, ["kojiweb"]), "'kojiweb' is reserved"),
     ],
 )

@@ -118,6 +118,6 @@ def test_a_reserved_user_is_reported_before_anything_is_done(tmp_path: Path) -> 
     with pytest.raises(DeclarationError) as caught:
         seed.read_seed(path)
     assert [*caught.value.problems] == [
-        "document 1 (user): 'kojiweb' is reserved: a part of Koji logs in by that name",
+        "document 1 (user): 'kojiweb' is reserved: a part of the system has that name",
         "document 2 (user): 'al ice' cannot be a user's name",
     ]

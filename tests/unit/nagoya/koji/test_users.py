@@ -16,7 +16,7 @@ def test_names_of_users(name: str) -> None:
     check_name(name, ["koji", "kojibuilder"])
 
 
-@pytest.mark.parametrize("name", [*RESERVED, "kojibuilder"])
+@pytest.mark.parametrize("name", [*RESERVED, "koji_ca_cert", "kojibuilder"])
 def test_the_names_of_kojis_own_parts_are_reserved(name: str) -> None:
     """kojiweb's certificate may log in as anybody."""
     with pytest.raises(UsageError, match="is reserved") as raised:
