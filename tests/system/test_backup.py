@@ -147,7 +147,7 @@ def test_an_existing_system_is_replaced_only_on_demand(saved: Saved) -> None:
     before = ids(saved.koji)
     refused = saved.koji.toji("restore", str(saved.file), check=False)
     assert refused.status == 7
-    assert "say --replace" in refused.stderr
+    assert "with --replace" in refused.stderr
     assert ids(saved.koji) == before
 
 
