@@ -62,6 +62,6 @@ def _stock_apache(system: BenchSystem) -> Iterator[None]:
 def _load(call: str, connections: int, seconds: float, url: str) -> tuple[float, float, float]:
     """Calls a second, 99th percentile in ms, failures."""
     command = [sys.executable, "-m", "bench.load", url, call, str(connections), str(seconds)]
-    output = subprocess.run(command, check=True, capture_output=True).stdout
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
     result = json.loads(output)
     return result["calls"], result["p99"], result["failures"]

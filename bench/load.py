@@ -14,6 +14,9 @@ import xmlrpc.client
 from urllib.parse import urlsplit
 
 
+_HEADERS = {"Content-Type": "text/xml", "Host": "koji"}
+
+
 class _Connection(threading.Thread):
     """One client, which asks again as soon as it was answered."""
 
@@ -34,7 +37,7 @@ class _Connection(threading.Thread):
                 str(self.url.hostname), self.url.port, timeout=30, context=context
             )
             try:
-                connection.request("POST", self.url.path, self.body, {"Content-Type": "text/xml"})
+                connection.request("POST", self.url.path, self.body, _HEADERS)
                 answer = connection.getresponse()
                 content = answer.read()
             except (OSError, http.client.HTTPException):
@@ -57,9 +60,11 @@ def main(url: str, call: str, connections: str, seconds: str) -> None:
     for client in clients:
         client.join()
     times = sorted(time for client in clients for time in client.times)
+    if not times:
+        sys.exit(f"{url} answered none of {sum(client.failures for client in clients)} calls")
     result = {
         "calls": len(times) / float(seconds),
-        "p99": times[len(times) * 99 // 100] * 1000 if times else 0.0,
+        "p99": times[len(times) * 99 // 100] * 1000,
         "failures": sum(client.failures for client in clients),
     }
     print(json.dumps(result))
