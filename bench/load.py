@@ -13,7 +13,6 @@ import time
 import xmlrpc.client
 from urllib.parse import urlsplit
 
-
 _HEADERS = {"Content-Type": "text/xml", "Host": "koji"}
 
 
