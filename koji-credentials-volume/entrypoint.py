@@ -4,7 +4,7 @@ Koji's own users.
 The first start writes them to the volume /etc/pki/koji (`util/certificates.py` shows the layout).
 A later start checks them and changes nothing.
 
-Arguments keep the certificates, as `toji credentials` has it done:
+Arguments change the certificates; `toji credentials` uses them:
 
     docker run --rm --volumes-from kojicreds koji-credentials-volume issue alice
 
@@ -18,7 +18,7 @@ revoke NAME [CERT...] end the validity of NAME's certificate and of more, in PEM
                       kojiadmin get a new key, a user's files are deleted.
 
 Each prints the names that it changed, one a line. The hub and the database read what changed when
-they start, or are told to by reload_credentials.py.
+they start, or when reload_credentials.py makes them.
 
 Environment variables, each a list separated by commas or blanks:
 

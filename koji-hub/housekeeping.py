@@ -23,7 +23,7 @@ from util import entry
 
 GC_CONFIGURATION = Path("etc/koji-gc/koji-gc.conf")
 SWEEP_CONFIGURATION = Path("etc/koji-sweep-db/koji-sweep-db.conf")
-# Seconds to the first run: whoever starts a system has other use for its processor.
+# Seconds until the first run, so that it does not slow down the start of a system.
 FIRST = 3600.0
 
 
@@ -88,10 +88,10 @@ def clean(root: Path) -> bool:
             ["/usr/sbin/koji-sweep-db", *sweep], check=False, user="www-data", group="www-data"
         ),
     ]
-    for one in ended:
-        if one.returncode:
-            entry.log(f"{one.args[0]} ended with status {one.returncode}")
-    return not any(one.returncode for one in ended)
+    for program in ended:
+        if program.returncode:
+            entry.log(f"{program.args[0]} ended with status {program.returncode}")
+    return not any(program.returncode for program in ended)
 
 
 def main() -> int:

@@ -1,8 +1,8 @@
 """Frees the tasks of builders that are gone, so that other builders take them.
 
-Koji's hub does this itself from 1.34 on. The rule here is the hub's: a task is freed if it is open
-on a host that has not called for HostTimeout seconds; but here, even if the host is disabled. What
-an administrator has assigned to a host, and the host has not begun, stays there.
+Koji's hub does this itself from 1.34 on, by the same rule: a task is freed if it is open on a host
+that has not called for HostTimeout seconds. Here that includes hosts that are disabled. What an
+administrator has assigned to a host stays there until the host starts it.
 
 The time is measured here, while the hub answers: a hub that was away itself has heard of no builder
 for as long, and the clocks of the hub and the database may be wrong.

@@ -26,7 +26,7 @@ from util.hub import hub
 
 URL = "https://localhost/kojihub"
 # The certificates that were issued to each builder, the last one at the end. A builder that returns
-# is known by its key, and whoever revokes them finds them here.
+# is known by its key, and `toji credentials revoke` reads it here.
 ISSUED = Path("run/koji-hub/builders")
 PAUSE = 0.2
 # A host that has checked in within so many seconds is at work.

@@ -67,7 +67,7 @@ def main() -> int:
     restart_apache(root)
     names = sessions.revoked(root / credentials.FOLDER, {one.serial for one in revoked})
     try:
-        # Until now one may have begun with what was revoked before.
+        # Until Apache's restart, users could log in with a certificate that had just been revoked.
         ended = sessions.expire(
             entrypoint.root_address(root, settings), dict.fromkeys(names, time.time())
         )

@@ -1,5 +1,7 @@
-"""Ends the sessions of those whose certificates were revoked: Koji asks for no certificate once a
-session has begun."""
+"""Ends the sessions of users whose certificates were revoked.
+
+Koji checks a certificate at login only, not in each call of a session.
+"""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path

@@ -182,7 +182,7 @@ class Authority:
         for path in sorted((self.folder / "certs/revoked").glob("*.crt")):
             for certificate in load_all(path):
                 serial = certificate.serial_number
-                # Not earlier than what was begun in this second.
+                # Sessions that began in this second end too.
                 date = dates.get(serial, now + timedelta(seconds=1))
                 entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(date)
                 builder = builder.add_revoked_certificate(entry.build())

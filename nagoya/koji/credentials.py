@@ -77,9 +77,9 @@ def renew(system: System, names: Sequence[str], *, everything: bool = False) -> 
 def revoke(system: System, names: Sequence[str]) -> None:
     """Revoke the certificates of these names, and end their sessions.
 
-    A part of Koji and kojiadmin get new ones. A builder is restarted, and so told: its kojid would
-    try again for ever. What was revoked before is revoked again, since it may have been interrupted
-    then. Raises LifecycleError if a name has none.
+    A part of Koji and kojiadmin get new ones. A builder is restarted, since its kojid would retry
+    for ever. Revoking a name twice is no error: the first attempt may have been interrupted. Raises
+    LifecycleError if a name has none.
     """
     with system.lock():
         authority = _authority(system)

@@ -263,7 +263,7 @@ def test_kojis_own_parts_get_another_key(live: Koji, names: list[str]) -> None:
     live.client("hello")
 
 
-def test_a_revoked_builder_is_told_so_and_gets_another_key(live: Koji) -> None:
+def test_a_revoked_builder_names_the_reason_and_gets_another_key(live: Koji) -> None:
     live.toji("credentials", "revoke", "kojibuilder")
     waited = live.toji("wait", "--timeout", "120", check=False)
     assert waited.status == 8
@@ -290,7 +290,7 @@ def test_a_server_says_that_its_certificate_has_expired(live: Koji, name: str) -
     live.toji("wait")
 
 
-def test_an_expired_certificate_of_kojiadmin_is_told(live: Koji) -> None:
+def test_an_expired_certificate_of_kojiadmin_is_reported(live: Koji) -> None:
     good = pem(live).read_bytes()
     make_short(live, EXPIRED, "kojiadmin")
     handle = containers.get(connect(), f"{live.system}-kojicreds")
@@ -299,8 +299,8 @@ def test_an_expired_certificate_of_kojiadmin_is_told(live: Koji) -> None:
     assert "the certificate of kojiadmin has expired" in ended.stderr
     assert "credentials renew" in ended.stderr
     live.run("docker", "restart", f"{live.system}-kojibuilder")
-    told = "expired certificates: kojiadmin ("
-    wait_until(lambda: told in live.toji("logs", "kojibuilder").stdout, 60, "the builder says so")
+    line = "expired certificates: kojiadmin ("
+    wait_until(lambda: line in live.toji("logs", "kojibuilder").stdout, 60, "the builder says so")
     live.toji("credentials", "renew")
     assert pem(live).read_bytes() != good
     live.toji("wait")
