@@ -144,8 +144,8 @@ def _download(repository: Repository, listed: ListedRpm, folder: Path) -> tuple[
 
 def _read(paths: Sequence[Path], folder: Path, on_progress: Callable[[str], None]) -> Found:
     candidates, unreadable, incomplete, names = [], [], set(), []
-    for number, path in enumerate(paths, 1):
-        on_progress(f"reading {number}/{len(paths)}")
+    on_progress(f"reading {len(paths)} RPMs")
+    for path in paths:
         label = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
         try:
             header = rpm.read(path)
