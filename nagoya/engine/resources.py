@@ -32,6 +32,14 @@ def list_networks(engine: Engine) -> dict[str, Mapping[str, Any]]:
     return {network.attrs["Labels"][SYSTEM_LABEL]: network.attrs for network in listed}
 
 
+def list_subnets(engine: Engine) -> list[str]:
+    """The address ranges of all networks on the engine, such as 172.17.0.0/16."""
+    with translated("listing the networks"):
+        networks = engine.client.networks.list()
+    configurations = [network.attrs["IPAM"].get("Config") or [] for network in networks]
+    return [range["Subnet"] for ranges in configurations for range in ranges]
+
+
 def create_network(engine: Engine, system: str, labels: Mapping[str, str]) -> None:
     """Create a system's network, and connect its containers to it.
 
