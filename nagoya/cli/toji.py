@@ -7,6 +7,7 @@ from nagoya.cli import (
     toji_backup,
     toji_credentials,
     toji_doctor,
+    toji_export,
     toji_inspect,
     toji_koji,
     toji_lifecycle,
@@ -55,5 +56,6 @@ for _command in (
     toji_backup.restore, toji_backup.upgrade, toji_koji.seed,
     toji_koji.verify, toji_koji.user, toji_credentials.credentials, toji_inspect.logs,
     toji_inspect.exec_, toji_inspect.report, toji_doctor.doctor,
+    toji_export.export,
 ):  # fmt: skip
     cli.add_command(_command)
