@@ -62,6 +62,17 @@ def test_a_second_extraction_replaces_the_first(home: Path, container: Any) -> N
     assert (home / ".koji/nagoya/some/kojiadmin.pem").read_text() == "another"
 
 
+def test_files_of_a_former_authority_are_deleted(home: Path, container: Any) -> None:
+    kojicallbacks.extract_credentials(container)
+    alice = home / ".koji/nagoya/some/alice.pem"
+    alice.write_text("issued by the first authority")
+    kojicallbacks.extract_credentials(container)
+    assert alice.exists()
+    container.read_file = lambda path: b"another"
+    kojicallbacks.extract_credentials(container)
+    assert not alice.exists()
+
+
 def test_cleanup_takes_away_only_its_own_system(home: Path, container: Any) -> None:
     kojicallbacks.extract_credentials(container)
     other = home / ".koji/nagoya/other/kojiadmin.pem"
