@@ -28,6 +28,12 @@ _POOLS = (
 )
 """Docker's own ranges, which it does not tell."""
 _FEW = 3
+_State = Literal["ok", "warning", "error"]
+_CONFINEMENT: tuple[tuple[str, str, _State], ...] = (
+    ("apparmor", "apparmor=unconfined", "error"),
+    ("selinux", "label=disable", "warning"),
+)
+"""What keeps containers from mounting, the option that turns it off, and what it is without."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Check:
     """What was found of one thing, and what to do about it; an `error` prevents a Koji."""
 
     name: str
-    state: Literal["ok", "warning", "error"]
+    state: _State
     found: str
     hint: str | None = None
 
@@ -146,7 +152,7 @@ def _confinement(engine: EngineFacts, declaration: Declaration) -> Iterator[Chec
     options = engine.info.get("SecurityOptions") or []
     active = {re.split(r"[=,]", str(option))[1] for option in options if "=" in str(option)}
     found = ", ".join(sorted(active)) or "none"
-    for kind, opened in (("apparmor", "apparmor=unconfined"), ("selinux", "label=disable")):
+    for kind, opened, state in _CONFINEMENT:
         names = [
             name
             for name in _mounting(declaration)
@@ -154,9 +160,10 @@ def _confinement(engine: EngineFacts, declaration: Declaration) -> Iterator[Chec
             not in (o.replace(":", "=") for o in declaration.containers[name].security_opt)
         ]
         if kind in active and names:
-            hint = f"it may forbid mounts, which {', '.join(names)} needs to build RPMs; in a "
-            hint += f"moromi.yml that extends this one: {names[0]}: {{security_opt: [{opened}]}}"
-            yield Check("confinement", "warning", found, hint)
+            may = "forbids" if state == "error" else "may forbid"
+            hint = f"it {may} mounts, which {', '.join(names)} needs; in a moromi.yml that extends "
+            hint += f"this one: {names[0]}: {{security_opt: [{opened}]}}"
+            yield Check("confinement", state, found, hint)
             return
     if names := [each for each in ("rootless", "userns") if each in active]:
         hint = "builders have not been tried in user namespaces, which forbid device nodes"

@@ -84,10 +84,8 @@ def test_a_good_machine(declaration: Declaration) -> None:
         (facts(replace(GOOD, disk=Disk("/d", 9 << 30, 0))), "disk", "ok", None),
         (facts(engine(PidsLimit=False)), "cgroups", "warning", "kojibuilder.pids_limit"),
         (facts(engine(MemoryLimit=False)), "cgroups", "ok", None),
-        (
-            facts(engine(SecurityOptions=["name=apparmor", "name=seccomp,profile=default"])),
-            "confinement", "warning", "kojibuilder: {security_opt: [apparmor=unconfined]}",
-        ),
+        # moromi.yml has apparmor=unconfined.
+        (facts(engine(SecurityOptions=["name=apparmor"])), "confinement", "ok", None),
         (
             facts(engine(SecurityOptions=["name=selinux"])),
             "confinement", "warning", "kojibuilder: {security_opt: [label=disable]}",
@@ -164,6 +162,9 @@ def test_what_moromi_yml_says_counts(declare: Declare) -> None:
     }  # fmt: skip
     declared = declare(builder=builder)
     assert found(seen, declared, "confinement").state == "ok"
+    confined = found(seen, declare(builder={"cap_add": ["SYS_ADMIN"]}), "confinement")
+    assert confined.state == "error"
+    assert "builder: {security_opt: [apparmor=unconfined]}" in str(confined.hint)
     assert found(seen, declared, "disk").state == "error"
     assert "builder.cpus" in str(found(seen, declared, "cgroups").hint)
     assert found(seen, declared, "ports").found == "on 127.0.0.1: 8443"
