@@ -3,6 +3,7 @@
 Programs and libraries are this machine's own, mounted read-only.
 """
 
+import secrets
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import docker
 import pytest
+from docker.models.networks import Network
 
 from nagoya.config.declaration import Declaration
 from nagoya.engine import connect
@@ -32,15 +34,28 @@ def engine() -> docker.DockerClient:
 
 
 @pytest.fixture
-def gateway(engine: docker.DockerClient) -> str:
-    """This machine, as containers on the engine's own network reach it."""
-    return str(engine.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"])
+def network(engine: docker.DockerClient) -> Iterator[Network]:
+    """The network of the job's container, as a CI service makes one for each job."""
+    made = engine.networks.create(f"job-{secrets.token_hex(3)}")
+    made.reload()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def gateway(network: Network) -> str:
+    """This machine, as the container reaches it."""
+    return str(network.attrs["IPAM"]["Config"][0]["Gateway"])
 
 
 @pytest.fixture
 def job(
-    engine: docker.DockerClient, tmp_path: Path, checkout: Path, declaration: Declaration
-) -> Iterator[Callable[..., str]]:
+    engine: docker.DockerClient,
+    network: Network,
+    tmp_path: Path,
+    checkout: Path,
+    declaration: Declaration,
+) -> Callable[..., str]:
     """Run the test in a container; its output."""
     (tmp_path / "test_tool.py").write_text(TEST)
     base = Path(sys.base_prefix)
@@ -55,7 +70,7 @@ def job(
             volumes[socket] = {"bind": "/var/run/docker.sock", "mode": "rw"}
         container = engine.containers.run(
             declaration.base.image, command, detach=True, working_dir="/job",
-            volumes=volumes, **options,
+            network=network.name, volumes=volumes, **options,
         )  # fmt: skip
         try:
             status = container.wait()["StatusCode"]
@@ -65,7 +80,7 @@ def job(
         assert status == 0, output[-4000:]
         return output
 
-    yield run
+    return run
 
 
 def environment(**more: str) -> dict[str, str]:
