@@ -34,7 +34,7 @@ class Project(Koji):
     def hub(self, folder: Path) -> HubConnection:
         """The hub, with a profile that has the files copied by the blocks."""
         root = f"https://127.0.0.1:{self.environment['KOJI_PORT_443']}"
-        urls = {"hub": f"{root}/kojihub", "web": f"{root}/koji"}
+        urls = {"hub": f"{root}/kojihub", "web": f"{root}/koji", "files": f"{root}/kojifiles"}
         profile = Profile(self.system, folder, "koji", urls)
         profile.folder.mkdir(parents=True)
         for name in (CA, "kojiadmin.pem"):
