@@ -26,7 +26,7 @@ from nagoya.system.observed import ObservedSystem, observe
 from nagoya.system.owner import Owner
 from nagoya.system.plan import Operation, Plan
 from nagoya.utils.graph import Graph
-from nagoya.utils.lock import locked
+from nagoya.utils.lock import locked_for_all
 from nagoya.utils.parallel import Result, raise_failures, run_graph
 from nagoya.utils.progress import Progress
 
@@ -62,15 +62,15 @@ class System:
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
-        """Lock the system against this user's other calls. Yields whether it had to wait for
-        one."""
+        """Lock the system against other calls, of any user of this machine. Yields whether it had
+        to wait for one."""
         waited = Event()
 
         def waiting() -> None:
             waited.set()
             self.progress.log(f"another toji is at work on '{self.name}'; waiting for it")
 
-        with locked(f"system-{self.name}", waiting):
+        with locked_for_all(f"system-{self.name}", waiting):
             yield waited.is_set()
 
     @cached_property
