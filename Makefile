@@ -13,7 +13,7 @@ SOURCE := current
 BOOKWORM := docs/examples/bookworm/moromi.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down images test test-unit test-image test-system test-koji test-upstream test-long lint bench purge
+.PHONY: help demo down images test test-unit test-image test-system test-koji test-upstream test-distribution test-long lint bench purge
 
 help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
@@ -60,9 +60,13 @@ test-upstream: ## run Koji's own unit tests against what the images have install
 	    moromi $$options build -q koji-hub koji-builder && \
 	    pytest -sq $${options/-c/--koji-config} tests/image/test_upstream.py'
 
+test-distribution: ## build some dozens of real packages on a distribution made of Debian's
+	@tools/setup test
+	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system'
+
 test-long: ## run `make demo` and `make test` in a clone on the other Debian, 12 or 13
 	@tools/setup debian
-	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test "bench QUICK=1" "demo KOJI=$(BOOKWORM)"; do time make $$target; done'
+	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test test-distribution "bench QUICK=1" "demo KOJI=$(BOOKWORM)"; do time make $$target; done'
 
 lint: ## check the style and the types
 	@tools/setup test
