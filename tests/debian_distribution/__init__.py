@@ -13,5 +13,5 @@ dependencies, epochs and file provides; scriptlets in shell and Lua, file trigge
     own/         specs and macros that no .deb has
     cache.py     runs on this machine: makes each once, and keeps it
 
-The other modules run in the image with nothing but Python, and import nothing else of the project.
+All but the last run in the image with nothing but Python, and import nothing else of the project.
 """

@@ -10,12 +10,15 @@ import shutil
 import tarfile
 import tempfile
 import time
+import tomllib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from nagoya.build import download
 from nagoya.engine import connect
 from nagoya.utils.lock import cache_folder, locked
+from tests.debian_distribution.sources import archive_name
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = HERE.parent / "packages"
@@ -28,18 +31,25 @@ def distribution(image: str, form: str, architecture: str = "amd64") -> Path:
     """A folder with the RPMs and the metadata of the distribution: its short or long form, for one
     of Debian's architectures. `image` is that of the builder."""
     inputs = [path for path in HERE.rglob("*") if path.name not in ("cache.py", "sources.py")]
-    return _made(
-        f"distribution-{form}-{architecture}", image, inputs, "convert", form, architecture
-    )
+
+    def make(work: Path) -> None:
+        _run(work, image, [HERE], "convert", form, architecture)
+
+    return _made(f"distribution-{form}-{architecture}", inputs, make)
 
 
 def sources(image: str) -> Path:
     """A folder with the source RPMs and git repositories of tests/packages, and sources.json."""
     inputs = [HERE / "sources.py", HERE / "convert.py", *PACKAGES.rglob("*")]
-    return _made("sources", image, inputs, "sources")
+
+    def make(work: Path) -> None:
+        _run(work, image, [HERE, PACKAGES, _releases(work)], "sources")
+
+    return _made("sources", inputs, make)
 
 
-def _made(name: str, image: str, inputs: Sequence[Path], module: str, *arguments: str) -> Path:
+def _made(name: str, inputs: Iterable[Path], make: Callable[[Path], None]) -> Path:
+    """The folder of that name for these inputs; `make` writes it, as `output` in a folder."""
     files = sorted(path for path in inputs if path.is_file() and "__pycache__" not in path.parts)
     digest = hashlib.sha256()
     for path in files:
@@ -50,7 +60,7 @@ def _made(name: str, image: str, inputs: Sequence[Path], module: str, *arguments
             folder.parent.mkdir(parents=True, exist_ok=True)
             _remove_unused(folder.parent)
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as work:
-                _make(Path(work), image, module, *arguments)
+                make(Path(work))
                 (Path(work) / "output").rename(folder)
         os.utime(folder)
     return folder
@@ -62,11 +72,22 @@ def _remove_unused(parent: Path) -> None:
             shutil.rmtree(path)
 
 
-def _make(work: Path, image: str, module: str, *arguments: str) -> None:
-    """Run a module of this folder in a container, and copy its output out."""
+def _releases(work: Path) -> Path:
+    """A folder with the releases on PyPI that sources.toml names. They are downloaded here, where
+    pip is configured."""
+    folder = work / "releases"
+    folder.mkdir()
+    for places in tomllib.loads((PACKAGES / "sources.toml").read_text()).values():
+        for release, sha256 in places.get("pypi", {}).items():
+            download.from_index(release, sha256, folder / archive_name(release), lambda line: None)
+    return folder
+
+
+def _run(work: Path, image: str, folders: Iterable[Path], module: str, *arguments: str) -> None:
+    """Run a module of this folder in a container that has these folders; copy its output out."""
     code = io.BytesIO()
     with tarfile.open(fileobj=code, mode="w") as archive:
-        for folder in (HERE, PACKAGES):
+        for folder in folders:
             archive.add(
                 folder, folder.name, filter=lambda one: None if "__pycache__" in one.name else one
             )

@@ -32,13 +32,14 @@ class Package:
 
 
 def parse_index(text: str) -> dict[str, Package]:
-    """The packages of an index, such as `apt-cache dumpavail` prints it, by name."""
+    """The packages of an index, a file `Packages` of an archive, by name."""
     packages = (_parse(record) for record in text.split("\n\n") if record.startswith("Package:"))
     return {package.name: package for package in packages}
 
 
 def _parse(record: str) -> Package:
-    fields = dict(re.findall(r"^([\w-]+): (.*)$", record, re.MULTILINE))
+    # Further lines of a field begin with a space; none that is read here has any.
+    fields = dict(line.split(": ", 1) for line in record.split("\n") if ": " in line[1:])
     depends = [fields[name] for name in ("Pre-Depends", "Depends") if name in fields]
     conflicts = [fields[name] for name in ("Conflicts", "Breaks") if name in fields]
     return Package(

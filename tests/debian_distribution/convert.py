@@ -130,7 +130,8 @@ def make(output: Path, form: str, architecture: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         apt = Apt(work, architecture)
-        archive = parse_index(apt("apt-cache", "dumpavail"))
+        (index,) = (work / "lists").glob("*_Packages*")
+        archive = parse_index(apt("/usr/lib/apt/apt-helper", "cat-file", str(index)))
         debian = [name for name in wanted if name not in tables.OWN_PACKAGES]
         packages = closure(archive, debian, tables.LEFT_OUT)
         debs = work / "debs"

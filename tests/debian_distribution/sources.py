@@ -2,9 +2,9 @@
 
     python3 -m debian_distribution.sources FOLDER
 
-Runs in the builder's image. packages/NAME/ holds a spec and patches; packages/sources.toml names
-the Debian source packages whose upstream archives it takes. In FOLDER it writes srpms/ and git/,
-and sources.json: {name: {"srpm": path, "git": path, "commit": hash}}.
+Runs in the builder's image. packages/NAME/ holds a spec and patches; packages/sources.toml tells
+where the sources are; releases/ has those of PyPI. In FOLDER it writes srpms/ and git/, and
+sources.json: {name: {"srpm": path, "git": path, "commit": hash}}.
 """
 
 import json
@@ -14,10 +14,12 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from .convert import HERE, Apt, in_parallel, run
 
 PACKAGES = HERE.parent / "packages"
+RELEASES = HERE.parent / "releases"
 # A fixed author and date, so that the same sources have the same hash everywhere.
 GIT = {
     "GIT_AUTHOR_NAME": "Nagoya", "GIT_AUTHOR_EMAIL": "nagoya@example.com",
@@ -27,14 +29,18 @@ GIT = {
 }  # fmt: skip
 
 
-def upstream(apt: Apt, names: list[str], folder: Path) -> None:
-    """Download the upstream archives of Debian's source packages."""
+def upstream(apt: Apt, places: dict[str, Any], folder: Path) -> None:
+    """Put a package's archives into a folder: those of an entry of sources.toml."""
     folder.mkdir()
-    apt("apt-get", "--quiet", "source", "--download-only", *names, cwd=folder)
-    for path in folder.iterdir():
-        # A native package has one archive, without `.orig`.
-        if path.name.endswith((".dsc", ".asc", ".diff.gz")) or ".debian.tar." in path.name:
-            path.unlink()
+    if names := places.get("debian"):
+        apt("apt-get", "--quiet", "source", "--download-only", "--tar-only", *names, cwd=folder)
+    for release in places.get("pypi", ()):
+        shutil.copy(RELEASES / archive_name(release), folder)
+
+
+def archive_name(release: str) -> str:
+    """The file name of a release on PyPI, such as six-1.17.0.tar.gz of six==1.17.0."""
+    return f"{release.replace('==', '-')}.tar.gz"
 
 
 def make_repository(folder: Path, bare: Path, work: Path) -> str:
@@ -65,7 +71,7 @@ def make(output: Path) -> dict[str, dict[str, str]]:
 
         def make_one(name: str) -> dict[str, str]:
             folder = work / "packages" / name
-            upstream(apt, table[name]["debian"], work / name)
+            upstream(apt, table[name], work / name)
             shutil.copytree(PACKAGES / name, folder)
             shutil.copytree(work / name, folder, dirs_exist_ok=True)
             said = run(

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -21,13 +22,20 @@ def split_version(version: str) -> tuple[str, str, str]:
 
 
 def dependency(relation: Relation) -> str:
-    """A relation as RPM writes it, such as `gcc >= 4:14.2.0-1`."""
+    """A relation as RPM writes it, such as `gcc >= 4:14.2.0-1`.
+
+    Where it names no revision, any counts for RPM, and Debian's come after none. A revision of
+    `.`, which no package has, comes after all.
+    """
     if not relation.operator:
         return relation.name
+    operator = _OPERATORS[relation.operator]
     epoch, version, release = split_version(relation.version)
-    suffix = f"-{release}" if "-" in relation.version else ""
-    evr = f"{epoch}:{version}{suffix}" if epoch else f"{version}{suffix}"
-    return f"{relation.name} {_OPERATORS[relation.operator]} {evr}"
+    if "-" not in relation.version or release == ".":
+        operator, release = {">": ">="}.get(operator, operator), ""
+        operator = "<=" if relation.version.endswith("-.") else operator
+    evr = f"{epoch}:{version}" if epoch else version
+    return f"{relation.name} {operator} {evr}{'-' if release else ''}{release}"
 
 
 def requirement(alternatives: Iterable[Relation]) -> str:
@@ -44,6 +52,13 @@ def requirements(package: Package) -> list[str]:
         if not any(one.name in tables.LEFT_OUT for one in alternatives)
     ]
     return [*kept, *tables.REQUIRES.get(package.name, ())]
+
+
+def provisions(package: Package) -> list[Relation]:
+    """What a package provides. For RPM, what has no version is of every version, and so in conflict
+    with those of old; it gets the package's own."""
+    own = Relation("", "=", package.version)
+    return [one if one.operator else replace(own, name=one.name) for one in package.provides]
 
 
 def development_names(name: str) -> list[str]:
@@ -93,8 +108,8 @@ def file_list(tree: Path, shared: frozenset[str], conffiles: Iterable[str]) -> s
     return "\n".join(sorted(lines))
 
 
-def _escape(path: str) -> str:
-    return path.replace("%", "%%")
+def _escape(text: str) -> str:
+    return text.replace("%", "%%")
 
 
 def spec(
@@ -110,14 +125,14 @@ def spec(
         *([f"Epoch: {epoch}"] if epoch else []),
         f"Version: {version}",
         f"Release: {release}",
-        f"Summary: {package.summary}",
+        f"Summary: {_escape(package.summary)}",
         "License: as in Debian's package",
         *(["BuildArch: noarch"] if package.architecture == "all" else []),
         "AutoReqProv: no",
         "Requires(pre): filesystem, setup",
         *(f"Requires: {one}" for one in [*requirements(package), *sorted(set(requires))]),
         *tables.SCRIPTLET_REQUIRES.get(package.name, ()),
-        *(f"Provides: {dependency(one)}" for one in package.provides),
+        *(f"Provides: {dependency(one)}" for one in provisions(package)),
         *(f"Provides: {name}" for name in [*named, *sorted(set(provides))]),
         *(f"Conflicts: {dependency(one)}" for one in package.conflicts if one.name not in own),
         "%description",

@@ -84,6 +84,21 @@ def test_versions(version: str, parts: tuple[str, str, str]) -> None:
     assert spec.split_version(version) == parts
 
 
+@pytest.mark.parametrize(
+    ("relation", "text"),
+    [
+        (Relation("a"), "a"),
+        (Relation("a", ">=", "1:2-3~"), "a >= 1:2-3~"),
+        (Relation("a", ">>", "2"), "a >= 2"),
+        (Relation("a", ">>", "2-1"), "a > 2-1"),
+        (Relation("a", "<<", "2"), "a < 2"),
+        (Relation("a", "<<", "2-."), "a <= 2"),
+    ],
+)
+def test_dependencies(relation: Relation, text: str) -> None:
+    assert spec.dependency(relation) == text
+
+
 def test_the_spec_of_a_package(tmp_path: Path) -> None:
     (tmp_path / "usr").mkdir()
     text = spec.spec(ARCHIVE["shell"], tmp_path, '"/usr/bin/shell"', ["libshell.so"], ["libc.so"])
@@ -94,6 +109,7 @@ def test_the_spec_of_a_package(tmp_path: Path) -> None:
         "Requires: shell-data = 5.2-1",
         "Requires: libc.so",
         "Provides: sh = 1",
+        "Provides: posix-shell = 5.2-1",
         "Provides: libshell.so",
         "Conflicts: old-shell < 2:4.0-1~",
         '"/usr/bin/shell"',
