@@ -13,8 +13,6 @@ from tests.system.conftest import Koji
 from tests.system.distributions import DistributionKoji
 
 SHORT = {
-    "jbigkit": "git",
-    "libyaml": "git",
     "perl-Text-Template": "srpm",
     "popt": "srpm",
     "python-six": "git",
@@ -31,6 +29,8 @@ LONG = {
     "hello": "srpm",
     "inih": "srpm",
     "jansson": "git",
+    "jbigkit": "srpm",
+    "libyaml": "git",
     "logrotate": "srpm",
     "lz4": "git",
     "man-pages": "srpm",
