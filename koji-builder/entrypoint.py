@@ -9,7 +9,8 @@ KOJI_FILES_URL=https://koji/kojifiles  the top directory as the hub serves it
 KOJI_WAIT_SECONDS=60                   how long to wait for the hub
 KOJI_BUILDER_NAME=                     the name of the host, its user and its certificate; by
                                        default the container's host name
-KOJI_BUILDER_ARCHES=                   the arches it builds for, such as `x86_64 i686`
+KOJI_BUILDER_ARCHES=                   the arches it builds for, such as `x86_64 i686`; the hub
+                                       registers them under Koji's own names, such as i386
 KOJI_BUILDER_CHANNELS=                 its channels; those that the hub lacks are added
 KOJI_BUILDER_CAPACITY=                 the total weight of its tasks, more than 1 (building an RPM
                                        weighs 1.5 or more)
@@ -66,7 +67,7 @@ BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
 OWN_AUTHORITY = Path("usr/local/share/ca-certificates/koji.crt")
 
 # Those that nobody has a reason to turn off, and the default of KOJI_BUILDER_PLUGINS.
-PLUGINS = ("keep_alive", "log_changes")
+PLUGINS = ("current_repo", "keep_alive", "log_changes")
 DEFAULT_PLUGINS = ("fast_poll", "ignore_load")
 DEFAULT_CHANNELS = ("default", "createrepo")
 MOCK = "/usr/bin/mock"

@@ -28,6 +28,16 @@ DATABASE = '"%s/var/lib/rpm" % self.rootdir())'
 LINKED = """"%s/var/lib/rpm" % self.rootdir() if not os.path.islink(
             "%s/var/lib/rpm" % self.rootdir()) else "%s/usr/lib/sysimage/rpm" % self.rootdir())"""
 
+# createrepo_c before 1.0 reads no zstd. Its mergerepo_c then leaves out the packages of that
+# repository, and ends with status 0, which is all that kojid looks at.
+REPOSITORY_PROGRAMS = ("usr/bin/createrepo_c", "usr/bin/mergerepo_c")
+CHECKED = """#!/bin/bash
+# Run the program, and fail if it reports a critical error.
+set -o pipefail
+"$0.unchecked" "$@" 2>&1 |
+    awk '{ print; fflush() } /(^|: )Critical: / { failed = 1 } END { exit failed }'
+"""
+
 
 def decode_scm_paths(root: Path) -> None:
     """Let kojid decode the path of a source's URL before it checks it, unless it does so itself."""
@@ -58,6 +68,14 @@ def compress_with_gzip(root: Path) -> None:
     files.write(path, text, 0o755)
 
 
+def check_repositories(root: Path) -> None:
+    """Let the programs that make repositories fail if they report that they could not."""
+    for name in REPOSITORY_PROGRAMS:
+        path = root / name
+        path.rename(f"{path}.unchecked")
+        files.write(path, CHECKED, 0o755)
+
+
 def make_folders(root: Path, gid: int) -> None:
     """Make the site's folders, and those that kojid and mock share. `gid` is the group mock.
 
@@ -84,6 +102,7 @@ def main() -> int:
     decode_scm_paths(root)
     find_rpm_database(root)
     compress_with_gzip(root)
+    check_repositories(root)
     return 0
 
 

@@ -21,7 +21,7 @@ KOJID = Daemon(
     "kojid", ("/usr/sbin/kojid", "--fg", "--force-lock", "--config=/etc/kojid/kojid.conf")
 )
 # Daily, from long before the certificate ends.
-RENEWAL = Daemon("renewal", (sys.executable, REGISTRATION, "renew"), every=86400.0)
+RENEWAL = Daemon("renewal", (sys.executable, REGISTRATION, "renew"), every=86400.0, first=86400.0)
 LEAVE_TIMEOUT = 3.0
 GRACE, GRACE_WITHOUT_HUB = 5.0, 1.0
 

@@ -411,7 +411,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     (root / RUN / "httpd.pid").unlink(missing_ok=True)
     sidecars = [REGISTRAR] if "nokojira" in argv else [REGISTRAR, KOJIRA]
     if hours := settings.housekeeping_hours:
-        sidecars.append(Daemon("housekeeping", (*HOUSEKEEPING, str(hours))))
+        # Not at once, which would slow down the start of a system.
+        sidecars.append(Daemon("housekeeping", HOUSEKEEPING, every=hours * 3600.0, first=3600.0))
     return supervise(HTTPD, sidecars, lambda: APACHE_GRACE)
 
 

@@ -1,20 +1,18 @@
-"""Runs koji-gc and koji-sweep-db once a day, so that a system that runs for years does not fill up.
+"""Runs koji-gc and koji-sweep-db, so that a system that runs for years does not fill up.
 
 koji-gc puts builds that have had no tag for five days, and that no other build was made with, into
 the tag `trashcan`, and deletes them when they have been there for four weeks. It untags nothing,
 unless the site's files have a policy for that. koji-sweep-db deletes sessions that nobody has used
 for a day, and what else the site's files say.
 
-It is a sidecar of Apache, with the hours between two runs as its argument. It waits for an hour
-first. With the argument `now` it runs both once:
+The hub runs it once a day, and this command at once:
 
-    toji exec koji python3 /usr/lib/nagoya/housekeeping.py now
+    toji exec koji python3 /usr/lib/nagoya/housekeeping.py
 """
 
 import configparser
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,6 @@ from util import entry
 
 GC_CONFIGURATION = Path("etc/koji-gc/koji-gc.conf")
 SWEEP_CONFIGURATION = Path("etc/koji-sweep-db/koji-sweep-db.conf")
-# Seconds until the first run, so that it does not slow down the start of a system.
-FIRST = 3600.0
 
 
 def gc_options(hub: str, credentials: str) -> dict[str, dict[str, str]]:
@@ -95,15 +91,8 @@ def clean(root: Path) -> bool:
 
 
 def main() -> int:
-    """Clean now, or at each interval until the container ends."""
-    (when,) = sys.argv[1:]
-    if when == "now":
-        return 0 if clean(Path("/")) else 1
-    time.sleep(FIRST)
-    while True:
-        # Another process: what it loads would otherwise stay in memory for good.
-        subprocess.run([sys.executable, __file__, "now"], check=False)
-        time.sleep(int(when) * 3600)
+    """Clean now."""
+    return 0 if clean(Path("/")) else 1
 
 
 if __name__ == "__main__":

@@ -16,20 +16,21 @@ def join(session: koji.ClientSession, builder: dict[str, Any]) -> str:
     which can never become a host. A new host is added to its channels in the same transaction.
     """
     name = builder["name"]
+    arches, other_names = _koji_names(builder["arches"])
     channels = builder["channels"]
     _add_missing_channels(session, channels or ())
     host = session.getHost(name)
     if host is None:
         channels = channels or builder["new"]["channels"]
         with session.multicall(strict=True) as calls:
-            calls.addHost(name, builder["arches"] or builder["new"]["arches"])
+            calls.addHost(name, arches or _koji_names(builder["new"]["arches"])[0])
             _set_channels(calls, name, {"default"}, set(channels))
             if builder["capacity"] is not None:
                 calls.editHost(name, capacity=builder["capacity"])
-        return f"registered {name} in {', '.join(channels)}"
+        return f"registered {name} in {', '.join(channels)}{other_names}"
     with session.multicall(strict=True) as calls:
-        if builder["arches"] is not None:
-            calls.editHost(name, arches=" ".join(builder["arches"]))
+        if arches:
+            calls.editHost(name, arches=" ".join(arches))
         if builder["capacity"] is not None:
             calls.editHost(name, capacity=builder["capacity"])
         if channels is not None:
@@ -37,7 +38,7 @@ def join(session: koji.ClientSession, builder: dict[str, Any]) -> str:
             _set_channels(calls, name, current, set(channels))
         if not host["enabled"]:
             calls.enableHost(name)
-    return f"{name} is registered"
+    return f"{name} is registered{other_names}"
 
 
 def disable(session: koji.ClientSession, name: str) -> list[int]:
@@ -53,6 +54,14 @@ def leave(session: koji.ClientSession, name: str) -> str:
     for task in tasks:
         session.freeTask(task["id"])
     return f"disabled {name} on the hub, and freed {len(tasks)} tasks"
+
+
+def _koji_names(arches: Collection[str] | None) -> tuple[list[str], str]:
+    """Arches as tasks have them, which Koji compares literally: i386 for i686, for example. Also
+    what to say about those with another name."""
+    names = {arch: koji.canonArch(arch) for arch in arches or ()}
+    said = [f"; Koji's name for {arch} is {name}" for arch, name in names.items() if arch != name]
+    return list(dict.fromkeys(names.values())), "".join(said)
 
 
 def _tasks(session: koji.ClientSession, name: str) -> list[dict[str, Any]]:

@@ -50,8 +50,9 @@ def _is_about_a_value(error: BaseException | None, koji: Any) -> bool:
             # Given twice.
             return True
         case KeyError() | TypeError() | ValueError():
-            # `koji` has the names of states, which are parameters.
-            return _raised_in(error.__traceback__).startswith((PAGES, koji.__file__))
+            # `koji` has the names of states, `cgi` (of Koji 1.30) those of parameters.
+            file = _raised_in(error.__traceback__)
+            return file.startswith((PAGES, koji.__file__)) or file.endswith("/cgi.py")
     return False
 
 

@@ -34,7 +34,8 @@ _SIDECARS_GRACE = 3.0
 class Daemon:
     """A program that stays in the foreground, and the signal that asks it to end.
 
-    With `every` it is a sidecar that ends: it runs that many seconds after the start, or its end.
+    With `every` it is a sidecar that ends: it starts `first` seconds after the container, and again
+    `every` seconds after its end.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Daemon:
     user: str | None = None
     stop: signal.Signals = signal.SIGTERM
     every: float | None = None
+    first: float = 0.0
 
 
 def supervise(
@@ -82,7 +84,7 @@ class _Supervisor:
             if daemon.every is None:
                 self._start(daemon)
             else:
-                self._restart_at[daemon] = time.monotonic() + daemon.every
+                self._restart_at[daemon] = time.monotonic() + daemon.first
         while self._status is None:
             number = self._wait(min(self._restart_at.values(), default=None))
             if number in _STOP:

@@ -174,6 +174,7 @@ def run(argv: list[str], account: Account) -> int:
     with acting_as(account):
         logs = Logs(os.open(buildroot / "result", os.O_DIRECTORY | os.O_NOFOLLOW))
     try:
+        configuration.refuse_unsupported(settings)
         if call.clean and call.mode in ("init", "rebuild", "buildsrpm"):
             clean(buildroot / "root")
         files = open_files(call, buildroot, account)

@@ -4,8 +4,6 @@ They run in the worker, which gets its files from the first process as open desc
 """
 
 import os
-import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +12,18 @@ import mounts
 from cli import Call
 from errors import MockError, Status
 from logs import Logs
+from packages import check_own_rpm, dnf, installed, list_packages
 from settings import Account, Settings
 from worker import Chroot
 
 ROUNDS = 10  # how often build requirements may bring new ones; upstream's limit
-
-# What dnf, whose own retries are soon spent, writes of a server that is away for a while:
-# curl's errors of names, connections and time limits, and HTTP's of servers.
-OUT_OF_REACH = re.compile(rb"Curl error \((6|7|18|28|35|52|55|56|92)\)|Status code: 5\d\d ")
-# Seconds between two attempts of dnf, and after which there is no other.
-PAUSE, PATIENCE = 3.0, 120.0
+# The machine's name has a line of its own: the first name of a line is the one that rpmbuild writes
+# into packages as their build host.
+HOSTS = """\
+127.0.0.1 localhost localhost.localdomain
+::1 localhost localhost.localdomain localhost6 localhost6.localdomain6
+127.0.1.1 {name}
+"""
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,8 @@ def initialize(chroot: Chroot) -> None:
     """Install the configured packages, and prepare the chroot for builds."""
     settings, logs = chroot.settings, chroot.logs
     with logs.step("chroot init"):
-        for text in settings.notes:
-            logs.note(text)
         logs.write("hw_info", hardware(settings.basedir).encode())
+        chroot.do(chroot_files.furnish, user=False)
         for action, modules in settings.modules:
             dnf(chroot, "module", action, *modules.replace(",", " ").split())
         dnf(chroot, *settings.setup)
@@ -81,70 +80,14 @@ def initialize(chroot: Chroot) -> None:
             )
         resolver, hosts = (Path("/etc", name).read_text() for name in ("resolv.conf", "hosts"))
         if not settings.host_resolver:  # rpmbuild resolves its own host name
-            hosts = f"127.0.0.1 localhost {os.uname().nodename}\n::1 localhost\n"
+            hosts = HOSTS.format(name=os.uname().nodename)
 
         def populate() -> None:
             chroot_files.populate(settings, chroot.account, resolver, hosts)
 
         chroot.do(populate, user=False)
+        check_own_rpm(chroot, min(packages))
         list_packages(logs, "after the installation", packages)
-
-
-def dnf(chroot: Chroot, *words: str) -> None:
-    """Run dnf on the chroot, with the configuration that kojid wrote; MockError if it fails.
-
-    Debian enables dnf's plugin `local`, which prefers stale copies of packages, and others that
-    complain that they lack something; only `builddep` is needed here. Debian's rpm keeps the
-    database in the user's home, and from 4.20 on runs scriptlets without a network, which fails in
-    this container.
-    """
-    macros = "%_dbpath %{_var}/lib/rpm\n%__transaction_unshare %{nil}\n"
-    Path("/tmp/.rpmmacros").write_text(macros)
-    Path("/tmp/dnf.conf").write_text(chroot.settings.dnf_conf)
-    argv = ["dnf", "--config", "/tmp/dnf.conf", "--installroot", str(chroot.path), "--assumeyes",
-            "--disableplugin=*", "--enableplugin=builddep", "--setopt=deltarpm=False",
-            "--setopt=allow_vendor_change=yes", "--allowerasing"]  # fmt: skip
-    if chroot.settings.releasever:
-        argv.append(f"--releasever={chroot.settings.releasever}")
-    if chroot.settings.forcearch:
-        argv.append(f"--forcearch={chroot.settings.forcearch}")
-    chroot.logs.note(f"dnf {' '.join(words)}")
-    with chroot.logs.step(f"dnf {words[0]}"):
-        deadline = time.monotonic() + PATIENCE
-        while (status := try_dnf(chroot, [*argv, *words], deadline)) is None:
-            chroot.logs.note(f"a repository is out of reach; dnf tries again in {PAUSE:g} s")
-            time.sleep(PAUSE)
-    if status != 0:
-        raise MockError(Status.PACKAGES, f"dnf {words[0]} failed with status {status}")
-
-
-def try_dnf(chroot: Chroot, argv: list[str], deadline: float) -> int | None:
-    """Run dnf, and return its status; None if it is worth another try before `deadline`."""
-    output: list[bytes] = []
-
-    def sink(data: bytes) -> None:
-        output.append(data)
-        chroot.logs.root(data)
-
-    status = chroot.outside(argv, sink)
-    if status and OUT_OF_REACH.search(b"".join(output)) and time.monotonic() < deadline:
-        return None
-    return status
-
-
-def installed(chroot: Chroot) -> set[str]:
-    """The packages in the chroot (NAME-VERSION-RELEASE.ARCH), as the builder's rpm lists them."""
-    output: list[bytes] = []
-    argv = ["rpm", "--root", str(chroot.path), "--dbpath", "/var/lib/rpm", "-qa"]
-    if chroot.outside(argv, output.append) != 0:
-        raise MockError(Status.PACKAGES, b"".join(output).decode(errors="replace"))
-    return set(b"".join(output).decode(errors="replace").splitlines())
-
-
-def list_packages(logs: Logs, when: str, packages: set[str]) -> None:
-    """Log what is installed, so that a build can be understood after its chroot is gone."""
-    lines = [f"# {when}", *sorted(packages), ""]
-    logs.write("installed_pkgs", "\n".join(lines).encode())
 
 
 def hardware(directory: Path) -> str:

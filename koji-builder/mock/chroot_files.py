@@ -16,6 +16,39 @@ from settings import Account, Settings
 DIRECTORIES = ("BUILD", "BUILDROOT", "RPMS", "SOURCES", "SPECS", "SRPMS", "originals")
 USER, GROUP = "mockbuild", "mock"
 TMPDIR = "/chroot_tmpdir"  # kojid's default, and that of every version
+# The rpm database, and where newer distributions have it. kojid looks there first since 1.32.
+DATABASE, NEW_DATABASE = Path("/var/lib/rpm"), Path("/usr/lib/sysimage/rpm")
+
+
+def furnish() -> None:
+    """As root, before the installation: write what packages and builds expect of every system."""
+    for name in ("etc", "var/lib/dbus"):
+        Path("/", name).mkdir(parents=True, exist_ok=True)
+    Path("/etc/machine-id").write_text(f"{os.urandom(16).hex()}\n")
+    Path("/var/lib/dbus/machine-id").symlink_to("../../../etc/machine-id")
+    Path("/etc/mtab").symlink_to("../proc/self/mounts")
+    Path("/etc/fstab").touch()
+
+
+def link_database(root: Path, place: str) -> None:
+    """As root: make `place` a link to the database, and NEW_DATABASE too if it is there.
+
+    `place` is where the chroot's own rpm looks. Packages put links to single files there (Fedora's
+    rpm does), or have moved the database there, with a link in its old place (openSUSE's).
+    """
+    database = root / DATABASE.relative_to("/")
+    new = root / NEW_DATABASE.relative_to("/")
+    for path in {root / place.lstrip("/"), *([new] if new.is_dir() else [])}:
+        if path.exists() and path.samefile(database):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Relative, for dnf and rpm read the chroot from outside.
+        path.symlink_to(os.path.relpath(database.resolve(), path.parent.resolve()))
 
 
 def populate(settings: Settings, account: Account, resolver: str, hosts: str) -> None:

@@ -60,7 +60,7 @@ class Settings:
     environment: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     sign: str = ""
-    notes: tuple[str, ...] = ()  # settings that this driver ignores, for root.log
+    unsupported: tuple[str, ...] = ()  # what a tag asks for and this driver cannot do
 
 
 def defaults() -> dict[str, Any]:
@@ -186,17 +186,36 @@ def settings(options: dict[str, Any]) -> Settings:
         environment={key: str(value) for key, value in options["environment"].items()},
         files=dict(options["files"]),
         sign=f"{sign.get('cmd', '')} {sign.get('opts', '')}".strip(),
-        notes=tuple(_notes(options)),
+        unsupported=tuple(_unsupported(options)),
     )
 
 
-def _notes(options: dict[str, Any]) -> list[str]:
-    notes = []
+def _unsupported(options: dict[str, Any]) -> list[str]:
+    """The settings that would need another mock, as a tag's extra names them."""
+    found = []
     if options["package_manager"] not in ("dnf", "dnf4"):
-        notes.append(f"package_manager {options['package_manager']}: this driver always uses dnf")
-    if options["use_bootstrap"] or options["use_bootstrap_image"]:
-        notes.append("use_bootstrap: this driver always uses the builder's own dnf and rpm")
-    return notes
+        found.append(f"mock.package_manager={options['package_manager']}")
+    if options["use_bootstrap"]:
+        found.append("mock.use_bootstrap")
+    if options["use_bootstrap_image"]:
+        found.append("mock.bootstrap_image")
+    for name, value in options["plugin_conf"].items():
+        if name.endswith("_enable") and name != "sign_enable" and value:
+            found.append(f"mock.plugin_conf.{name}")
+    return found
+
+
+def refuse_unsupported(settings: Settings) -> None:
+    """Raise MockError if a tag asks for what this driver cannot do: its packages would differ."""
+    if settings.unsupported:
+        raise MockError(
+            Status.CONFIGURATION,
+            f"this builder's mock does not support {', '.join(settings.unsupported)}, which the"
+            " extra of the tag asks for",
+            "remove that from the tag (koji edit-tag --remove-extra=KEY TAG, or --block-extra=KEY"
+            " if it is inherited), or let the builder use another mock, such as upstream's"
+            " (KOJI_BUILDER_MOCK)",
+        )
 
 
 def personality(architecture: str, machine: str) -> bool:

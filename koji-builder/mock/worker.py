@@ -216,8 +216,8 @@ class Chroot:
             if self.is_32bit:
                 kernel.set_32bit_personality()
             os.umask(0o022)
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-            for number in STOP_SIGNALS:
+            # Python ignores SIGPIPE and SIGXFSZ.
+            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
                 signal.signal(number, signal.SIG_DFL)
             os.execvpe(argv[0], argv, environment)
         except FileNotFoundError as error:

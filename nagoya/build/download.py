@@ -10,10 +10,9 @@ import logging
 import os
 import ssl
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
@@ -23,15 +22,14 @@ from unearth.fetchers import Fetcher, PyPIClient
 
 from nagoya.errors import CommandError, SourceError
 from nagoya.utils.command import run
+from nagoya.utils.retry import repeated
 
 _CHUNK = 1 << 18
 _TIMEOUT = httpx2.Timeout(30, connect=10)
-_ATTEMPTS = 3
 _WITHOUT_URL = (
     "check the address, its credentials and the network. Without them, name an unpacked copy with "
     "`path: FOLDER`, or use the Koji of `-c nagoya`, which comes from PyPI"
 )
-T = TypeVar("T")
 
 
 def from_url(url: str, path: Path, on_line: Callable[[str], None]) -> None:
@@ -164,7 +162,7 @@ def _links(client: PyPIClient, place: Source, release: str, answers: list[str]) 
     # unearth only warns of an index that answers 401 or 404.
     logging.getLogger("unearth").addHandler(handler)
     try:
-        packages = _repeated(lambda: [*finder.find_matches(release, allow_prereleases=True)])
+        packages = repeated(lambda: [*finder.find_matches(release, allow_prereleases=True)])
         links = [package.link for package in packages]
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
         warnings.append(f"{shown}: {error or type(error).__name__}")
@@ -197,19 +195,9 @@ def _save(client: PyPIClient, link: Link, path: Path, on_line: Callable[[str], N
                 on_line(f"{answer.num_bytes_downloaded / 1e6:.1f}{total} MB")
 
     try:
-        _repeated(save)
+        repeated(save)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise SourceError(
             f"{link.redacted} was not fetched: {error or type(error).__name__}",
             "is there a network? A file that is in the cache is used without one",
         ) from None
-
-
-def _repeated(action: Callable[[], T]) -> T:
-    """The result of an action, which may fail for want of a network a few times."""
-    for attempt in range(1, _ATTEMPTS):
-        try:
-            return action()
-        except httpx2.TransportError:
-            time.sleep(0.3 * attempt)
-    return action()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from nagoya import __version__
+from nagoya.build.download import file_sha256
 from nagoya.build.provisioner import pack_files, run_provisioner
 from nagoya.build.volume_archive import (
     EMBEDDED_LABEL,
@@ -247,7 +248,7 @@ def _seed_digests(path: Path) -> list[str]:
     imports = seed.read_seed(path).imports.values()
     patterns = [rpm for item in imports if item.container is None for rpm in item.rpms]
     files = [path, *(file for rpm in patterns for file in sorted(path.parent.glob(rpm)))]
-    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return [file_sha256(file) for file in files]
 
 
 class PrefixedProgress(Progress):

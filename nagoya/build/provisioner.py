@@ -11,6 +11,7 @@ from pathlib import Path
 from nagoya.config.model import Provisioner
 from nagoya.engine import Handle, containers, transfer
 from nagoya.engine.creation import Specification, create
+from nagoya.engine.resources import network_name
 from nagoya.errors import BuildError
 from nagoya.system.system import System
 
@@ -36,7 +37,7 @@ def run_provisioner(
             name=f"{system.name}-{_NAME}",
             image=wanted.image,
             hostname=_NAME,
-            network=system.name,
+            network=network_name(system.name),
             labels=system.owner.container_labels(system.name, _NAME),
             environment=wanted.environment,
             volumes_from=[

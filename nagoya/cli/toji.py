@@ -6,6 +6,8 @@ from nagoya import __version__
 from nagoya.cli import (
     toji_backup,
     toji_credentials,
+    toji_doctor,
+    toji_export,
     toji_inspect,
     toji_koji,
     toji_lifecycle,
@@ -53,6 +55,7 @@ for _command in (
     toji_status.wait, toji_snapshot.snapshot, toji_snapshot.reset, toji_backup.backup,
     toji_backup.restore, toji_backup.upgrade, toji_koji.seed,
     toji_koji.verify, toji_koji.user, toji_credentials.credentials, toji_inspect.logs,
-    toji_inspect.exec_, toji_inspect.report,
+    toji_inspect.exec_, toji_inspect.report, toji_doctor.doctor,
+    toji_export.export,
 ):  # fmt: skip
     cli.add_command(_command)

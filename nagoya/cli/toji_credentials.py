@@ -55,6 +55,7 @@ def list_(settings: Settings, as_json: bool) -> None:
       toji credentials list --json
     """
     system = quiet_system(settings)
+    kept.authority_of(system)  # without it the list would be incomplete
     rows = certificates.read_certificates(require_system(system.engine, system.name))
     if as_json:
         fields = ("name", "kind", "state", "days", "expires", "serial")

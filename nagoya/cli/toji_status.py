@@ -24,7 +24,6 @@ from nagoya.cli.common import (
     print_table,
     quiet_system,
 )
-from nagoya.engine.containers import HOST
 from nagoya.errors import NagoyaError
 from nagoya.koji import certificates
 from nagoya.koji.activity import client_details, read_activity
@@ -158,7 +157,7 @@ def _render(
     lines = [""]
     for each in read.containers:  # below the table, where a narrow terminal would cut them
         if each.ports:
-            ports = (f"{HOST}:{host}->{port}" for port, host in each.ports.items())
+            ports = (f"{each.host}:{host}->{port}" for port, host in each.ports.items())
             lines.append(f"{each.name}: {' '.join(ports)}")
     if client["profile"]:
         lines.append(f"kojiweb: {client['urls']['web']}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nagoya.config.model import MoromiFile
 from nagoya.config.yaml_file import read_documents
 from nagoya.errors import DeclarationError, did_you_mean
 from nagoya.utils.graph import Cycle
@@ -138,4 +139,7 @@ def _parse(path: Path) -> dict[Any, Any]:
     if not isinstance(raw, dict):
         problem = f"should be a mapping of keys, is a {type(raw).__name__}"
         raise DeclarationError(str(path), [problem])
+    # Another file, perhaps with secrets: messages about its keys would print them.
+    if not raw.keys() & (keys := ("extends", *MoromiFile.model_fields)):
+        raise DeclarationError(str(path), [f"has none of moromi.yml's keys: {', '.join(keys)}"])
     return raw

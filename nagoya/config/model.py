@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -75,15 +75,16 @@ class Base(StrictModel):
     suite: Annotated[str, form(r"[a-z]+", "a Debian release, such as trixie")]
 
 
+_HOST = "{host}"
 _PUBLISHED = re.compile(r"\{port:(\w*)\}")
 
 
 class Container(StrictModel):
     """A container of the system, as declared.
 
-    In its environment `{port:443}` stands for the host port that its port 443 is published on,
-    which is known only when the container is created: see `variables`. `timeout` is how many
-    seconds a container with `detach: false` may take to end.
+    In its environment `{port:443}` stands for the host port that its port 443 is published on, and
+    `{host}` for the host: these are known only when the container is created, see `variables`.
+    `timeout` is how many seconds a container with `detach: false` may take to end.
     """
 
     image: ImageName
@@ -112,10 +113,12 @@ class Container(StrictModel):
         """The containers that have to be started first."""
         return tuple(dict.fromkeys([*(v.container for v in self.volumes_from), *self.links]))
 
-    def variables(self, published: Mapping[int, int]) -> dict[str, str]:
-        """The environment, for ports published so: host ports by container ports."""
+    def variables(self, host: str, published: Mapping[int, Any]) -> dict[str, str]:
+        """The environment, for ports published so: those of `host` by the container's."""
         return {
-            name: _PUBLISHED.sub(lambda match: str(published[int(match[1])]), text)
+            name: _PUBLISHED.sub(lambda match: str(published[int(match[1])]), text).replace(
+                _HOST, host
+            )
             for name, text in self.environment.items()
         }
 

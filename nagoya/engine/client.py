@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import ssl
+import struct
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -80,6 +81,22 @@ class Engine:
         """The engine's description of itself."""
         with translated("asking for the engine's version"):
             return dict(self.client.version())
+
+    def info(self) -> dict[str, Any]:
+        """The engine's description of its machine and its settings."""
+        with translated("asking the engine about its machine"):
+            return dict(self.client.info())
+
+    def process_id(self) -> int | None:
+        """The number of the engine's process, if that can be seen from here."""
+        if not self.address.startswith("unix:"):
+            return None
+        with self.open_socket(_CONNECT_SECONDS) as connection:
+            credentials = connection.getsockopt(
+                socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+            )
+        pid: int = struct.unpack("3i", credentials)[0]
+        return pid or None
 
     def open_socket(self, seconds: float) -> socket.socket:
         """A new connection to the engine. Raises OSError, TimeoutError after `seconds`."""

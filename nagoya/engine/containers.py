@@ -22,8 +22,6 @@ from nagoya.engine.state import (
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineTimeout, PortTaken
 
-HOST = "127.0.0.1"
-"""Ports are published on this address alone."""
 _PORT_TAKEN = re.compile(
     r":(\d+)\b.*?(?:port is already allocated|address already in use)", re.IGNORECASE | re.DOTALL
 )
@@ -106,7 +104,8 @@ def start(container: Handle, restart: str = "no") -> None:
             if not match:
                 raise
             raise PortTaken(
-                f"starting {container.name}: port {match[1]} of {HOST} is taken"
+                f"starting {container.name}: port {match[1]} of "
+                f"{state(container, reload=False).host} is taken"
                 f"{_publisher(container.engine, int(match[1]))}",
                 "choose another host port, or leave it out for a free one",
             ) from error

@@ -8,17 +8,16 @@ import docker.errors
 
 from nagoya.engine import containers
 from nagoya.engine.client import Engine, Handle
-from nagoya.engine.containers import HOST
-from nagoya.engine.state import SYSTEM_LABEL, check_owner
+from nagoya.engine.state import LOOPBACK, SYSTEM_LABEL, check_owner
 from nagoya.engine.translation import translated
-from nagoya.errors import EngineError
 
 
 @dataclass(frozen=True)
 class Specification:
     """What a container is created from.
 
-    `ports` maps a port of the container to the host's, `volumes` a path in the container to a named
+    `ports` maps a port of the container to that of `address`, an address of the engine's machine;
+    `volumes` a path in the container to a named
     volume. Without a `network` the container gets none.
     """
 
@@ -31,6 +30,7 @@ class Specification:
     command: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[int, int] = field(default_factory=dict)
+    address: str = LOOPBACK
     volumes_from: Sequence[str] = ()
     cap_add: Sequence[str] = ()
     cap_drop: Sequence[str] = ()
@@ -46,15 +46,8 @@ class Specification:
 def create(engine: Engine, wanted: Specification) -> Handle:
     """Create a container without starting it, or return the system's existing one of that name.
 
-    Raises EngineError where that name belongs to something else, or where an engine on another
-    machine would have to publish ports.
+    Raises EngineError where that name belongs to something else.
     """
-    if wanted.ports and (remote := engine.remote_host):
-        raise EngineError(
-            f"creating {wanted.name}: the engine is on {remote}, and would publish its ports on "
-            f"{HOST} there, where this machine cannot reach them",
-            f"run toji on {remote}; images can be built from here",
-        )
     api = engine.client.api
     with translated(f"creating {wanted.name}"):
         try:
@@ -77,7 +70,9 @@ def create(engine: Engine, wanted: Specification) -> Handle:
                 },
                 host_config=api.create_host_config(
                     network_mode=wanted.network or "none",
-                    port_bindings={port: (HOST, host) for port, host in wanted.ports.items()},
+                    port_bindings={
+                        port: (wanted.address, host) for port, host in wanted.ports.items()
+                    },
                     # An empty volume gets what the image has at its path.
                     binds=[f"{volume}:{path}" for path, volume in wanted.volumes.items()],
                     volumes_from=list(wanted.volumes_from),

@@ -1,5 +1,6 @@
 """The network and the named volumes of a system."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -12,6 +13,17 @@ from nagoya.engine.containers import list_system
 from nagoya.engine.state import SYSTEM_LABEL, check_owner
 from nagoya.engine.translation import translated
 
+_NETWORK_MODES = {
+    "bridge", "container", "default", "host", "none", "ns", "pasta", "pod", "private",
+    "slirp4netns",
+}  # fmt: skip
+"""What Docker or Podman does not take for the name of a network."""
+
+
+def network_name(system: str) -> str:
+    """The name of a system's network: the system's, unless it means something else to an engine."""
+    return f"{system}.system" if system in _NETWORK_MODES else system
+
 
 def list_networks(engine: Engine) -> dict[str, Mapping[str, Any]]:
     """The engine's description of every system's network, by the system's name."""
@@ -20,20 +32,29 @@ def list_networks(engine: Engine) -> dict[str, Mapping[str, Any]]:
     return {network.attrs["Labels"][SYSTEM_LABEL]: network.attrs for network in listed}
 
 
+def list_subnets(engine: Engine) -> list[str]:
+    """The address ranges of all networks on the engine, such as 172.17.0.0/16."""
+    with translated("listing the networks"):
+        networks = engine.client.networks.list()
+    configurations = [network.attrs["IPAM"].get("Config") or [] for network in networks]
+    return [range["Subnet"] for ranges in configurations for range in ranges]
+
+
 def create_network(engine: Engine, system: str, labels: Mapping[str, str]) -> None:
-    """Create a system's network, which has the system's name, and connect its containers to it.
+    """Create a system's network, and connect its containers to it.
 
     Nothing is done if it exists. Raises EngineError for a network of that name which is not the
-    system's, such as `host`.
+    system's.
     """
-    with translated(f"creating the network {system}"):
-        for network in engine.client.networks.list(names=[f"^{system}$"]):
-            check_owner("network", system, network.attrs["Labels"], system)
+    name = network_name(system)
+    with translated(f"creating the network {name}"):
+        for network in engine.client.networks.list(names=[f"^{re.escape(name)}$"]):
+            check_owner("network", name, network.attrs["Labels"], system)
             return
         try:
             # Without `check_duplicate`, two calls at once create two networks of one name.
             network = engine.client.networks.create(
-                system, "bridge", check_duplicate=True, labels={SYSTEM_LABEL: system, **labels}
+                name, "bridge", check_duplicate=True, labels={SYSTEM_LABEL: system, **labels}
             )
         except docker.errors.APIError as error:
             if error.status_code != HTTPStatus.CONFLICT:
@@ -41,7 +62,7 @@ def create_network(engine: Engine, system: str, labels: Mapping[str, str]) -> No
             return
         for container in list_system(engine, system):
             attributes = container.docker.attrs
-            if attributes["HostConfig"]["NetworkMode"] == system:  # its network was pruned
+            if attributes["HostConfig"]["NetworkMode"] == name:  # its network was pruned
                 network.disconnect(container.docker, force=True)
                 network.connect(container.docker, aliases=[attributes["Config"]["Hostname"]])
 

@@ -12,7 +12,9 @@ SYSTEM_LABEL = "nagoya.system"
 """On every container, network and volume of a system; its value is the system's name."""
 CONTAINER_LABEL = "nagoya.container"
 """The name under which a container is declared in moromi.yml."""
-
+HOST_LABEL = "nagoya.host"
+"""The name or address at which clients reach the ports that a system publishes."""
+LOOPBACK = "127.0.0.1"
 
 _SHORT_RUN = timedelta(seconds=10)
 """After a longer one Docker takes a container for healthy, and starts it again at once."""
@@ -23,10 +25,10 @@ class State:
     """The state of a container at one moment.
 
     `name` is its host name, `declared` its name in moromi.yml. `status` is Docker's word (created,
-    running, paused, restarting, exited, dead). `restart` is its restart policy
-    in Docker's words; in a `crash_loop` it has been
-    started again twice, to end within seconds. `ports` maps ports of the container to the host's,
-    `volumes` the paths of mounted volumes to their names. `labels` include the image's.
+    running, paused, restarting, exited, dead). `restart` is its restart policy in Docker's words;
+    in a `crash_loop` it has been started again twice, to end within seconds. `ports` maps ports of
+    the container to those of `host`, `volumes` the paths of mounted volumes to their names.
+    `labels` include the image's.
     """
 
     name: str
@@ -42,6 +44,7 @@ class State:
     address: str | None
     restart: str
     crash_loop: bool
+    host: str
     ports: Mapping[int, int]
     volumes: Mapping[str, str]
     labels: Mapping[str, str]
@@ -67,6 +70,7 @@ class State:
         policy = attributes["HostConfig"].get("RestartPolicy") or {}
         tries = policy.get("MaximumRetryCount")
         bindings = attributes["HostConfig"].get("PortBindings") or {}
+        labels = set_labels(attributes["Config"]["Labels"])
         return cls(
             name=attributes["Config"]["Hostname"],
             declared=attributes["Config"]["Labels"].get(CONTAINER_LABEL, ""),
@@ -85,6 +89,7 @@ class State:
             crash_loop=state["Status"] == "restarting"
             and attributes["RestartCount"] >= 2
             and parse_time(state["FinishedAt"]) - parse_time(state["StartedAt"]) < _SHORT_RUN,
+            host=labels.get(HOST_LABEL, LOOPBACK),
             ports={
                 int(port.partition("/")[0]): int(binding[0]["HostPort"])
                 for port, binding in bindings.items()
@@ -95,7 +100,7 @@ class State:
                 for mount in attributes["Mounts"]
                 if mount["Type"] == "volume"
             },
-            labels=set_labels(attributes["Config"]["Labels"]),
+            labels=labels,
         )
 
 

@@ -22,6 +22,9 @@ _HINTS = (
      "every system has a network, and the engine has no addresses left for one more: `toji list` "
      "shows them, `toji remove --stale` removes abandoned ones; `default-address-pools` in the "
      "engine's daemon.json makes room"),
+    (r"cannot assign requested address",
+     "the engine's machine does not have the address to publish ports on; "
+     "TESTCONTAINERS_HOST_OVERRIDE names another"),
     (r"operation not permitted", "the engine may not do this on this machine"),
 )  # fmt: skip
 _logger = logging.getLogger(__name__)

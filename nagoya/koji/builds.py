@@ -100,11 +100,12 @@ def wait_for_repo(
             time.sleep(_PAUSE)
 
 
-def upload(session: Any, path: Path) -> str:
-    """Upload a file to a new folder; its path on the hub, as a build task takes it."""
-    folder = f"nagoya/{secrets.token_hex(8)}"
-    session.uploadWrapper(str(path), folder)
-    return f"{folder}/{path.name}"
+def upload(session: Any, path: Path, name: str | None = None) -> str:
+    """Upload a file to a new folder, maybe by another name; its path on the hub, as a build task
+    takes it."""
+    folder, name = f"nagoya/{secrets.token_hex(8)}", name or path.name
+    session.uploadWrapper(str(path), folder, name)
+    return f"{folder}/{name}"
 
 
 def _tagged(session: Any, tag: str, **options: Any) -> set[str]:

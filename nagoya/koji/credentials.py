@@ -33,9 +33,17 @@ _RELOAD_SECONDS = 60
 
 
 def extract_credentials(container: SystemContainer) -> None:
-    """Copy what a client needs out of the credentials volume, readable by its owner only."""
-    folder = Profile(container.system, container.home).folder
+    """Copy what a client needs out of the credentials volume, readable by its owner only.
+
+    Users' files that another authority has issued, before a restore, are deleted.
+    """
+    profile = Profile(container.system, container.home)
+    folder = profile.folder
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    authority = container.read_file(f"{PKI}/{CA}")
+    if profile.ca.exists() and profile.ca.read_bytes() != authority:
+        for path in (*folder.glob("*.pem"), *folder.glob("*.p12")):
+            path.unlink()
     for name in CREDENTIALS:
         files.write(folder / name, container.read_file(f"{PKI}/{name}"))
 
@@ -45,13 +53,25 @@ def cleanup_credentials(container: SystemContainer) -> None:
     shutil.rmtree(Profile(container.system, container.home).folder, ignore_errors=True)
 
 
+def authority_of(system: System) -> Handle:
+    """The container whose volume has the authority. Raises LifecycleError if there is none."""
+    for handle in _present(system).values():
+        if containers.label(handle, CREDENTIALS_LABEL):
+            return handle
+    raise LifecycleError(
+        f"no container of '{system.name}' has the authority that issues certificates",
+        f"`toji --system {system.name} up` creates it again; if its image is of an older Nagoya, "
+        "`moromi build` first",
+    )
+
+
 def issue(system: System, names: Collection[str]) -> list[str]:
     """Issue certificates for users, and write their files on the host; the names that got one.
 
     A valid certificate is left as it is, an expired one is renewed.
     """
     with system.lock():
-        authority = _authority(system)
+        authority = authority_of(system)
         issued = _change(system, authority, "issue", *names)
         _write(system, authority, names)
         return issued
@@ -63,7 +83,7 @@ def renew(system: System, names: Sequence[str], *, everything: bool = False) -> 
     Their keys stay. Koji's parts use theirs at once.
     """
     with system.lock():
-        authority = _authority(system)
+        authority = authority_of(system)
         present = _certificates(system)
         for name in names:
             _check_renewable(name, present)
@@ -82,7 +102,7 @@ def revoke(system: System, names: Sequence[str]) -> None:
     LifecycleError if a name has none.
     """
     with system.lock():
-        authority = _authority(system)
+        authority = authority_of(system)
         present = _certificates(system)
         for name in names:
             _check_present(name, present)
@@ -125,18 +145,6 @@ def _check_present(name: str, present: Mapping[str, Certificate]) -> None:
 
 def _present(system: System) -> dict[str, Handle]:
     return require_system(system.engine, system.name)
-
-
-def _authority(system: System) -> Handle:
-    """The container whose volume has the authority."""
-    for handle in _present(system).values():
-        if containers.label(handle, CREDENTIALS_LABEL):
-            return handle
-    raise LifecycleError(
-        f"no container of '{system.name}' can change certificates",
-        f"`toji --system {system.name} up` creates it again; if its image is of an older Nagoya, "
-        "`moromi build` first",
-    )
 
 
 def _change(system: System, authority: Handle, verb: str, *arguments: str) -> list[str]:

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from nagoya.engine.containers import HOST
+from nagoya.engine.published import OVERRIDE
 from nagoya.errors import LifecycleError
 from nagoya.koji.certificates import is_expired
 from nagoya.koji.profile import ADMIN, Profile
@@ -34,8 +35,9 @@ class HubConnection:
 
         Raises LifecycleError if its profile cannot be read.
         """
-        bypass_proxies()
-        return cls(Profile.load(system))
+        profile = Profile.load(system)
+        bypass_proxies(urlsplit(profile.urls["hub"]).hostname or "")
+        return cls(profile)
 
     def session(self, user: str | None = ADMIN, *, seconds: float | None = None) -> Any:
         """A new `koji.ClientSession`: logged in as a user who has a certificate beside the
@@ -97,7 +99,7 @@ class HubConnection:
             ),
             "ProxyError": (
                 f"a proxy that the environment names does not lead to the hub at {url}",
-                "export no_proxy=127.0.0.1; the koji client needs it too",
+                f"export no_proxy={urlsplit(url).hostname}; the koji client needs it too",
             ),
             "Timeout": (
                 f"the hub at {url} did not answer within {_LOGIN_SECONDS} s",
@@ -105,8 +107,8 @@ class HubConnection:
             ),
             "exceptions.ConnectionError": (
                 f"nothing answers at {url}",
-                f"`{toji} status` shows whether the hub runs; a process in a container reaches it "
-                "only with `docker run --network host`",
+                f"`{toji} status` shows whether the hub runs; a process in a container may need "
+                f"{OVERRIDE}, the host on which it reaches the engine's ports",
             ),
         }
         for text, (message, hint) in causes.items():
@@ -118,11 +120,11 @@ class HubConnection:
         )
 
 
-def bypass_proxies() -> None:
-    """Reach published ports without a proxy, in this process and those that it starts."""
+def bypass_proxies(host: str) -> None:
+    """Reach a host without a proxy, in this process and those that it starts."""
     hosts = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
-    if not {"*", HOST} & set(hosts.replace(",", " ").split()):
-        os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{hosts},{HOST}".lstrip(",")
+    if not {"*", host} & set(hosts.replace(",", " ").split()):
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{hosts},{host}".lstrip(",")
 
 
 def koji_module() -> Any:

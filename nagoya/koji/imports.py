@@ -1,17 +1,21 @@
-"""Builds from elsewhere: RPMs of a seed that become builds in a tag."""
+"""RPMs from elsewhere that a seed names: files, or a repository's."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import model_validator
 
-from nagoya.config.values import StrictModel
+from nagoya.config.values import StrictModel, form
 from nagoya.engine import transfer
-from nagoya.errors import LifecycleError
-from nagoya.koji import builds, rpm
+from nagoya.errors import LifecycleError, did_you_mean
+from nagoya.koji import rpm
+from nagoya.koji.repository import ListedRpm, Repository
 from nagoya.system.system import System, require_system
 
 
@@ -19,74 +23,149 @@ class Import(StrictModel):
     """A seed's document: RPMs that become builds in a tag.
 
     `rpms` are files: on this machine, relative to the seed's folder, with wildcards; or, by their
-    full paths, in a `container` of the system. `builds` are the NVRs of the builds that result; if
-    the tag has all of them already, nothing is imported.
+    full paths, in a `container` of the system. `repo` is the URL of a dnf repository; `packages`
+    are wildcards for the source packages to take from it, none for all; `ca` is a file with the
+    authorities to trust in place of the machine's. `owner` will own the packages that the tag does
+    not list yet. `builds` are the NVRs of the builds that result; if the tag has all of them
+    already, nothing is imported.
     """
 
     type: Literal["import"]
     tag: str
-    builds: tuple[str, ...] = Field(min_length=1)
-    rpms: tuple[str, ...] = Field(min_length=1)
+    builds: tuple[str, ...] = ()
+    rpms: tuple[str, ...] = ()
     container: str | None = None
+    repo: Annotated[str, form(r"https://[^/\s]+(/\S*)?", "an https URL")] | None = None
+    packages: tuple[str, ...] = ()
+    ca: str | None = None
+    owner: str | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if bool(self.rpms) == bool(self.repo):
+            raise ValueError("needs either 'rpms' or 'repo'")
+        if self.container and not self.rpms:
+            raise ValueError("'container' belongs to 'rpms'")
+        if (self.packages or self.ca) and not self.repo:
+            raise ValueError("'packages' and 'ca' belong to 'repo'")
+        return self
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An RPM to import.
+
+    `label` is its name in messages. `fetch` returns its file and header; it may download it to the
+    folder that it gets, and raises LifecycleError.
+    """
+
+    header: rpm.Rpm | ListedRpm
+    label: str
+    fetch: Callable[[Path], tuple[Path, rpm.Rpm]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The RPMs of a document, and why others cannot be read, a line each. `incomplete` are the
+    builds that these seem to belong to."""
+
+    candidates: Sequence[Candidate]
+    unreadable: Sequence[str] = ()
+    incomplete: frozenset[str] = frozenset()
 
 
 @contextmanager
-def read_rpms(
-    system: System, session: Any, document: Import, folder: Path
-) -> Iterator[dict[Path, rpm.Rpm]]:
-    """Read a document's RPMs, which exist as long as the context; none if the tag has all builds.
+def find_rpms(
+    system: System, document: Import, folder: Path, on_progress: Callable[[str], None]
+) -> Iterator[Found]:
+    """Find a document's RPMs, which exist as long as the context.
 
-    Raises LifecycleError if a file is missing or is not a complete RPM, and if the RPMs do not make
-    all of the builds.
+    Raises LifecycleError if a file is missing, if the repository cannot be read or lacks a package,
+    and if the RPMs do not make all of the builds.
     """
-    if session.getTag(document.tag) and set(document.builds) <= _tagged(session, document.tag):
-        yield {}
-        return
-    with _files(system, document, folder) as paths:
-        headers = {path: rpm.read(path) for path in paths}
-        nvrs = sorted({header.build_nvr for header in headers.values()})
-        if missing := sorted(set(document.builds) - set(nvrs)):
+    with ExitStack() as stack:
+        if document.repo:
+            ca = folder / document.ca if document.ca else None
+            repository = stack.enter_context(Repository(document.repo, ca))
+            on_progress(f"reading {document.repo}")
+            found = Found(_listed(repository, document))
+        else:
+            paths = stack.enter_context(_files(system, document, folder))
+            found = _read(paths, folder, on_progress)
+        nvrs = {candidate.header.build_nvr for candidate in found.candidates}
+        missing = sorted(set(document.builds) - nvrs)
+        # What cannot be read may belong to any build.
+        if missing and not found.unreadable:
             raise LifecycleError(
                 f"the RPMs for the tag {document.tag} make no build {', '.join(missing)}",
-                f"they make {', '.join(nvrs)}",
+                f"they make {some(nvrs)}",
             )
-        yield headers
+        yield found
 
 
-def import_rpms(
-    session: Any, tag: str, headers: Mapping[Path, rpm.Rpm], on_progress: Callable[[str], None]
-) -> None:
-    """Import RPMs and tag their builds. `on_progress` gets `3/500 NAME`."""
-    epochs = {header.build_nvr: header.epoch for header in headers.values()}
-    nvrs = sorted(epochs)
-    builds_on_hub = _call_each(session, "getBuild", nvrs)
-    with session.multicall(strict=True) as calls:
-        for nvr, build in zip(nvrs, builds_on_hub, strict=True):
-            if build is None:
-                calls.createEmptyBuild(*nvr.rsplit("-", 2), epochs[nvr])
-    fields = ("name", "version", "release", "arch")
-    keys = [{field: getattr(header, field) for field in fields} for header in headers.values()]
-    rpms_on_hub = _call_each(session, "getRPM", keys)
-    new = [path for path, record in zip(headers, rpms_on_hub, strict=True) if record is None]
-    for number, path in enumerate(new, 1):
-        on_progress(f"{number}/{len(new)} {path.name}")
-        uploaded = builds.upload(session, path)
-        session.importRPM(uploaded.rpartition("/")[0], path.name)
-    tagged = _tagged(session, tag)
-    with session.multicall(strict=True) as calls:
-        for nvr in (nvr for nvr in nvrs if nvr not in tagged):
-            calls.tagBuildBypass(tag, nvr)
+def some(names: set[str]) -> str:
+    """A few of some names."""
+    shown = ", ".join(sorted(names)[:20])
+    return f"{shown} and {len(names) - 20} more" if len(names) > 20 else shown
 
 
-def _call_each(session: Any, method: str, arguments: list[Any]) -> list[Any]:
-    """One call for each argument, all in one request."""
-    with session.multicall(strict=True) as calls:
-        results = [getattr(calls, method)(argument) for argument in arguments]
-    return [result.result for result in results]
+def _listed(repository: Repository, document: Import) -> list[Candidate]:
+    with tempfile.TemporaryDirectory() as folder:
+        listed = repository.rpms(Path(folder))
+    sources: dict[str, list[ListedRpm]] = {}
+    for one in listed:
+        sources.setdefault(one.build_nvr.rsplit("-", 2)[0], []).append(one)
+    chosen: dict[str, list[ListedRpm]] = {}
+    for pattern in document.packages or ("*",):
+        names = [name for name in sources if fnmatchcase(name, pattern)]
+        if not names:
+            raise LifecycleError(
+                f"{document.repo} has no RPM of a source package '{pattern}'"
+                f"{did_you_mean(pattern, sources)}"
+            )
+        chosen |= {name: sources[name] for name in names}
+    return [
+        Candidate(one, one.file_name, partial(_download, repository, one))
+        for rpms in chosen.values()
+        for one in rpms
+    ]
 
 
-def _tagged(session: Any, tag: str) -> set[str]:
-    return {build["nvr"] for build in session.listTagged(tag)}
+def _download(repository: Repository, listed: ListedRpm, folder: Path) -> tuple[Path, rpm.Rpm]:
+    path = repository.download(listed, folder)
+    header = rpm.read(path)
+    if (header.file_name, header.build_nvr) != (listed.file_name, listed.build_nvr):
+        raise LifecycleError(
+            f"{listed.file_name} is not what the repository lists: its header names "
+            f"{header.file_name} of {header.build_nvr}"
+        )
+    return path, header
+
+
+def _read(paths: Sequence[Path], folder: Path, on_progress: Callable[[str], None]) -> Found:
+    candidates, unreadable, incomplete, names = [], [], set(), []
+    on_progress(f"reading {len(paths)} RPMs")
+    for path in paths:
+        label = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+        try:
+            header = rpm.read(path)
+        except rpm.Damaged as error:
+            unreadable.append(error.message)
+            incomplete.add(error.header.build_nvr)
+        except LifecycleError as error:
+            unreadable.append(error.message)
+            names.append(path.name)
+        else:
+            candidates.append(
+                Candidate(header, label, lambda _, file=(path, header): file)  # type: ignore[misc]
+            )
+    # Those without a header have a name at least, and most builds a release of their own.
+    incomplete |= {
+        one.header.build_nvr
+        for one in candidates
+        if any(f"-{one.header.version}-{one.header.release}." in name for name in names)
+    }
+    return Found(candidates, unreadable, frozenset(incomplete))
 
 
 @contextmanager

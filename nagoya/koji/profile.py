@@ -135,17 +135,18 @@ class Profile:
 def profile_of(hub: SystemContainer) -> Profile:
     """The profile for the system of a hub's container. Raises LifecycleError if the hub publishes
     no port 443."""
-    ports = hub.state().ports
+    state = hub.state()
+    ports = state.ports
     if 443 not in ports:
         raise LifecycleError(
             f"{hub.name} publishes no port 443, so no client on this machine can reach it",
             f"add `ports: [443]` to it in moromi.yml, and run `toji --system {hub.system} remove` "
             "before the next init",
         )
-    root = f"https://127.0.0.1:{ports[443]}"
+    root = f"https://{state.host}:{ports[443]}"
     # The koji client verifies downloads with the machine's authorities, whatever `serverca` says
     # (koji_cli.lib.download_file, 1.20 to 1.36), so it can download by plain HTTP only.
-    plain = f"http://127.0.0.1:{ports[80]}" if 80 in ports else root
+    plain = f"http://{state.host}:{ports[80]}" if 80 in ports else root
     return Profile(
         hub.system,
         hub.home,

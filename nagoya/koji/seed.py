@@ -25,7 +25,8 @@ from nagoya.errors import (
 )
 from nagoya.koji import habitude, users
 from nagoya.koji.hub import HubConnection, hub_errors
-from nagoya.koji.imports import Import, import_rpms, read_rpms
+from nagoya.koji.importer import has_builds, import_rpms
+from nagoya.koji.imports import Found, Import, find_rpms
 from nagoya.koji.policies import Policy, apply_policies
 from nagoya.koji.users import User
 from nagoya.system.system import System
@@ -113,12 +114,13 @@ def apply_seed(system: System, seed: Seed) -> None:
     session = hub.session()
     with ExitStack() as stack:
         _check_references(hub, session, seed)
-        rpms = {}
+        rpms: dict[int, Found] = {}
         for number, document in seed.imports.items():
-            progress.update(f"import to {document.tag}", "working", "reading RPMs")
+            show = partial(progress.update, f"import to {document.tag}", "working")
             with _named(seed, number, document):
-                read = read_rpms(system, session, document, seed.path.parent)
-                rpms[number] = stack.enter_context(read)
+                if not has_builds(session, document):
+                    found = find_rpms(system, document, seed.path.parent, show)
+                    rpms[number] = stack.enter_context(found)
         if seed.policies:
             progress.update("policies", "working")
             restarted = apply_policies(system, hub.profile.hub, seed.policies, str(seed.path))
@@ -139,13 +141,23 @@ def apply_seed(system: System, seed: Seed) -> None:
                 changed += [user.name] if users.grant(session, user.name, user.permissions) else []
         if seed.users:
             done("users", ", ".join(dict.fromkeys(changed)))
+        refused: list[str] = []
         for number, document in seed.imports.items():
-            name = f"import to {document.tag}"
-            with _named(seed, number, document):
-                if rpms[number]:
-                    show = partial(progress.update, name, "working")
-                    import_rpms(session, document.tag, rpms[number], show)
-            done(name, ", ".join(document.builds) if rpms[number] else "")
+            name, summary = f"import to {document.tag}", ""
+            if number in rpms:
+                show = partial(progress.update, name, "working")
+                with _named(seed, number, document):
+                    outcome = import_rpms(hub, session, document, rpms[number], show)
+                refused += outcome.refused
+                if outcome.rpms or outcome.tagged:
+                    summary = f"{outcome.rpms} RPMs imported, {outcome.tagged} builds tagged"
+            done(name, summary)
+    if refused:
+        raise LifecycleError(
+            "\n".join([f"{seed.path}: not imported:", *(f"  {line}" for line in refused)]),
+            "builds that lack one of these RPMs were not tagged, all others were; "
+            "correct this, and apply the seed again for the rest",
+        )
 
 
 def _check_references(hub: HubConnection, session: Any, seed: Seed) -> None:
@@ -162,6 +174,11 @@ def _check_references(hub: HubConnection, session: Any, seed: Seed) -> None:
         f"document {number} (import): the hub has no tag '{document.tag}'"
         for number, document in seed.imports.items()
         if ("tag", document.tag) not in declared and not session.getTag(document.tag)
+    ]
+    problems += [
+        f"document {number} (import): the hub has no user '{document.owner}'"
+        for number, document in seed.imports.items()
+        if document.owner and document.owner not in names and not session.getUser(document.owner)
     ]
     if problems:
         hint = "nothing was changed; correct the names, or add documents that declare them"

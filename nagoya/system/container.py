@@ -1,9 +1,8 @@
 """One container of a system: create, start, stop and remove it, with the events of each."""
 
 import json
-import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,9 @@ from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container, Event
 from nagoya.engine import Engine, Handle, containers, creation, transfer
 from nagoya.engine.exec import execute
-from nagoya.engine.state import State
+from nagoya.engine.published import address_of, free_port
+from nagoya.engine.resources import network_name
+from nagoya.engine.state import HOST_LABEL, LOOPBACK, State
 from nagoya.errors import LifecycleError, PortTaken
 from nagoya.system.observed import ASIDE, CONFIGURATION_LABEL, REPLACEMENT, record
 from nagoya.system.owner import Owner
@@ -33,7 +34,8 @@ class SystemContainer:
 
     `name` is its host name; `declared` is its name in moromi.yml, which the copies of a scaled
     container share. At pre_init and pre_create there is no container yet, at post_remove there is
-    none any more. Once `interrupted` is set nothing is created.
+    none any more. `host` finds the host at which clients reach its ports. Once `interrupted` is set
+    nothing is created.
     """
 
     engine: Engine
@@ -43,6 +45,7 @@ class SystemContainer:
     owner: Owner
     name: str
     declared: str
+    host: Callable[[], str]
     interrupted: Signal = field(default_factory=Signal, repr=False)
     suffix: str = ""
 
@@ -219,22 +222,26 @@ class SystemContainer:
         self, ports: Mapping[int, int], volumes: Mapping[str, str]
     ) -> creation.Specification:
         settings = self.declaration.containers[self.declared]
+        host = self.host()
+        address = address_of(host) if settings.ports else LOOPBACK
         published = {
-            port.container: port.host or ports.get(port.container) or free_port()
+            port.container: port.host or ports.get(port.container) or free_port(address)
             for port in settings.ports
         }
         return creation.Specification(
             name=self.container_name,
             image=settings.image,
             hostname=self.name,
-            network=None if settings.network_mode else self.system,
+            network=None if settings.network_mode else network_name(self.system),
             labels={
                 **self.owner.container_labels(self.system, self.declared),
                 **record(self.declaration, self.declared),
+                HOST_LABEL: host,
             },
             command=settings.command,
-            environment=settings.variables(published),
+            environment=settings.variables(host, published),
             ports=published,
+            address=address,
             volumes=volumes,
             volumes_from=[
                 f"{self.system}-{source.container}:{source.mode}"
@@ -273,10 +280,3 @@ def ended(status: int, handle: Handle) -> str:
     """How a container ended, with the last lines of its log."""
     lines = "".join(f"\n    {line}" for line in containers.log(handle, tail=15))
     return f"ended with status {status}{lines}"
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((containers.HOST, 0))
-        return int(probe.getsockname()[1])

@@ -21,7 +21,7 @@ class ContainerStatus:
 
     `container` is the engine's name of it, `state` Docker's word, `description` a few words.
     `image_created` is None if the image is gone, `exit_code` while it runs. `ports` maps a port of
-    the container to the host's.
+    the container to that of `host`.
     """
 
     name: str
@@ -36,6 +36,7 @@ class ContainerStatus:
     health: str
     exit_code: int | None
     address: str | None
+    host: str
     ports: Mapping[int, int]
 
 
@@ -78,6 +79,7 @@ def read_status(system: System) -> SystemStatus:
             health=health[name].detail,
             exit_code=None if state.running else state.exit_code,
             address=state.address,
+            host=state.host,
             ports=state.ports,
         )
         for name in present

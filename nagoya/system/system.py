@@ -17,7 +17,8 @@ from threading import Event
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import EVENTS
 from nagoya.engine import Engine, Handle, containers, resources
-from nagoya.engine.state import CONTAINER_LABEL
+from nagoya.engine.published import published_host
+from nagoya.engine.state import CONTAINER_LABEL, HOST_LABEL, LOOPBACK
 from nagoya.errors import LifecycleError, UsageError, did_you_mean
 from nagoya.system import plan, reconcile
 from nagoya.system.container import SystemContainer, ended
@@ -25,7 +26,7 @@ from nagoya.system.observed import ObservedSystem, observe
 from nagoya.system.owner import Owner
 from nagoya.system.plan import Operation, Plan
 from nagoya.utils.graph import Graph
-from nagoya.utils.lock import locked
+from nagoya.utils.lock import locked_for_all
 from nagoya.utils.parallel import Result, raise_failures, run_graph
 from nagoya.utils.progress import Progress
 
@@ -61,15 +62,15 @@ class System:
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
-        """Lock the system against this user's other calls. Yields whether it had to wait for
-        one."""
+        """Lock the system against other calls, of any user of this machine. Yields whether it had
+        to wait for one."""
         waited = Event()
 
         def waiting() -> None:
             waited.set()
             self.progress.log(f"another toji is at work on '{self.name}'; waiting for it")
 
-        with locked(f"system-{self.name}", waiting):
+        with locked_for_all(f"system-{self.name}", waiting):
             yield waited.is_set()
 
     @cached_property
@@ -80,6 +81,14 @@ class System:
         present = containers.list_system(self.engine, self.name)
         owners = (Owner.from_labels(containers.labels(handle)) for handle in present)
         return next((owner for owner in owners if owner), Owner.user())
+
+    @cached_property
+    def host(self) -> str:
+        """The name or address at which clients reach its ports: that of its creation, since its
+        certificates are for that."""
+        present = containers.list_system(self.engine, self.name)
+        hosts = [containers.label(handle, HOST_LABEL) for handle in present]
+        return next(filter(None, hosts), LOOPBACK) if hosts else published_host(self.engine)
 
     def observe(self) -> ObservedSystem:
         """What the engine holds of the system now."""
@@ -212,14 +221,24 @@ class System:
                 if name not in changed:
                     text = "completed" if state.completed else state.status
                     self.progress.update(name, "done", text)
-            self.apply(wanted, drain_seconds)
+            try:
+                self.apply(wanted, drain_seconds)
+            except LifecycleError:
+                self._remove_new(observed, wanted)
+                raise
             return wanted.operations
+
+    def _remove_new(self, before: ObservedSystem, wanted: Plan) -> None:
+        """Remove a new system whose network could not be created: nothing in it can run."""
+        verbs, now = {operation.verb for operation in wanted.operations}, self.observe()
+        if "create network" in verbs and not before.exists and not now.network:
+            self.apply(plan.remove(self.declaration, now))
 
     def _carry_out(self, wanted: Operation, drain_seconds: float) -> None:
         engine, target, labels = self.engine, wanted.target, self.owner.labels
         container = SystemContainer(
             engine, self.declaration, self.progress, self.name, self.owner,
-            target, wanted.declared or "", self.interrupted,
+            target, wanted.declared or "", lambda: self.host, self.interrupted,
         )  # fmt: skip
         new = container.replacement
         actions: dict[str, Callable[[], None]] = {

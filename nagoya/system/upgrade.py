@@ -70,6 +70,7 @@ def _try_out(
     )
 
     def checked() -> None:
+        trial.progress.log("this is a trial; its addresses and files last until its end:")
         started = reconcile.init(trial.declaration, trial.observe())
         trial.apply(replace(started, notices=()))  # its callbacks write the profile
         check(trial)

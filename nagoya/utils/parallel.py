@@ -111,17 +111,17 @@ def raise_failures(
 ) -> None:
     """Raise an error that lists what failed, why, and what was skipped; nothing if all is done.
 
-    Its hint is `hint`, else the first one that a failed task's own error has.
+    Its hint is the first one that a failed task's own error has, else `hint`.
     """
-    lines = []
+    lines, own = [], None
     for name, result in results.items():
         if isinstance(result.error, NagoyaError):
             lines.append(f"  {name}: {result.error.message}")
-            hint = hint or result.error.hint
+            own = own or result.error.hint
         elif result.state == "skipped":
             lines.append(f"  {name}: skipped because {result.blocked_by} failed")
     if lines:
-        raise error("\n".join([f"{message}:", *lines]), hint)
+        raise error("\n".join([f"{message}:", *lines]), own or hint)
 
 
 def _blocker(name: str, graph: Graph, results: dict[str, Result]) -> str | None:

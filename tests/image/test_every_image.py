@@ -61,3 +61,16 @@ def test_has_no_key_in_its_layers(containers: Containers, image: str) -> None:
     search = f"cd / && grep -rlI -e '^-----BEGIN [A-Z ]*PRIVATE KEY-----$' {places}"
     status, output = containers.finish(image, "sh", "-c", search)
     assert (status, output) == (1, "")
+
+
+def test_no_program_gives_its_caller_rights(containers: Containers, image: str) -> None:
+    """But mock, which only the group mock may execute."""
+    status, output = containers.finish(image, "find", "/", "-xdev", "-type", "f", "-perm", "/6000")
+    assert status == 0
+    assert output.split() == (["/usr/bin/mock"] if image == "koji-builder" else [])
+
+
+def test_has_no_copies_of_packages_or_their_index(containers: Containers, image: str) -> None:
+    kept = ["/var/cache/apt", "/var/lib/apt/lists", "/root/.cache"]
+    found = f"find {' '.join(kept)} -type f -size +0 2>/dev/null"
+    assert containers.finish(image, "sh", "-c", f"{found}; true") == (0, "")

@@ -25,7 +25,7 @@ def sql(one: Koji, statement: str) -> str:
 
 
 def clean(one: Koji) -> None:
-    one.toji("exec", "koji", "python3", "/usr/lib/nagoya/housekeeping.py", "now")
+    one.toji("exec", "koji", "python3", "/usr/lib/nagoya/housekeeping.py")
 
 
 def test_a_build_that_has_had_no_tag_for_long_goes(old: Koji) -> None:

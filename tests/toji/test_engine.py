@@ -2,6 +2,7 @@
 
 import os
 import socket as socket_module
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,19 @@ def test_the_one_that_is_named_or_none(socket: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(EngineError, match="there is no such socket") as caught:
         connect()
     assert caught.value.hint == "check DOCKER_HOST"
+
+
+def test_the_context_that_the_docker_client_uses(socket: Path) -> None:
+    endpoint = f"host=unix://{socket}"
+    for command in (["create", "ours", "--docker", endpoint], ["use", "ours"]):
+        subprocess.run(["docker", "context", *command], check=True, capture_output=True)
+    engine = connect()
+    assert engine.address == f"unix://{socket}"
+    shown = subprocess.run(
+        [*engine.docker_command, "version", "--format", "{{.Server.Version}}"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert shown.stdout.strip() == engine.version()["Version"]
 
 
 def test_an_engine_that_never_answers_is_passed_over(

@@ -210,8 +210,14 @@ def test_what_is_half_there_is_completed_or_removed(
 def test_what_bears_no_label_is_left_alone(
     toji: Toji, client: docker.DockerClient, tiny: str
 ) -> None:
-    """A container of the right name may be somebody else's, as is the network `host`."""
+    """A container or a network of the right name may be somebody else's."""
     toji.declare(server={})
+    network = client.networks.create(toji.system)
+    try:
+        error = toji("init", status=7).stderr
+    finally:
+        network.remove()
+    assert f"a network named '{toji.system}' already exists" in error
     strangers = client.containers.create(tiny, name=f"{toji.system}-server")
     try:
         assert "already exists and does not belong to the system" in toji("init", status=7).stderr
@@ -220,9 +226,19 @@ def test_what_bears_no_label_is_left_alone(
         assert strangers.status == "created"
     finally:
         strangers.remove(v=True)
-    assert (
-        "a network named 'host' already exists" in toji("--system", "host", "init", status=7).stderr
-    )
+
+
+@pytest.mark.parametrize("name", ["default", "host", "pod"])
+def test_a_system_may_be_called_as_a_network_mode(
+    toji: Toji, client: docker.DockerClient, name: str
+) -> None:
+    toji.declare(server={}, client={"links": ["server"]})
+    toji("--system", name, "init")
+    try:
+        toji("--system", name, "exec", "client", "getent", "hosts", "server")
+    finally:
+        toji("--system", name, "remove")
+    assert not client.networks.list(names=[f"^{name}.system$"])
 
 
 def test_an_image_that_is_not_there_is_named(toji: Toji) -> None:

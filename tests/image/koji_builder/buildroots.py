@@ -18,8 +18,8 @@ SRPMS = f"{DEMO}/srpms"
 # kojid writes its configurations with this very function.
 CONFIGURE = """
 import json, sys, koji
-name, options = sys.argv[1], json.loads(sys.argv[2])
-text = koji.genMockConfig(name, "x86_64", managed=True, repoid=1, tag_name="t", buildroot_id=1,
+name, options = sys.argv[1], {"arch": "x86_64", **json.loads(sys.argv[2])}
+text = koji.genMockConfig(name, managed=True, repoid=1, tag_name="t", buildroot_id=1,
                           topdir="/mnt/koji", packager="Koji", vendor="Koji",
                           distribution="Test", **options)
 with open(f"/etc/mock/koji/{name}.cfg", "w") as file:

@@ -62,7 +62,7 @@ def test_a_link_in_the_place_of_a_mount_is_refused(make: Maker, place: str) -> N
 
 def test_a_link_does_not_lead_dnf_to_write_outside(make: Maker) -> None:
     buildroot = make().initialise()
-    buildroot.root("mkdir -p /srv/outside")
+    buildroot.root("rm -rf /srv/outside; mkdir /srv/outside")
     buildroot.root(
         f"cd {buildroot.path}/root; rm -rf var/log var/cache; ln -s /srv/outside var/log;"
         " ln -s /srv/outside var/cache; rm -rf usr/share/misc; ln -s /srv/outside usr/share/misc"

@@ -197,6 +197,12 @@ def test_a_wrong_parameter_is_the_senders_mistake(hub: Hub, value: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("form", ["terms=(", "terms=(&type=package", "terms=(&type=x&match=exact"])
+def test_a_search_that_lacks_a_field(hub: Hub, form: str) -> None:
+    """A page of its own kind: its fields are not arguments of the page's function."""
+    assert hub.browser().get(f"/koji/search?{form}")[0] == 400
+
+
 @pytest.mark.parametrize("method", ["PUT", "OPTIONS", "DELETE", "PATCH"])
 def test_methods_that_no_page_has(hub: Hub, method: str) -> None:
     answer = requests.request(method, hub.url("/koji/tasks"), verify=str(hub.authority), timeout=30)

@@ -1,5 +1,6 @@
 """koji-builder's setup on a temporary root: it corrects only a Koji that needs it."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -71,3 +72,30 @@ def test_repositories_are_compressed_with_gzip(setup: ModuleType, tmp_path: Path
         "cmd = ['/usr/bin/mergerepo_c', '--compress-type=gz', '--koji', '--simple']",
         "cmd = ['/usr/bin/mergerepo_c', '--compress-type=gz', '--pkgorigins', '--all']",
     ]
+
+
+@pytest.mark.parametrize(
+    ("program", "status"),
+    [
+        ("echo 12:30:01: Processing; echo C_CREATEREPOLIB: Warning: odd >&2", 0),
+        # What mergerepo_c 0.17.3 says of a repository in zstd.
+        ('echo C_CREATEREPOLIB: Critical: Cannot load repo: \\"x\\" >&2; echo done', 1),
+        ("echo Critical: Cannot open file", 1),
+        ("echo not so; exit 3", 3),
+        ("kill $$", 143),
+    ],
+)
+def test_a_repository_that_was_not_made_is_a_failure(
+    setup: ModuleType, tmp_path: Path, program: str, status: int
+) -> None:
+    folder = tmp_path / "usr/bin"
+    folder.mkdir(parents=True)
+    for name in setup.REPOSITORY_PROGRAMS:
+        (tmp_path / name).write_text(f'#!/bin/sh\necho $#: "$2"\n{program}\n')
+        (tmp_path / name).chmod(0o755)
+    setup.check_repositories(tmp_path)
+    for name in setup.REPOSITORY_PROGRAMS:
+        argv = [tmp_path / name, "-r", "a  b"]
+        ended = subprocess.run(argv, check=False, capture_output=True, text=True)
+        assert ended.returncode == status
+        assert ended.stdout.startswith("2: a  b\n")

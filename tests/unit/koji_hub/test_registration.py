@@ -72,11 +72,34 @@ def test_a_new_host_and_its_channels_are_one_transaction(registration: ModuleTyp
     assert hub.transactions == 1
 
 
+@pytest.mark.parametrize(
+    ("written", "known", "said"),
+    [
+        (["x86_64", "i686"], ["x86_64", "i386"], "; Koji's name for i686 is i386"),
+        (
+            ["i686", "i586", "i386"],
+            ["i386"],
+            "; Koji's name for i686 is i386; Koji's name for i586",
+        ),
+        (["armv7hl", "aarch64"], ["armhfp", "aarch64"], "; Koji's name for armv7hl is armhfp"),
+        (["x86_64", "x86_64_v2"], ["x86_64", "x86_64_v2"], ""),
+    ],
+)
+def test_arches_have_the_names_that_tasks_have(
+    registration: ModuleType, written: list[str], known: list[str], said: str
+) -> None:
+    new, old = Hub(), Hub(KNOWN)
+    assert said in registration.join(new, builder(arches=written))
+    assert new.done[0] == ("addHost", "b1", known)
+    assert registration.join(old, builder(arches=written)).startswith(f"b1 is registered{said}")
+    assert old.done == [("editHost", "b1", ("arches", " ".join(known)))]
+
+
 def test_a_new_host_is_what_the_environment_says(registration: ModuleType) -> None:
     hub = Hub()
     registration.join(hub, builder(arches=["i686"], channels=["maven"], capacity=3.0))
     assert hub.done == [
-        ("addHost", "b1", ["i686"]),
+        ("addHost", "b1", ["i386"]),
         ("addHostToChannel", "b1", "maven"),
         # The hub adds every new host to it.
         ("removeHostFromChannel", "b1", "default"),
@@ -96,7 +119,7 @@ def test_a_known_host_is_enabled_and_corrected(registration: ModuleType) -> None
         hub, builder(arches=["x86_64", "i686"], channels=["default", "createrepo"], capacity=1.0)
     )
     assert hub.done == [
-        ("editHost", "b1", ("arches", "x86_64 i686")),
+        ("editHost", "b1", ("arches", "x86_64 i386")),
         ("editHost", "b1", ("capacity", 1.0)),
         ("addHostToChannel", "b1", "createrepo"),
         ("removeHostFromChannel", "b1", "maven"),

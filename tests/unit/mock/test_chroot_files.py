@@ -29,6 +29,74 @@ def test_the_user_is_named_once(driver: Driver, tmp_path: Path) -> None:
     assert (tmp_path / "group").read_text() == "mock:x:135:\n"
 
 
+NEW = "usr/lib/sysimage/rpm"
+
+
+@pytest.mark.parametrize(
+    ("place", "linked"),
+    [
+        ("/var/lib/rpm", set()),
+        (f"/{NEW}", {NEW}),
+        ("/usr/share/rpm", {"usr/share/rpm"}),
+        ("/builddir/.rpmdb", {"builddir/.rpmdb"}),
+    ],
+)
+def test_every_rpm_is_led_to_the_one_database(
+    driver: Driver, tmp_path: Path, place: str, linked: set[str]
+) -> None:
+    database = tmp_path / "var/lib/rpm"
+    database.mkdir(parents=True)
+    (database / "rpmdb.sqlite").write_text("packages")
+    for _ in range(2):
+        driver("chroot_files").link_database(tmp_path, place)
+        assert {
+            str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_symlink()
+        } == linked
+        assert all((tmp_path / name / "rpmdb.sqlite").read_text() == "packages" for name in linked)
+
+
+def test_what_packages_have_put_in_its_new_place(driver: Driver, tmp_path: Path) -> None:
+    """An empty folder, files and links of Fedora's, a link somewhere else."""
+    database = tmp_path / "var/lib/rpm"
+    database.mkdir(parents=True)
+    (database / "rpmdb.sqlite").write_text("packages")
+    new = tmp_path / NEW
+    new.mkdir(parents=True)
+    for place in ("/var/lib/rpm", f"/{NEW}"):
+        driver("chroot_files").link_database(tmp_path, place)
+        assert (new / "rpmdb.sqlite").read_text() == "packages"
+        new.unlink()
+        new.mkdir()
+        (new / "rpmdb.sqlite").symlink_to("../../../../var/lib/rpm/rpmdb.sqlite")
+        (new / ".migratedb").touch()
+    driver("chroot_files").link_database(tmp_path, f"/{NEW}")
+    assert new.readlink() == Path("../../../var/lib/rpm")
+    (tmp_path / "elsewhere").mkdir()
+    new.unlink()
+    new.symlink_to(tmp_path / "elsewhere")
+    driver("chroot_files").link_database(tmp_path, f"/{NEW}")
+    assert new.readlink() == Path("../../../var/lib/rpm")
+
+
+def test_a_database_that_a_package_has_moved_stays(driver: Driver, tmp_path: Path) -> None:
+    new = tmp_path / NEW
+    new.mkdir(parents=True)
+    (new / "rpmdb.sqlite").write_text("packages")
+    (tmp_path / "var/lib").mkdir(parents=True)
+    (tmp_path / "var/lib/rpm").symlink_to(f"../../{NEW}")
+    driver("chroot_files").link_database(tmp_path, f"/{NEW}")
+    assert (new / "rpmdb.sqlite").read_text() == "packages"
+    assert not new.is_symlink()
+
+
+def test_a_folder_with_more_than_a_database_is_not_removed(driver: Driver, tmp_path: Path) -> None:
+    (tmp_path / "var/lib/rpm").mkdir(parents=True)
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        driver("chroot_files").link_database(tmp_path, "/usr")
+    assert (tmp_path / "usr/bin").is_dir()
+
+
 def test_takes_plain_files_out(driver: Driver, tmp_path: Path, result: int) -> None:
     path = tmp_path / "a.rpm"
     path.write_text("new")

@@ -58,17 +58,46 @@ def test_takes_over_what_koji_says(driver: Driver, options: dict[str, Any]) -> N
     assert settings.environment["HOME"] == "/builddir"
     assert settings.sign == "rpmsign --addsign %(rpms)s"
     assert settings.modules == (("enable", "perl:5.26, ruby"),)
-    assert settings.notes == (
-        "use_bootstrap: this driver always uses the builder's own dnf and rpm",
-    )
+    assert settings.unsupported == ("mock.use_bootstrap",)
 
 
-def test_says_what_is_done_otherwise(driver: Driver, options: dict[str, Any]) -> None:
-    options |= {"package_manager": "dnf5", "use_bootstrap": False}
-    options["plugin_conf"]["sign_enable"] = False
-    settings = driver("settings").settings(options)
-    assert settings.notes == ("package_manager dnf5: this driver always uses dnf",)
-    assert settings.sign == ""
+@pytest.mark.parametrize(
+    ("change", "unsupported"),
+    [
+        ({}, ()),
+        ({"package_manager": "dnf4"}, ()),
+        ({"package_manager": "dnf5"}, ("mock.package_manager=dnf5",)),
+        ({"package_manager": "yum"}, ("mock.package_manager=yum",)),
+        (
+            {"use_bootstrap": True, "use_bootstrap_image": True, "bootstrap_image": "fedora:42"},
+            ("mock.use_bootstrap", "mock.bootstrap_image"),
+        ),
+        ({"use_bootstrap": False, "use_bootstrap_image": False}, ()),
+        (
+            {"plugin_conf": {"tmpfs_enable": True, "ccache_enable": False, "tmpfs_opts": {"k": 1},
+                             "bind_mount_opts": {"dirs": []}}},
+            ("mock.plugin_conf.tmpfs_enable",),
+        ),
+    ],
+)  # fmt: skip
+def test_says_what_needs_another_mock(
+    driver: Driver,
+    options: dict[str, Any],
+    change: dict[str, Any],
+    unsupported: tuple[str, ...],
+) -> None:
+    settings = driver("settings").settings(options | {"use_bootstrap": False} | change)
+    assert settings.unsupported == unsupported
+
+
+def test_what_needs_another_mock_is_refused(driver: Driver, options: dict[str, Any]) -> None:
+    errors = driver("errors")
+    refuse = driver("settings").refuse_unsupported
+    with pytest.raises(errors.MockError, match=r"does not support mock\.use_bootstrap") as refusal:
+        refuse(driver("settings").settings(options))
+    assert refusal.value.status == errors.Status.CONFIGURATION
+    assert "KOJI_BUILDER_MOCK" in refusal.value.hint
+    refuse(driver("settings").settings(options | {"use_bootstrap": False}))
 
 
 @pytest.mark.parametrize(

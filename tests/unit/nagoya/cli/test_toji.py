@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from nagoya.cli import moromi, toji
@@ -46,6 +47,16 @@ def test_documents_that_help_names_are_there(checkout: Path) -> None:
     named = set(re.findall(r"docs/[\w./-]*\w", "\n".join(texts)))
     assert "docs/seed.md" in named
     assert [name for name in named if not (checkout / name).exists()] == []
+
+
+def test_an_export_is_a_file_and_says_what_it_lacks(checkout: Path) -> None:
+    arguments = ["-c", str(checkout / "moromi.yml"), "export", "compose", "--system", "some"]
+    ended = CliRunner().invoke(toji.cli, arguments)
+    assert ended.exit_code == 0
+    document = yaml.safe_load(ended.stdout)
+    assert document["name"] == "some"
+    assert document["services"]["koji"]["image"] == "koji-hub"
+    assert "toji: koji: Compose calls no callbacks" in ended.stderr
 
 
 @pytest.mark.parametrize("value", ["abc", "-1", "nan", "inf"])

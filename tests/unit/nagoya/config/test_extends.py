@@ -234,3 +234,12 @@ def test_nothing_is_written_to_an_installed_package(
 
     monkeypatch.setattr("nagoya.config.loader.INSTALLED", path.parents[1])
     assert loader.read(path).source_dirs["koji"] == declared.source_dirs["koji"] / "theirs"
+
+
+def test_no_line_of_another_file_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "shadow").write_text("root:$6$salt$hash:20228::\nbin:*:20228::\n")
+    (tmp_path / "moromi.yml").write_text("extends: shadow\n")
+    with pytest.raises(DeclarationError) as error:
+        loader.read(tmp_path / "moromi.yml")
+    (problem,) = error.value.problems
+    assert "has none of moromi.yml's keys: extends" in problem

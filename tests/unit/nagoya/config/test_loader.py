@@ -312,10 +312,11 @@ def test_a_declaration_is_frozen(read: Read) -> None:
     assert other == declared
 
 
-def test_variables_may_tell_the_port_that_is_published(read: Read) -> None:
-    urls = '{A: "https://here:{port:443}/{x} {port:443}", B: "{}"}'
+def test_variables_may_tell_the_host_and_the_port_that_are_published(read: Read) -> None:
+    urls = '{A: "https://{host}:{port:443}/{x} {port:443}", B: "{}"}'
     declared = read(**container(environment=urls, ports="[443]")).containers["koji"]
-    assert declared.variables({443: 50443}) == {"A": "https://here:50443/{x} 50443", "B": "{}"}
+    expected = {"A": "https://docker:50443/{x} 50443", "B": "{}"}
+    assert declared.variables("docker", {443: 50443}) == expected
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:

@@ -5,12 +5,9 @@ import tarfile
 from types import SimpleNamespace
 from typing import Any, cast
 
-import docker
 import pytest
 
 from nagoya.engine import Engine, Handle, transfer
-from nagoya.engine.client import Address
-from nagoya.engine.creation import Specification, create
 from nagoya.errors import EngineError
 
 
@@ -37,19 +34,3 @@ def test_a_file_of_a_container() -> None:
 def test_an_archive_that_is_cut_off(size: int) -> None:
     with pytest.raises(EngineError, match="/file out of koji"):
         transfer.read_file(holding(archive(b"content" * 100)[:size]), "/file")
-
-
-def test_an_engine_elsewhere_publishes_no_ports() -> None:
-    engine = Engine(cast(docker.DockerClient, None), Address("tcp://192.0.2.1:2375"))
-    wanted = Specification(
-        name="koji",
-        image="koji-hub",
-        hostname="koji",
-        network="koji",
-        labels={},
-        ports={443: 8443},
-        stop_timeout=1,
-    )
-    with pytest.raises(EngineError, match=r"192\.0\.2\.1, .*cannot reach") as caught:
-        create(engine, wanted)
-    assert "run toji on 192.0.2.1" in str(caught.value.hint)

@@ -24,6 +24,10 @@ from nagoya.errors import EngineError
             "default-address-pools",
         ),
         ("all predefined address pools have been fully subnetted", "default-address-pools"),
+        (
+            "listen tcp4 192.0.2.1:8443: bind: cannot assign requested address",
+            "TESTCONTAINERS_HOST_OVERRIDE",
+        ),
         ("failed to mount: operation not permitted", "may not do this"),
         ("something that nobody knows", None),
     ],

@@ -174,6 +174,6 @@ def test_a_mistake_changes_nothing(
 
 def test_an_older_image_is_named(system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "label", lambda handle, name: None)
-    with pytest.raises(LifecycleError, match="can change certificates") as error:
+    with pytest.raises(LifecycleError, match="has the authority") as error:
         issue(system, ["alice"])
     assert "moromi build" in str(error.value.hint)

@@ -28,7 +28,7 @@ def test_a_hub_that_is_down(hub: HubConnection, tmp_path: Path) -> None:
         hub.session()
     hint = str(raised.value.hint)
     assert hint.startswith("`toji --system some status` shows whether the hub runs")
-    assert "--network host" in hint
+    assert "TESTCONTAINERS_HOST_OVERRIDE" in hint
 
 
 def test_a_proxy_that_is_in_the_way(hub: HubConnection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_published_ports_are_not_asked_for_through_a_proxy(
 ) -> None:
     environment = {"HTTPS_PROXY": "http://proxy:3128", **before}
     monkeypatch.setattr(os, "environ", environment)
-    bypass_proxies()
+    bypass_proxies("127.0.0.1")
     assert proxy_bypass("127.0.0.1")
     assert should_bypass_proxies("https://127.0.0.1:8443/kojihub", None)
     if after is None:

@@ -1,130 +1,124 @@
-"""Imports of RPMs on a hub that is made up: what it is asked, and how often."""
+"""What an import's document may say, and the RPMs that it names."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from nagoya.errors import LifecycleError
-from nagoya.koji import imports, rpm
-from nagoya.koji.imports import Import, import_rpms, read_rpms
+from nagoya.koji import imports
+from nagoya.koji.imports import Found, Import, find_rpms
+from nagoya.koji.repository import ListedRpm, RemoteFile
+from tests.rpm_files import write_rpm
 
 
-class Hub:
-    """Knows builds, RPMs and one tag; counts requests, of which a multicall is one."""
+def document(**changes: Any) -> Import:
+    return Import.model_validate({"type": "import", "tag": "some", "rpms": ["*.rpm"]} | changes)
 
-    def __init__(self) -> None:
-        self.builds: dict[str, Any] = {}
-        self.rpms: set[str] = set()
-        self.tagged: list[str] = []
-        self.requests = 0
 
-    @contextmanager
-    def multicall(self, *, strict: bool) -> Iterator[Any]:
-        assert strict
-        self.requests += 1
+def find(folder: Path, **changes: Any) -> Found:
+    system: Any = None  # a seed without `container` needs none
+    with find_rpms(system, document(**changes), folder, lambda text: None) as found:
+        return found
 
-        class Calls:
-            def __getattr__(calls, name: str) -> Any:
-                method = getattr(self, f"_{name}")
-                return lambda *arguments: SimpleNamespace(result=method(*arguments))
 
-        yield Calls()
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rpms": []}, "needs either 'rpms' or 'repo'"),
+        ({"repo": "https://example.org/os"}, "needs either 'rpms' or 'repo'"),
+        ({"rpms": [], "repo": "http://example.org/os"}, "is not an https URL"),
+        ({"rpms": [], "repo": "https://e.org", "container": "a"}, "'container' belongs to 'rpms'"),
+        ({"packages": ["a"]}, "'packages' and 'ca' belong to 'repo'"),
+        ({"ca": "a.crt"}, "'packages' and 'ca' belong to 'repo'"),
+    ],
+)
+def test_keys_that_do_not_fit_together(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        document(**changes)
 
-    def listTagged(self, tag: str) -> list[dict[str, str]]:
-        self.requests += 1
-        return [{"nvr": nvr} for nvr in self.tagged]
 
-    def getTag(self, tag: str) -> Any:
-        return {"name": tag}
+def test_files_are_read_once_and_named_by_their_place(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    write_rpm(tmp_path, "a")
+    path = write_rpm(tmp_path / "more", "b")
+    found = find(tmp_path, rpms=["*.rpm", "**/*.rpm"])
+    assert [one.label for one in found.candidates] == ["a-1-1.noarch.rpm", "more/b-1-1.noarch.rpm"]
+    assert found.candidates[1].fetch(tmp_path) == (path, found.candidates[1].header)
 
-    def uploadWrapper(self, path: str, folder: str) -> None: ...
 
-    def importRPM(self, folder: str, name: str) -> None:
-        self.rpms.add(name)
+def test_a_file_that_cannot_be_read_leaves_the_others(tmp_path: Path) -> None:
+    write_rpm(tmp_path, "a")
+    (tmp_path / "b.rpm").write_text("<html>not found</html>")
+    # It may be the one that makes the build.
+    found = find(tmp_path, builds=["b-1-1"])
+    assert [one.label for one in found.candidates] == ["a-1-1.noarch.rpm"]
+    assert found.unreadable == ["b.rpm is not an RPM"]
 
-    def _getBuild(self, nvr: str) -> Any:
-        return self.builds.get(nvr)
 
-    def _getRPM(self, key: dict[str, str]) -> Any:
-        name = "{name}-{version}-{release}.{arch}.rpm".format(**key)
-        return {"id": 1} if name in self.rpms else None
+def test_builds_that_do_not_come_of_the_rpms(tmp_path: Path) -> None:
+    write_rpm(tmp_path, "a")
+    with pytest.raises(LifecycleError, match="make no build other-1-1") as caught:
+        find(tmp_path, builds=["a-1-1", "other-1-1"])
+    assert caught.value.hint == "they make a-1-1"
 
-    def _createEmptyBuild(self, name: str, version: str, release: str, epoch: Any) -> None:
-        self.builds[f"{name}-{version}-{release}"] = {"epoch": epoch}
 
-    def _tagBuildBypass(self, tag: str, nvr: str) -> None:
-        self.tagged.append(nvr)
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(LifecycleError, match=r"has no file x\*\.rpm"):
+        find(tmp_path, rpms=["x*.rpm"])
+
+
+class Repository:
+    """Lists glibc with a subpackage, and gtk4, whose file is that of another package."""
+
+    def __init__(self, url: str, ca: Path | None) -> None: ...
+
+    def __enter__(self) -> "Repository":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def rpms(self, folder: Path) -> list[ListedRpm]:
+        file: Any = RemoteFile(None, 0, "sha256", "")  # type: ignore[arg-type]
+        return [
+            ListedRpm(name, "1", "1", None, "noarch", f"{source}-1-1.src.rpm", 0, file)
+            for name, source in {"glibc": "glibc", "nscd": "glibc", "gtk4": "gtk4"}.items()
+        ]
+
+    def download(self, listed: ListedRpm, folder: Path) -> Path:
+        name = "other" if listed.name == "gtk4" else listed.name
+        return write_rpm(folder, name, source=listed.source_rpm)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """RPMs that are nothing but names: two of each of fifty builds, of epoch 2."""
-    for number in range(50):
-        for name in (f"p{number}", f"p{number}-libs"):
-            (tmp_path / f"{name}-1-1.noarch.rpm").touch()
-
-    def read(path: Path) -> rpm.Rpm:
-        name, version, release = path.name.removesuffix(".noarch.rpm").rsplit("-", 2)
-        source = f"{name.removesuffix('-libs')}-{version}-{release}.src.rpm"
-        return rpm.Rpm(name, version, release, 2, "noarch", source, signed=False)
-
-    monkeypatch.setattr(imports.rpm, "read", read)
-    return tmp_path
+def repository(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setattr(imports, "Repository", Repository)
+    return {"rpms": [], "repo": "https://example.org/os"}
 
 
-def wanted(**changes: Any) -> Import:
-    builds = [f"p{number}-1-1" for number in range(50)]
-    given = {"type": "import", "tag": "some", "builds": builds, "rpms": ["*.rpm"]} | changes
-    return Import.model_validate(given)
+@pytest.mark.parametrize(
+    ("packages", "names"),
+    [
+        ([], ["glibc", "nscd", "gtk4"]),
+        (["glibc"], ["glibc", "nscd"]),
+        (["g*", "glibc"], ["glibc", "nscd", "gtk4"]),
+    ],
+)
+def test_source_packages_are_chosen_from_a_repository(
+    repository: dict[str, Any], tmp_path: Path, packages: list[str], names: list[str]
+) -> None:
+    found = find(tmp_path, **repository, packages=packages)
+    assert [one.header.name for one in found.candidates] == names
 
 
-def apply(hub: Hub, document: Import, folder: Path) -> list[str]:
-    """Import a document's RPMs; what the progress showed."""
-    shown: list[str] = []
-    system: Any = None  # a seed without `container` needs none
-    with read_rpms(system, hub, document, folder) as rpms:
-        if rpms:
-            import_rpms(hub, document.tag, rpms, shown.append)
-    return shown
+def test_a_package_that_the_repository_lacks(repository: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(LifecycleError, match="package 'glib'; did you mean 'glibc'"):
+        find(tmp_path, **repository, packages=["glib"])
 
 
-def test_a_hundred_rpms_take_a_handful_of_requests_beside_their_uploads(folder: Path) -> None:
-    hub = Hub()
-    assert apply(hub, wanted(), folder)[0].startswith("1/100 ")
-    assert len(hub.rpms) == 100
-    assert sorted(hub.tagged) == sorted(wanted().builds)
-    assert hub.requests < 10
-
-
-def test_a_build_has_the_epoch_of_its_rpms(folder: Path) -> None:
-    hub = Hub()
-    apply(hub, wanted(), folder)
-    assert hub.builds["p0-1-1"] == {"epoch": 2}
-
-
-def test_an_import_that_was_cut_off_is_completed(folder: Path) -> None:
-    hub = Hub()
-    hub.builds["p0-1-1"] = {"epoch": 2}
-    hub.rpms.add("p0-1-1.noarch.rpm")
-    assert len(apply(hub, wanted(), folder)) == 99
-    assert apply(hub, wanted(), folder) == []
-
-
-def test_a_tag_with_all_builds_needs_no_files(folder: Path) -> None:
-    hub = Hub()
-    hub.tagged = ["p0-1-1"]
-    assert apply(hub, wanted(builds=["p0-1-1"], rpms=["x*.rpm"]), folder) == []
-
-
-def test_builds_that_do_not_come_of_the_rpms(folder: Path) -> None:
-    with pytest.raises(LifecycleError, match="make no build other-1-1"):
-        apply(Hub(), wanted(builds=["other-1-1"]), folder)
-
-
-def test_files_that_are_not_there(folder: Path) -> None:
-    with pytest.raises(LifecycleError, match=r"has no file x\*\.rpm"):
-        apply(Hub(), wanted(rpms=["x*.rpm"]), folder)
+def test_a_download_is_what_was_listed(repository: dict[str, Any], tmp_path: Path) -> None:
+    glibc, _, gtk = find(tmp_path, **repository).candidates
+    assert glibc.fetch(tmp_path)[1].name == "glibc"
+    with pytest.raises(LifecycleError, match="its header names other-1-1"):
+        gtk.fetch(tmp_path)

@@ -31,7 +31,9 @@ def container(home: Path) -> Any:
         name="thehub",
         logged=logged,
         log=logged.append,
-        state=lambda: SimpleNamespace(ports={443: 40443, 80: 40080}, address="172.18.0.4"),
+        state=lambda: SimpleNamespace(
+            ports={443: 40443, 80: 40080}, host="127.0.0.1", address="172.18.0.4"
+        ),
         read_file=lambda path: f"content of {path}".encode(),
     )
 
@@ -58,6 +60,17 @@ def test_a_second_extraction_replaces_the_first(home: Path, container: Any) -> N
     container.read_file = lambda path: b"another"
     kojicallbacks.extract_credentials(container)
     assert (home / ".koji/nagoya/some/kojiadmin.pem").read_text() == "another"
+
+
+def test_files_of_a_former_authority_are_deleted(home: Path, container: Any) -> None:
+    kojicallbacks.extract_credentials(container)
+    alice = home / ".koji/nagoya/some/alice.pem"
+    alice.write_text("issued by the first authority")
+    kojicallbacks.extract_credentials(container)
+    assert alice.exists()
+    container.read_file = lambda path: b"another"
+    kojicallbacks.extract_credentials(container)
+    assert not alice.exists()
 
 
 def test_cleanup_takes_away_only_its_own_system(home: Path, container: Any) -> None:
@@ -98,8 +111,14 @@ def test_kojis_client_reads_the_profile(home: Path, container: Any) -> None:
 
 
 def test_a_hub_without_port_80_serves_downloads_by_https(container: Any) -> None:
-    container.state = lambda: SimpleNamespace(ports={443: 40443})
+    container.state = lambda: SimpleNamespace(ports={443: 40443}, host="127.0.0.1")
     assert profile_of(container).urls["topurl"] == "https://127.0.0.1:40443/kojifiles"
+
+
+def test_urls_name_the_host_on_which_ports_are_reached(container: Any) -> None:
+    container.state = lambda: SimpleNamespace(ports={443: 40443, 80: 40080}, host="docker")
+    assert profile_of(container).urls["hub"] == "https://docker:40443/kojihub"
+    assert profile_of(container).urls["topurl"] == "http://docker:40080/kojifiles"
 
 
 def test_the_description_names_urls_and_paths(home: Path, container: Any) -> None:
@@ -150,7 +169,7 @@ def test_a_profile_that_is_not_ours_is_never_touched(home: Path, container: Any)
 
 
 def test_a_hub_that_publishes_no_port_is_reported(container: Any) -> None:
-    container.state = lambda: SimpleNamespace(ports={})
+    container.state = lambda: SimpleNamespace(ports={}, host="127.0.0.1")
     with pytest.raises(LifecycleError, match="publishes no port 443"):
         kojicallbacks.update_config_profile(container)
 

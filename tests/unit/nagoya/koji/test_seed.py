@@ -56,6 +56,8 @@ rpms: ["*.rpm"]
         ("type: tga\nname: x\n", "document 1: unknown type 'tga'; did you mean 'tag'?"),
         ("type: user\n", "document 1 (user): needs 'name'"),
         ("type: user\nnam: x\n", "document 1 (user): nam: unknown key; did you mean 'name'?"),
+        ("type: import\ntag: t\n", "document 1 (import): needs either 'rpms' or 'repo'"),
+        ("type: import\ntag: t\nrepo: http://a/\n", "repo: 'http://a/' is not an https URL"),
         ("type: policy\nname: tag\nrules: []\n", "document 1 (policy): rules: "),
         ("type: policy\nname: tag\nrules: all\n", "document 1 (policy): rules: should be a list"),
         ('type: policy\nname: tag\nrules: ["a :: b\\n[x]"]\n', "rules[0]: is not one line"),
@@ -93,7 +95,7 @@ def test_the_examples_of_the_documentation_can_be_read(checkout: Path, tmp_path:
     text = (checkout / "docs/seed.md").read_text()
     examples = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     read = seed.read_seed(written(tmp_path, "---\n".join(examples)))
-    assert [len(each) for each in (read.users, read.policies, read.imports)] == [1, 1, 1]
+    assert [len(each) for each in (read.users, read.policies, read.imports)] == [1, 1, 2]
     assert [document["type"] for document in read.habitude] == ["tag", "tag"]
 
 

@@ -38,7 +38,7 @@ def running(declaration: Declaration, *only: str, **changed: dict[str, Any]) -> 
             started_at=datetime(2026, 1, 1, tzinfo=UTC),
             out_of_memory=False, health=None, restart=declared.restart, crash_loop=False,
             image=declared.image, image_id="sha256:1",
-            address=None,
+            address=None, host="127.0.0.1",
             ports={port.container: port.host or 40000 + port.container for port in declared.ports},
             volumes=volumes, labels=record(declaration, name),
         )  # fmt: skip

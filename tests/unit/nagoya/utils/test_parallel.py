@@ -128,9 +128,12 @@ def test_failures_are_listed_with_the_first_hint() -> None:
         "d": Result("d", "skipped", blocked_by="b"),
     }
     with pytest.raises(BuildError) as caught:
-        raise_failures(results, BuildError, "not everything was built")
+        raise_failures(results, BuildError, "not everything was built", "try again")
     assert caught.value.message == (
         "not everything was built:\n  b: broke\n  c: burnt\n  d: skipped because b failed"
     )
     assert caught.value.hint == "buy another"
+    with pytest.raises(BuildError) as caught:
+        raise_failures({"b": results["b"]}, BuildError, "not everything was built", "try again")
+    assert caught.value.hint == "try again"
     raise_failures({"a": results["a"]}, BuildError, "never raised")

@@ -1,0 +1,117 @@
+"""Packages in a chroot: installed by the builder's dnf, and listed by its rpm."""
+
+import os
+import re
+import time
+from pathlib import Path
+
+import chroot_files
+from errors import MockError, Status
+from logs import Logs
+from worker import Chroot
+
+# rpm's macros for everything that is installed. Debian's rpm keeps its database in the user's home,
+# and from 4.20 on runs scriptlets without a network, which fails in this container. Nothing is
+# installed into the file systems that are mounted in a chroot, since rpm could not change the owner
+# and the mode of /sys, which a distribution's package `filesystem` has. For the accounts that
+# packages declare, rpm writes a script here, and not in the chroot; only /tmp is writable.
+MACROS = f"""\
+%_dbpath {chroot_files.DATABASE}
+%__transaction_unshare %{{nil}}
+%_netsharedpath /dev:/proc:/sys
+%_tmppath /tmp
+"""
+
+# What dnf, whose own retries are soon spent, writes of a server that is away for a while:
+# curl's errors of names, connections and time limits, and HTTP's of servers.
+OUT_OF_REACH = re.compile(rb"Curl error \((6|7|18|28|35|52|55|56|92)\)|Status code: 5\d\d ")
+# Seconds between two attempts of dnf, and after which there is no other.
+PAUSE, PATIENCE = 3.0, 120.0
+
+
+def dnf(chroot: Chroot, *words: str) -> None:
+    """Run dnf on the chroot, with the configuration that kojid wrote; MockError if it fails.
+
+    Debian enables dnf's plugin `local`, which prefers stale copies of packages, and others that
+    complain that they lack something; only `builddep` is needed here.
+    """
+    Path("/tmp/.rpmmacros").write_text(MACROS)
+    Path("/tmp/dnf.conf").write_text(chroot.settings.dnf_conf)
+    argv = ["dnf", "--config", "/tmp/dnf.conf", "--installroot", str(chroot.path), "--assumeyes",
+            "--disableplugin=*", "--enableplugin=builddep", "--setopt=deltarpm=False",
+            "--setopt=allow_vendor_change=yes", "--allowerasing"]  # fmt: skip
+    if chroot.settings.releasever:
+        argv.append(f"--releasever={chroot.settings.releasever}")
+    if chroot.settings.forcearch:
+        argv.append(f"--forcearch={chroot.settings.forcearch}")
+    if chroot.settings.architecture.startswith(f"{os.uname().machine}_v"):
+        # dnf knows x86_64_v2 and higher by this variable alone.
+        Path("/tmp/vars").mkdir(exist_ok=True)
+        Path("/tmp/vars/arch").write_text(chroot.settings.architecture)
+        argv.append("--setopt=varsdir=/tmp/vars")
+    chroot.logs.note(f"dnf {' '.join(words)}")
+    with chroot.logs.step(f"dnf {words[0]}"):
+        deadline = time.monotonic() + PATIENCE
+        while (status := try_dnf(chroot, [*argv, *words], deadline)) is None:
+            chroot.logs.note(f"a repository is out of reach; dnf tries again in {PAUSE:g} s")
+            time.sleep(PAUSE)
+    if status != 0:
+        raise MockError(Status.PACKAGES, f"dnf {words[0]} failed with status {status}")
+    share_database(chroot)
+
+
+def try_dnf(chroot: Chroot, argv: list[str], deadline: float) -> int | None:
+    """Run dnf, and return its status; None if it is worth another try before `deadline`."""
+    output: list[bytes] = []
+
+    def sink(data: bytes) -> None:
+        output.append(data)
+        chroot.logs.root(data)
+
+    status = chroot.outside(argv, sink)
+    if status and OUT_OF_REACH.search(b"".join(output)) and time.monotonic() < deadline:
+        return None
+    return status
+
+
+def installed(chroot: Chroot) -> set[str]:
+    """The packages in the chroot (NAME-VERSION-RELEASE.ARCH), as the builder's rpm lists them."""
+    output: list[bytes] = []
+    argv = ["rpm", "--root", str(chroot.path), "--dbpath", str(chroot_files.DATABASE), "-qa"]
+    if chroot.outside(argv, output.append) != 0:
+        raise MockError(Status.PACKAGES, b"".join(output).decode(errors="replace"))
+    return set(b"".join(output).decode(errors="replace").splitlines())
+
+
+def share_database(chroot: Chroot) -> None:
+    """Lead the chroot's own rpm to the database that the builder's dnf wrote.
+
+    Fedora, CentOS Stream and openSUSE have it in /usr/lib/sysimage/rpm, for example.
+    """
+    output: list[bytes] = []
+    chroot.inside(["rpm", "--eval", "%_dbpath"], output.append)
+    line = b"".join(output).decode(errors="replace").strip().rpartition("\n")[2]
+    place = line if re.fullmatch(r"(/[\w+~.-]+)+", line) else str(chroot_files.DATABASE)
+
+    def link_database() -> None:
+        chroot_files.link_database(Path("/"), place)
+
+    chroot.do(link_database, user=False)
+
+
+def check_own_rpm(chroot: Chroot, package: str) -> None:
+    """Say in root.log if the chroot's own rpm, where there is one, cannot read the database."""
+    output: list[bytes] = []
+    if chroot.inside(["rpm", "-q", package], output.append) not in (0, 127):
+        said = b"".join(output).decode(errors="replace").strip()
+        chroot.logs.note(
+            "the chroot's own rpm cannot read the database that the builder's rpm has written, as"
+            " that of EL 8 and older, which has no SQLite. Builds that ask it what is installed"
+            f" (rpm -q) find nothing. It says: {said}"
+        )
+
+
+def list_packages(logs: Logs, when: str, packages: set[str]) -> None:
+    """Log what is installed, so that a build can be understood after its chroot is gone."""
+    lines = [f"# {when}", *sorted(packages), ""]
+    logs.write("installed_pkgs", "\n".join(lines).encode())

@@ -1,0 +1,114 @@
+"""Tests of a tool that run in a container, as jobs of a CI service do, and start a Koji beside it.
+
+Programs and libraries are this machine's own, mounted read-only.
+"""
+
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from docker.models.networks import Network
+
+from nagoya.config.declaration import Declaration
+from nagoya.engine import connect
+from tests.toji.relay import relay
+
+TEST = """
+def test_it(running_koji):
+    print("HUB", running_koji.url)
+    assert running_koji.session("alice").getLoggedInUser()["name"] == "alice"
+    assert ", kojiadmin!" in running_koji.cli("hello").stdout
+    assert running_koji.hub.download(f"{running_koji.files_url}/packages/")
+    running_koji.reset()
+    assert running_koji.session(None).getTag("none") is None
+"""
+
+
+@pytest.fixture
+def engine() -> docker.DockerClient:
+    return connect().client
+
+
+@pytest.fixture
+def network(engine: docker.DockerClient) -> Iterator[Network]:
+    """The network of the job's container, as a CI service makes one for each job."""
+    made = engine.networks.create(f"job-{secrets.token_hex(3)}")
+    made.reload()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def gateway(network: Network) -> str:
+    """This machine, as the container reaches it."""
+    return str(network.attrs["IPAM"]["Config"][0]["Gateway"])
+
+
+@pytest.fixture
+def job(
+    engine: docker.DockerClient,
+    network: Network,
+    tmp_path: Path,
+    checkout: Path,
+    declaration: Declaration,
+) -> Callable[..., str]:
+    """Run the test in a container; its output."""
+    (tmp_path / "test_tool.py").write_text(TEST)
+    base = Path(sys.base_prefix)
+    mounted = {Path("/usr"), Path(sys.prefix), base, checkout}
+    volumes = {str(path): {"bind": str(path), "mode": "ro"} for path in mounted}
+    volumes[str(tmp_path)] = {"bind": "/job", "mode": "rw"}
+    command = [str(Path(sys.prefix) / "bin/python"), "-m", "pytest", "-s", "-p", "no:cacheprovider"]
+    command += ["--koji-config", str(declaration.path), "/job/test_tool.py"]
+
+    def run(*, socket: str | None = None, **options: object) -> str:
+        if socket:
+            volumes[socket] = {"bind": "/var/run/docker.sock", "mode": "rw"}
+        container = engine.containers.run(
+            declaration.base.image, command, detach=True, working_dir="/job",
+            network=network.name, volumes=volumes, **options,
+        )  # fmt: skip
+        try:
+            status = container.wait()["StatusCode"]
+            output: str = container.logs().decode()
+        finally:
+            container.remove(force=True)
+        assert status == 0, output[-4000:]
+        return output
+
+    return run
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {"HOME": "/job/home", "PYTHONDONTWRITEBYTECODE": "1", **more}
+
+
+def test_with_the_engine_s_socket(job: Callable[..., str], gateway: str) -> None:
+    path = connect().address.removeprefix("unix://")
+    assert f"HUB https://{gateway}:" in job(socket=path, environment=environment())
+
+
+def test_with_the_engine_in_a_service_beside_it(job: Callable[..., str], gateway: str) -> None:
+    """The engine is reached by TCP, under a name, and so are its ports, as with docker:dind."""
+    path = Path(connect().address.removeprefix("unix://"))
+    server = socket.create_server((gateway, 0))
+    with relay(server, path):
+        output = job(
+            environment=environment(DOCKER_HOST=f"tcp://docker:{server.getsockname()[1]}"),
+            extra_hosts={"docker": gateway},
+        )
+    assert "HUB https://docker:" in output
+
+
+def test_with_an_override(job: Callable[..., str], gateway: str) -> None:
+    path = connect().address.removeprefix("unix://")
+    output = job(
+        socket=path,
+        environment=environment(TESTCONTAINERS_HOST_OVERRIDE="engine.example"),
+        extra_hosts={"engine.example": gateway},
+    )
+    assert "HUB https://engine.example:" in output
