@@ -28,11 +28,10 @@ build() { # OPTION...: rpmbuild in the chroot, as mock's user; only there are th
 
 if [ ! -d "$folder/base" ]; then
     mkdir -p "$folder"
-    printf '%s\n' '%_dbpath %{_var}/lib/rpm' '%__transaction_unshare %{nil}' >"$folder/.rpmmacros"
+    printf '%s\n' '%_dbpath /usr/lib/sysimage/rpm' '%__transaction_unshare %{nil}' >"$folder/.rpmmacros"
     printf '%s\n' '[main]' 'reposdir=/dev/null' 'gpgcheck=0' 'install_weak_deps=0' "cachedir=$folder/cache" \
         'keepcache=1' '[distribution]' 'name=distribution' "baseurl=$repository" 'sslverify=0' >"$folder/dnf.conf"
     install "$folder/base.part" install "$@"
-    mkdir -p "$folder/base.part/"{proc,sys,dev}
     echo 'mockbuild:x:1000:135::/builddir:/bin/bash' >>"$folder/base.part/etc/passwd"
     echo 'mock:x:135:' >>"$folder/base.part/etc/group"
     mv "$folder/base.part" "$folder/base"
