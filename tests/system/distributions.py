@@ -1,9 +1,9 @@
 """A Koji that builds on a distribution made of Debian's packages (tests/debian_distribution)."""
 
-import io
 import json
 import re
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +13,7 @@ from typing import Any
 from nagoya.config.declaration import Declaration
 from nagoya.engine import connect, containers
 from nagoya.engine.exec import execute
-from nagoya.koji.builds import wait_for_repo
+from nagoya.koji.builds import upload
 from tests.debian_distribution import cache, tables
 from tests.system import building
 from tests.system.conftest import Koji
@@ -30,7 +30,7 @@ QUERY = (
     r"[%{FILENAMES} %{FILEMODES:octal} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILESIZES}"
     r" %{FILEDIGESTS} %{FILELINKTOS} %{FILECAPS} %{FILEFLAGS:fflags}\n]"
     r"[requires %{REQUIRENEVRS}\n][provides %{PROVIDENEVRS}\n][conflicts %{CONFLICTNEVRS}\n]"
-    r"[scriptlet %{PREIN} %{POSTIN} %{PREUN} %{POSTUN}\n]"
+    r"scriptlets %{PREIN} %{POSTIN} %{PREUN} %{POSTUN}\n"
 )
 DESCRIBE = """
 for rpm in "$@"; do
@@ -45,6 +45,7 @@ class DistributionKoji:
     """The Koji, and what tests ask of it. `tasks` are builds that were submitted, by package."""
 
     koji: Koji
+    distribution: Path
     sources: Path
     tasks: dict[str, int] = field(default_factory=dict)
 
@@ -59,12 +60,20 @@ class DistributionKoji:
 
     def submit(self, name: str, source: str, target: str = TARGET, **options: Any) -> int:
         """Submit a build of a package from its source RPM ("srpm") or from git ("git")."""
-        made = self.made[name]
-        url = f"git+https://koji/demo/{made['git']}#{made['commit']}"
         if source == "srpm":
-            url = building.upload(self.session, self.sources / made["srpm"])
+            url = upload(self.session, self._srpm(name))
+        else:
+            made = self.made[name]
+            url = f"git+https://koji/demo/{made['git']}#{made['commit']}"
         self.tasks[name] = self.session.build(url, target, options)
         return self.tasks[name]
+
+    def _srpm(self, name: str) -> Path:
+        """The source RPM of a package of tests/packages, or of the distribution's own."""
+        if name in self.made:
+            return self.sources / self.made[name]["srpm"]
+        (path,) = self.distribution.glob(f"{name}-[0-9]*.src.rpm")
+        return path
 
     def finish(self, name: str) -> dict[str, Any]:
         """Wait for the build of a package; it has to end well."""
@@ -82,8 +91,10 @@ class DistributionKoji:
     def rebuilt_plainly(self, build: dict[str, Any]) -> dict[str, str]:
         """The same of the RPMs that rpmbuild alone makes from Koji's source RPM."""
         folder = "/mnt/koji/packages/{name}/{version}/{release}/src".format(**build)
-        command = ["bash", "-s", "--", f"{REPOSITORY}/x86_64/", folder, *tables.BUILDROOT]
-        self._in_builder(command, SCRIPT.read_bytes())
+        # A script on stdin would be read by the programs that it runs.
+        command = ["bash", "-c", 'cat >"$0" && exec bash "$0" "$@" </dev/null', "/var/tmp/plain.sh"]
+        arguments = [f"{REPOSITORY}/x86_64/", folder, *tables.BUILDROOT]
+        self._in_builder([*command, *arguments], SCRIPT.read_bytes())
         return self._describe("/var/tmp/plain/root/builddir/build/RPMS/*.rpm")
 
     def _in_builder(self, command: list[str], input: bytes | None = None) -> str:
@@ -101,25 +112,26 @@ class DistributionKoji:
 
 def start(begin: Callable[..., Koji], declaration: Declaration, form: str) -> DistributionKoji:
     """Start a Koji with a form of the distribution, and the sources of tests/packages."""
-    koji = begin(form)
+    koji = begin(f"distribution-{form}")
     image = declaration.containers["kojibuilder"].image
     distribution, sources = cache.distribution(image, form), cache.sources(image)
     _put(koji, "/mnt/koji/distribution/x86_64", distribution)
     _put(koji, "/mnt/koji/demo/git", sources / "git")
     koji.toji("seed", str(SEED))
-    one = DistributionKoji(koji, sources)
+    one = DistributionKoji(koji, distribution, sources)
     _prepare_tag(one.session, one.made)
-    wait_for_repo(building.hub_of(koji), BUILD_TAG, seconds=SECONDS)
+    assert building.state(one.session, one.session.newRepo(BUILD_TAG), SECONDS) == "CLOSED"
     return one
 
 
 def _put(koji: Koji, path: str, folder: Path) -> None:
     """Copy a folder to the hub."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        tar.add(folder, path.removeprefix("/mnt/koji/"))
     hub = connect().client.containers.get(f"{koji.system}-koji")
-    assert hub.put_archive("/mnt/koji", archive.getvalue())
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            tar.add(folder, path.removeprefix("/mnt/koji/"))
+        file.seek(0)
+        assert hub.put_archive("/mnt/koji", file)
 
 
 def _prepare_tag(session: Any, packages: Iterable[str]) -> None:
