@@ -97,6 +97,7 @@ def _run(work: Path, image: str, folders: Iterable[Path], module: str, *argument
          "/var/tmp/output", *arguments],
         name=f"nagoya-test-{module}-{uuid.uuid4().hex[:8]}",
         labels={"nagoya.test": "distribution"},
+        healthcheck={"test": ["NONE"]},  # there is no kojid to ask
     )  # fmt: skip
     try:
         container.put_archive("/srv", code.getvalue())
