@@ -19,17 +19,20 @@ def provided(path: Path) -> str | None:
     text = str(path)
     if path.suffix == ".pc":
         return _pkgconfig(path)
+    if not path.is_file():
+        return None
     if path.suffix == ".pm":
         return _perl(path)
     if text.endswith((".dist-info/METADATA", ".egg-info/PKG-INFO", ".egg-info")):
-        return _python(path) if path.is_file() else None
+        return _python(path)
     if "/cmake/" in text and (match := re.match(r"(.+?)-?[cC]onfig\.cmake$", path.name)):
         return f"cmake({match[1]})"
     return None
 
 
 def _pkgconfig(path: Path) -> str:
-    lines = path.read_text(errors="replace").splitlines()
+    # A link may lead to a file of another package.
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
     variables = dict(re.findall(r"^(\w+)\s*=\s*(.*?)\s*$", "\n".join(lines), re.MULTILINE))
     version = next(
         (line.split(":", 1)[1].strip() for line in lines if line.startswith("Version:")), ""

@@ -174,6 +174,14 @@ def test_what_a_file_provides(tmp_path: Path, name: str, content: str, answer: s
     assert provides.provided(path) == answer
 
 
+def test_a_link_to_a_file_of_another_package(tmp_path: Path) -> None:
+    path = tmp_path / "python3.pc"
+    path.symlink_to("python-3.13.pc")
+    assert provides.provided(path) == "pkgconfig(python3)"
+    (tmp_path / "A.pm").symlink_to("B.pm")
+    assert provides.provided(tmp_path / "A.pm") is None
+
+
 def test_what_has_a_table_of_its_own_is_in_no_other() -> None:
     assert not set(tables.LEFT_OUT) & {*tables.BUILDROOT, *tables.SHORT, *tables.LONG}
     assert not set(tables.SHORT) & set(tables.LONG)
