@@ -39,7 +39,7 @@ LEFT_OUT = (
 NOT_PACKED = (
     "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*",
     "/usr/share/lintian/*", "/usr/share/bug/*", "/usr/share/doc-base/*", "/usr/share/menu/*",
-    "/usr/share/perl5/Debian/*", "/usr/lib/go-*/test/*", "/usr/share/go-*/test/*",
+    "/usr/share/perl5/Debian/*", "/usr/share/go-*/test/*", "/usr/share/go-*/testdata/*",
 )  # fmt: skip
 """Files that no build reads."""
 
@@ -78,6 +78,7 @@ PROVIDES: Mapping[str, tuple[str, ...]] = {
 
 REQUIRES: Mapping[str, tuple[str, ...]] = {
     "cmake": ("cmake-rpm-macros",),
+    "gcc": ("glibc-devel",),
     "golang-go": ("go-rpm-macros",),
     "meson": ("meson-rpm-macros",),
     "perl": ("perl-rpm-macros",),

@@ -1,5 +1,5 @@
 """Packages built on a distribution made of Debian's, from source RPMs and from git; rpmbuild alone
-makes the same RPMs. Some of them in every run of the tests; the others are marked `long`."""
+makes the same RPMs."""
 
 from collections.abc import Callable
 
@@ -11,6 +11,8 @@ from tests.debian_distribution import tables
 from tests.system import building, distributions
 from tests.system.conftest import Koji
 from tests.system.distributions import DistributionKoji
+
+pytestmark = pytest.mark.long
 
 SHORT = {
     "perl-Text-Template": "srpm",
@@ -71,7 +73,6 @@ def test_koji_builds_what_rpmbuild_builds(short: DistributionKoji, name: str) ->
     assert_as_rpmbuild_does(short, name)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", LONG)
 def test_koji_builds_what_rpmbuild_builds_of_more(long: DistributionKoji, name: str) -> None:
     assert_as_rpmbuild_does(long, name)
@@ -94,7 +95,6 @@ def test_debug_information_is_packed_by_itself(short: DistributionKoji) -> None:
     assert "/usr/lib/debug/.build-id/" in text
 
 
-@pytest.mark.long
 def test_a_part_of_the_distribution_rebuilds_itself(long: DistributionKoji) -> None:
     """Its own packages and one of Debian's, built by it, are in the next buildroot."""
     session = long.session
