@@ -13,7 +13,7 @@ SOURCE := current
 BOOKWORM := docs/examples/bookworm/moromi.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down images test test-unit test-image test-system test-koji test-upstream test-distribution test-long lint bench purge
+.PHONY: help demo down images test test-unit test-image test-system test-koji test-mock test-upstream test-distribution test-long lint bench purge
 
 help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
@@ -54,6 +54,11 @@ test-koji: ## run the tests of images and systems with another Koji (SOURCE=curr
 	    pytest -n $(WORKERS) $${options/-c/--koji-config} tests/image tests/system \
 	    $(foreach name,examples installed readme,--ignore tests/system/test_$(name).py)'
 
+test-mock: ## run the tests of builders with upstream's mock (SOURCE=current, or a source tree of it)
+	@tools/setup test
+	@tools/engine with bash -c 'file=$$(tools/mock "$(SOURCE)") && moromi -c $$file build && \
+	    pytest --koji-config $$file tests/image/koji_builder tests/system/test_upstreams_mock.py'
+
 test-upstream: ## run Koji's own unit tests against what the images have installed (SOURCE as above)
 	@tools/setup test
 	@tools/engine with bash -c 'options=$$(tools/koji options "$(SOURCE)") && \
@@ -78,10 +83,11 @@ lint: ## check the style and the types
 	    mypy --no-error-summary --exclude '/mock/' $$image; done
 	@! [ -d koji-builder/mock ] || mypy --no-error-summary koji-builder/mock
 
-bench: ## measure speed and size, side by side (QUICK=1: in two minutes; KOJI: also that one)
+bench: ## measure speed and size, side by side (QUICK=1: in two minutes; KOJI: also that one; MOCK: both mocks)
 	@tools/setup test
 	@tools/engine with bash -c 'options=$$(tools/koji options "$(KOJI)") && moromi build -q && \
-	    $(if $(KOJI),moromi $$options build -q && )python -m bench $(if $(QUICK),quick) $$options'
+	    $(if $(KOJI),moromi $$options build -q && )$(if $(MOCK),mock=$$(tools/mock "$(MOCK)") && \
+	    moromi -c $$mock build -q && options="-m $$mock" && )python -m bench $(if $(QUICK),quick) $$options'
 
 purge: down ## delete the private engine with its images, and .venv
 	@tools/engine purge

@@ -1,9 +1,10 @@
-"""`python -m bench [ROUNDS | quick] [-c MOROMI_YML]`: measure; progress on stderr, then the table
-on stdout.
+"""`python -m bench [ROUNDS | quick] [-c MOROMI_YML | -m MOROMI_YML]`: measure; progress on stderr,
+then the table on stdout.
 
 ROUNDS is how often each figure is taken (3); its median counts. `quick` takes the figures that a
 change is most likely to move, once each, in about two minutes. With -c, the Koji of that file is
-measured beside that of Nagoya's own moromi.yml; both have to be built.
+measured beside that of Nagoya's own moromi.yml; both have to be built. With -m, upstream's mock is
+measured beside Nagoya's own, in the builder of that file, which has both.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from bench.hub import hub_rows
 from bench.images import build_image_rows, size_rows
 from bench.instances import instance_rows, reset_rows
 from bench.memory import building_rows, idle_rows
+from bench.mocks import mock_rows
 from bench.startup import startup_rows
 from bench.systems import ready_system
 from bench.table import Row, show
@@ -26,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("rounds", nargs="?", default="3")
     parser.add_argument("-c", dest="config")
+    parser.add_argument("-m", dest="mock")
     options = parser.parse_args()
     quick = options.rounds == "quick"
     rounds = 1 if quick else int(options.rounds)
@@ -33,6 +36,8 @@ def main() -> None:
     if options.config:
         other, pinned = declarations(options.config)
         heading, measured = other.tag, version_rows(other, pinned, rounds)
+    if options.mock:
+        heading, measured = "upstream's", mock_rows(options.mock, rounds)
     rows = []
     for row in measured:
         print("  ".join(cell for cell in row.cells() if cell), file=sys.stderr, flush=True)

@@ -17,7 +17,6 @@ UNFINISHED = ("FREE", "OPEN", "ASSIGNED")
 _BUILDS = 6
 HELLO_GIT = "git+https://koji/demo/git/hello.git#main"
 HELLO_SRPM = "/usr/share/nagoya/demo/srpms/hello-1.0-1.src.rpm"
-_CONFIG = "/etc/mock/koji/bench.cfg"
 
 
 def build_rows(system: BenchSystem, rounds: int) -> Iterator[Row]:
@@ -26,18 +25,24 @@ def build_rows(system: BenchSystem, rounds: int) -> Iterator[Row]:
     The system has the demo's target: `toji verify` has passed.
     """
     session = system.session()
-    config = ["mock-config", "--tag=demo-build", "--arch=x86_64", "--topurl=https://koji/kojifiles"]
-    profile = system.connection["profile"]
-    mock_config = [str(PROGRAMS / "koji"), "-p", profile, *config, "bench"]
-    output = subprocess.run(
-        mock_config, env=system.environment, check=True, capture_output=True
-    ).stdout
-    system.execute("kojibuilder", "tee", _CONFIG, stdin=output)
+    write_mock_config(system, "bench")
     (hello,), (mock,) = side_by_side(
         rounds, lambda: (build_srpm(system, session),), lambda: (_mock(system),)
     )
     against = "mock --init twice, --rebuild once"
     yield Row("hello, from submit to closed", hello, "s", mock, against, "ratio <= 2")
+
+
+def write_mock_config(system: BenchSystem, name: str, more: str = "") -> None:
+    """Write a configuration of mock for the demo's buildroot into the builder."""
+    config = ["mock-config", "--tag=demo-build", "--arch=x86_64", "--topurl=https://koji/kojifiles"]
+    profile = system.connection["profile"]
+    mock_config = [str(PROGRAMS / "koji"), "-p", profile, *config, name]
+    output = subprocess.run(
+        mock_config, env=system.environment, check=True, capture_output=True
+    ).stdout
+    path = f"/etc/mock/koji/{name}.cfg"
+    system.execute("kojibuilder", "tee", path, stdin=output + more.encode())
 
 
 def fleet_rows(system: BenchSystem) -> Iterator[Row]:

@@ -17,8 +17,8 @@ KOJI_BUILDER_CAPACITY=                 the total weight of its tasks, more than 
 KOJI_BUILDER_MAXJOBS=10                the maximum number of its tasks
 KOJI_BUILDER_SLEEPTIME=1               seconds between two polls of the hub for tasks
 KOJI_BUILDER_MINSPACE=2048             MB of free space, below which it takes no task
-KOJI_BUILDER_MOCK=                     the path of another mock, such as upstream's; or `none` for
-                                       a builder that only makes repositories, and so needs no
+KOJI_BUILDER_MOCK=                     the path of another mock, for all builds; or `none` for a
+                                       builder that only makes repositories, and so needs no
                                        privileges
 KOJI_BUILDER_PLUGINS=fast_poll ignore_load
                                        kojid's plugins, from /usr/local/lib/koji-builder-plugins

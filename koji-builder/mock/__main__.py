@@ -1,7 +1,8 @@
 """mock for kojid: builds RPMs in a chroot. mock.c starts it as root; worker.py does the work.
 
 Upstream's mock is neither in Debian nor on PyPI. This driver implements the calls that kojid makes,
-and nothing else. An executable at /etc/mock/driver, such as upstream's mock, replaces it.
+and nothing else. Upstream's, where the image has it, takes over a build that needs what this cannot
+do. An executable at /etc/mock/driver replaces both.
 """
 
 import fcntl
@@ -21,6 +22,7 @@ import actions
 import kernel
 import mountinfo
 import settings as configuration
+import upstream
 import worker
 from cli import Call, parse
 from errors import MockError, Status
@@ -170,6 +172,8 @@ def run(argv: list[str], account: Account) -> int:
         check_host()
         return 0
     settings = configuration.settings(configuration.read(call.config, account))
+    if upstream.wanted(settings):
+        upstream.execute(argv, settings)
     buildroot, _lock = prepare(settings, account)
     with acting_as(account):
         logs = Logs(os.open(buildroot / "result", os.O_DIRECTORY | os.O_NOFOLLOW))
@@ -177,6 +181,8 @@ def run(argv: list[str], account: Account) -> int:
         configuration.refuse_unsupported(settings)
         if call.clean and call.mode in ("init", "rebuild", "buildsrpm"):
             clean(buildroot / "root")
+            if settings.bootstrap:
+                make_bootstrap(settings.of_bootstrap, account, logs)
         files = open_files(call, buildroot, account)
 
         status = worker.supervise(lambda: actions.run(call, settings, account, logs, files))
@@ -186,6 +192,16 @@ def run(argv: list[str], account: Account) -> int:
     except MockError as failure:
         logs.error(str(failure))
         return failure.status
+
+
+def make_bootstrap(settings: Settings, account: Account, logs: Logs) -> None:
+    """Install the distribution's own dnf and rpm into a chroot. Raises MockError."""
+    folder, _lock = prepare(settings, account)
+    clean(folder / "root")
+    call = Call("init")
+    files = open_files(call, folder, account)
+    if status := worker.supervise(lambda: actions.run(call, settings, account, logs, files)):
+        raise MockError(Status(status), "the bootstrap chroot could not be made")
 
 
 def caller() -> Account:

@@ -7,7 +7,7 @@ The chroot has /proc, /sys, /dev, and the directories that the configuration bin
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import kernel
@@ -43,9 +43,9 @@ def restrictions(mount: MountPoint) -> int:
     return sum(flag for name, flag in FLAGS.items() if name in mount.options)
 
 
-def read_only_mounts(root: Path, mounts: Iterable[MountPoint]) -> list[MountPoint]:
-    """The mounts to make read-only in the worker: all but the chroot's, and the hidden ones."""
-    writable = (str(root), SCRATCH)
+def read_only_mounts(roots: Iterable[Path], mounts: Iterable[MountPoint]) -> list[MountPoint]:
+    """The mounts to make read-only in the worker: all but the chroots', and the hidden ones."""
+    writable = (*map(str, roots), SCRATCH)
     out_of_reach = tuple(f"{path}/" for path in (*writable, *HIDDEN))
     return [m for m in mounts if m.path not in writable and not m.path.startswith(out_of_reach)]
 
@@ -177,20 +177,50 @@ def isolate(root: Path) -> int:
     kernel.mount("none", "/", flags=kernel.RECURSIVE | kernel.PRIVATE)
     kernel.mount("tmpfs", SCRATCH, "tmpfs", kernel.NO_SUID | kernel.NO_DEV, "mode=1777")
     mount_proc(mounts, Path(SCRATCH))
+    _hide()
+    return open_root(root)
+
+
+def open_root(root: Path) -> int:
+    """Make a chroot a mount point, in which links are followed, and open it."""
     kernel.mount(str(root), str(root), flags=kernel.BIND | kernel.RECURSIVE)
     _change_flags(root, 0, kernel.NO_LINKS)
-    for path in HIDDEN:
-        if Path(path).is_dir():
-            kernel.mount("tmpfs", path, "tmpfs", kernel.READ_ONLY)
     return os.open(root, os.O_DIRECTORY | os.O_NOFOLLOW)
 
 
-def make_read_only(root: Path) -> None:
-    """Make everything read-only in the worker except the chroot and its own /tmp.
+def bootstrap_plan(settings: Settings, root: Path, scratch: Path) -> list[Mount]:
+    """What to mount in a bootstrap chroot: the buildroot at its own path, and what dnf reads."""
+    shared = [Path(SCRATCH), scratch, *(Path(url) for url in settings.local_repositories)]
+    return [
+        *chroot_plan(replace(settings, own_dev=True, binds=())),
+        *(Mount(str(path).lstrip("/"), str(path), flags=kernel.BIND) for path in shared),
+        Mount(str(root).lstrip("/"), str(root), flags=kernel.BIND | kernel.RECURSIVE),
+    ]
+
+
+def _hide() -> None:
+    """Cover the builder's secrets in this process's mounts."""
+    for path in HIDDEN:
+        if Path(path).is_dir():
+            kernel.mount("tmpfs", path, "tmpfs", kernel.READ_ONLY)
+
+
+def lend(basedir: Path) -> None:
+    """Give this process mounts of its own, in which links below basedir are followed, for another
+    driver. Everyone else, above all kojid, follows none; and the secrets are hidden."""
+    refuse_links(basedir)
+    kernel.unshare(kernel.NEW_MOUNTS)
+    kernel.mount("none", "/", flags=kernel.RECURSIVE | kernel.PRIVATE)
+    _change_flags(basedir, 0, kernel.NO_LINKS)
+    _hide()
+
+
+def make_read_only(*roots: Path) -> None:
+    """Make everything read-only in the worker except the chroots and its own /tmp.
 
     dnf and rpm run as root, and resolve a chroot's absolute links in the builder. This keeps them
     from writing anywhere else, whatever link a build or a package has planted.
     """
-    for mount in read_only_mounts(root, mount_points()):
+    for mount in read_only_mounts(roots, mount_points()):
         flags = kernel.BIND | kernel.REMOUNT | kernel.READ_ONLY | restrictions(mount)
         kernel.mount("none", mount.path, flags=flags)

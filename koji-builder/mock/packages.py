@@ -37,9 +37,12 @@ def dnf(chroot: Chroot, *words: str) -> None:
     """
     Path("/tmp/.rpmmacros").write_text(MACROS)
     Path("/tmp/dnf.conf").write_text(chroot.settings.dnf_conf)
-    argv = ["dnf", "--config", "/tmp/dnf.conf", "--installroot", str(chroot.path), "--assumeyes",
+    argv = ["dnf-3", "--config", "/tmp/dnf.conf", "--installroot", str(chroot.path), "--assumeyes",
             "--disableplugin=*", "--enableplugin=builddep", "--setopt=deltarpm=False",
             "--setopt=allow_vendor_change=yes", "--allowerasing"]  # fmt: skip
+    if chroot.settings.bootstrap:
+        Path("/tmp/ca.crt").write_bytes(Path("/etc/ssl/certs/ca-certificates.crt").read_bytes())
+        argv.append("--setopt=sslcacert=/tmp/ca.crt")
     if chroot.settings.releasever:
         argv.append(f"--releasever={chroot.settings.releasever}")
     if chroot.settings.forcearch:

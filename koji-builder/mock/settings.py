@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,20 @@ class Settings:
     environment: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     sign: str = ""
+    bootstrap: bool = False  # whether the distribution's own dnf and rpm install the packages
     unsupported: tuple[str, ...] = ()  # what a tag asks for and this driver cannot do
+
+    @property
+    def of_bootstrap(self) -> "Settings":
+        """Those of the chroot with the distribution's own dnf and rpm."""
+        setup = ("install", "python3-dnf", "python3-dnf-plugins-core")
+        return replace(self, root=f"{self.root}-bootstrap", setup=setup, modules=(), files={},
+                       host_resolver=True, bootstrap=False)  # fmt: skip
+
+    @property
+    def local_repositories(self) -> list[str]:
+        """The folders of repositories on this machine."""
+        return re.findall(r"\bfile://(/[^\s,]+)", self.dnf_conf)
 
 
 def defaults() -> dict[str, Any]:
@@ -186,6 +199,7 @@ def settings(options: dict[str, Any]) -> Settings:
         environment={key: str(value) for key, value in options["environment"].items()},
         files=dict(options["files"]),
         sign=f"{sign.get('cmd', '')} {sign.get('opts', '')}".strip(),
+        bootstrap=bool(options["use_bootstrap"]),
         unsupported=tuple(_unsupported(options)),
     )
 
@@ -195,8 +209,6 @@ def _unsupported(options: dict[str, Any]) -> list[str]:
     found = []
     if options["package_manager"] not in ("dnf", "dnf4"):
         found.append(f"mock.package_manager={options['package_manager']}")
-    if options["use_bootstrap"]:
-        found.append("mock.use_bootstrap")
     if options["use_bootstrap_image"]:
         found.append("mock.bootstrap_image")
     for name, value in options["plugin_conf"].items():
@@ -213,8 +225,8 @@ def refuse_unsupported(settings: Settings) -> None:
             f"this builder's mock does not support {', '.join(settings.unsupported)}, which the"
             " extra of the tag asks for",
             "remove that from the tag (koji edit-tag --remove-extra=KEY TAG, or --block-extra=KEY"
-            " if it is inherited), or let the builder use another mock, such as upstream's"
-            " (KOJI_BUILDER_MOCK)",
+            " if it is inherited), or declare the source `mock` in moromi.yml, so that the builder"
+            " has upstream's mock too (docs/mock.md)",
         )
 
 

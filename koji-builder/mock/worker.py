@@ -105,15 +105,23 @@ class Chroot:
         self.is_32bit = personality(architecture or settings.architecture, machine)
         if settings.forcearch:
             personality(settings.forcearch, machine)
+        roots = [self.path]
+        self.programs: int | None = None  # the root whose dnf and rpm install packages
         try:
             self.directory = mounts.isolate(self.path)
             mounts.make(mounts.chroot_plan(settings), self.directory)
-            mounts.make_read_only(self.path)
+            if settings.bootstrap:
+                roots.append(settings.basedir / f"{settings.root}-bootstrap/root")
+                self.programs = mounts.open_root(roots[-1])
+                scratch = self.path.with_name("scratch")
+                mounts.make(mounts.bootstrap_plan(settings, self.path, scratch), self.programs)
+            mounts.make_read_only(*roots)
         except kernel.KernelError as error:
             raise error.as_mock_error() from error
 
     def outside(self, argv: list[str], sink: Callable[[bytes], None]) -> int:
-        """Run a program of the builder's (dnf, rpm) as root without SYS_ADMIN; return its status.
+        """Run dnf or rpm, the builder's or the bootstrap's, as root without SYS_ADMIN; return its
+        status.
 
         `sink` gets the output, in pieces.
         """
@@ -121,6 +129,8 @@ class Chroot:
 
         def prepare() -> None:
             os.chdir("/")
+            if self.programs is not None:
+                kernel.change_root(self.programs)
             kernel.confine(self.system_calls)
 
         return self._run(argv, environment, prepare, sink, timeout=0)

@@ -38,6 +38,8 @@ def outdated(directory: Path, name: str, source: Source) -> str | None:
     stamp = _stamp(target)
     if not target.is_dir():
         return "not fetched yet"
+    if source.optional:
+        return "it is not declared any more" if any(target.iterdir()) else None
     if source.path is not None:
         if stamp.exists():
             return "it was an archive"
@@ -66,7 +68,13 @@ def ensure(directory: Path, name: str, source: Source, progress: Progress) -> No
     with _named_errors(name), locked(f"source-{target_id}", waiting):
         target.parent.mkdir(parents=True, exist_ok=True)
         stamp = _stamp(target)
-        if source.path is not None:
+        if source.optional:
+            stamp.unlink(missing_ok=True)
+            if target.exists():
+                shutil.rmtree(target)
+            target.mkdir()
+            result = "not declared"
+        elif source.path is not None:
             stamp.unlink(missing_ok=True)
             result = _copy(directory / source.path, target)
         elif not outdated(directory, name, source):

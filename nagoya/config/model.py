@@ -39,21 +39,24 @@ LATEST = "latest"
 class Source(StrictModel):
     """The origin of a source: PyPI, a URL, or a path on this machine (exactly one).
 
-    `sha256` is that of the archive; a `path` has none, since a work tree changes.
+    `sha256` is that of the archive; a `path` has none, since a work tree changes. An `optional`
+    source has no origin: its folder is empty, until a file that extends this one declares it.
     """
 
     pypi: Annotated[str, form(r"[\w.-]+==[\w.+!-]+", "of the form NAME==VERSION")] | None = None
     url: Annotated[str, form(r"https?://[^\s/:@\[\]]\S*", "an http or https URL")] | None = None
     path: PathText | None = None
     sha256: Sha256 | None = None
+    optional: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Source":
-        if sum(origin is not None for origin in (self.pypi, self.url, self.path)) != 1:
-            raise ValueError("needs exactly one of 'pypi', 'url' and 'path'")
-        if self.path is None and self.sha256 is None:
+        archive = self.pypi or self.url
+        if sum(map(bool, (self.pypi, self.url, self.path, self.optional))) != 1:
+            raise ValueError("needs exactly one of 'pypi', 'url', 'path' and 'optional'")
+        if archive and not self.sha256:
             raise ValueError("needs 'sha256', the archive's checksum")
-        if self.path is not None and self.sha256 is not None:
+        if self.sha256 and not archive:
             raise ValueError("'sha256' is for 'pypi' and 'url': a 'path' may change")
         return self
 

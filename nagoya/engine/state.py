@@ -16,6 +16,8 @@ HOST_LABEL = "nagoya.host"
 """The name or address at which clients reach the ports that a system publishes."""
 LOOPBACK = "127.0.0.1"
 
+_EXITED = {"stopped": "exited"}
+"""Podman's word until it has cleaned up after a container."""
 _SHORT_RUN = timedelta(seconds=10)
 """After a longer one Docker takes a container for healthy, and starts it again at once."""
 
@@ -75,7 +77,7 @@ class State:
             name=attributes["Config"]["Hostname"],
             declared=attributes["Config"]["Labels"].get(CONTAINER_LABEL, ""),
             container=attributes["Name"].lstrip("/"),
-            status=state["Status"],
+            status=_EXITED.get(state["Status"], state["Status"]),
             exit_code=state["ExitCode"],
             started_at=None
             if state["StartedAt"].startswith("0001-")
@@ -107,6 +109,11 @@ class State:
 def set_labels(labels: Mapping[str, str] | None) -> dict[str, str]:
     """The labels that have a value: those of a committed image cannot be removed, only emptied."""
     return {name: value for name, value in (labels or {}).items() if value}
+
+
+def image_name(name: str) -> str:
+    """An image's name without what Podman adds to it: its registry, and the default tag."""
+    return re.sub(r"^(localhost|docker\.io(/library)?)/", "", name).removesuffix(":latest")
 
 
 def check_owner(kind: str, name: str, labels: Mapping[str, str] | None, system: str) -> None:

@@ -59,12 +59,15 @@ def plan_import(
     """Plan an import. `builds` are the hub's records of builds by NVR, `rpms` those of RPMs by file
     name; None for what it does not have."""
     plan = ImportPlan()
-    groups: dict[str, list[Candidate]] = defaultdict(list)
-    for candidate in _unambiguous(candidates, plan):
+    possible = []
+    for candidate in candidates:
         if reason := objection(candidate.header, koji_version):
             plan.refuse(candidate, reason)
         else:
-            groups[candidate.header.build_nvr].append(candidate)
+            possible.append(candidate)
+    groups: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in _unambiguous(possible, plan):
+        groups[candidate.header.build_nvr].append(candidate)
     states = koji_module().BUILD_STATES
     for nvr, group in groups.items():
         build, new = builds[nvr], []
@@ -91,18 +94,20 @@ def plan_import(
 
 def objection(rpm: Rpm | ListedRpm, koji_version: str) -> str | None:
     """Why a hub of that version cannot take an RPM, as far as its header tells."""
+    names = rpm.file_name + rpm.source_rpm
+    if "/" in names or not names.isprintable():
+        return "has names in its header that no file can have"
     if rpm.arch == "nosrc":
         return "is a nosrc RPM; Koji takes source RPMs only with all of their sources (.src.rpm)"
     if rpm.build_nvr.count("-") < 2:
-        return f"has a source RPM whose name is no NAME-VERSION-RELEASE: '{rpm.source_rpm}'"
-    if isinstance(rpm, ListedRpm):
-        return None
-    if rpm.control_characters:
+        return f"names a source RPM that is no NAME-VERSION-RELEASE: '{rpm.source_rpm}'"
+    if isinstance(rpm, Rpm) and rpm.control_characters:
         return (
             f"has control characters in its {rpm.control_characters}; "
             "createrepo_c makes no repository of a tag with such an RPM"
         )
-    if not rpm.has_md5 and [int(part) for part in re.findall(r"\d+", koji_version)] < _WITHOUT_MD5:
+    version = [int(part) for part in re.findall(r"\d+", koji_version)]
+    if isinstance(rpm, Rpm) and not rpm.has_md5 and version < _WITHOUT_MD5:
         return f"is in rpm 6 format, without an MD5 digest, which Koji {koji_version} cannot import"
     return None
 

@@ -63,20 +63,26 @@ def import_rpms(
             calls.packageListAdd(document.tag, package, document.owner)
     tagged = _tagged(session, document.tag)
     new = [build.nvr for build in complete if build.nvr not in tagged]
+    if new:
+        on_progress(f"tagging {len(new)} builds")
     with session.multicall(batch=_CALLS) as calls:
         results = {nvr: calls.tagBuildBypass(document.tag, nvr) for nvr in new}
-    refused = [*found.unreadable, *plan.refused]
+    untagged = []
     for nvr, result in results.items():
         try:
             _ = result.result
         except Exception as error:
-            refused.append(f"{nvr} cannot be tagged: {_reason(error)}")
-    return Outcome(imported, len(new), tuple(refused))
+            untagged.append(f"{nvr} cannot be tagged: {_reason(error)}")
+    refused = (*found.unreadable, *plan.refused, *untagged)
+    return Outcome(imported, len(new) - len(untagged), refused)
 
 
 def _plan(session: Any, found: Found, version: str) -> ImportPlan:
-    nvrs = dict.fromkeys(candidate.header.build_nvr for candidate in found.candidates)
-    names = {candidate.header.file_name: candidate.header for candidate in found.candidates}
+    headers = [candidate.header for candidate in found.candidates]
+    # The hub fails at a name that is none.
+    possible = [header for header in headers if not objection(header, version)]
+    nvrs = dict.fromkeys(header.build_nvr for header in possible)
+    names = {header.file_name: header for header in possible}
     fields = ("name", "version", "release", "arch")
     with session.multicall(strict=True, batch=_CALLS) as calls:
         on_hub = {nvr: calls.getBuild(nvr) for nvr in nvrs}

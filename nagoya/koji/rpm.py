@@ -11,7 +11,7 @@ import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from nagoya.errors import LifecycleError
 
@@ -199,13 +199,15 @@ def _rpm(path: Path, lead: bytes, signature: _Header, header: _Header) -> Rpm:
     )
 
 
-def version_key(text: str) -> list[tuple[Any, ...]]:
+def version_key(text: str) -> list[tuple[int, int, str]]:
     """By which versions and releases sort as rpm compares them."""
-    ranks = {"~": -1, "^": 1}
-    return [
-        (ranks[part],) if part in ranks else (3, int(part)) if part.isdigit() else (2, part)
-        for part in re.findall("[0-9]+|[a-zA-Z]+|[~^]", text)
-    ] + [(0,)]
+    ranks = {"~": (-1, 0, ""), "^": (1, 0, "")}
+    key = []
+    for part in re.findall("[0-9]+|[a-zA-Z]+|[~^]", text):
+        digits = part.lstrip("0")
+        number = (3, len(digits), digits)
+        key.append(ranks.get(part) or (number if part.isdigit() else (2, 0, part)))
+    return [*key, (0, 0, "")]
 
 
 def _read_header(file: IO[bytes], path: Path) -> bytes:

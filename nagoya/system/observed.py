@@ -12,7 +12,7 @@ from pathlib import Path
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container
 from nagoya.engine import Engine, Handle, containers, images, resources
-from nagoya.engine.state import State
+from nagoya.engine.state import State, image_name
 
 CONFIG_LABEL = "nagoya.config"
 """On a container: a digest of each key that it was declared with, as a JSON object."""
@@ -134,7 +134,7 @@ def _differences(state: State, declared: Container, observed: ObservedSystem) ->
         return ["created by an older toji, which did not record its settings"]
     phrases = []
     image = observed.images.get(declared.image)
-    if state.image != declared.image:
+    if image_name(state.image) != image_name(declared.image):
         phrases.append(f"image {state.image}, now {declared.image}")
     elif image is not None and image.id != state.image_id:
         phrases.append(f"an older image {declared.image}")

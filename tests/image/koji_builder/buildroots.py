@@ -5,6 +5,7 @@ import json
 import tarfile
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 from docker.models.containers import Container
 
@@ -14,6 +15,7 @@ IMAGE = "koji-builder"
 CAPABILITIES = privileges("kojibuilder")
 DEMO = "/usr/share/nagoya/demo"
 SRPMS = f"{DEMO}/srpms"
+UPSTREAM = "/usr/libexec/mock/mock"
 
 # kojid writes its configurations with this very function.
 CONFIGURE = """
@@ -148,3 +150,18 @@ class Maker:
         status, output = execute(self.container, *argv)
         assert status == 0, output
         return Buildroot(self.container, name)
+
+
+def pack_dnf(container: Container) -> str:
+    """Pack the builder's own dnf as an RPM there, and return its path."""
+    here = Path(__file__)
+    put(container, "/opt/dnf/buildroot.py", (here.parents[3] / "demo/buildroot.py").read_text())
+    put(container, "/opt/dnf/pack.py", here.with_name("dnf_package.py").read_text())
+    status, output = execute(container, "python3", "/opt/dnf/pack.py")
+    assert status == 0, output
+    return output.split()[-1]
+
+
+def bootstrap_of(buildroot: Buildroot) -> Buildroot:
+    """The bootstrap chroot of a buildroot."""
+    return Buildroot(buildroot.container, f"{buildroot.name}-bootstrap")

@@ -1,11 +1,21 @@
 """Fixtures for mock: a builder with packages to install, and a factory of buildroots."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from docker.models.containers import Container
 
-from tests.image.koji_builder.buildroots import CAPABILITIES, DEMO, IMAGE, Maker, processes, put
+from tests.image.koji_builder.buildroots import (
+    CAPABILITIES,
+    DEMO,
+    IMAGE,
+    UPSTREAM,
+    Maker,
+    pack_dnf,
+    processes,
+    put,
+)
 from tests.image.tracked import Containers, execute
 
 HOST = ("sleep", "infinity")
@@ -119,3 +129,27 @@ def make(host: Container) -> Iterator[Maker]:
     yield maker
     assert [words.strip() for words in processes(host).values()] == [" ".join(HOST)]
     assert "/var/lib/mock/" not in execute(host, "cat", "/proc/mounts")[1]
+
+
+@pytest.fixture
+def ours_alone(host: Container) -> Iterator[None]:
+    """Without upstream's mock, where the image under test has it."""
+    execute(host, "bash", "-c", f"mkdir -p {Path(UPSTREAM).parent}; mv {UPSTREAM} /opt")
+    yield
+    execute(host, "mv", "/opt/mock", UPSTREAM)
+
+
+@pytest.fixture(scope="session")
+def dnf_package(host: Container) -> str:
+    """The builder's own dnf as an RPM, there."""
+    return pack_dnf(host)
+
+
+@pytest.fixture
+def with_dnf(host: Container, dnf_package: str) -> Iterator[None]:
+    """The repository has that dnf."""
+    repository = "/mnt/koji/repos/t/1/x86_64"
+    update = f"createrepo_c --quiet --groupfile /tmp/comps.xml {repository}"
+    assert execute(host, "bash", "-ec", f"cp {dnf_package} {repository}; {update}")[0] == 0
+    yield
+    assert execute(host, "bash", "-ec", f"rm {repository}/demo-dnf-*; {update}")[0] == 0

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.image.koji_builder.buildroots import DEMO, SRPMS, Buildroot, Maker, spec
+from tests.image.koji_builder.buildroots import DEMO, SRPMS, UPSTREAM, Buildroot, Maker, spec
+from tests.image.tracked import execute
 
 # kojid's calls, in their order.
 
@@ -185,6 +186,37 @@ def test_a_driver_that_cannot_be_trusted_is_not_replaced_by_ours(
     )  # fmt: skip
 
 
+STAND_IN = """#!/bin/sh
+echo $0 $(id -u) $SUDO_UID $@
+cat /var/lib/mock/link
+ls /etc/pki/koji
+"""
+
+
+@pytest.fixture
+def upstream(ours_alone: None, make: Maker) -> Iterator[Maker]:
+    """A builder that has a shell script in the place of upstream's mock."""
+    builder = make()
+    builder.put(UPSTREAM, STAND_IN)
+    builder.root(
+        f"chmod +x {UPSTREAM}; echo followed > /srv/file; ln -s /srv/file /var/lib/mock/link"
+    )
+    yield make
+    builder.root(f"rm {UPSTREAM} /var/lib/mock/link")
+
+
+def test_upstreams_mock_takes_over_what_ours_cannot_do(upstream: Maker) -> None:
+    buildroot = upstream(package_manager="dnf5")
+    uid = buildroot.root("id -u kojibuilder").strip()
+    said = buildroot.mock("--init")[1].splitlines()
+    # It follows links below its folder, and sees no secrets of the builder's.
+    words = ["--isolation=simple", "-r", f"koji/{buildroot.name}", "--init"]
+    assert said == [f"{UPSTREAM} 0 {uid} {' '.join(words)}", "followed"]
+    # Nobody else does, kojid least of all; and every other build is ours.
+    assert execute(buildroot.container, "cat", "/var/lib/mock/link")[0] != 0
+    assert "Start: chroot init" in upstream().initialise().log("state")
+
+
 # A caller that changes all that an exec inherits.
 CALLER = """
 import os, resource, signal
@@ -216,3 +248,19 @@ def test_nothing_that_a_caller_has_set_reaches_the_driver(other_driver: Buildroo
     assert int(ignored[1], 16) & ~(0b11 << 31) == 0
     assert file_size == ["Max", "file", "size", "unlimited", "unlimited", "bytes"]
     assert descriptor == ["closed"]
+
+
+# A caller that passes no argument, not even the program's name. Linux adds an empty one since
+# 5.18; before, mock would have taken the environment for its arguments.
+NAMELESS = """
+import ctypes
+nothing = (ctypes.c_char_p * 1)(None)
+variables = (ctypes.c_char_p * 2)(b"--init", None)
+ctypes.CDLL(None).execve(b"/usr/bin/mock", nothing, variables)
+"""
+
+
+def test_the_environment_is_not_taken_for_arguments(make: Maker) -> None:
+    command = ["python3", "-c", NAMELESS]
+    status, output = make.container.exec_run(command, user="kojibuilder")
+    assert status in (2, 5), output

@@ -266,12 +266,11 @@ def test_each_buildroot_has_a_machine_id_of_its_own(make: Maker) -> None:
     ("options", "name"),
     [
         ({"package_manager": "dnf5"}, "mock.package_manager=dnf5"),
-        ({"use_bootstrap": True}, "mock.use_bootstrap"),
         ({"bootstrap_image": "registry.example.com/image"}, "mock.bootstrap_image"),
     ],
 )
 def test_what_needs_another_mock_is_refused(
-    make: Maker, options: dict[str, object], name: str
+    ours_alone: None, make: Maker, options: dict[str, object], name: str
 ) -> None:
     buildroot = make(**options)
     assert buildroot.mock("--init")[0] == 3

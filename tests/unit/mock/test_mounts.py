@@ -43,10 +43,23 @@ def test_a_remount_repeats_the_restrictions(driver: Driver) -> None:
 
 def test_closes_all_but_the_chroot(driver: Driver) -> None:
     found = driver("mountinfo").parse(MOUNTINFO)
-    closed = driver("mounts").read_only_mounts(Path("/var/lib/mock/a/root"), found)
+    closed = driver("mounts").read_only_mounts([Path("/var/lib/mock/a/root")], found)
     assert [mount.path for mount in closed] == [
         "/", "/proc", "/proc/sys", "/mnt/with space", "/etc/pki/koji",
     ]  # fmt: skip
+
+
+def test_a_bootstrap_chroot_has_the_buildroot_at_its_own_path(
+    driver: Driver, settings: Callable[..., Any]
+) -> None:
+    conf = "[x]\nbaseurl=file:///mnt/one, file:///mnt/two\n        https://koji/three\n"
+    root, scratch = Path("/var/lib/mock/a/root"), Path("/var/lib/mock/a/scratch")
+    made = settings(**{"yum.conf": conf, "internal_dev_setup": False})
+    plan = driver("mounts").bootstrap_plan(made, root, scratch)
+    assert [mount.target for mount in plan][:3] == ["proc", "sys", "dev"]
+    shared = {mount.source: mount.target for mount in plan[-5:]}
+    assert list(shared) == ["/tmp", str(scratch), "/mnt/one", "/mnt/two", str(root)]
+    assert all(f"/{target}" == source for source, target in shared.items())
 
 
 def test_plans_the_mounts_of_a_chroot(driver: Driver, settings: Callable[..., Any]) -> None:

@@ -58,7 +58,7 @@ def test_takes_over_what_koji_says(driver: Driver, options: dict[str, Any]) -> N
     assert settings.environment["HOME"] == "/builddir"
     assert settings.sign == "rpmsign --addsign %(rpms)s"
     assert settings.modules == (("enable", "perl:5.26, ruby"),)
-    assert settings.unsupported == ("mock.use_bootstrap",)
+    assert (settings.bootstrap, settings.unsupported) == (True, ())
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_takes_over_what_koji_says(driver: Driver, options: dict[str, Any]) -> N
         ({"package_manager": "yum"}, ("mock.package_manager=yum",)),
         (
             {"use_bootstrap": True, "use_bootstrap_image": True, "bootstrap_image": "fedora:42"},
-            ("mock.use_bootstrap", "mock.bootstrap_image"),
+            ("mock.bootstrap_image",),
         ),
-        ({"use_bootstrap": False, "use_bootstrap_image": False}, ()),
+        ({"use_bootstrap": True, "use_bootstrap_image": False}, ()),
         (
             {"plugin_conf": {"tmpfs_enable": True, "ccache_enable": False, "tmpfs_opts": {"k": 1},
                              "bind_mount_opts": {"dirs": []}}},
@@ -90,14 +90,25 @@ def test_says_what_needs_another_mock(
     assert settings.unsupported == unsupported
 
 
+def test_a_bootstrap_chroot_has_dnf_and_nothing_of_the_tag(
+    driver: Driver, options: dict[str, Any]
+) -> None:
+    settings = driver("settings").settings(options)
+    its = settings.of_bootstrap
+    assert its.root == "demo-build-7-3-bootstrap"
+    assert its.setup == ("install", "python3-dnf", "python3-dnf-plugins-core")
+    assert (its.modules, its.files, its.bootstrap) == ((), {}, False)
+    assert its.dnf_conf == settings.dnf_conf
+
+
 def test_what_needs_another_mock_is_refused(driver: Driver, options: dict[str, Any]) -> None:
     errors = driver("errors")
     refuse = driver("settings").refuse_unsupported
-    with pytest.raises(errors.MockError, match=r"does not support mock\.use_bootstrap") as refusal:
-        refuse(driver("settings").settings(options))
+    with pytest.raises(errors.MockError, match=r"does not support mock\.package_m") as refusal:
+        refuse(driver("settings").settings(options | {"package_manager": "dnf5"}))
     assert refusal.value.status == errors.Status.CONFIGURATION
-    assert "KOJI_BUILDER_MOCK" in refusal.value.hint
-    refuse(driver("settings").settings(options | {"use_bootstrap": False}))
+    assert "declare the source `mock`" in refusal.value.hint
+    refuse(driver("settings").settings(options))
 
 
 @pytest.mark.parametrize(

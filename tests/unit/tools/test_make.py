@@ -51,6 +51,10 @@ CALLS = {
     "test-koji": [
         "setup test", "moromi -c nagoya-current build", "pytest -n 2 --koji-config nagoya-current "
     ],
+    "test-mock": [
+        "setup test", "moromi -c docs/examples/mock/moromi.yml build",
+        "pytest --koji-config docs/examples/mock/moromi.yml tests/image/koji_builder",
+    ],
     "test-upstream": [
         "setup test", "moromi -c nagoya-current build -q koji-hub koji-builder",
         "pytest -sq --koji-config nagoya-current tests/image/test_upstream.py",
@@ -63,6 +67,10 @@ CALLS = {
 }  # fmt: skip
 
 WITH_ARGUMENTS = {
+    "bench MOCK=current": [
+        "setup test", "moromi build -q", "moromi -c docs/examples/mock/moromi.yml build -q",
+        "python -m bench -m docs/examples/mock/moromi.yml",
+    ],
     "bench QUICK=1 KOJI=current": [
         "setup test", "moromi build -q", "moromi -c nagoya-current build -q",
         "python -m bench quick -c nagoya-current",

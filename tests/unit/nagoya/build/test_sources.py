@@ -441,3 +441,20 @@ def test_a_path_and_an_archive_take_turns(project: Path, server: Server) -> None
     assert sources.outdated(project, "koji", tree) is None
     ensure(project, archive)
     assert "setup.py" in contents(project / "src/koji")
+
+
+def test_an_optional_source_is_an_empty_folder(project: Path, server: Server) -> None:
+    optional = Source(optional=True)
+    assert sources.outdated(project, "koji", optional) == "not fetched yet"
+    assert ensure(project, optional) == "not declared"
+    assert names(project / "src/koji") == []
+    assert sources.outdated(project, "koji", optional) is None
+    # What was there while another file declared it goes away, and comes back.
+    declared = Source(url=server.address, sha256=DIGEST)
+    ensure(project, declared)
+    assert sources.outdated(project, "koji", optional) == "it is not declared any more"
+    ensure(project, optional)
+    assert names(project / "src") == ["koji"]
+    assert names(project / "src/koji") == []
+    ensure(project, declared)
+    assert "setup.py" in contents(project / "src/koji")

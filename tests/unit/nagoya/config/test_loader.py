@@ -225,10 +225,17 @@ def container(**keys: str) -> dict[str, str]:
             {"base": "{image: debian, suite: bookworm}"},
             "base.image: 'debian' is not of the form NAME:TAG, such as debian:trixie-slim",
         ),
-        ({"sources": "{a: {}}"}, "sources.a: needs exactly one of 'pypi', 'url' and 'path'"),
+        (
+            {"sources": "{a: {}}"},
+            "sources.a: needs exactly one of 'pypi', 'url', 'path' and 'optional'",
+        ),
+        (
+            {"sources": "{a: {optional: true, path: hub}}"},
+            "sources.a: needs exactly one of 'pypi', 'url', 'path' and 'optional'",
+        ),
         (
             {"sources": "{a: {pypi: koji==1, path: x}}"},
-            "sources.a: needs exactly one of 'pypi', 'url' and 'path'",
+            "sources.a: needs exactly one of 'pypi', 'url', 'path' and 'optional'",
         ),
         ({"sources": "{a: {pypi: koji==1}}"}, "sources.a: needs 'sha256', the archive's checksum"),
         (

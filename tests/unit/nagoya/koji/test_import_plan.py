@@ -135,6 +135,8 @@ def test_a_build_that_the_hub_has_with_another_epoch(tmp_path: Path) -> None:
     [
         ({"arch": "nosrc"}, "1.30.0", "is a nosrc RPM"),
         ({"source": "(none)"}, "1.30.0", "no NAME-VERSION-RELEASE: '(none)'"),
+        ({"tags": {1000: "../hello"}}, "1.30.0", "names in its header that no file can have"),
+        ({"source": "hello-1-1\x1b[2J.src.rpm"}, "1.30.0", "that no file can have"),
         ({"tags": {1082: [b"\x01"]}}, "1.30.0", "control characters in its changelog"),
         ({"digests": OF_RPM_6}, "1.35.3", "rpm 6 format, without an MD5 digest, which Koji 1.35.3"),
         ({"digests": OF_RPM_6}, "1.36.0", None),

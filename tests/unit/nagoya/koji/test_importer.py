@@ -103,6 +103,7 @@ class Hub:
         self.builds[nvr]["state"] = STATES["CANCELED"]
 
     def _getBuild(self, nvr: str) -> Any:
+        koji.parse_NVR(nvr)
         return self.builds.get(nvr)
 
     def _getRPM(self, key: dict[str, str]) -> Any:
@@ -151,7 +152,8 @@ def test_a_hundred_rpms_take_a_handful_of_requests_beside_their_uploads(folder: 
     hub, shown = Hub(), list[str]()
     assert apply(hub, folder, shown) == Outcome(100, 50, ())
     assert shown[0].startswith("1/100 ")
-    assert shown[-1].startswith("100/100 ")
+    assert shown[-2].startswith("100/100 ")
+    assert shown[-1] == "tagging 50 builds"
     assert (len(hub.rpms), len(hub.tagged)) == (100, 50)
     assert len(hub.requests) < 10
     assert hub.logins < 10
@@ -190,6 +192,7 @@ def test_refused_before_anything_is_sent(folder: Path) -> None:
         path.unlink()
     write_rpm(folder, "p1", digests=OF_RPM_6, source="p1-1-1.src.rpm")
     write_rpm(folder, "p2", version="2", arch="nosrc")
+    write_rpm(folder, "p5", version="0", source="(none)")
     (folder / "p3-3-1.noarch.rpm").write_bytes(b"")
     damaged = folder / "p4-libs-4-1.noarch.rpm"
     damaged.write_bytes(damaged.read_bytes()[:-1])
@@ -198,6 +201,7 @@ def test_refused_before_anything_is_sent(folder: Path) -> None:
     refused = {line.split(" is ")[0] for line in outcome.refused}
     assert refused == {
         "p1-1-1.noarch.rpm", "p2-2-1.nosrc.rpm", "p3-3-1.noarch.rpm", "p4-libs-4-1.noarch.rpm",
+        "p5-0-1.noarch.rpm names a source RPM that",
     }  # fmt: skip
     assert refused.isdisjoint(path.rpartition("/")[2] for path in hub.uploaded)
     assert hub.builds.keys() - hub.tagged == {"p2-2-1", "p3-3-1", "p4-4-1"}
@@ -242,7 +246,8 @@ def test_builds_that_the_hub_does_not_let_tag(tmp_path: Path) -> None:
             raise koji.GenericError("the tag is locked")
 
     write_rpm(tmp_path, "p0")
-    assert apply(Locked(), tmp_path).refused == ("p0-1-1 cannot be tagged: the tag is locked",)
+    refused = ("p0-1-1 cannot be tagged: the tag is locked",)
+    assert apply(Locked(), tmp_path) == Outcome(1, 0, refused)
 
 
 def test_a_tag_with_all_builds_is_not_asked_for_more() -> None:

@@ -144,3 +144,4 @@ def test_versions_sort_as_rpm_compares_them(ascending: list[str]) -> None:
 
 def test_separators_do_not_count() -> None:
     assert version_key("1.0_1") == version_key("1-0.01")
+    assert version_key("1" * 9999) < version_key("2" * 9999)

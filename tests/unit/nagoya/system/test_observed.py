@@ -45,6 +45,12 @@ def test_an_image_that_was_built_again_differs(declare: Declare) -> None:
     assert differences(replace(observed, images={}), declared) == {}
 
 
+def test_podman_s_name_of_an_image_is_no_difference(declare: Declare) -> None:
+    declared = declare(server={})
+    observed = running(declared, server={"image": "localhost/tiny:latest"})
+    assert differences(observed, declared) == {}
+
+
 def test_every_copy_of_a_scaled_container_is_compared(declare: Declare) -> None:
     observed = running(declare(worker={}))
     second = replace(observed.containers["worker"], name="worker-2", container="some-worker-2")
