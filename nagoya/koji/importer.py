@@ -152,7 +152,13 @@ class _Run:
         def show(label: str) -> None:
             self.on_progress(f"{next(numbers)}/{total} {label}")
 
-        results = run_graph(dict.fromkeys(builds, ()), work, workers=_WORKERS, stop=self.stop)
+        # The builds of a package wait for each other: the hub cannot create it twice at once.
+        graph: dict[str, tuple[str, ...]] = {}
+        last: dict[str, str] = {}
+        for nvr, build in builds.items():
+            graph[nvr] = (last[build.package],) if build.package in last else ()
+            last[build.package] = nvr
+        results = run_graph(graph, work, workers=_WORKERS, stop=self.stop)
         for result in results.values():
             if result.error:
                 raise result.error

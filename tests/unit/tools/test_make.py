@@ -59,6 +59,9 @@ CALLS = {
         "setup test", "moromi -c nagoya-current build -q koji-hub koji-builder",
         "pytest -sq --koji-config nagoya-current tests/image/test_upstream.py",
     ],
+    "test-distribution": [
+        "setup test", "moromi build -q", "pytest -m long tests/system/test_distribution.py"
+    ],
     "test-long": ["setup debian", "debian other", "debian  bash -ec for target in"],
     "lint": ["setup test", *LINT],
     "bench": ["setup test", "moromi build -q", "python -m bench"],

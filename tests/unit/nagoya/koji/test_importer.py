@@ -1,5 +1,7 @@
 """Imports into a hub that is made up: what it is asked, how often, and what it refuses."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -248,6 +250,25 @@ def test_builds_that_the_hub_does_not_let_tag(tmp_path: Path) -> None:
     write_rpm(tmp_path, "p0")
     refused = ("p0-1-1 cannot be tagged: the tag is locked",)
     assert apply(Locked(), tmp_path) == Outcome(1, 0, refused)
+
+
+def test_builds_of_one_package_are_not_imported_at_once(tmp_path: Path) -> None:
+    """The hub would make the package twice, and refuse one of them."""
+
+    class New(Hub):
+        working = threading.Event()
+
+        def createEmptyBuild(self, name: str, version: str, release: str, epoch: Any) -> None:
+            if self.working.is_set():
+                raise koji.GenericError("duplicate key value violates unique constraint")
+            self.working.set()
+            time.sleep(0.01)
+            super().createEmptyBuild(name, version, release, epoch)
+            self.working.clear()
+
+    for version in "1234":
+        write_rpm(tmp_path, "p0", version=version)
+    assert apply(New(), tmp_path) == Outcome(4, 4, ())
 
 
 def test_a_tag_with_all_builds_is_not_asked_for_more() -> None:

@@ -1,0 +1,145 @@
+"""A Koji that builds on a distribution made of Debian's packages (tests/debian_distribution)."""
+
+import json
+import re
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nagoya.config.declaration import Declaration
+from nagoya.engine import connect, containers
+from nagoya.engine.exec import execute
+from nagoya.koji.builds import upload
+from tests.debian_distribution import cache, tables
+from tests.system import building
+from tests.system.conftest import Koji
+
+SEED = Path(cache.__file__).parent / "seed.yml"
+SCRIPT = Path(__file__).parent / "plain_rpmbuild.sh"
+TARGET, BUILD_TAG = "distribution", "distribution-build"
+REPOSITORY = "https://koji/kojifiles/distribution"
+SECONDS = 1800
+"""When a build is given up; a whole queue of them may be before it."""
+
+# All that an RPM says of its files and its relations, in lines.
+QUERY = (
+    r"[%{FILENAMES} %{FILEMODES:octal} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILESIZES}"
+    r" %{FILEDIGESTS} %{FILELINKTOS} %{FILECAPS} %{FILEFLAGS:fflags}\n]"
+    r"[requires %{REQUIRENEVRS}\n][provides %{PROVIDENEVRS}\n][conflicts %{CONFLICTNEVRS}\n]"
+    r"scriptlets %{PREIN} %{POSTIN} %{PREUN} %{POSTUN}\n"
+)
+DESCRIBE = """
+for rpm in "$@"; do
+    echo "@ ${rpm##*/}"
+    rpm -qp --qf "$QUERY" "$rpm" | sort
+done
+"""
+
+
+@dataclass
+class DistributionKoji:
+    """The Koji, and what tests ask of it. `tasks` are builds that were submitted, by package."""
+
+    koji: Koji
+    distribution: Path
+    sources: Path
+    tasks: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def session(self) -> Any:
+        return self.koji.session()
+
+    @cached_property
+    def made(self) -> dict[str, dict[str, str]]:
+        """What sources.json holds."""
+        return dict(json.loads((self.sources / "sources.json").read_text()))
+
+    def submit(self, name: str, source: str, target: str = TARGET, **options: Any) -> int:
+        """Submit a build of a package from its source RPM ("srpm") or from git ("git")."""
+        if source == "srpm":
+            url = upload(self.session, self._srpm(name))
+        else:
+            made = self.made[name]
+            url = f"git+https://koji/demo/{made['git']}#{made['commit']}"
+        self.tasks[name] = self.session.build(url, target, options)
+        return self.tasks[name]
+
+    def _srpm(self, name: str) -> Path:
+        """The source RPM of a package of tests/packages, or of the distribution's own."""
+        if name in self.made:
+            return self.sources / self.made[name]["srpm"]
+        (path,) = self.distribution.glob(f"{name}-[0-9]*.src.rpm")
+        return path
+
+    def finish(self, name: str) -> dict[str, Any]:
+        """Wait for the build of a package; it has to end well."""
+        task = self.tasks[name]
+        state = building.state(self.session, task, SECONDS)
+        assert state == "CLOSED", self.koji.toji("logs", "--task", str(task), check=False).stdout
+        (build,) = self.session.listBuilds(taskID=task)
+        return dict(build)
+
+    def built(self, build: dict[str, Any]) -> dict[str, str]:
+        """What the RPMs of a build hold (QUERY), by their file names."""
+        folder = "/mnt/koji/packages/{name}/{version}/{release}".format(**build)
+        return self._describe(f"{folder}/[!sd]*/*.rpm")
+
+    def rebuilt_plainly(self, build: dict[str, Any]) -> dict[str, str]:
+        """The same of the RPMs that rpmbuild alone makes from Koji's source RPM."""
+        folder = "/mnt/koji/packages/{name}/{version}/{release}/src".format(**build)
+        # A script on stdin would be read by the programs that it runs.
+        command = ["bash", "-c", 'cat >"$0" && exec bash "$0" "$@" </dev/null', "/var/tmp/plain.sh"]
+        arguments = [f"{REPOSITORY}/x86_64/", folder, *tables.BUILDROOT]
+        self._in_builder([*command, *arguments], SCRIPT.read_bytes())
+        return self._describe("/var/tmp/plain/root/builddir/build/RPMS/*.rpm")
+
+    def _in_builder(self, command: list[str], input: bytes | None = None) -> str:
+        builder = containers.get(connect(), f"{self.koji.system}-kojibuilder")
+        status, said = execute(builder, command, seconds=SECONDS, input=input)
+        assert status == 0, said
+        return said
+
+    def _describe(self, pattern: str) -> dict[str, str]:
+        script = f"QUERY='{QUERY}'; set -- {pattern}; {DESCRIBE}"
+        said = self._in_builder(["bash", "-c", script])
+        parts = re.split(r"^@ (.*)\n", said, flags=re.MULTILINE)[1:]
+        return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def start(begin: Callable[..., Koji], declaration: Declaration, form: str) -> DistributionKoji:
+    """Start a Koji with a form of the distribution, and the sources of tests/packages."""
+    koji = begin(f"distribution-{form}")
+    image = declaration.containers["kojibuilder"].image
+    distribution, sources = cache.distribution(image, form), cache.sources(image)
+    _put(koji, "/mnt/koji/distribution/x86_64", distribution)
+    _put(koji, "/mnt/koji/demo/git", sources / "git")
+    koji.toji("seed", str(SEED))
+    one = DistributionKoji(koji, distribution, sources)
+    _prepare_tag(one.session, one.made)
+    assert building.state(one.session, one.session.newRepo(BUILD_TAG), SECONDS) == "CLOSED"
+    return one
+
+
+def _put(koji: Koji, path: str, folder: Path) -> None:
+    """Copy a folder to the hub."""
+    hub = connect().client.containers.get(f"{koji.system}-koji")
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            tar.add(folder, path.removeprefix("/mnt/koji/"))
+        file.seek(0)
+        assert hub.put_archive("/mnt/koji", file)
+
+
+def _prepare_tag(session: Any, packages: Iterable[str]) -> None:
+    """The packages that may be built, and the groups of a buildroot, with those that tests need."""
+    with session.multicall() as calls:
+        for name in [*packages, "filesystem", "nagoya-release", "rpm-macros", "setup"]:
+            calls.packageListAdd("distribution", name, "kojiadmin")
+        for group in ("build", "srpm-build"):
+            calls.groupListAdd(BUILD_TAG, group)
+            for name in [*tables.BUILDROOT, *(["make"] if group == "srpm-build" else [])]:
+                calls.groupPackageListAdd(BUILD_TAG, group, name)

@@ -1,0 +1,111 @@
+"""Packages built on a distribution made of Debian's, from source RPMs and from git; rpmbuild alone
+makes the same RPMs."""
+
+from collections.abc import Callable
+
+import pytest
+
+from nagoya.config.declaration import Declaration
+from nagoya.koji.builds import wait_for_repo
+from tests.debian_distribution import tables
+from tests.system import building, distributions
+from tests.system.conftest import Koji
+from tests.system.distributions import DistributionKoji
+
+pytestmark = pytest.mark.long
+
+SHORT = {
+    "perl-Text-Template": "srpm",
+    "popt": "srpm",
+    "python-six": "git",
+}
+"""Each package, and what it is built from."""
+
+LONG = {
+    "cjson": "srpm",
+    "cmark": "git",
+    "dbus-python": "srpm",
+    "dnsmasq": "git",
+    "fribidi": "git",
+    "go-md2man": "srpm",
+    "hello": "srpm",
+    "inih": "srpm",
+    "jansson": "git",
+    "jbigkit": "srpm",
+    "libyaml": "git",
+    "logrotate": "srpm",
+    "lz4": "git",
+    "man-pages": "srpm",
+    "nanomsg": "srpm",
+    "perl-Clone": "git",
+    "perl-HTTP-Daemon": "srpm",
+    "psmisc": "git",
+    "python-colorama": "srpm",
+    "python-iniconfig": "srpm",
+    "python-markupsafe": "git",
+    "python-packaging": "git",
+    "tini": "srpm",
+    "tinyxml2": "git",
+    "zlib": "srpm",
+}
+
+
+@pytest.fixture(scope="module")
+def short(start: Callable[..., Koji], declaration: Declaration) -> DistributionKoji:
+    """A Koji with the short form, to which the packages of SHORT were submitted."""
+    one = distributions.start(start, declaration, "short")
+    for name, source in SHORT.items():
+        one.submit(name, source)
+    return one
+
+
+@pytest.fixture(scope="module")
+def long(start: Callable[..., Koji], declaration: Declaration) -> DistributionKoji:
+    """A Koji with the whole distribution, to which the packages of LONG were submitted."""
+    one = distributions.start(start, declaration, "long")
+    for name, source in LONG.items():
+        one.submit(name, source)
+    return one
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_koji_builds_what_rpmbuild_builds(short: DistributionKoji, name: str) -> None:
+    assert_as_rpmbuild_does(short, name)
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_koji_builds_what_rpmbuild_builds_of_more(long: DistributionKoji, name: str) -> None:
+    assert_as_rpmbuild_does(long, name)
+
+
+def assert_as_rpmbuild_does(one: DistributionKoji, name: str) -> None:
+    """The same RPMs, with the same files, modes, digests, scriptlets and relations."""
+    build = one.finish(name)
+    built = one.built(build)
+    assert built
+    assert built == one.rebuilt_plainly(build)
+
+
+def test_debug_information_is_packed_by_itself(short: DistributionKoji) -> None:
+    built = short.built(short.finish("popt"))
+    names = {name.rsplit("-", 2)[0] for name in built}
+    assert names == {"popt", "popt-devel", "popt-debuginfo", "popt-debugsource"}
+    release = short.finish("popt")["release"]
+    text = built[f"popt-debuginfo-1.19-{release}.x86_64.rpm"]
+    assert "/usr/lib/debug/.build-id/" in text
+
+
+def test_a_part_of_the_distribution_rebuilds_itself(long: DistributionKoji) -> None:
+    """Its own packages and one of Debian's, built by it, are in the next buildroot."""
+    session = long.session
+    names = ["filesystem", "hostname", "nagoya-release", "rpm-macros", "setup"]
+    tasks = {name: long.submit(name, "srpm", "distribution-rebuild") for name in names}
+    nvrs = [long.finish(name)["nvr"] for name in tasks]
+    repo = wait_for_repo(building.hub_of(long.koji), distributions.BUILD_TAG, nvrs)
+    task = long.submit("hello", "git", scratch=True, repo_id=repo["id"])
+    assert building.state(session, task, distributions.SECONDS) == "CLOSED"
+    arch = building.child(session, task, "buildArch")
+    (buildroot, *_) = session.listBuildroots(taskID=arch["id"] if arch else 0)
+    installed = session.listRPMs(componentBuildrootID=buildroot["id"])
+    rebuilt = {rpm["name"] for rpm in installed if not rpm["external_repo_id"]}
+    assert rebuilt == {*tables.OWN_PACKAGES, "hostname"}
