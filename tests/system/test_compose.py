@@ -11,10 +11,11 @@ import pytest
 
 from nagoya.config.declaration import Declaration
 from nagoya.engine.published import free_port
-from nagoya.koji import habitude, rpm
+from nagoya.koji import habitude
 from nagoya.koji.builds import build, wait_for_repo
 from nagoya.koji.hub import HubConnection
-from nagoya.koji.imports import import_rpms
+from nagoya.koji.importer import import_rpms
+from nagoya.koji.imports import find_rpms
 from nagoya.koji.profile import CA, Profile
 from nagoya.koji.seed import read_seed
 from tests.system.conftest import Koji
@@ -71,8 +72,10 @@ def test_a_koji_under_compose(project: Project, checkout: Path, declaration: Dec
     habitude.apply(hub, seed.habitude)
     project.shell("docker compose cp kojibuilder:/usr/share/nagoya/demo demo")
     for document in seed.imports.values():
-        paths = [project.home / "demo/rpms" / Path(name).name for name in document.rpms]
-        import_rpms(session, document.tag, {path: rpm.read(path) for path in paths}, print)
+        names = tuple(Path(name).name for name in document.rpms)
+        copied = document.model_copy(update={"container": None, "rpms": names})
+        with find_rpms(None, copied, project.home / "demo/rpms", print) as found:
+            import_rpms(hub, session, copied, found, print)
         wait_for_repo(hub, document.tag, document.builds)
     (source,) = (project.home / "demo").rglob("hello-1*.src.rpm")
     assert "hello-1.0-1.demo.noarch.rpm" in build(hub, "demo", source).rpms
