@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Response, sync_playwright
+from playwright.sync_api import BrowserContext, Error, Page, Response, sync_playwright
 
 from tests.system.conftest import ARTIFACTS, Koji
 
@@ -65,9 +65,20 @@ def browser(seeded: Koji, key_store: Path) -> Iterator[BrowserContext]:
         policy.unlink()
 
 
+def go(page: Page, url: str) -> Response | None:
+    """Go to a page, again if Chromium gives up because a network of this machine comes or goes, as
+    those of other tests do."""
+    while True:
+        try:
+            return page.goto(url)
+        except Error as error:
+            if "ERR_NETWORK_CHANGED" not in error.message:
+                raise
+
+
 def opened(page: Page, url: str) -> Response:
     """Go to a page, which has to be there."""
-    response = page.goto(url)
+    response = go(page, url)
     assert response is not None
     assert response.status == 200
     return response
@@ -79,7 +90,7 @@ PLANTED = "<img src=x onerror=planted=1>"
 
 def shown(page: Page, url: str) -> str:
     """The text of a page that runs nothing of what others have planted in it."""
-    page.goto(url)
+    go(page, url)
     assert page.evaluate("typeof planted") == "undefined", url
     return page.inner_text("#content")
 
