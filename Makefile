@@ -67,7 +67,7 @@ test-upstream: ## run Koji's own unit tests against what the images have install
 
 test-distribution: ## build some dozens of real packages on a distribution made of Debian's
 	@tools/setup test
-	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_distribution.py'
+	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_distribution.py tests/system/test_distribution_guide.py'
 
 test-long: ## run `make demo` and `make test` in a clone on the other Debian, 12 or 13
 	@tools/setup debian

@@ -113,15 +113,21 @@ class DistributionKoji:
 def start(begin: Callable[..., Koji], declaration: Declaration, form: str) -> DistributionKoji:
     """Start a Koji with a form of the distribution, and the sources of tests/packages."""
     koji = begin(f"distribution-{form}")
-    image = declaration.containers["kojibuilder"].image
-    distribution, sources = cache.distribution(image, form), cache.sources(image)
-    _put(koji, "/mnt/koji/distribution/x86_64", distribution)
+    distribution = serve(koji, declaration, form)
+    sources = cache.sources(declaration.containers["kojibuilder"].image)
     _put(koji, "/mnt/koji/demo/git", sources / "git")
     koji.toji("seed", str(SEED))
     one = DistributionKoji(koji, distribution, sources)
     _prepare_tag(one.session, one.made)
     assert building.state(one.session, one.session.newRepo(BUILD_TAG), SECONDS) == "CLOSED"
     return one
+
+
+def serve(koji: Koji, declaration: Declaration, form: str) -> Path:
+    """Let the hub serve a form of the distribution, at REPOSITORY; the folder with it."""
+    distribution = cache.distribution(declaration.containers["kojibuilder"].image, form)
+    _put(koji, "/mnt/koji/distribution/x86_64", distribution)
+    return distribution
 
 
 def _put(koji: Koji, path: str, folder: Path) -> None:
