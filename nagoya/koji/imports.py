@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
+from glob import glob
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -168,10 +169,16 @@ def _read(paths: Sequence[Path], folder: Path, on_progress: Callable[[str], None
     return Found(candidates, unreadable, frozenset(incomplete))
 
 
+def _matches(pattern: str, folder: Path) -> list[Path]:
+    # Unlike Path.glob it takes absolute paths, and any pattern.
+    names = glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207
+    return sorted(folder / name for name in names)
+
+
 @contextmanager
 def _files(system: System, document: Import, folder: Path) -> Iterator[list[Path]]:
     if document.container is None:
-        matches = {pattern: sorted(folder.glob(pattern)) for pattern in document.rpms}
+        matches = {pattern: _matches(pattern, folder) for pattern in document.rpms}
         if empty := [pattern for pattern, paths in matches.items() if not paths]:
             raise LifecycleError(f"{folder} has no file {', '.join(empty)}")
         yield list(dict.fromkeys(path for paths in matches.values() for path in paths))

@@ -25,12 +25,17 @@ from nagoya.utils.retry import repeated
 
 _TIMEOUT = httpx2.Timeout(60, connect=10)
 _CHUNK = 1 << 18
+_MAX_REPOMD, _MAX_PRIMARY = 16 << 20, 1 << 30
+"""Bytes; the largest lists of distributions have some hundred MiB when they are unpacked."""
+_ALGORITHMS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
+# A server may offer to compress what is compressed.
+_AS_IT_IS = {"Accept-Encoding": "identity"}
 _REPO = "{http://linux.duke.edu/metadata/repo}"
 _COMMON = "{http://linux.duke.edu/metadata/common}"
 _RPM = "{http://linux.duke.edu/metadata/rpm}"
 _BASE = "{http://www.w3.org/XML/1998/namespace}base"
 _UNREADABLE = (
-    ElementTree.ParseError, ValueError, KeyError, EOFError, OSError, lzma.LZMAError, zlib.error,
+    ElementTree.ParseError, ValueError, LookupError, EOFError, OSError, lzma.LZMAError, zlib.error,
 )  # fmt: skip
 
 
@@ -69,7 +74,10 @@ class Repository:
     """
 
     def __init__(self, url: str, ca: Path | None = None) -> None:
-        self._url = httpx2.URL(f"{url.rstrip('/')}/")
+        try:
+            self._url = httpx2.URL(f"{url.rstrip('/')}/")
+        except httpx2.InvalidURL as error:
+            raise LifecycleError(f"{url} is no URL: {error}") from None
         try:
             context = ssl.create_default_context(cafile=ca) if ca else httpx2.create_ssl_context()
         except OSError as error:
@@ -85,13 +93,7 @@ class Repository:
     def rpms(self, folder: Path) -> list[ListedRpm]:
         """The RPMs that the repository lists, each once; `folder` gets the list."""
         with _errors(self._url.join("repodata/repomd.xml")) as url:
-            answer = repeated(lambda: self._client.get(url).raise_for_status())
-            if any(each.url.scheme != "https" for each in (*answer.history, answer)):
-                raise LifecycleError(
-                    f"{_shown(url)} leads to a URL without https",
-                    "name a mirror that serves its repository by https",
-                )
-            primary = _primary(self._url, answer.content)
+            primary = _primary(self._url, repeated(lambda: self._repomd(url)))
         path = folder / "primary"
         self._save(primary, path)
         with _errors(primary.url), _opened(path, primary.url.path) as file:
@@ -104,13 +106,26 @@ class Repository:
         self._save(listed.file, path)
         return path
 
+    def _repomd(self, url: httpx2.URL) -> bytes:
+        with self._client.stream("GET", url, headers=_AS_IT_IS) as answer:
+            answer.raise_for_status()
+            if any(each.url.scheme != "https" for each in (*answer.history, answer)):
+                raise LifecycleError(
+                    f"{_shown(url)} leads to a URL without https",
+                    "name a mirror that serves its repository by https",
+                )
+            content = b""
+            for chunk in answer.iter_raw(_CHUNK):
+                content += chunk
+                if len(content) > _MAX_REPOMD:
+                    raise ValueError(f"it is larger than {_MAX_REPOMD >> 20} MiB")
+            return content
+
     def _save(self, remote: RemoteFile, path: Path) -> None:
         def save() -> str:
             digest = hashlib.new(remote.algorithm, usedforsecurity=False)
-            # A server may offer to compress what is compressed.
-            headers = {"Accept-Encoding": "identity"}
             with (
-                self._client.stream("GET", remote.url, headers=headers) as answer,
+                self._client.stream("GET", remote.url, headers=_AS_IT_IS) as answer,
                 path.open("wb") as file,
             ):
                 answer.raise_for_status()
@@ -130,7 +145,7 @@ class Repository:
                 )
 
     def _listed(self, file: IO[bytes]) -> Iterator[ListedRpm]:
-        for _, element in ElementTree.iterparse(file):
+        for _, element in ElementTree.iterparse(_Limited(file)):
             if element.tag != f"{_COMMON}package":
                 continue
             version, location = (
@@ -162,6 +177,20 @@ class Repository:
             element.clear()
 
 
+class _Limited:
+    """A file that is not read beyond _MAX_PRIMARY bytes, whatever it unpacks to."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._left = file, _MAX_PRIMARY
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._file.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ValueError(f"it unpacks to more than {_MAX_PRIMARY >> 20} MiB")
+        return data
+
+
 def _primary(base: httpx2.URL, repomd: bytes) -> RemoteFile:
     for data in ElementTree.fromstring(repomd).iterfind(f"{_REPO}data[@type='primary']"):
         location, size = data.find(f"{_REPO}location"), data.findtext(f"{_REPO}size")
@@ -179,7 +208,7 @@ def _checksum(element: ElementTree.Element, namespace: str) -> tuple[str, str]:
     if checksum is None:
         raise ValueError("a checksum is missing")
     algorithm = {"sha": "sha1"}.get(checksum.attrib["type"], checksum.attrib["type"])
-    if algorithm not in hashlib.algorithms_guaranteed:
+    if algorithm not in _ALGORITHMS:
         raise ValueError(f"the checksum {algorithm} is unknown")
     return algorithm, checksum.text or ""
 
@@ -217,9 +246,13 @@ def _errors(url: httpx2.URL) -> Iterator[httpx2.URL]:
             "`repo` is the URL of the folder that contains `repodata`",
         ) from None
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        again = (
+            "apply the seed again when the network is back; what the hub has is not fetched again"
+        )
+        unknown = "CERTIFICATE_VERIFY_FAILED" in str(error)
         raise Unreachable(
             f"{_shown(url)} was not fetched: {error or type(error).__name__}",
-            "apply the seed again when the network is back; what the hub has is not fetched again",
+            "`ca` of the document names a file with the authorities to trust" if unknown else again,
         ) from None
     except _UNREADABLE as error:
         raise LifecycleError(f"{_shown(url)} cannot be read: {error}") from None

@@ -159,7 +159,9 @@ def read(path: Path) -> Rpm:
 
     Raises LifecycleError if it is not an RPM, or is cut off in its headers, and Damaged.
     """
-    with path.open("rb") as file:
+    if not path.is_file():  # a pipe would be waited for
+        raise LifecycleError(f"{path.name} is no regular file")
+    with _opened(path) as file:
         lead = file.read(_LEAD_SIZE)
         if not lead:
             raise LifecycleError(f"{path.name} is empty")
@@ -174,6 +176,13 @@ def read(path: Path) -> Rpm:
     if part:
         raise Damaged(path, part, found)
     return found
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise LifecycleError(f"{path.name} cannot be read: {error.strerror}") from None
 
 
 def _rpm(path: Path, lead: bytes, signature: _Header, header: _Header) -> Rpm:

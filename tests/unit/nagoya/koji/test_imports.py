@@ -1,5 +1,6 @@
 """What an import's document may say, and the RPMs that it names."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,25 @@ def test_a_file_that_cannot_be_read_leaves_the_others(tmp_path: Path) -> None:
     found = find(tmp_path, builds=["b-1-1"])
     assert [one.label for one in found.candidates] == ["a-1-1.noarch.rpm"]
     assert found.unreadable == ["b.rpm is not an RPM"]
+
+
+def test_files_that_are_no_files_leave_the_others(tmp_path: Path) -> None:
+    """Nothing waits for a pipe."""
+    write_rpm(tmp_path, "a")
+    (tmp_path / "b.rpm").mkdir()
+    os.mkfifo(tmp_path / "c.rpm")
+    (tmp_path / "d.rpm").symlink_to("d.rpm")
+    (tmp_path / "e.rpm").symlink_to("nowhere")
+    found = find(tmp_path)
+    assert [one.label for one in found.candidates] == ["a-1-1.noarch.rpm"]
+    assert found.unreadable == [f"{name}.rpm is no regular file" for name in "bcde"]
+
+
+@pytest.mark.parametrize("pattern", ["{folder}/a-*.rpm", "**.rpm", "./*.rpm"])
+def test_patterns_of_any_kind(tmp_path: Path, pattern: str) -> None:
+    write_rpm(tmp_path, "a")
+    (candidate,) = find(tmp_path, rpms=[pattern.format(folder=tmp_path)]).candidates
+    assert candidate.label == "a-1-1.noarch.rpm"
 
 
 def test_builds_that_do_not_come_of_the_rpms(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 import zstandard
 
 from nagoya.errors import LifecycleError
+from nagoya.koji import repository as listing
 from nagoya.koji.repository import Repository, Unreachable
 from tests.rpm_files import write_rpm
 
@@ -218,8 +219,10 @@ def test_the_trust_begins_with_https_and_the_given_authority(
     server: Server, repository: Repository, tmp_path: Path
 ) -> None:
     server.publish(write_rpm(server.folder))
-    with Repository(server.address) as other, pytest.raises(Unreachable, match="certificate"):
+    with Repository(server.address) as other, pytest.raises(Unreachable) as refused:
         other.rpms(tmp_path)
+    assert "certificate" in refused.value.message
+    assert "`ca` of the document" in str(refused.value.hint)
     with pytest.raises(LifecycleError, match="has no certificates"):
         Repository(server.address, tmp_path)
     plain = http.server.ThreadingHTTPServer(
@@ -257,6 +260,15 @@ def test_the_trust_begins_with_https_and_the_given_authority(
             ).encode(),
             "the checksum crc32 is unknown",
         ),
+        (
+            PRIMARY.format(
+                PACKAGE.format(
+                    name="a", epoch=0, algorithm="shake_128", checksum="0", size=1, href="a"
+                )
+            ).encode(),
+            "the checksum shake_128 is unknown",
+        ),
+        (b'<?xml version="1.0" encoding="foo"?><metadata/>', "cannot be read: unknown encoding"),
     ],
 )
 def test_a_list_that_makes_no_sense(
@@ -277,6 +289,34 @@ def test_a_list_that_cannot_be_unpacked(
     monkeypatch.setitem(COMPRESSIONS, suffix, lambda content: b"not compressed at all, at all")
     server.publish_list(b"", suffix)
     assert "cannot be read" in problem(repository, tmp_path)
+
+
+@pytest.mark.parametrize("suffix", COMPRESSIONS)
+def test_a_list_that_unpacks_to_too_much(
+    server: Server,
+    repository: Repository,
+    tmp_path: Path,
+    suffix: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listing, "_MAX_PRIMARY", 1 << 20)
+    server.publish_list(PRIMARY.format(" " * (2 << 20)).encode(), suffix)
+    assert "it unpacks to more than 1 MiB" in problem(repository, tmp_path)
+
+
+def test_a_repomd_without_end(
+    server: Server, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_MAX_REPOMD", 1 << 20)
+    (server.folder / "repodata").mkdir()
+    with (server.folder / "repodata/repomd.xml").open("wb") as file:
+        file.truncate(8 << 20)
+    assert "it is larger than 1 MiB" in problem(repository, tmp_path)
+
+
+def test_an_address_that_is_none() -> None:
+    with pytest.raises(LifecycleError, match="is no URL"):
+        Repository("https://[::1")
 
 
 def test_what_is_not_a_repository(server: Server, repository: Repository, tmp_path: Path) -> None:
