@@ -212,7 +212,9 @@ def _checked(
     except ValueError:
         missing = True
     if missing:
-        raise EngineError(f"{source}: '{url}' names no port", f"{url.rstrip('/')}:2375, maybe")
+        raise EngineError(
+            f"{source}: '{url}' names no port", f"add one, such as tcp://{parts.hostname}:2375"
+        )
     return Address(url, source, context, tls)
 
 
