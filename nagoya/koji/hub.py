@@ -90,8 +90,9 @@ class HubConnection:
             ),
             # Where the connection is closed before its reason is read.
             "EOF occurred in violation of protocol": (
-                f"the hub at {url} refuses the certificate of {user}",
-                f"`{toji} credentials list` shows whether it was revoked",
+                f"the hub at {url} closed the connection: it restarts, or refuses the certificate "
+                f"of {user}",
+                f"try again; `{toji} credentials list` shows whether it was revoked",
             ),
             "certificate verify failed": (
                 f"the hub at {url} has a certificate that {profile.ca} did not issue",

@@ -69,6 +69,11 @@ def test_a_certificate_of_another_authority(hub: HubConnection) -> None:
             "the certificate of alice was revoked",
             "credentials issue alice",
         ),
+        (
+            "[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol",
+            "the hub at https://127.0.0.1:1/kojihub closed the connection: it restarts, or",
+            "try again",
+        ),
     ],
 )
 def test_a_certificate_that_is_valid_no_more(
