@@ -26,7 +26,7 @@ _POOLS = (
     *({"Base": f"172.{number}.0.0/16", "Size": 16} for number in range(17, 32)),
     {"Base": "192.168.0.0/16", "Size": 20},
 )
-"""Docker's own ranges, which it does not tell."""
+"""Docker's own ranges, which its API does not return."""
 _FEW = 3
 _State = Literal["ok", "warning", "error"]
 _CONFINEMENT: tuple[tuple[str, str, _State], ...] = (

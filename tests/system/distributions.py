@@ -4,7 +4,7 @@ import json
 import re
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -110,8 +110,11 @@ class DistributionKoji:
         return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-def start(begin: Callable[..., Koji], declaration: Declaration, form: str) -> DistributionKoji:
-    """Start a Koji with a form of the distribution, and the sources of tests/packages."""
+def start(
+    begin: Callable[..., Koji], declaration: Declaration, form: str, packages: Mapping[str, str]
+) -> DistributionKoji:
+    """Start a Koji with a form of the distribution, and submit these of tests/packages, each from
+    its source RPM ("srpm") or from git ("git")."""
     koji = begin(f"distribution-{form}")
     distribution = serve(koji, declaration, form)
     sources = cache.sources(declaration.containers["kojibuilder"].image)
@@ -120,6 +123,8 @@ def start(begin: Callable[..., Koji], declaration: Declaration, form: str) -> Di
     one = DistributionKoji(koji, distribution, sources)
     _prepare_tag(one.session, one.made)
     assert building.state(one.session, one.session.newRepo(BUILD_TAG), SECONDS) == "CLOSED"
+    for name, source in packages.items():
+        one.submit(name, source)
     return one
 
 

@@ -66,8 +66,8 @@ def browser(seeded: Koji, key_store: Path) -> Iterator[BrowserContext]:
 
 
 def go(page: Page, url: str) -> Response | None:
-    """Go to a page, again if Chromium gives up because a network of this machine comes or goes, as
-    those of other tests do."""
+    """Go to a page. Chromium aborts when a network of this machine is added or removed, as other
+    tests do; then the page is loaded again."""
     while True:
         try:
             return page.goto(url)

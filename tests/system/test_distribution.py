@@ -53,19 +53,13 @@ LONG = {
 @pytest.fixture(scope="module")
 def short(start: Callable[..., Koji], declaration: Declaration) -> DistributionKoji:
     """A Koji with the short form, to which the packages of SHORT were submitted."""
-    one = distributions.start(start, declaration, "short")
-    for name, source in SHORT.items():
-        one.submit(name, source)
-    return one
+    return distributions.start(start, declaration, "short", SHORT)
 
 
 @pytest.fixture(scope="module")
 def long(start: Callable[..., Koji], declaration: Declaration) -> DistributionKoji:
     """A Koji with the whole distribution, to which the packages of LONG were submitted."""
-    one = distributions.start(start, declaration, "long")
-    for name, source in LONG.items():
-        one.submit(name, source)
-    return one
+    return distributions.start(start, declaration, "long", LONG)
 
 
 @pytest.mark.parametrize("name", SHORT)

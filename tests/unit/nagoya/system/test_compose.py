@@ -21,7 +21,7 @@ ONCE = {"detach": False, "run_once": True, "timeout": 60, "network_mode": "none"
 
 
 def test_every_key_is_carried_over_or_named(declare: Declare) -> None:
-    """A key that is new in moromi.yml fails here until Compose gets it, or the user is told."""
+    """A key that is new in moromi.yml fails here until the export has it or a warning names it."""
     assert set(Container.model_fields) == {"image", *FULL, *ONCE}
     declared = declare(data=ONCE, other={}, server=FULL)
     document = compose_file(declared, "some")
