@@ -33,9 +33,11 @@ def build_rows(system: BenchSystem, rounds: int) -> Iterator[Row]:
     yield Row("hello, from submit to closed", hello, "s", mock, against, "ratio <= 2")
 
 
-def write_mock_config(system: BenchSystem, name: str, more: str = "") -> None:
-    """Write a configuration of mock for the demo's buildroot into the builder."""
-    config = ["mock-config", "--tag=demo-build", "--arch=x86_64", "--topurl=https://koji/kojifiles"]
+def write_mock_config(
+    system: BenchSystem, name: str, more: str = "", tag: str = "demo-build"
+) -> None:
+    """Write a configuration of mock for the buildroot of a tag into the builder."""
+    config = ["mock-config", f"--tag={tag}", "--arch=x86_64", "--topurl=https://koji/kojifiles"]
     profile = system.connection["profile"]
     mock_config = [str(PROGRAMS / "koji"), "-p", profile, *config, name]
     output = subprocess.run(

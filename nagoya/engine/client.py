@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -86,6 +87,11 @@ class Engine:
         """The engine's description of its machine and its settings."""
         with translated("asking the engine about its machine"):
             return dict(self.client.info())
+
+    @cached_property
+    def log_driver(self) -> str:
+        """The engine's name for where it keeps logs of containers, such as json-file, or ""."""
+        return str(self.info().get("LoggingDriver", ""))
 
     def process_id(self) -> int | None:
         """The number of the engine's process, if that can be seen from here."""
