@@ -10,14 +10,12 @@ import work
 from util import credentials, entry
 
 DRAIN = [sys.executable, "/usr/lib/nagoya/registration.py", "drain", "600"]
-LOG = Path("var/log/kojid.log")
 
 
 def remove_leftovers(root: Path) -> None:
-    """Remove the files of tasks and the builder's key, and empty the log."""
+    """Remove the files of tasks and the builder's key."""
     work.clear(root)
     shutil.rmtree(root / credentials.FOLDER, ignore_errors=True)
-    (root / LOG).write_text("")
 
 
 def main() -> int:

@@ -28,6 +28,9 @@ DATABASE = '"%s/var/lib/rpm" % self.rootdir())'
 LINKED = """"%s/var/lib/rpm" % self.rootdir() if not os.path.islink(
             "%s/var/lib/rpm" % self.rootdir()) else "%s/usr/lib/sysimage/rpm" % self.rootdir())"""
 
+# kojid's copy of its log. The engine keeps the log, and limits its size, which kojid does not.
+LOG = Path("var/log/kojid.log")
+
 # createrepo_c before 1.0 reads no zstd. Its mergerepo_c then leaves out the packages of that
 # repository, and ends with status 0, which is all that kojid looks at.
 REPOSITORY_PROGRAMS = ("usr/bin/createrepo_c", "usr/bin/mergerepo_c")
@@ -76,6 +79,12 @@ def check_repositories(root: Path) -> None:
         files.write(path, CHECKED, 0o755)
 
 
+def keep_no_log(root: Path) -> None:
+    """Let kojid log to stderr alone: it writes no log to what is not a regular file."""
+    (root / LOG).unlink(missing_ok=True)
+    (root / LOG).symlink_to("/dev/null")
+
+
 def make_folders(root: Path, gid: int) -> None:
     """Make the site's folders, and those that kojid and mock share. `gid` is the group mock.
 
@@ -103,6 +112,7 @@ def main() -> int:
     find_rpm_database(root)
     compress_with_gzip(root)
     check_repositories(root)
+    keep_no_log(root)
     return 0
 
 

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,6 +88,11 @@ class Engine:
         with translated("asking the engine about its machine"):
             return dict(self.client.info())
 
+    @cached_property
+    def log_driver(self) -> str:
+        """The engine's name for where it keeps logs of containers, such as json-file, or ""."""
+        return str(self.info().get("LoggingDriver", ""))
+
     def process_id(self) -> int | None:
         """The number of the engine's process, if that can be seen from here."""
         if not self.address.startswith("unix:"):
@@ -149,7 +155,10 @@ def connect() -> Engine:
                 version = client.api.version(api_version=False)["ApiVersion"]
         except (docker.errors.DockerException, OSError) as error:
             failures.append(f"\n    {address.url}: {_describe(error)}")
-            hint = f"check {address.source}" if address.source else hint
+            if "PermissionError" in str(error):
+                hint = "run it as root, or as a user in the group docker"
+            elif address.source:
+                hint = f"check {address.source}"
             continue
         return Engine(_client(address, _TIMEOUT, version), address)
     raise EngineError(f"no container engine answers{''.join(failures)}", hint)
@@ -267,7 +276,7 @@ def _describe(error: Exception) -> str:
     text = str(error)
     for pattern, meaning in (
         ("FileNotFoundError", "there is no such socket"),
-        ("PermissionError", "permission denied; are you root, or in the group docker?"),
+        ("PermissionError", "permission denied"),
         ("refused", "nothing listens there"),
         ("timed out", f"no answer within {_CONNECT_SECONDS} s"),
     ):

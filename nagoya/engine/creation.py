@@ -5,11 +5,16 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import docker.errors
+from docker.types import LogConfig
 
 from nagoya.engine import containers
 from nagoya.engine.client import Engine, Handle
 from nagoya.engine.state import SYSTEM_LABEL, check_owner
 from nagoya.engine.translation import translated
+
+_LOG_FILE = "json-file"
+_LOG_LIMITS = {"max-size": "10m", "max-file": "5"}
+"""Docker's log of a container has no limit by itself."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ def create(engine: Engine, wanted: Specification) -> Handle:
                     mem_limit=wanted.mem_limit,
                     pids_limit=wanted.pids_limit,
                     nano_cpus=int(wanted.cpus * 1e9) if wanted.cpus else None,
+                    log_config=_log_config(engine),
                 ),
             )
         except docker.errors.APIError as error:
@@ -87,3 +93,10 @@ def create(engine: Engine, wanted: Specification) -> Handle:
     handle = containers.get(engine, wanted.name)
     check_owner("container", wanted.name, containers.labels(handle), wanted.labels[SYSTEM_LABEL])
     return handle
+
+
+def _log_config(engine: Engine) -> LogConfig | None:
+    """The limits of a container's log. Other drivers than Docker's default have their own."""
+    if engine.log_driver != _LOG_FILE:
+        return None
+    return LogConfig(type=_LOG_FILE, config=_LOG_LIMITS)

@@ -165,6 +165,14 @@ def test_logs_of_one_and_of_all(toji: Toji) -> None:
     assert "it has client, server" in toji("logs", "typo", status=7).stderr
 
 
+def test_a_log_has_a_limit(toji: Toji, client: docker.DockerClient) -> None:
+    """Docker's own default has none. (120 MB of output became 50 MB, with the last line.)"""
+    toji.declare(server={})
+    toji("init")
+    config = client.containers.get(f"{toji.system}-server").attrs["HostConfig"]["LogConfig"]
+    assert config == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
+
+
 def test_logs_follow_until_the_end(toji: Toji, client: docker.DockerClient) -> None:
     toji.declare(server={})
     toji("init")

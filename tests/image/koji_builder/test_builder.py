@@ -95,6 +95,15 @@ def test_has_a_certificate_of_its_own(builder: Container, tmp_path: Path) -> Non
     ssl.create_default_context().load_cert_chain(tmp_path / "builder.pem")
 
 
+def test_keeps_no_log_that_grows(builder: Container) -> None:
+    """The engine limits what kojid prints."""
+    assert "kojid" in builder.logs().decode()
+    assert (
+        execute(builder, "find", "/var/log", "-name", "kojid*", "-size", "+0", "-type", "f")[1]
+        == ""
+    )
+
+
 def test_makes_a_repository_that_can_be_downloaded(hub: Hub, builder: Container) -> None:
     session = hub.login()
     session.createTag("repository", arches="x86_64")
