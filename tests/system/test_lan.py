@@ -33,7 +33,8 @@ real = socket.getaddrinfo
 def here(host, *args, **options):
     return real("127.0.0.1" if str(host).endswith(".example.com") else host, *args, **options)
 socket.getaddrinfo = here
-runpy.run_path(sys.argv[1], run_name="__main__")
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
