@@ -1,7 +1,8 @@
 """RPMs from elsewhere that a seed names: files, or a repository's."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -9,6 +10,7 @@ from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
@@ -89,10 +91,11 @@ def find_rpms(
             ca = folder / document.ca if document.ca else None
             repository = stack.enter_context(Repository(document.repo, ca))
             on_progress(f"reading {document.repo}")
-            found = Found(_listed(repository, document))
+            with _patience(urlsplit(document.repo).hostname or "", on_progress):
+                found = Found(_listed(repository, document))
         else:
             paths = stack.enter_context(_files(system, document, folder))
-            found = _read(paths, folder, on_progress)
+            found = _read(paths, on_progress)
         nvrs = {candidate.header.build_nvr for candidate in found.candidates}
         missing = sorted(set(document.builds) - nvrs)
         # What cannot be read may belong to any build.
@@ -108,6 +111,26 @@ def some(names: set[str]) -> str:
     """A few of some names."""
     shown = ", ".join(sorted(names)[:20])
     return f"{shown} and {len(names) - 20} more" if len(names) > 20 else shown
+
+
+@contextmanager
+def _patience(host: str, on_progress: Callable[[str], None]) -> Iterator[None]:
+    """Tell after 2, 4, 8 and so on seconds that a host has not sent all yet."""
+    ended = threading.Event()
+
+    def tell() -> None:
+        seconds = 2
+        while not ended.wait(seconds // 2 if seconds > 2 else seconds):
+            on_progress(f"waiting for {host}, {seconds} s")
+            seconds *= 2
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _listed(repository: Repository, document: Import) -> list[Candidate]:
@@ -143,11 +166,10 @@ def _download(repository: Repository, listed: ListedRpm, folder: Path) -> tuple[
     return path, header
 
 
-def _read(paths: Sequence[Path], folder: Path, on_progress: Callable[[str], None]) -> Found:
+def _read(paths: Mapping[str, Path], on_progress: Callable[[str], None]) -> Found:
     candidates, unreadable, incomplete, names = [], [], set(), []
     on_progress(f"reading {len(paths)} RPMs")
-    for path in paths:
-        label = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+    for label, path in paths.items():
         try:
             header = rpm.read(path)
         except rpm.Damaged as error:
@@ -176,17 +198,28 @@ def _matches(pattern: str, folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _files(system: System, document: Import, folder: Path) -> Iterator[list[Path]]:
+def _files(system: System, document: Import, folder: Path) -> Iterator[dict[str, Path]]:
+    """The files, by their names in messages."""
     if document.container is None:
         matches = {pattern: _matches(pattern, folder) for pattern in document.rpms}
         if empty := [pattern for pattern, paths in matches.items() if not paths]:
             raise LifecycleError(f"{folder} has no file {', '.join(empty)}")
-        yield list(dict.fromkeys(path for paths in matches.values() for path in paths))
+        yield {
+            str(path.relative_to(folder) if path.is_relative_to(folder) else path): path
+            for paths in matches.values()
+            for path in paths
+        }
         return
     handle = require_system(system.engine, system.name).get(document.container)
     if handle is None:
         raise LifecycleError(f"'{system.name}' has no container '{document.container}'")
     with tempfile.TemporaryDirectory() as copies:
-        for path in document.rpms:
-            (Path(copies) / Path(path).name).write_bytes(transfer.read_file(handle, path))
-        yield sorted(Path(copies).iterdir())
+        # Two folders may have files of one name.
+        copied = {
+            path: Path(copies) / str(number) / Path(path).name
+            for number, path in enumerate(document.rpms)
+        }
+        for path, copy in copied.items():
+            copy.parent.mkdir()
+            copy.write_bytes(transfer.read_file(handle, path))
+        yield copied

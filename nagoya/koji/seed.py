@@ -30,6 +30,7 @@ from nagoya.koji.imports import Found, Import, find_rpms
 from nagoya.koji.policies import Policy, apply_policies
 from nagoya.koji.users import User
 from nagoya.system.system import System
+from nagoya.utils.lock import locked_for_all
 
 _MODELS: dict[str, type[StrictModel]] = {"user": User, "policy": Policy, "import": Import}
 
@@ -110,9 +111,14 @@ def apply_seed(system: System, seed: Seed) -> None:
     def done(name: str, changes: str) -> None:
         progress.update(name, "done", changes or "unchanged")
 
-    hub = HubConnection.of(system)
-    session = hub.session()
+    def waiting() -> None:
+        progress.update("seed", "working", "waiting for another toji that seeds this system")
+
     with ExitStack() as stack:
+        # Two at once would create the same things, and one of them fail.
+        stack.enter_context(locked_for_all(f"seed-{system.name}", waiting))
+        hub = HubConnection.of(system)
+        session = hub.session()
         _check_references(hub, session, seed)
         rpms: dict[int, Found] = {}
         for number, document in seed.imports.items():

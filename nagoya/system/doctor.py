@@ -46,8 +46,13 @@ class Check:
     hint: str | None = None
 
 
-def examine(facts: Facts, declaration: Declaration) -> list[Check]:
-    """All checks, in the order of what depends on what."""
+def examine_machine(facts: Facts) -> list[Check]:
+    """The checks that need no engine."""
+    return [*_client(facts)]
+
+
+def examine_engine(facts: Facts, declaration: Declaration) -> list[Check]:
+    """The other checks, in the order of what depends on what."""
     checks = [*_engine(facts)]
     if engine := facts.engine:
         checks += [
@@ -56,7 +61,7 @@ def examine(facts: Facts, declaration: Declaration) -> list[Check]:
             *_capabilities(engine, declaration), *_ports(engine, declaration),
             *_addresses(engine),
         ]  # fmt: skip
-    return [*checks, *_clock(facts), *_proxies(facts), *_client(facts)]
+    return [*checks, *_clock(facts), *_proxies(facts)]
 
 
 def _engine(facts: Facts) -> Iterator[Check]:

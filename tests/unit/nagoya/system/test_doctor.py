@@ -14,7 +14,7 @@ from nagoya.config.declaration import Declaration
 from nagoya.config.values import CAPABILITIES
 from nagoya.errors import EngineError
 from nagoya.system import machine
-from nagoya.system.doctor import Check, examine, free_networks
+from nagoya.system.doctor import Check, examine_engine, examine_machine, free_networks
 from nagoya.system.machine import Disk, EngineFacts, Facts
 from tests.unit.nagoya.system.systems import Declare
 
@@ -51,6 +51,10 @@ def facts(engine: EngineFacts | None = GOOD, **changed: Any) -> Facts:
 def engine(**info: Any) -> EngineFacts:
     """A good engine that answers otherwise."""
     return replace(GOOD, info={**GOOD.info, **info})
+
+
+def examine(seen: Facts, declaration: Declaration) -> list[Check]:
+    return [*examine_engine(seen, declaration), *examine_machine(seen)]
 
 
 def found(seen: Facts, declaration: Declaration, name: str) -> Check:
