@@ -95,7 +95,11 @@ def defaults() -> dict[str, Any]:
         "use_bootstrap_image": False,
         "module_setup_commands": [],
         "plugin_conf": {"bind_mount_opts": {"dirs": []}, "sign_opts": {}},
-        "macros": {"%_rpmfilename": "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm"},
+        "macros": {
+            "%_rpmfilename": "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
+            # Whatever a distribution's macros say, as upstream's mock does.
+            "%_buildhost": os.uname().nodename,
+        },
         "environment": {
             "TERM": "vt100",
             "SHELL": "/bin/bash",
