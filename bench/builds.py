@@ -53,11 +53,11 @@ def fleet_rows(system: BenchSystem) -> Iterator[Row]:
     """Several builds on one builder and on three, and the start of ten builders."""
     session = system.session()
     sources = [HELLO_GIT] * _BUILDS
-    one = build(session, *sources)
+    single = build(session, *sources)
     system.toji("scale", "kojibuilder=3")
     _wait_for_hosts(session, 3)
     three = build(session, *sources)
-    yield Row(f"{_BUILDS} builds on three builders", three, "s", one, "on one builder")
+    yield Row(f"{_BUILDS} builds on three builders", three, "s", single, "on one builder")
     system.toji("scale", "kojibuilder=0")
     start = time.monotonic()
     system.toji("scale", "kojibuilder=10")

@@ -210,15 +210,15 @@ def settings(options: dict[str, Any]) -> Settings:
 
 def _unsupported(options: dict[str, Any]) -> list[str]:
     """The settings that would need another mock, as a tag's extra names them."""
-    found = []
+    unsupported = []
     if options["package_manager"] not in ("dnf", "dnf4"):
-        found.append(f"mock.package_manager={options['package_manager']}")
+        unsupported.append(f"mock.package_manager={options['package_manager']}")
     if options["use_bootstrap_image"]:
-        found.append("mock.bootstrap_image")
+        unsupported.append("mock.bootstrap_image")
     for name, value in options["plugin_conf"].items():
         if name.endswith("_enable") and name != "sign_enable" and value:
-            found.append(f"mock.plugin_conf.{name}")
-    return found
+            unsupported.append(f"mock.plugin_conf.{name}")
+    return unsupported
 
 
 def refuse_unsupported(settings: Settings) -> None:

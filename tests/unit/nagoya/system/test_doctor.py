@@ -174,7 +174,7 @@ def test_what_moromi_yml_says_counts(declare: Declare) -> None:
     assert "builder: {security_opt: [apparmor=unconfined]}" in str(confined.hint)
     assert found(seen, declared, "disk").state == "error"
     assert "builder.cpus" in str(found(seen, declared, "cgroups").hint)
-    assert found(seen, declared, "ports").found == "on 127.0.0.1: 8443:443"
+    assert found(seen, declared, "ports").finding == "on 127.0.0.1: 8443:443"
 
 
 def test_free_networks() -> None:
