@@ -56,6 +56,7 @@ class Swap:
             _move(self._content(), self.partial)
             self.partial.rename(self.outgoing)
         self._mark()
+        _remove(self.incoming / HIDDEN)  # of the system that was saved
         _move(list(self.incoming.iterdir()), self.folder)
         self.incoming.rmdir()
 

@@ -200,12 +200,15 @@ def test_a_system_is_replaced(saved: Saved) -> None:
     assert state(session, saved.task) == "CLOSED"
 
 
-def test_a_lost_database_is_restored(saved: Saved) -> None:
+def test_a_lost_database_is_restored(saved: Saved, tmp_path: Path) -> None:
+    """From the backup of a system that was restored itself."""
+    again = tmp_path / "again.tar"
+    saved.koji.toji("backup", str(again))
     containers.remove(containers.get(connect(), f"{saved.koji.system}-kojidatabase"))
     started = saved.koji.toji("up").stderr
     assert "the container 'kojidatabase' is gone, and its data with it" in started
     assert saved.koji.session().getTag("demo") is None
-    saved.koji.toji("restore", "--replace", str(saved.file))
+    saved.koji.toji("restore", "--replace", str(again))
     assert tagged(saved.koji.session()) == TAGGED
 
 

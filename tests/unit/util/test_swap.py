@@ -37,6 +37,13 @@ def test_a_swap_and_its_commit(volume: Path, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.split() == ["pending", "pending", "settled"]
 
 
+def test_what_a_backup_has_of_the_hidden_folder_is_left_out(volume: Path) -> None:
+    (volume / ".snapshots/+incoming/.snapshots/+restored").mkdir(parents=True)
+    assert swap.main(["swap", str(volume)]) == 0
+    assert swap.main(["commit", str(volume)]) == 0
+    assert content(volume) == [".snapshots/+restored/about.json", "packages/new"]
+
+
 def test_a_swap_is_reverted(volume: Path) -> None:
     swap.main(["swap", str(volume)])
     assert "packages/new" in content(volume)
