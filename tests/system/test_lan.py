@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,8 +47,9 @@ class Lan:
     before: dict[str, Any]
     session: koji.ClientSession
 
-    @property
+    @cached_property
     def port(self) -> int:
+        """The port of the hub, which it keeps."""
         return int(self.koji.status()["koji"]["ports"]["443"])
 
     def change(self, **environment: str) -> None:
