@@ -17,10 +17,13 @@ from types import FrameType
 
 import kernel
 import mounts
+import space
 from errors import MockError, Status
 from logs import Logs
 from settings import Account, Settings, personality
 
+# Seconds between two looks at the disk.
+LOOK = 1.0
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
@@ -100,6 +103,7 @@ class Chroot:
         """
         self.settings, self.account, self.logs = settings, account, logs
         self.path = settings.basedir / settings.root / "root"
+        self.oom_score = kernel.OomScore()
         self.system_calls = kernel.forbid_user_namespaces()
         machine = os.uname().machine
         self.is_32bit = personality(architecture or settings.architecture, machine)
@@ -142,7 +146,7 @@ class Chroot:
         """Run a command in the chroot, as the unprivileged user or as root; return its status.
 
         Unless the configuration gives it a network, it has a loopback only. A command that runs
-        longer than rpmbuild_timeout is killed, and MockError is raised.
+        longer than rpmbuild_timeout or fills the disk is killed, and MockError is raised.
         """
 
         def prepare() -> None:
@@ -188,13 +192,16 @@ class Chroot:
         """
         reader, writer = os.pipe()
         os.fchown(writer, self.account.uid, self.account.gid)  # or /dev/stderr could not be opened
+        self.oom_score.raise_to_first()
         child = os.fork()
         if child == 0:
             self._start(argv, environment, prepare, writer)
+        self.oom_score.reset()
         os.close(writer)
         os.set_blocking(reader, False)
         exited = os.pidfd_open(child)
         deadline = time.monotonic() + timeout if timeout else None
+        look = time.monotonic() + LOOK
         reading = [reader, exited]
         try:
             while True:
@@ -202,7 +209,11 @@ class Chroot:
                 if left is not None and left <= 0:
                     os.kill(child, signal.SIGKILL)
                     raise MockError(Status.TIMEOUT, f"{argv[0]} ran longer than {timeout} s")
-                ready, _, _ = select.select(reading, [], [], left)
+                if time.monotonic() >= look:
+                    self._look_at_disk()
+                    look = time.monotonic() + LOOK
+                pause = LOOK if left is None else min(left, LOOK)
+                ready, _, _ = select.select(reading, [], [], pause)
                 if reader in ready and not _drain(reader, sink):
                     reading.remove(reader)
                 if exited in ready:
@@ -212,6 +223,11 @@ class Chroot:
             os.close(reader)
             os.close(exited)
         return self._status(child)
+
+    def _look_at_disk(self) -> None:
+        """Raise MockError if this build has filled the disk; it is killed with the worker."""
+        if fault := space.fault(self.path.parent):
+            raise MockError(Status.DISK, fault, "give the builder a larger disk")
 
     def _start(
         self, argv: list[str], environment: dict[str, str], prepare: Callable[[], None], writer: int
