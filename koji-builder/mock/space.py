@@ -58,6 +58,9 @@ def takes_most(what: str, own: Path, others: list[Path]) -> bool:
 def fault(buildroot: Path) -> str | None:
     """Why the build in this buildroot has to end, if it has to."""
     what = shortage(os.statvfs(buildroot))
-    if what and takes_most(what, buildroot, in_use(buildroot.parent)):
+    if not what or not takes_most(what, buildroot, in_use(buildroot.parent)):
+        return None
+    # A larger one may have ended, and been deleted, meanwhile.
+    if shortage(os.statvfs(buildroot)):
         return f"the builder's disk has hardly any {what} left, and this build takes most of it"
     return None

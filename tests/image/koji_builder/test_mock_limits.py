@@ -44,7 +44,7 @@ def test_a_build_that_takes_all_memory_is_killed_alone(builder: Callable[..., Ma
     hog, other = make().initialise(), make().initialise()
     other.mock_in_background("--chroot", "--", "sleep", "600")
     hog.mock("--chroot", HOGS)
-    assert is_alive(other)
+    assert is_alive(other), other.log("root")[-500:]
 
 
 def test_a_build_that_fills_the_disk_is_ended_alone(builder: Callable[..., Maker]) -> None:
@@ -56,6 +56,6 @@ def test_a_build_that_fills_the_disk_is_ended_alone(builder: Callable[..., Maker
     status, output = hog.mock("--chroot", fill)
     assert status == 12, output
     assert "the builder's disk has hardly any space left" in output
-    assert is_alive(other)
+    assert is_alive(other), other.log("root")[-500:]
     free = hog.root("df --output=avail --block-size=1M /var/lib/mock | tail -1")
     assert int(free) > 500
