@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 
 from bench.builds import build_rows, fleet_rows
+from bench.distribution import distribution_rows
 from bench.hub import hub_rows
 from bench.images import build_image_rows, size_rows
 from bench.instances import instance_rows, reset_rows
@@ -67,6 +68,8 @@ def all_rows(rounds: int) -> Iterator[Row]:
         yield from reset_rows(system, rounds)
         yield from hub_rows(system, rounds)
         yield from fleet_rows(system)
+    with ready_system() as system:
+        yield from distribution_rows(system, rounds)
     yield from instance_rows(rounds)
     yield from build_image_rows()
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from bench.builds import write_mock_config
+from bench.distribution import distribution_rows
 from bench.systems import BenchSystem, ready_system
 from bench.table import Row, side_by_side
 
@@ -30,8 +31,9 @@ def mock_rows(config: str, rounds: int) -> Iterator[Row]:
         write_mock_config(system, "upstreams", _UPSTREAMS)
         for what, words in _CALLS.items():
             calls = [partial(_call, system, name, words) for name in ("upstreams", "ours")]
-            (upstreams,), (ours,) = side_by_side(rounds, *calls)
-            yield Row(what, upstreams, "s", ours, "Nagoya's own")
+            (upstreams,), (own,) = side_by_side(rounds, *calls)
+            yield Row(what, upstreams, "s", own, "Nagoya's own")
+        yield from distribution_rows(system, rounds, config, ("ours", "upstreams"))
 
 
 def _call(system: BenchSystem, name: str, words: str) -> tuple[float]:

@@ -188,8 +188,8 @@ class Issuer:
     def _names(self) -> list[str]:
         """The parts of Koji and the users. Builders, which may have files here from an earlier
         Nagoya, renew theirs themselves."""
-        found = sorted(path.stem for path in (self.folder / "certs").glob("*.crt"))
-        users = [name for name in found if name not in credentials.PARTS and self._is_user(name)]
+        names = sorted(path.stem for path in (self.folder / "certs").glob("*.crt"))
+        users = [name for name in names if name not in credentials.PARTS and self._is_user(name)]
         return [*credentials.PARTS, *users]
 
     def _is_user(self, name: str) -> bool:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -120,13 +120,15 @@ def temporary_server(cluster: Path) -> Iterator[None]:
 
 @contextmanager
 def connected(database: str) -> Iterator[Connection]:
-    """A session of the role postgres that commits each statement."""
-    connection = psycopg2.connect(dbname=database, user="postgres", host=str(SOCKETS))
-    connection.autocommit = True
+    """A session of the role postgres that commits each statement. PostgreSQL's errors, such as a
+    full disk, are raised as Fatal."""
     try:
-        yield connection
-    finally:
-        connection.close()
+        connection = psycopg2.connect(dbname=database, user="postgres", host=str(SOCKETS))
+        with closing(connection):
+            connection.autocommit = True
+            yield connection
+    except psycopg2.Error as error:
+        raise entry.Fatal(f"PostgreSQL: {' '.join(str(error).split())}") from error
 
 
 def make_database(connection: Connection) -> None:

@@ -261,8 +261,10 @@ def web_secret(folder: Path, chosen: str | None) -> str:
     """
     key = (folder / "private/kojiweb.key").read_bytes()
     secret = chosen or hmac.new(key, b"kojiweb's cookies", hashlib.sha256).hexdigest()
-    for one in certificates.read_revocations(folder / certificates.REVOCATIONS):
-        secret = hmac.new(secret.encode(), f"{one.serial}".encode(), hashlib.sha256).hexdigest()
+    for revocation in certificates.read_revocations(folder / certificates.REVOCATIONS):
+        secret = hmac.new(
+            secret.encode(), f"{revocation.serial}".encode(), hashlib.sha256
+        ).hexdigest()
     return secret
 
 

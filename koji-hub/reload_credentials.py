@@ -42,7 +42,7 @@ def restart_apache(root: Path) -> None:
         )
 
     def children() -> set[int]:
-        return {one.pid for one in processes.processes() if one.parent == httpd}
+        return {process.pid for process in processes.processes() if process.parent == httpd}
 
     def require_new() -> None:
         if children() <= former:
@@ -65,7 +65,9 @@ def main() -> int:
     entrypoint.copy_credentials(root, entrypoint.USER)
     entrypoint.write_web_configuration(root, settings)
     restart_apache(root)
-    names = sessions.revoked(root / credentials.FOLDER, {one.serial for one in revoked})
+    names = sessions.revoked(
+        root / credentials.FOLDER, {revocation.serial for revocation in revoked}
+    )
     try:
         # Until Apache's restart, users could log in with a certificate that had just been revoked.
         ended = sessions.expire(

@@ -32,7 +32,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 """What one worker has by itself, a test after the other: folders and files."""
 
-FIRST = ("engine", "tests/system/test_states.py", "tests/system/test_fleet.py", "seeded")
+FIRST = (
+    "engine", "tests/system/test_states.py", "tests/system/test_fleet.py", "seeded",
+    "tests/system/test_distribution.py",
+)  # fmt: skip
 
 
 def group_of(nodeid: str) -> str:

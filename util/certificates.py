@@ -140,7 +140,11 @@ class Authority:
             name,
             key.public_key(),
             names.get_values_for_type(x509.DNSName),
-            [one for one in names.get_values_for_type(x509.IPAddress) if isinstance(one, Address)],
+            [
+                address
+                for address in names.get_values_for_type(x509.IPAddress)
+                if isinstance(address, Address)
+            ],
             server=ExtendedKeyUsageOID.SERVER_AUTH in usages,
             client=ExtendedKeyUsageOID.CLIENT_AUTH in usages,
         )
@@ -167,7 +171,10 @@ class Authority:
     def revocations(self) -> bytes:
         """The list of revoked certificates, signed."""
         now = datetime.now(UTC).replace(microsecond=0)
-        dates = {one.serial: one.date for one in read_revocations(self.folder / REVOCATIONS)}
+        dates = {
+            revocation.serial: revocation.date
+            for revocation in read_revocations(self.folder / REVOCATIONS)
+        }
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject)
@@ -225,8 +232,8 @@ class Authority:
         usages = [ExtendedKeyUsageOID.SERVER_AUTH] * server
         usages += [ExtendedKeyUsageOID.CLIENT_AUTH] * client
         names: list[x509.GeneralName] = [
-            *(x509.DNSName(one) for one in dict.fromkeys((name, *dns))),
-            *(x509.IPAddress(one) for one in dict.fromkeys(ips)),
+            *(x509.DNSName(dns_name) for dns_name in dict.fromkeys((name, *dns))),
+            *(x509.IPAddress(ip) for ip in dict.fromkeys(ips)),
         ]
         issuer = self.certificate.subject
         builder = (
@@ -255,8 +262,10 @@ def read_revocations(path: Path) -> list[Revocation]:
     """What a list of revoked certificates says; nothing if there is no such file."""
     if not path.exists():
         return []
-    found = x509.load_pem_x509_crl(path.read_bytes())
-    return [Revocation(one.serial_number, _utc(one, "revocation_date")) for one in found]
+    revocations = x509.load_pem_x509_crl(path.read_bytes())
+    return [
+        Revocation(entry.serial_number, _utc(entry, "revocation_date")) for entry in revocations
+    ]
 
 
 def revocations_of(folder: Path) -> bytes:
@@ -436,13 +445,13 @@ def _pkcs12(name: str, parts: bytes) -> bytes:
     # the key store of macOS knows no newer one.
     cipher = ["-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES", "-macalg", "sha1"]
     command = ["openssl", "pkcs12", "-export", "-name", name, *cipher]
-    made = subprocess.run(
+    openssl = subprocess.run(
         [*command, "-passout", f"pass:{BROWSER_PASSWORD}"],
         input=parts,
         capture_output=True,
         check=True,
     )
-    return made.stdout
+    return openssl.stdout
 
 
 def pem(certificate: x509.Certificate) -> bytes:

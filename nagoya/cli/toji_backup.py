@@ -42,12 +42,13 @@ def backup(settings: Settings, file: Path, without_credentials: bool) -> None:
       toji backup - | age -r RECIPIENT >koji.tar.age
     """
 
-    def verb(system: System) -> None:
-        show = _progress(system, _name(file, "stdout"))
-        with _writing(file, private=not without_credentials) as stream:
-            backups.back_up(system, stream, credentials=not without_credentials, show=show)
+    on_system(settings, lambda system: _back_up(system, file, credentials=not without_credentials))
 
-    on_system(settings, verb)
+
+def _back_up(system: System, file: Path, *, credentials: bool = True) -> None:
+    show = _progress(system, _name(file, "stdout"))
+    with _writing(file, private=credentials) as stream:
+        backups.back_up(system, stream, credentials=credentials, show=show)
 
 
 @click.option("--replace", is_flag=True, help="Replace all data of a system that exists.")
@@ -86,24 +87,44 @@ def restore(settings: Settings, file: Path, replace: bool, timeout: float) -> No
     "--without-verify", is_flag=True,
     help="Build nothing in the trial, as for builders that cannot build the demo.",
 )  # fmt: skip
+@click.option("--no-backup", is_flag=True, help="Write no backup.")
+@click.option(
+    "--backup", "backup_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write a backup to FILE first, as `toji backup` does.",
+)  # fmt: skip
 @duration_option(RESTORE_SECONDS)
 @command
-def upgrade(settings: Settings, without_verify: bool, timeout: float) -> None:
+def upgrade(
+    settings: Settings,
+    backup_file: Path | None,
+    no_backup: bool,
+    without_verify: bool,
+    timeout: float,
+) -> None:
     """Move a running system to the current images, with all data.
 
-    They may be of a newer Koji and a newer PostgreSQL. First the new containers run on a copy of
-    the data, and build what `toji verify` builds; then the system is stopped, its data converted,
-    and the new containers take over. If anything fails, the old containers are put back with their
-    data. Snapshots are deleted.
+    They may be of a newer Koji and a newer PostgreSQL. After the backup, the new containers run on
+    a copy of the data, and build what `toji verify` builds; then the system is stopped, its data
+    converted, and the new containers take over. If anything fails, the old containers are put back
+    with their data. Snapshots are deleted.
 
     \b
-      toji backup koji.tar
       moromi build
-      toji upgrade
+      toji upgrade --backup koji.tar
     """
+    if (backup_file is None) != no_backup:
+        raise UsageError(
+            "either --backup FILE or --no-backup is needed",
+            "a successful upgrade deletes the old containers, and the backup is then the only way "
+            "back to the old images",
+        )
 
-    check = (lambda trial: None) if without_verify else verify_builds
-    on_system(settings, lambda system: upgrade_system(system, check, timeout))
+    def verb(system: System) -> None:
+        if backup_file:
+            _back_up(system, backup_file)
+        upgrade_system(system, (lambda trial: None) if without_verify else verify_builds, timeout)
+
+    on_system(settings, verb)
 
 
 def _name(file: Path, stream: str) -> str:

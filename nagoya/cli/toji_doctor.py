@@ -1,16 +1,14 @@
 """The command of toji that looks at the machine."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from rich.console import Group
-from rich.text import Text
-
-from nagoya.cli.common import Settings, command, json_option, new_table, print_json, print_table
-from nagoya.engine import Engine
+from nagoya.cli.common import Settings, command, json_option, print_json
 from nagoya.errors import EngineError, NagoyaError
-from nagoya.system.doctor import examine
-from nagoya.system.machine import gather
+from nagoya.system.doctor import Check, examine_engine, examine_machine
+from nagoya.system.machine import engine_facts, gather
+
+_LINE = " {:<15}  {:<7}  {}"
 
 
 @json_option
@@ -25,20 +23,31 @@ def doctor(settings: Settings, as_json: bool) -> None:
       toji doctor
       toji doctor --json
     """
-    engine: Engine | EngineError
+    facts = gather()
+    checks = examine_machine(facts)
+    if not as_json:
+        print(_LINE.format("check", "state", "finding"))
+        _print(*checks)
     try:
-        engine = settings.engine
+        seen = engine_facts(settings.engine, settings.declaration, settings.system)
+        facts = replace(facts, engine=seen)
     except EngineError as error:
-        engine = error
-    checks = examine(gather(engine, settings.declaration, settings.system), settings.declaration)
+        facts = replace(facts, problem=error)
+    checks += (rest := examine_engine(facts, settings.declaration))
     failed = [check.name for check in checks if check.state == "error"]
     if as_json:
         print_json(ok=not failed, checks=[asdict(check) for check in checks])
     else:
-        table = new_table("check", "state", "found")
-        for check in checks:
-            table.add_row(check.name, check.state, check.found)
+        _print(*rest)
         hints = [f"{check.name}: {check.hint}" for check in checks if check.hint]
-        print_table(Group(table, *(Text(line, overflow="fold") for line in ["", *hints] if hints)))
+        for line in ["", *hints] if hints else []:
+            print(line)
     if failed:
         sys.exit(NagoyaError.exit_code)
+
+
+def _print(*checks: Check) -> None:
+    """Print lines of one table, as soon as they are known."""
+    for check in checks:
+        finding = check.finding.replace("\n", "\n" + _LINE.format("", "", ""))
+        print(_LINE.format(check.name, check.state, finding), flush=True)

@@ -184,6 +184,9 @@ def _render_activity(activity: dict[str, Any] | None) -> Iterator[RenderableType
     for task in activity["tasks"]:
         tasks.add_row(*(str(task[key] or "") for key in columns), f"{task['seconds']:.0f} s")
     yield from (hosts, Text(), tasks if activity["tasks"] else Text("no task runs or waits"))
+    for task in activity["tasks"]:
+        if task["obstacle"]:
+            yield Text(f"task {task['id']} waits: {task['obstacle']}", overflow="fold")
 
 
 @json_option

@@ -155,7 +155,10 @@ def connect() -> Engine:
                 version = client.api.version(api_version=False)["ApiVersion"]
         except (docker.errors.DockerException, OSError) as error:
             failures.append(f"\n    {address.url}: {_describe(error)}")
-            hint = f"check {address.source}" if address.source else hint
+            if "PermissionError" in str(error):
+                hint = "run it as root, or as a user in the group docker"
+            elif address.source:
+                hint = f"check {address.source}"
             continue
         return Engine(_client(address, _TIMEOUT, version), address)
     raise EngineError(f"no container engine answers{''.join(failures)}", hint)
@@ -273,7 +276,7 @@ def _describe(error: Exception) -> str:
     text = str(error)
     for pattern, meaning in (
         ("FileNotFoundError", "there is no such socket"),
-        ("PermissionError", "permission denied; are you root, or in the group docker?"),
+        ("PermissionError", "permission denied"),
         ("refused", "nothing listens there"),
         ("timed out", f"no answer within {_CONNECT_SECONDS} s"),
     ):

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ class Host:
 
 @dataclass(frozen=True)
 class Task:
-    """A task that has not ended; `host` is None while it waits for one, `seconds` its age."""
+    """A task that has not ended; `host` is None while it waits for one, `seconds` its age.
+    `obstacle` says why no host can take a free one."""
 
     id: int
     method: str
@@ -36,6 +38,7 @@ class Task:
     host: str | None
     owner: str
     seconds: float
+    obstacle: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,18 @@ def read_activity(system: System) -> Activity:
     tasks = session.listTasks(
         opts={"state": list(states)}, queryOpts={"order": "id", "limit": _TASKS}
     )
+    free = [task for task in tasks if states[task["state"]] == "free"]
+    channels = sorted({task["channel_id"] for task in free if task["channel_id"]})
+    with session.multicall(strict=True) as calls:
+        enabled = {each: calls.listHosts(channelID=each, enabled=True) for each in channels}
+        described = {each: calls.getChannel(each) for each in channels}
+    obstacles = {
+        task["id"]: obstacle(
+            task["arch"], described[channel].result["name"], enabled[channel].result
+        )
+        for task in free
+        if (channel := task["channel_id"])
+    }
     names = {host["id"]: host["name"] for host in hosts}
     fields = ("name", "enabled", "ready", "task_load", "capacity")
     return Activity(
@@ -68,10 +83,20 @@ def read_activity(system: System) -> Activity:
                 names.get(task["host_id"]),
                 task["owner_name"],
                 round(time.time() - task["create_ts"], 1),
+                obstacles.get(task["id"]),
             )
             for task in tasks
         ),
     )
+
+
+def obstacle(arch: str, channel: str, hosts: Sequence[Mapping[str, Any]]) -> str | None:
+    """Why no host can take a task of an arch and a channel, whose enabled hosts these are."""
+    if not hosts:
+        return f"no enabled builder has the channel {channel}"
+    if arch == "noarch" or any(arch in host["arches"].split() for host in hosts):
+        return None
+    return f"no enabled builder of the channel {channel} has the arch {arch}"
 
 
 def client_details(system: str, home: Path) -> dict[str, Any]:

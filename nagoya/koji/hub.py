@@ -21,6 +21,8 @@ from nagoya.koji.profile import ADMIN, Profile
 from nagoya.system.system import System
 
 _LOGIN_SECONDS = 15
+_DUPLICATE = "UniqueViolation"
+"""In a fault: psycopg2's name of it."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +149,18 @@ def hub_errors() -> Iterator[None]:
         yield
     except Exception as error:
         koji, requests = sys.modules.get("koji"), sys.modules.get("requests")
-        refused = (koji.GenericError, koji.xmlrpcplus.Fault) if koji else ()
-        broken = (requests.RequestException,) if requests else ()
-        if isinstance(error, (*refused, *broken)):
-            reason = getattr(error, "faultString", error)
+        if koji and isinstance(error, (koji.GenericError, koji.xmlrpcplus.Fault)):
+            reason = str(getattr(error, "faultString", error))
+            if _DUPLICATE in reason:
+                raise LifecycleError(
+                    "the hub: something with that name was created at the same moment, "
+                    f"by another program: {reason.partition('DETAIL:')[2].strip() or reason}",
+                    "run the same command again",
+                ) from error
             raise LifecycleError(f"the hub: {reason}") from error
+        if requests and isinstance(error, requests.RequestException):
+            raise LifecycleError(
+                f"the connection to the hub broke: {error}",
+                "`toji wait` returns when the hub is ready; then run the same command again",
+            ) from error
         raise

@@ -1,7 +1,8 @@
 """RPMs from elsewhere that a seed names: files, or a repository's."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -9,6 +10,7 @@ from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
@@ -66,7 +68,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Found:
+class Selection:
     """The RPMs of a document, and why others cannot be read, a line each. `incomplete` are the
     builds that these seem to belong to."""
 
@@ -78,7 +80,7 @@ class Found:
 @contextmanager
 def find_rpms(
     system: System, document: Import, folder: Path, on_progress: Callable[[str], None]
-) -> Iterator[Found]:
+) -> Iterator[Selection]:
     """Find a document's RPMs, which exist as long as the context.
 
     Raises LifecycleError if a file is missing, if the repository cannot be read or lacks a package,
@@ -89,19 +91,20 @@ def find_rpms(
             ca = folder / document.ca if document.ca else None
             repository = stack.enter_context(Repository(document.repo, ca))
             on_progress(f"reading {document.repo}")
-            found = Found(_listed(repository, document))
+            with _patience(urlsplit(document.repo).hostname or "", on_progress):
+                selection = Selection(_listed(repository, document))
         else:
             paths = stack.enter_context(_files(system, document, folder))
-            found = _read(paths, folder, on_progress)
-        nvrs = {candidate.header.build_nvr for candidate in found.candidates}
+            selection = _read(paths, on_progress)
+        nvrs = {candidate.header.build_nvr for candidate in selection.candidates}
         missing = sorted(set(document.builds) - nvrs)
         # What cannot be read may belong to any build.
-        if missing and not found.unreadable:
+        if missing and not selection.unreadable:
             raise LifecycleError(
                 f"the RPMs for the tag {document.tag} make no build {', '.join(missing)}",
                 f"they make {some(nvrs)}",
             )
-        yield found
+        yield selection
 
 
 def some(names: set[str]) -> str:
@@ -110,12 +113,32 @@ def some(names: set[str]) -> str:
     return f"{shown} and {len(names) - 20} more" if len(names) > 20 else shown
 
 
+@contextmanager
+def _patience(host: str, on_progress: Callable[[str], None]) -> Iterator[None]:
+    """Tell after 2, 4, 8 and so on seconds that a host has not sent all yet."""
+    ended = threading.Event()
+
+    def tell() -> None:
+        seconds = 2
+        while not ended.wait(seconds // 2 if seconds > 2 else seconds):
+            on_progress(f"waiting for {host}, {seconds} s")
+            seconds *= 2
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 def _listed(repository: Repository, document: Import) -> list[Candidate]:
     with tempfile.TemporaryDirectory() as folder:
         listed = repository.rpms(Path(folder))
     sources: dict[str, list[ListedRpm]] = {}
-    for one in listed:
-        sources.setdefault(one.build_nvr.rsplit("-", 2)[0], []).append(one)
+    for listed_rpm in listed:
+        sources.setdefault(listed_rpm.build_nvr.rsplit("-", 2)[0], []).append(listed_rpm)
     chosen: dict[str, list[ListedRpm]] = {}
     for pattern in document.packages or ("*",):
         names = [name for name in sources if fnmatchcase(name, pattern)]
@@ -126,9 +149,9 @@ def _listed(repository: Repository, document: Import) -> list[Candidate]:
             )
         chosen |= {name: sources[name] for name in names}
     return [
-        Candidate(one, one.file_name, partial(_download, repository, one))
+        Candidate(listed_rpm, listed_rpm.file_name, partial(_download, repository, listed_rpm))
         for rpms in chosen.values()
-        for one in rpms
+        for listed_rpm in rpms
     ]
 
 
@@ -143,11 +166,10 @@ def _download(repository: Repository, listed: ListedRpm, folder: Path) -> tuple[
     return path, header
 
 
-def _read(paths: Sequence[Path], folder: Path, on_progress: Callable[[str], None]) -> Found:
+def _read(paths: Mapping[str, Path], on_progress: Callable[[str], None]) -> Selection:
     candidates, unreadable, incomplete, names = [], [], set(), []
     on_progress(f"reading {len(paths)} RPMs")
-    for path in paths:
-        label = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+    for label, path in paths.items():
         try:
             header = rpm.read(path)
         except rpm.Damaged as error:
@@ -162,11 +184,11 @@ def _read(paths: Sequence[Path], folder: Path, on_progress: Callable[[str], None
             )
     # Those without a header have a name at least, and most builds a release of their own.
     incomplete |= {
-        one.header.build_nvr
-        for one in candidates
-        if any(f"-{one.header.version}-{one.header.release}." in name for name in names)
+        candidate.header.build_nvr
+        for candidate in candidates
+        if any(f"-{candidate.header.version}-{candidate.header.release}." in name for name in names)
     }
-    return Found(candidates, unreadable, frozenset(incomplete))
+    return Selection(candidates, unreadable, frozenset(incomplete))
 
 
 def _matches(pattern: str, folder: Path) -> list[Path]:
@@ -176,17 +198,28 @@ def _matches(pattern: str, folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _files(system: System, document: Import, folder: Path) -> Iterator[list[Path]]:
+def _files(system: System, document: Import, folder: Path) -> Iterator[dict[str, Path]]:
+    """The files, by their names in messages."""
     if document.container is None:
         matches = {pattern: _matches(pattern, folder) for pattern in document.rpms}
         if empty := [pattern for pattern, paths in matches.items() if not paths]:
             raise LifecycleError(f"{folder} has no file {', '.join(empty)}")
-        yield list(dict.fromkeys(path for paths in matches.values() for path in paths))
+        yield {
+            str(path.relative_to(folder) if path.is_relative_to(folder) else path): path
+            for paths in matches.values()
+            for path in paths
+        }
         return
     handle = require_system(system.engine, system.name).get(document.container)
     if handle is None:
         raise LifecycleError(f"'{system.name}' has no container '{document.container}'")
     with tempfile.TemporaryDirectory() as copies:
-        for path in document.rpms:
-            (Path(copies) / Path(path).name).write_bytes(transfer.read_file(handle, path))
-        yield sorted(Path(copies).iterdir())
+        # Two folders may have files of one name.
+        copied = {
+            path: Path(copies) / str(number) / Path(path).name
+            for number, path in enumerate(document.rpms)
+        }
+        for path, copy in copied.items():
+            copy.parent.mkdir()
+            copy.write_bytes(transfer.read_file(handle, path))
+        yield copied

@@ -23,7 +23,7 @@ from nagoya.errors import LifecycleError
 from nagoya.koji import rpm
 from nagoya.utils.retry import repeated
 
-_TIMEOUT = httpx2.Timeout(60, connect=10)
+_TIMEOUT = httpx2.Timeout(30, connect=10)
 _CHUNK = 1 << 18
 _MAX_REPOMD, _MAX_PRIMARY = 16 << 20, 1 << 30
 """Bytes; the largest lists of distributions have some hundred MiB when they are unpacked."""

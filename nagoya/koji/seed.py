@@ -26,10 +26,11 @@ from nagoya.errors import (
 from nagoya.koji import habitude, users
 from nagoya.koji.hub import HubConnection, hub_errors
 from nagoya.koji.importer import has_builds, import_rpms
-from nagoya.koji.imports import Found, Import, find_rpms
+from nagoya.koji.imports import Import, Selection, find_rpms
 from nagoya.koji.policies import Policy, apply_policies
 from nagoya.koji.users import User
 from nagoya.system.system import System
+from nagoya.utils.lock import locked_for_all
 
 _MODELS: dict[str, type[StrictModel]] = {"user": User, "policy": Policy, "import": Import}
 
@@ -110,17 +111,22 @@ def apply_seed(system: System, seed: Seed) -> None:
     def done(name: str, changes: str) -> None:
         progress.update(name, "done", changes or "unchanged")
 
-    hub = HubConnection.of(system)
-    session = hub.session()
+    def waiting() -> None:
+        progress.update("seed", "working", "waiting for another toji that seeds this system")
+
     with ExitStack() as stack:
+        # Two at once would create the same things, and one of them fail.
+        stack.enter_context(locked_for_all(f"seed-{system.name}", waiting))
+        hub = HubConnection.of(system)
+        session = hub.session()
         _check_references(hub, session, seed)
-        rpms: dict[int, Found] = {}
+        rpms: dict[int, Selection] = {}
         for number, document in seed.imports.items():
             show = partial(progress.update, f"import to {document.tag}", "working")
             with _named(seed, number, document):
                 if not has_builds(session, document):
-                    found = find_rpms(system, document, seed.path.parent, show)
-                    rpms[number] = stack.enter_context(found)
+                    selection = find_rpms(system, document, seed.path.parent, show)
+                    rpms[number] = stack.enter_context(selection)
         if seed.policies:
             progress.update("policies", "working")
             restarted = apply_policies(system, hub.profile.hub, seed.policies, str(seed.path))

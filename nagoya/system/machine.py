@@ -53,8 +53,8 @@ class EngineFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """This machine. `engine` is None if none answers, and then `problem` says why; `installed` is
-    when Nagoya's files were written."""
+    """This machine. `engine` is None until one was asked, and if none answers; then `problem` says
+    why. `installed` is when Nagoya's files were written."""
 
     time: datetime
     installed: datetime
@@ -64,16 +64,13 @@ class Facts:
     problem: EngineError | None = None
 
 
-def gather(engine: Engine | EngineError, declaration: Declaration, system: str) -> Facts:
-    """Look at the machine and its engine, or say why there is none."""
-    here = engine_facts(engine, declaration, system) if isinstance(engine, Engine) else None
+def gather() -> Facts:
+    """Look at the machine, and at no engine."""
     return Facts(
         time=datetime.now(UTC),
         installed=datetime.fromtimestamp(Path(nagoya.__file__).stat().st_mtime, UTC),
         koji_client=find_spec("koji") is not None,
         environment=dict(os.environ),
-        engine=here,
-        problem=engine if isinstance(engine, EngineError) else None,
     )
 
 

@@ -267,7 +267,7 @@ class Reconciliation(Draft):
             raise LifecycleError(
                 f"'{state.name}' keeps its data in {', '.join(self._data(state))}, and {name} in "
                 f"{', '.join(image.data) or 'no place that it names'}; it cannot be copied",
-                f"`toji --system {self.observed.name} upgrade` converts it",
+                f"`toji --system {self.observed.name} upgrade --backup FILE` converts it",
             )
 
     def check_images(self, names: Iterable[str]) -> None:

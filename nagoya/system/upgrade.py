@@ -97,8 +97,8 @@ def check_up(system: System) -> None:
                 raise LifecycleError(
                     f"{name} has data of the schema {old.get('schema')}, and the present images "
                     f"need {new.get('schema')}",
-                    f"`toji --system {system.name} upgrade` converts it; the containers that there "
-                    f"are can be started with `toji --system {system.name} start`",
+                    f"`toji --system {system.name} upgrade --backup FILE` converts it; "
+                    f"`toji --system {system.name} start` starts the present containers",
                 )
 
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 import tomllib
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from nagoya.build import download
@@ -38,14 +38,16 @@ def distribution(image: str, form: str, architecture: str = "amd64") -> Path:
     return _made(f"distribution-{form}-{architecture}", inputs, make)
 
 
-def sources(image: str) -> Path:
-    """A folder with the source RPMs and git repositories of tests/packages, and sources.json."""
-    inputs = [HERE / "sources.py", HERE / "convert.py", *PACKAGES.rglob("*")]
+def sources(image: str, form: str, names: Collection[str]) -> Path:
+    """A folder with the source RPMs and git repositories of these of tests/packages, those of a
+    form, and sources.json."""
+    folders = [path for name in names for path in (PACKAGES / name).rglob("*")]
+    inputs = [HERE / "sources.py", HERE / "convert.py", PACKAGES / "sources.toml", *folders]
 
     def make(work: Path) -> None:
-        _run(work, image, [HERE, PACKAGES, _releases(work)], "sources")
+        _run(work, image, [HERE, PACKAGES, _releases(work, names)], "sources", *sorted(names))
 
-    return _made("sources", inputs, make)
+    return _made(f"sources-{form}", inputs, make)
 
 
 def _made(name: str, inputs: Iterable[Path], make: Callable[[Path], None]) -> Path:
@@ -72,13 +74,14 @@ def _remove_unused(parent: Path) -> None:
             shutil.rmtree(path)
 
 
-def _releases(work: Path) -> Path:
-    """A folder with the releases on PyPI that sources.toml names. They are downloaded here, where
-    pip is configured."""
+def _releases(work: Path, names: Iterable[str]) -> Path:
+    """A folder with the releases on PyPI that sources.toml names for these packages. They are
+    downloaded here, where pip is configured."""
     folder = work / "releases"
     folder.mkdir()
-    for places in tomllib.loads((PACKAGES / "sources.toml").read_text()).values():
-        for release, sha256 in places.get("pypi", {}).items():
+    table = tomllib.loads((PACKAGES / "sources.toml").read_text())
+    for name in names:
+        for release, sha256 in table[name].get("pypi", {}).items():
             download.from_index(release, sha256, folder / archive_name(release), lambda line: None)
     return folder
 

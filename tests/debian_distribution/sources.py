@@ -1,6 +1,6 @@
 """Make source RPMs and git repositories of tests/packages, with sources from Debian's archive.
 
-    python3 -m debian_distribution.sources FOLDER
+    python3 -m debian_distribution.sources FOLDER PACKAGE...
 
 Runs in the builder's image. packages/NAME/ holds a spec and patches; packages/sources.toml tells
 where the sources are; releases/ has those of PyPI. In FOLDER it writes srpms/ and git/, and
@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,8 @@ def make_repository(folder: Path, bare: Path, work: Path) -> str:
     return git("rev-parse", "HEAD")
 
 
-def make(output: Path) -> dict[str, dict[str, str]]:
-    """Make both for every package; what sources.json holds."""
+def make(output: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Make both for each package; what sources.json holds."""
     table = tomllib.loads((PACKAGES / "sources.toml").read_text())
     for name in ("git", "srpms"):
         (output / name).mkdir(parents=True)
@@ -84,13 +85,13 @@ def make(output: Path) -> dict[str, dict[str, str]]:
             srpm = Path(said.rsplit("Wrote: ", 1)[1].strip()).name
             return {"srpm": f"srpms/{srpm}", "git": f"git/{name}.git", "commit": commit}
 
-        return dict(zip(table, in_parallel(make_one, table), strict=True))
+        return dict(zip(names, in_parallel(make_one, names), strict=True))
 
 
 def main(argv: list[str]) -> int:
     """See above."""
-    (folder,) = argv
-    made = make(Path(folder))
+    folder, *names = argv
+    made = make(Path(folder), names)
     (Path(folder) / "sources.json").write_text(json.dumps(made, indent=2))
     return 0
 

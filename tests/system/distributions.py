@@ -4,11 +4,13 @@ import json
 import re
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from koji import canonArch
 
 from nagoya.config.declaration import Declaration
 from nagoya.engine import connect, containers
@@ -22,6 +24,10 @@ SEED = Path(cache.__file__).parent / "seed.yml"
 SCRIPT = Path(__file__).parent / "plain_rpmbuild.sh"
 TARGET, BUILD_TAG = "distribution", "distribution-build"
 REPOSITORY = "https://koji/kojifiles/distribution"
+DEBIAN = {"x86_64": "amd64", "i386": "i386"}
+"""Debian's names of Koji's arches."""
+UPSTREAMS = {"mock.package_manager": "dnf5", "mock.use_bootstrap": 0}
+"""The extra of a tag for which upstream's mock builds, with the builder's dnf."""
 SECONDS = 1800
 """When a build is given up; a whole queue of them may be before it."""
 
@@ -88,14 +94,16 @@ class DistributionKoji:
         folder = "/mnt/koji/packages/{name}/{version}/{release}".format(**build)
         return self._describe(f"{folder}/[!sd]*/*.rpm")
 
-    def rebuilt_plainly(self, build: dict[str, Any]) -> dict[str, str]:
+    def rebuilt_plainly(self, build: dict[str, Any], arch: str = "x86_64") -> dict[str, str]:
         """The same of the RPMs that rpmbuild alone makes from Koji's source RPM."""
         folder = "/mnt/koji/packages/{name}/{version}/{release}/src".format(**build)
         # A script on stdin would be read by the programs that it runs.
         command = ["bash", "-c", 'cat >"$0" && exec bash "$0" "$@" </dev/null', "/var/tmp/plain.sh"]
-        arguments = [f"{REPOSITORY}/x86_64/", folder, *tables.BUILDROOT]
-        self._in_builder([*command, *arguments], SCRIPT.read_bytes())
-        return self._describe("/var/tmp/plain/root/builddir/build/RPMS/*.rpm")
+        repository = f"{REPOSITORY}/{canonArch(arch)}/"
+        self._in_builder(
+            [*command, arch, repository, folder, *tables.BUILDROOT], SCRIPT.read_bytes()
+        )
+        return self._describe(f"/var/tmp/plain-{arch}/root/builddir/build/RPMS/*.rpm")
 
     def _in_builder(self, command: list[str], input: bytes | None = None) -> str:
         builder = containers.get(connect(), f"{self.koji.system}-kojibuilder")
@@ -111,13 +119,15 @@ class DistributionKoji:
 
 
 def start(
-    begin: Callable[..., Koji], declaration: Declaration, form: str, packages: Mapping[str, str]
-) -> DistributionKoji:
+    begin: Callable[..., Koji], declaration: Declaration, form: str, packages: Mapping[str, str],
+    more: Collection[str] = (),
+) -> DistributionKoji:  # fmt: skip
     """Start a Koji with a form of the distribution, and submit these of tests/packages, each from
-    its source RPM ("srpm") or from git ("git")."""
+    its source RPM ("srpm") or from git ("git"); of `more` it only gets the sources."""
     koji = begin(f"distribution-{form}")
     distribution = serve(koji, declaration, form)
-    sources = cache.sources(declaration.containers["kojibuilder"].image)
+    names = {*packages, *more}
+    sources = cache.sources(declaration.containers["kojibuilder"].image, form, names)
     _put(koji, "/mnt/koji/demo/git", sources / "git")
     koji.toji("seed", str(SEED))
     one = DistributionKoji(koji, distribution, sources)
@@ -128,10 +138,21 @@ def start(
     return one
 
 
-def serve(koji: Koji, declaration: Declaration, form: str) -> Path:
-    """Let the hub serve a form of the distribution, at REPOSITORY; the folder with it."""
-    distribution = cache.distribution(declaration.containers["kojibuilder"].image, form)
-    _put(koji, "/mnt/koji/distribution/x86_64", distribution)
+def add_target(
+    session: Any, name: str, arches: str = "x86_64", extra: Mapping[str, object] | None = None
+) -> None:
+    """A target and its build tag, which inherits BUILD_TAG, with a repository."""
+    session.createTag(name, parent=BUILD_TAG, arches=arches, extra=extra or {})
+    session.createBuildTarget(name, name, "distribution-candidate")
+    assert building.state(session, session.newRepo(name), SECONDS) == "CLOSED"
+
+
+def serve(koji: Koji, declaration: Declaration, form: str, arch: str = "x86_64") -> Path:
+    """Let the hub serve a form of the distribution, at REPOSITORY; the folder with it. The arch is
+    one of Koji's."""
+    image, debian = declaration.containers["kojibuilder"].image, DEBIAN[arch]
+    distribution = cache.distribution(image, form, debian)
+    _put(koji, f"/mnt/koji/distribution/{arch}", distribution)
     return distribution
 
 

@@ -12,14 +12,12 @@ from tests.system import building, distributions
 from tests.system.conftest import Koji
 from tests.system.distributions import DistributionKoji
 
-pytestmark = pytest.mark.long
-
 SHORT = {
     "perl-Text-Template": "srpm",
     "popt": "srpm",
     "python-six": "git",
 }
-"""Each package, and what it is built from."""
+"""Each package of `make test`, and what it is built from."""
 
 LONG = {
     "cjson": "srpm",
@@ -48,6 +46,8 @@ LONG = {
     "tinyxml2": "git",
     "zlib": "srpm",
 }
+BOTH = "lz4"
+"""A package of LONG that is built for x86_64 and i686, too; it has a noarch subpackage."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def short(start: Callable[..., Koji], declaration: Declaration) -> DistributionK
 @pytest.fixture(scope="module")
 def long(start: Callable[..., Koji], declaration: Declaration) -> DistributionKoji:
     """A Koji with the whole distribution, to which the packages of LONG were submitted."""
-    return distributions.start(start, declaration, "long", LONG)
+    return distributions.start(start, declaration, "long", LONG, ["hostname"])
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -67,6 +67,7 @@ def test_koji_builds_what_rpmbuild_builds(short: DistributionKoji, name: str) ->
     assert_as_rpmbuild_does(short, name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", LONG)
 def test_koji_builds_what_rpmbuild_builds_of_more(long: DistributionKoji, name: str) -> None:
     assert_as_rpmbuild_does(long, name)
@@ -89,6 +90,22 @@ def test_debug_information_is_packed_by_itself(short: DistributionKoji) -> None:
     assert "/usr/lib/debug/.build-id/" in text
 
 
+@pytest.mark.long
+def test_one_build_for_two_arches(start: Callable[..., Koji], declaration: Declaration) -> None:
+    """The noarch subpackage comes of both, so Koji compares it."""
+    one = distributions.start(start, declaration, "short", {}, [BOTH])
+    distributions.serve(one.koji, declaration, "short", "i386")
+    session = one.session
+    session.editHost("kojibuilder", arches="x86_64 i386")
+    distributions.add_target(session, "both", "x86_64 i686")
+    one.submit(BOTH, "git", "both")
+    build = one.finish(BOTH)
+    built = one.built(build)
+    assert {name.rsplit(".", 2)[1] for name in built} == {"x86_64", "i686", "noarch"}
+    assert built == one.rebuilt_plainly(build) | one.rebuilt_plainly(build, "i686")
+
+
+@pytest.mark.long
 def test_a_part_of_the_distribution_rebuilds_itself(long: DistributionKoji) -> None:
     """Its own packages and one of Debian's, built by it, are in the next buildroot."""
     session = long.session

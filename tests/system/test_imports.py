@@ -1,5 +1,6 @@
 """Imports of a seed into a real hub: RPMs of any age, those that Koji cannot have, repositories."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,22 @@ def test_rpms_of_any_age_become_builds_and_a_repository(seeded: Koji, tmp_path: 
     again = seed(seeded, tmp_path, "aged", rpms=["*.rpm"]).stderr
     assert "RPMs imported" not in again
     assert session.getRPM(one["id"])["payloadhash"] == one["payloadhash"]
+
+
+def test_two_equal_seeds_at_once(seeded: Koji, tmp_path: Path) -> None:
+    write_rpm(tmp_path, "twice")
+    path = tmp_path / "seed.yml"
+    documents = [
+        {"type": "user", "name": "twice"},
+        {"type": "tag", "name": "twice", "arches": ["x86_64"]},
+        {"type": "import", "tag": "twice", "owner": "twice", "rpms": ["*.rpm"]},
+    ]
+    path.write_text(yaml.safe_dump_all(documents))
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda _: seeded.toji("seed", str(path)), range(2)))
+    said = "".join(run.stderr for run in runs)
+    assert said.count("1 RPMs imported, 1 builds tagged") == 1
+    assert tagged(seeded.session(), "twice") == ["twice-1-1"]
 
 
 def test_refusals_stop_neither_the_rest_nor_leave_empty_builds(

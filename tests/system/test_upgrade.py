@@ -67,7 +67,7 @@ def later_methods(koji: Koji, task: int) -> set[str]:
 
 def test_an_upgrade_that_fails_changes_nothing(old: Old) -> None:
     before, task = ids(old.koji), last_task(old.koji)
-    failed = old.new.toji("upgrade", "--timeout", "0.1", check=False)
+    failed = old.new.toji("upgrade", "--no-backup", "--timeout", "0.1", check=False)
     assert failed.status == 8
     assert ids(old.koji) == before
     old.koji.toji("wait")
@@ -80,7 +80,15 @@ def test_an_upgrade_that_is_killed_is_undone_by_up(old: Old) -> None:
     profile = old.koji.home / f".koji/config.d/nagoya-{system}.conf"
     saved = profile.read_text()
     process = subprocess.Popen(
-        [PROGRAMS / "toji", "--system", system, "-c", str(old.new.config), "upgrade"],
+        [
+            PROGRAMS / "toji",
+            "--system",
+            system,
+            "-c",
+            str(old.new.config),
+            "upgrade",
+            "--no-backup",
+        ],
         env={**os.environ, "HOME": str(old.koji.home), "DOCKER_HOST": connect().address},
         stderr=subprocess.PIPE,
         text=True,
@@ -106,9 +114,11 @@ def test_an_upgrade_that_is_killed_is_undone_by_up(old: Old) -> None:
     assert "pristine" in old.koji.toji("snapshot", "list").stdout
 
 
-def test_an_upgrade_keeps_all_data_and_nothing_of_its_trial(old: Old) -> None:
+def test_an_upgrade_keeps_all_data_and_nothing_of_its_trial(old: Old, tmp_path: Path) -> None:
     task, url = last_task(old.koji), old.koji.description["urls"]["hub"]
-    done = old.new.toji("upgrade").stderr
+    file = tmp_path / "before.tar"
+    done = old.new.toji("upgrade", "--backup", str(file)).stderr
+    assert file.is_file()
     assert "the trial has passed" in done
     assert "deleted the snapshots pristine" in done
     session = old.new.session()

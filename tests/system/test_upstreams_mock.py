@@ -6,10 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nagoya.config.declaration import Declaration
 from nagoya.engine import connect
 from tests.image.koji_builder.buildroots import pack_dnf
+from tests.image.koji_builder.comparison import OF_THE_MOMENT, differences, read_headers
+from tests.system import distributions
 from tests.system.building import child, sources, state, uploaded
 from tests.system.conftest import Koji
+from tests.system.distributions import DistributionKoji
+from tests.system.test_distribution import SHORT
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +59,32 @@ def test_a_tag_gets_the_mock_that_it_asks_for(
     text = session.downloadTaskOutput(build["id"], log).decode()
     assert ended == "CLOSED", text
     assert line in text
+
+
+@pytest.fixture(scope="module")
+def distribution(start: Callable[..., Koji], declaration: Declaration) -> DistributionKoji:
+    """A Koji on the distribution of Debian's packages, whose target `upstreams` takes upstream's
+    mock, with the sources of SHORT."""
+    one = distributions.start(start, declaration, "short", {}, SHORT)
+    distributions.add_target(one.session, "upstreams", extra=distributions.UPSTREAMS)
+    return one
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_both_build_the_same_of_real_packages(distribution: DistributionKoji, name: str) -> None:
+    session, koji = distribution.session, distribution.koji
+    builder = connect().client.containers.get(f"{koji.system}-kojibuilder")
+    task = distribution.submit(name, SHORT[name], "upstreams", scratch=True)
+    distribution.submit(name, SHORT[name])
+    build = distribution.finish(name)
+    folder = "/mnt/koji/packages/{name}/{version}/{release}".format(**build)
+    ours = read_headers(builder, f"{folder}/[!d]*/*.rpm")
+    assert state(session, task, distributions.SECONDS) == "CLOSED"
+    built = child(session, task, "buildArch")
+    assert built
+    log = session.downloadTaskOutput(built["id"], "mock_output.log").decode()
+    assert "Using 'dnf4' instead of 'dnf5'" in log
+    upstreams = read_headers(builder, f"/mnt/koji/scratch/kojiadmin/task_{task}/*.rpm")
+    # Koji makes another source RPM of a git repository for each build.
+    source = {"SOURCEPKGID"} if SHORT[name] == "git" else set()
+    assert differences(ours, upstreams) <= OF_THE_MOMENT | source

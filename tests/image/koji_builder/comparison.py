@@ -2,19 +2,23 @@
 
 import json
 
+from docker.models.containers import Container
+
 from tests.image.koji_builder.buildroots import Buildroot
 from tests.image.tracked import execute
 
-# Every field of a package's header, by name.
+# Every field of the headers of packages: {file name: {field: value}}.
 HEADER = """
-import json, rpm, sys
+import glob, json, os, rpm, sys
 transaction = rpm.TransactionSet()
 transaction.setVSFlags(-1)
-for path in sys.argv[1:]:
+found = {}
+for path in glob.glob(sys.argv[1]):
     with open(path) as file:
         header = transaction.hdrFromFdno(file)
     fields = {rpm.tagnames.get(tag, str(tag)): repr(header[tag]) for tag in header.keys()}
-    print(json.dumps(fields))
+    found[os.path.basename(path)] = fields
+print(json.dumps(found))
 """
 # What two builds of the same mock do not have in common either.
 OF_THE_MOMENT = {
@@ -28,15 +32,19 @@ def build(buildroot: Buildroot, srpm: str) -> dict[str, dict[str, str]]:
     buildroot.initialise()
     status, output = buildroot.mock("--no-clean", "--target", "x86_64", "--rebuild", srpm)
     assert status == 0, output + buildroot.log("build")
-    names = sorted(buildroot.results())
-    paths = [f"{buildroot.path}/result/{name}" for name in names]
-    status, output = execute(buildroot.container, "python3", "-c", HEADER, *paths)
+    return read_headers(buildroot.container, f"{buildroot.path}/result/*.rpm")
+
+
+def read_headers(container: Container, pattern: str) -> dict[str, dict[str, str]]:
+    """The headers of the RPMs in a container whose paths match a pattern, by file name."""
+    status, output = execute(container, "python3", "-c", HEADER, pattern)
     assert status == 0, output
-    return dict(zip(names, map(json.loads, output.splitlines()), strict=True))
+    return dict(json.loads(output))
 
 
 def differences(one: dict[str, dict[str, str]], other: dict[str, dict[str, str]]) -> set[str]:
     """The fields in which packages of the same names differ."""
+    assert one
     assert one.keys() == other.keys()
     return {
         field

@@ -52,6 +52,17 @@ def test_every_file_that_postgresql_reads_is_copied(
         assert revoked or f"'/{copy.relative_to(root)}'" in setup.SETTINGS
 
 
+def test_an_error_of_postgresql_is_one_line(
+    setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup, "SOCKETS", tmp_path)
+    with (
+        pytest.raises(Fatal, match=r"^PostgreSQL: connection .* failed: .*$"),
+        setup.connected("a"),
+    ):
+        pass
+
+
 def test_an_expired_certificate_is_told_in_one_line(
     script: ModuleType, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

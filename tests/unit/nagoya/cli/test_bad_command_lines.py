@@ -29,6 +29,8 @@ CASES = [
     ("toji reset --timeout NaN", USAGE, "'NaN' is not a number of seconds"),
     ("toji snapshot create a --timeout x", USAGE, "'x' is not a number of seconds"),
     ("toji snapshot restore a --timeout x", USAGE, "'x' is not a number of seconds"),
+    ("toji upgrade", USAGE, "either --backup FILE or --no-backup is needed"),
+    ("toji upgrade --backup koji.tar --no-backup", USAGE, "either --backup FILE or --no-backup"),
     ("toji upgrade --timeout x", USAGE, "'x' is not a number of seconds"),
     ("toji restart --timeout x", USAGE, "'x' is not a number of seconds"),
     ("toji scale kojibuilder=1 --drain-timeout nan", USAGE, "'nan' is not a number of seconds"),

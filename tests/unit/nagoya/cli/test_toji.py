@@ -8,7 +8,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from nagoya.cli import moromi, toji
+from nagoya.cli import common, moromi, toji
+from nagoya.errors import EngineError
 
 
 def helped(group: click.Group, *command: str) -> str:
@@ -96,3 +97,22 @@ def test_a_mistyped_command_is_corrected(group: click.Group, typo: str, name: st
 @pytest.mark.parametrize("command", [["snapshot", "list"], ["wait"], ["exec"]])
 def test_shared_options_are_accepted_after_each_command(command: list[str]) -> None:
     assert "--system NAME" in helped(toji.cli, *command)
+
+
+def test_doctor_prints_what_it_knows_before_it_asks_the_engine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = []
+
+    def connect() -> None:
+        before.append(capsys.readouterr().out)
+        raise EngineError("none answers\n    unix:///x: permission denied", "start one")
+
+    monkeypatch.setattr(common, "connect", connect)
+    with pytest.raises(SystemExit):
+        toji.cli.main(["doctor"], standalone_mode=False)
+    assert "\n koji client  " in before[0]
+    after = capsys.readouterr().out
+    assert after.startswith(" engine           error    none answers\n")
+    assert "\n                               unix:///x: permission denied\n" in after
+    assert after.endswith("\nengine: start one\n")

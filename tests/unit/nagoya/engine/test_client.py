@@ -121,6 +121,17 @@ def test_addresses_that_are_refused(
     assert hint in str(caught.value.hint)
 
 
+def test_a_socket_that_is_not_for_this_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise docker.errors.DockerException("('aborted', PermissionError(13, 'denied'))")
+
+    monkeypatch.setenv("DOCKER_HOST", "unix:///some.sock")
+    monkeypatch.setattr(client, "_client", refuse)
+    with pytest.raises(EngineError, match=r"unix:///some.sock: permission denied$") as caught:
+        client.connect()
+    assert caught.value.hint == "run it as root, or as a user in the group docker"
+
+
 def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2376")
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.request import proxy_bypass
 
+import koji
 import pytest
+import requests
 from requests.utils import should_bypass_proxies
 
 from nagoya.errors import LifecycleError
@@ -127,5 +129,26 @@ def test_a_call_that_hangs_ends_where_it_should(hub: HubConnection) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/kojihub"
         session = HubConnection(replace(hub.profile, urls={"hub": url})).session(None, seconds=0.2)
-        with pytest.raises(LifecycleError, match=r"the hub: .*timed out"), hub_errors():
+        with (
+            pytest.raises(LifecycleError, match=r"the connection to the hub broke: .*timed out"),
+            hub_errors(),
+        ):
             session.listHosts()
+
+
+def test_two_programs_create_one_thing() -> None:
+    fault = koji.xmlrpcplus.Fault(
+        1,
+        "<class 'psycopg2.errors.UniqueViolation'>: duplicate key value violates unique constraint "
+        '"users_name_key"\nDETAIL:  Key (name)=(alice) already exists.\n',
+    )
+    with pytest.raises(LifecycleError) as caught, hub_errors():
+        raise fault
+    assert caught.value.message.endswith("by another program: Key (name)=(alice) already exists.")
+    assert caught.value.hint == "run the same command again"
+
+
+def test_a_hub_that_is_gone_in_the_middle() -> None:
+    with pytest.raises(LifecycleError) as caught, hub_errors():
+        raise requests.ConnectionError("Connection aborted")
+    assert "toji wait" in str(caught.value.hint)

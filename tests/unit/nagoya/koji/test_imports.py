@@ -1,7 +1,9 @@
 """What an import's document may say, and the RPMs that it names."""
 
 import os
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from pydantic import ValidationError
 
 from nagoya.errors import LifecycleError
 from nagoya.koji import imports
-from nagoya.koji.imports import Found, Import, find_rpms
+from nagoya.koji.imports import Import, Selection, find_rpms
 from nagoya.koji.repository import ListedRpm, RemoteFile
 from tests.rpm_files import write_rpm
 
@@ -18,7 +20,7 @@ def document(**changes: Any) -> Import:
     return Import.model_validate({"type": "import", "tag": "some", "rpms": ["*.rpm"]} | changes)
 
 
-def find(folder: Path, **changes: Any) -> Found:
+def find(folder: Path, **changes: Any) -> Selection:
     system: Any = None  # a seed without `container` needs none
     with find_rpms(system, document(**changes), folder, lambda text: None) as found:
         return found
@@ -77,6 +79,25 @@ def test_patterns_of_any_kind(tmp_path: Path, pattern: str) -> None:
     assert candidate.label == "a-1-1.noarch.rpm"
 
 
+def test_two_files_of_a_container_with_one_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = {}
+    for folder, name in (("x86_64", "a"), ("i686", "b")):
+        (tmp_path / folder).mkdir()
+        path = write_rpm(tmp_path / folder, name, file_name="one.rpm")
+        paths[f"/srv/{folder}/one.rpm"] = path.read_bytes()
+    monkeypatch.setattr(imports, "require_system", lambda *_: {"builder": paths})
+    monkeypatch.setattr(imports.transfer, "read_file", lambda files, path: files[path])
+    system: Any = SimpleNamespace(engine=None, name="koji")
+    wanted = document(container="builder", rpms=[*paths])
+    with find_rpms(system, wanted, tmp_path, lambda text: None) as found:
+        assert {one.label: one.header.name for one in found.candidates} == {
+            "/srv/x86_64/one.rpm": "a",
+            "/srv/i686/one.rpm": "b",
+        }
+
+
 def test_builds_that_do_not_come_of_the_rpms(tmp_path: Path) -> None:
     write_rpm(tmp_path, "a")
     with pytest.raises(LifecycleError, match="make no build other-1-1") as caught:
@@ -130,6 +151,28 @@ def test_source_packages_are_chosen_from_a_repository(
 ) -> None:
     found = find(tmp_path, **repository, packages=packages)
     assert [one.header.name for one in found.candidates] == names
+
+
+def test_a_slow_repository_is_named_while_it_is_waited_for(
+    repository: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, rpms = threading.Event(), Repository.rpms
+
+    def wait(self: Repository, folder: Path) -> list[ListedRpm]:
+        assert told.wait(30)
+        return rpms(self, folder)
+
+    monkeypatch.setattr(Repository, "rpms", wait)
+    texts = []
+
+    def show(text: str) -> None:
+        texts.append(text)
+        if text.startswith("waiting"):
+            told.set()
+
+    system: Any = None
+    with find_rpms(system, document(**repository), tmp_path, show):
+        assert texts == ["reading https://example.org/os", "waiting for example.org, 2 s"]
 
 
 def test_a_package_that_the_repository_lacks(repository: dict[str, Any], tmp_path: Path) -> None:

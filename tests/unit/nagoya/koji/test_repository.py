@@ -6,12 +6,14 @@ import gzip
 import hashlib
 import http.server
 import lzma
+import socket
 import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 import zstandard
 
@@ -213,6 +215,18 @@ def test_an_interrupted_answer_is_asked_for_again(
     server.publish(write_rpm(server.folder))
     server.failures = 2
     assert len(repository.rpms(tmp_path)) == 1
+
+
+def test_a_silent_server_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr(listing, "_TIMEOUT", httpx2.Timeout(0.2))
+        with Repository(address) as other, pytest.raises(Unreachable, match="timed out"):
+            other.rpms(tmp_path)
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
 
 def test_the_trust_begins_with_https_and_the_given_authority(

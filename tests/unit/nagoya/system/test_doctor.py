@@ -14,7 +14,7 @@ from nagoya.config.declaration import Declaration
 from nagoya.config.values import CAPABILITIES
 from nagoya.errors import EngineError
 from nagoya.system import machine
-from nagoya.system.doctor import Check, examine, free_networks
+from nagoya.system.doctor import Check, examine_engine, examine_machine, free_networks
 from nagoya.system.machine import Disk, EngineFacts, Facts
 from tests.unit.nagoya.system.systems import Declare
 
@@ -51,6 +51,10 @@ def facts(engine: EngineFacts | None = GOOD, **changed: Any) -> Facts:
 def engine(**info: Any) -> EngineFacts:
     """A good engine that answers otherwise."""
     return replace(GOOD, info={**GOOD.info, **info})
+
+
+def examine(seen: Facts, declaration: Declaration) -> list[Check]:
+    return [*examine_engine(seen, declaration), *examine_machine(seen)]
 
 
 def found(seen: Facts, declaration: Declaration, name: str) -> Check:
@@ -167,7 +171,7 @@ def test_what_moromi_yml_says_counts(declare: Declare) -> None:
     assert "builder: {security_opt: [apparmor=unconfined]}" in str(confined.hint)
     assert found(seen, declared, "disk").state == "error"
     assert "builder.cpus" in str(found(seen, declared, "cgroups").hint)
-    assert found(seen, declared, "ports").found == "on 127.0.0.1: 8443"
+    assert found(seen, declared, "ports").finding == "on 127.0.0.1: 8443"
 
 
 def test_free_networks() -> None:
