@@ -186,8 +186,6 @@ def run(argv: list[str], account: Account) -> int:
         files = open_files(call, buildroot, account)
 
         status = worker.supervise(lambda: actions.run(call, settings, account, logs, files))
-        if status == Status.DISK:
-            clean(buildroot / "root")  # kojid would keep it for hours
         if status == 0 and call.mode == "rebuild" and settings.sign:
             sign(settings, account, buildroot / "result")
         return status

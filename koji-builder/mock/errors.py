@@ -11,7 +11,6 @@ class Status(IntEnum):
     ARCHITECTURE = 6
     BUILD = 10  # kojid says "see build.log"; for any other but 1 it says "see root.log"
     TIMEOUT = 11
-    DISK = 12  # ours alone
     CHROOT = 20
     PACKAGES = 30
     SRPM = 40

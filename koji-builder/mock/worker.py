@@ -17,13 +17,10 @@ from types import FrameType
 
 import kernel
 import mounts
-import space
 from errors import MockError, Status
 from logs import Logs
 from settings import Account, Settings, personality
 
-# Seconds between two looks at the disk.
-LOOK = 1.0
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
@@ -146,7 +143,7 @@ class Chroot:
         """Run a command in the chroot, as the unprivileged user or as root; return its status.
 
         Unless the configuration gives it a network, it has a loopback only. A command that runs
-        longer than rpmbuild_timeout or fills the disk is killed, and MockError is raised.
+        longer than rpmbuild_timeout is killed, and MockError is raised.
         """
 
         def prepare() -> None:
@@ -201,7 +198,6 @@ class Chroot:
         os.set_blocking(reader, False)
         exited = os.pidfd_open(child)
         deadline = time.monotonic() + timeout if timeout else None
-        look = time.monotonic() + LOOK
         reading = [reader, exited]
         try:
             while True:
@@ -209,11 +205,7 @@ class Chroot:
                 if left is not None and left <= 0:
                     os.kill(child, signal.SIGKILL)
                     raise MockError(Status.TIMEOUT, f"{argv[0]} ran longer than {timeout} s")
-                if time.monotonic() >= look:
-                    self._look_at_disk()
-                    look = time.monotonic() + LOOK
-                pause = LOOK if left is None else min(left, LOOK)
-                ready, _, _ = select.select(reading, [], [], pause)
+                ready, _, _ = select.select(reading, [], [], left)
                 if reader in ready and not _drain(reader, sink):
                     reading.remove(reader)
                 if exited in ready:
@@ -223,11 +215,6 @@ class Chroot:
             os.close(reader)
             os.close(exited)
         return self._status(child)
-
-    def _look_at_disk(self) -> None:
-        """Raise MockError if this build has filled the disk; it is killed with the worker."""
-        if fault := space.fault(self.path.parent):
-            raise MockError(Status.DISK, fault, "give the builder a larger disk")
 
     def _start(
         self, argv: list[str], environment: dict[str, str], prepare: Callable[[], None], writer: int

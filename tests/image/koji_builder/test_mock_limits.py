@@ -45,17 +45,3 @@ def test_a_build_that_takes_all_memory_is_killed_alone(builder: Callable[..., Ma
     other.mock_in_background("--chroot", "--", "sleep", "600")
     hog.mock("--chroot", HOGS)
     assert is_alive(other), other.log("root")[-500:]
-
-
-def test_a_build_that_fills_the_disk_is_ended_alone(builder: Callable[..., Maker]) -> None:
-    """And what it wrote is deleted, so that others can go on."""
-    make = builder(tmpfs={"/var/lib/mock": "size=1500m,mode=755,exec"})
-    hog, other = make().initialise(), make().initialise()
-    other.mock_in_background("--chroot", "--", "sleep", "600")
-    fill = "while head -c 20M /dev/zero >>/tmp/filled.$((n += 1)); do sleep 0.05; done; sleep 60"
-    status, output = hog.mock("--chroot", fill)
-    assert status == 12, output
-    assert "the builder's disk has hardly any space left" in output
-    assert is_alive(other), other.log("root")[-500:]
-    free = hog.root("df --output=avail --block-size=1M /var/lib/mock | tail -1")
-    assert int(free) > 500
