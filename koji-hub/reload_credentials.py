@@ -14,6 +14,7 @@ from pathlib import Path
 import entrypoint
 import psycopg2
 import sessions
+import tls
 
 from util import certificates, credentials, entry, files, processes
 from util.waiting import wait_until
@@ -63,6 +64,7 @@ def main() -> int:
     settings = entrypoint.Settings.read(os.environ, root)
     revoked = certificates.read_revocations(root / entrypoint.RUN / "revoked.crl")
     entrypoint.copy_credentials(root, entrypoint.USER)
+    tls.write(root, settings.names, settings.site_certificate, settings.web_host)
     entrypoint.write_web_configuration(root, settings)
     restart_apache(root)
     names = sessions.revoked(

@@ -80,7 +80,7 @@ class Authority:
         serial = x509.random_serial_number()
         subject = _subject(f"Nagoya Koji CA {serial:x}"[:40])
         builder = (
-            _builder(subject, subject, key.public_key(), serial, AUTHORITY_LIFE)
+            _builder(subject, subject, key.public_key(), serial, _after(AUTHORITY_LIFE))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(authority=True), critical=True)
             .add_extension(
@@ -217,8 +217,9 @@ class Authority:
         *,
         server: bool = False,
         client: bool = False,
+        until: datetime | None = None,
     ) -> x509.Certificate:
-        """Certify that a key is NAME's.
+        """Certify that a key is NAME's, by default for CERTIFICATE_LIFE.
 
         `name` is the common name, and the one that Koji logs a client in by; it is always the
         first of the certificate's DNS names too.
@@ -237,7 +238,7 @@ class Authority:
         ]
         issuer = self.certificate.subject
         builder = (
-            _builder(_subject(name), issuer, key, serial, CERTIFICATE_LIFE)
+            _builder(_subject(name), issuer, key, serial, until or _after(CERTIFICATE_LIFE))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -397,19 +398,23 @@ def _builder(
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
     serial: int,
-    life: timedelta,
+    until: datetime,
 ) -> x509.CertificateBuilder:
-    now = datetime.now(UTC).replace(microsecond=0)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(serial)
-        .not_valid_before(now - CLOCK_SKEW)
-        .not_valid_after(now - CLOCK_SKEW + life)
+        .not_valid_before(_after(timedelta()))
+        .not_valid_after(until)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
+
+
+def _after(life: timedelta) -> datetime:
+    """The end of a certificate of this life that begins now."""
+    return datetime.now(UTC).replace(microsecond=0) - CLOCK_SKEW + life
 
 
 def _key_usage(authority: bool) -> x509.KeyUsage:

@@ -207,11 +207,15 @@ def _ports(engine: EngineFacts, declaration: Declaration) -> Iterator[Check]:
     if engine.problem:
         yield Check("ports", "error", engine.problem.message, engine.problem.hint)
         return
-    fixed = [p.host for each in declaration.containers.values() for p in each.ports if p.host]
-    if engine.taken:
-        numbers = ", ".join(map(str, engine.taken))
+    ports = [port for each in declaration.containers.values() for port in each.ports]
+    fixed = [port for port in ports if port.host or port.address]
+    if engine.foreign:
+        found = f"no addresses of this machine: {', '.join(engine.foreign)}"
+        hint = "`ip address` lists its own; 0.0.0.0 stands for all, [::] for all of IPv6"
+        yield Check("ports", "error", found, hint)
+    elif engine.taken:
         hint = "choose other host ports in moromi.yml, or leave them out for free ones"
-        yield Check("ports", "error", f"in use on {engine.host}: {numbers}", hint)
+        yield Check("ports", "error", f"in use: {', '.join(engine.taken)}", hint)
     else:
         which = ", ".join(map(str, fixed)) or "free ones, chosen when a container is created"
         yield Check("ports", "ok", f"on {engine.host}: {which}")
