@@ -2,7 +2,8 @@
 Koji's own users.
 
 The first start writes them to the volume /etc/pki/koji (`util/certificates.py` shows the layout).
-A later start checks them and changes nothing.
+A later start checks them and changes nothing. Whatever changes them, the database's are copied to
+the volume /etc/pki/koji-database, if that is mounted: it sees no other keys then.
 
 Arguments change the certificates; `toji credentials` uses them:
 
@@ -40,6 +41,11 @@ from util.environment import Environment
 from util.names import LOOPBACK, Names
 
 VERBS = ("issue", "renew", "revoke")
+FOR_DATABASE = {
+    "koji_ca_cert.crt": 0o644,
+    certificates.REVOCATIONS: 0o644,
+    "kojidatabase.pem": 0o600,
+}
 DATABASE_NAMES = "KOJI_DATABASE_NAMES"
 
 
@@ -73,6 +79,16 @@ def prepare(root: Path, database: Names) -> None:
         make_credentials(root, database)
         entry.log(f"made the certificates in {folder}")
     check_credentials(root)
+    copy_for_database(root)
+
+
+def copy_for_database(root: Path) -> None:
+    """Copy the database's key and certificates to its own volume, if that is mounted."""
+    target = root / credentials.DATABASE
+    if target.is_dir():
+        for name, mode in FOR_DATABASE.items():
+            files.write(target / name, (root / credentials.FOLDER / name).read_bytes(), mode)
+        files.mark_done(target)
 
 
 class Issuer:
@@ -181,6 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         entry.exec_command(argv)
     if argv:
         print(*change(Path("/"), argv[0], list(argv[1:])), sep="\n")
+        copy_for_database(Path("/"))
         return 0
     environment = Environment(os.environ)
     words = (*LOOPBACK, *environment.words(DATABASE_NAMES))

@@ -64,7 +64,11 @@ def main() -> int:
     settings = entrypoint.Settings.read(os.environ, root)
     revoked = certificates.read_revocations(root / entrypoint.RUN / "revoked.crl")
     entrypoint.copy_credentials(root, entrypoint.USER)
-    tls.write(root, settings.names, settings.site_certificate, settings.web_host)
+    refusal = None
+    try:
+        tls.write(root, settings.names, settings.site_certificate, settings.web_host)
+    except entry.Fatal as error:  # what was revoked has to be refused nevertheless
+        refusal = error
     entrypoint.write_web_configuration(root, settings)
     restart_apache(root)
     names = sessions.revoked(
@@ -82,6 +86,8 @@ def main() -> int:
         ) from error
     if names:
         entry.log(f"ended {ended} sessions of {', '.join(names)}, whose certificates were revoked")
+    if refusal:
+        raise entry.Fatal(f"{refusal}; the former one stays in use", hint=refusal.hint)
     return 0
 
 

@@ -309,7 +309,7 @@ def is_due(certificate: x509.Certificate) -> bool:
 
 def expiry(folder: Path, names: Iterable[str]) -> Fatal | None:
     """An error that says which certificates of these names have expired; None without one."""
-    ends = {name: end(load(folder / f"certs/{name}.crt")) for name in names}
+    ends = {name: end(load(folder / f"{name}.pem")) for name in names}
     expired = [f"{name} ({day:%Y-%m-%d})" for name, day in ends.items() if day < datetime.now(UTC)]
     if not expired:
         return None

@@ -210,9 +210,9 @@ def _ports(engine: EngineFacts, declaration: Declaration) -> Iterator[Check]:
     ports = [port for each in declaration.containers.values() for port in each.ports]
     fixed = [port for port in ports if port.host or port.address]
     if engine.foreign:
-        found = f"no addresses of this machine: {', '.join(engine.foreign)}"
+        finding = f"no addresses of this machine: {', '.join(engine.foreign)}"
         hint = "`ip address` lists its own; 0.0.0.0 stands for all, [::] for all of IPv6"
-        yield Check("ports", "error", found, hint)
+        yield Check("ports", "error", finding, hint)
     elif engine.taken:
         hint = "choose other host ports in moromi.yml, or leave them out for free ones"
         yield Check("ports", "error", f"in use: {', '.join(engine.taken)}", hint)

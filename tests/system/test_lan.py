@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,8 +47,9 @@ class Lan:
     before: dict[str, Any]
     session: koji.ClientSession
 
-    @property
+    @cached_property
     def port(self) -> int:
+        """The port of the hub, which it keeps."""
         return int(self.koji.status()["koji"]["ports"]["443"])
 
     def change(self, **environment: str) -> None:
@@ -145,11 +147,9 @@ def profile(one: Koji) -> str:
 
 
 def certificate_of(folder: Path, name: str) -> bytes:
-    """A key and a certificate of another authority, which `folder` gets."""
-    folder.mkdir(exist_ok=True)
-    known = (folder / "koji_ca_cert.crt").exists()
-    authority = Authority.load(folder) if known else Authority.create(folder)
-    key = make_key()
+    """A key and its certificate by another authority, which `folder` gets."""
+    folder.mkdir()
+    authority, key = Authority.create(folder), make_key()
     signed = authority.sign("site", key.public_key(), [name], server=True)
     return key_pem(key) + pem(signed)
 
@@ -238,14 +238,16 @@ def call(lan: Lan, method: str, path: str, *options: str, port: int) -> str:
 
 def test_browsers_get_a_certificate_of_the_site_s(lan: Lan, tmp_path: Path) -> None:
     trusting = ("--cacert", str(tmp_path / "ca" / CA))
-    hub, pki = f"{lan.koji.system}-kojicreds", "/etc/pki/koji/site.pem"
+    path = "/etc/pki/koji/site.pem"
+    reload = ("exec", "koji", "python3", "/usr/lib/nagoya/reload_credentials.py")
 
-    def copy() -> None:
-        (tmp_path / "site.pem").write_bytes(certificate_of(tmp_path / "ca", NAME))
-        lan.koji.run("docker", "cp", str(tmp_path / "site.pem"), f"{hub}:{pki}")
+    def copy(pem: bytes) -> None:
+        (tmp_path / "site.pem").write_bytes(pem)
+        source, target = str(tmp_path / "site.pem"), f"{lan.koji.system}-kojicreds:{path}"
+        lan.koji.run("docker", "cp", source, target)
 
-    copy()
-    lan.change(KOJI_SITE_CERTIFICATE=pki)
+    copy(certificate_of(tmp_path / "ca", NAME))
+    lan.change(KOJI_SITE_CERTIFICATE=path)
     assert lan.curl(NAME, "/koji/", *trusting)[0] == "200"
     for name in (HUB, ADDRESS, "127.0.0.1"):
         assert lan.curl(name, "/koji/", *lan.trusting)[0] == "200"
@@ -258,12 +260,14 @@ def test_browsers_get_a_certificate_of_the_site_s(lan: Lan, tmp_path: Path) -> N
     assert "alice" in lan.client("hello").stdout
     certificate = ("--cert", f"{lan.koji.home}/.koji/nagoya/{lan.koji.system}/alice.pem")
     assert lan.curl(NAME, "/koji/login", *trusting, *certificate)[0] == "302"
-    # Renewed, by another authority.
-    for path in (tmp_path / "ca").rglob("*"):
-        if path.is_file():
-            path.unlink()
-    for folder in ("ca/private", "ca/certs", "ca"):
-        (tmp_path / folder).rmdir()
-    copy()
-    lan.koji.toji("exec", "koji", "python3", "/usr/lib/nagoya/reload_credentials.py")
+    # Renewed, by another authority; then with another's key.
+    trusting = ("--cacert", str(tmp_path / "other" / CA))
+    renewed = certificate_of(tmp_path / "other", NAME)
+    copy(renewed)
+    lan.koji.toji(*reload)
+    assert lan.curl(NAME, "/koji/", *trusting)[0] == "200"
+    copy(key_pem(make_key()) + renewed[renewed.index(b"-----BEGIN CERT") :])
+    refusal = lan.koji.toji(*reload, check=False)
+    assert refusal.status != 0
+    assert f"KOJI_SITE_CERTIFICATE: the key in {path} is not that" in refusal.stderr
     assert lan.curl(NAME, "/koji/", *trusting)[0] == "200"

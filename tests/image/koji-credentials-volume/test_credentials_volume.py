@@ -117,6 +117,20 @@ def test_refuses_a_certificate_that_does_not_fit_its_key(containers: Containers)
     assert "the certificate of kojira in /etc/pki/koji is not valid" in output
 
 
+def test_the_database_gets_what_a_restore_brings(containers: Containers) -> None:
+    """And what there was, if the restore is undone."""
+    swap = "python3 /usr/lib/nagoya/swap.py"
+    show = f"tail -n 1 /etc/pki/koji-database/koji_ca_cert.crt; {swap} state {FOLDER}"
+    script = f"""set -e; mkdir /etc/pki/koji-database
+    python3 /usr/lib/nagoya/entrypoint.py 2>/dev/null
+    cp -a {FOLDER} /tmp/other; echo restored >>/tmp/other/koji_ca_cert.crt
+    {swap} prepare {FOLDER}; cp -a /tmp/other/. {FOLDER}/.snapshots/+incoming
+    {swap} swap {FOLDER}; {show}; {swap} revert {FOLDER}; {show}"""
+    status, output = containers.finish(IMAGE, "sh", "-c", script)
+    end = "-----END CERTIFICATE-----"
+    assert (status, output.splitlines()) == (0, ["restored", "pending", end, "settled"])
+
+
 @pytest.mark.parametrize("purpose", ["sslserver", "sslclient"])
 def test_openssl_verifies_strictly(
     kojicreds: Container, containers: Containers, purpose: str

@@ -84,6 +84,18 @@ def test_a_user_gets_a_certificate_once(script: ModuleType, tmp_path: Path) -> N
     assert tree(folder) == issued
 
 
+def test_the_database_gets_copies_of_what_it_needs(script: ModuleType, tmp_path: Path) -> None:
+    own = tmp_path / credentials.DATABASE
+    own.mkdir(parents=True)
+    script.prepare(tmp_path, Names())
+    assert set(tree(own)) == {".complete", "koji_ca.crl", "koji_ca_cert.crt", "kojidatabase.pem"}
+    assert (own / "kojidatabase.pem").stat().st_mode & 0o777 == 0o600
+    script.change(tmp_path, "revoke", ["kojidatabase"])
+    script.copy_for_database(tmp_path)
+    for name in script.FOR_DATABASE:
+        assert (own / name).read_bytes() == (tmp_path / credentials.FOLDER / name).read_bytes()
+
+
 def life(monkeypatch: pytest.MonkeyPatch, duration: timedelta) -> None:
     monkeypatch.setattr(certificates, "CERTIFICATE_LIFE", duration)
 
