@@ -18,7 +18,7 @@ hundred, and ten builders that start at once make ten. OpenSSL, NSS (Chromium, F
 import ipaddress
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -308,8 +308,16 @@ def is_due(certificate: x509.Certificate) -> bool:
 
 
 def expiry(folder: Path, names: Iterable[str]) -> Fatal | None:
-    """An error that says which certificates of these names have expired; None without one."""
-    ends = {name: end(load(folder / f"{name}.pem")) for name in names}
+    """An error that says which certificates of these names have expired; None without one.
+
+    It reads what everybody may read: kojira asks too.
+    """
+    return expiry_of({name: folder / f"certs/{name}.crt" for name in names})
+
+
+def expiry_of(paths: Mapping[str, Path]) -> Fatal | None:
+    """The same for names with the files of their certificates."""
+    ends = {name: end(load(path)) for name, path in paths.items()}
     expired = [f"{name} ({day:%Y-%m-%d})" for name, day in ends.items() if day < datetime.now(UTC)]
     if not expired:
         return None

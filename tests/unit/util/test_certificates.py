@@ -194,6 +194,14 @@ def test_the_check_finds_an_expired_certificate(
     assert "`toji credentials renew`" in str(refusal.value.hint)
 
 
+def test_whoever_cannot_read_a_key_learns_of_its_certificates_end(authority: Authority) -> None:
+    """As kojira, which runs as another user."""
+    authority.issue("host", client=True)
+    for key in ("host.pem", "private/host.key"):
+        (authority.folder / key).unlink()
+    assert certificates.expiry(authority.folder, ["host"]) is None
+
+
 def test_a_renewed_certificate_differs_in_its_end_and_serial_alone(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
