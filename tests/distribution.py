@@ -28,6 +28,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "tests/system/test_external_repositories.py",
         "tests/system/test_fixtures.py",
         "tests/system/test_imports.py",
+        "tests/system/test_signing.py",
     ),
 }
 """What one worker has by itself, a test after the other: folders and files."""

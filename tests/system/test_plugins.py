@@ -1,5 +1,6 @@
-"""docs/examples/plugins with the Koji under test: runroot, save-failed-tree and sidetags."""
+"""docs/examples/plugins and messaging with the Koji under test."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,12 +10,19 @@ from nagoya.config.declaration import Declaration
 from tests.system.test_examples import example
 
 
-def test_plugins(checkout: Path, declaration: Declaration, tmp_path: Path) -> None:
-    folder = shutil.copytree(checkout / "docs/examples/plugins", tmp_path / "docs/plugins")
+def copied(checkout: Path, name: str, declaration: Declaration, to: Path) -> Path:
+    """A copy of an example, which extends the Koji under test."""
+    folder = shutil.copytree(checkout / "docs/examples" / name, to / "docs" / name)
     config = folder / "moromi.yml"
     config.write_text(
         config.read_text().replace("extends: nagoya\n", f"extends: {declaration.path}\n")
     )
+    return folder
+
+
+def test_plugins(checkout: Path, declaration: Declaration, tmp_path: Path) -> None:
+    """runroot, save-failed-tree and sidetags."""
+    folder = copied(checkout, "plugins", declaration, tmp_path)
     with example(folder, tmp_path) as (person, run):
         assert "Free Software Foundation" in run.stdout
         session = person.session()
@@ -24,3 +32,33 @@ def test_plugins(checkout: Path, declaration: Declaration, tmp_path: Path) -> No
         assert save["state"] == koji.TASK_STATES["CLOSED"]
         (archive,) = session.listTaskOutput(save["id"])
         assert archive.endswith(".tar.gz")
+
+
+def test_messages(checkout: Path, declaration: Declaration, tmp_path: Path) -> None:
+    """protonmsg and a real broker."""
+    folder = copied(checkout, "messaging", declaration, tmp_path)
+    with example(folder, tmp_path) as (person, run):
+        told = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+        (added,) = (one for one in told if one["type"] == "PackageListChange")
+        assert (added["action"], added["tag"], added["package"]) == ("add", "candidate", "hello")
+
+        session = person.session()
+        session.createEmptyBuild("hello", "1", "1", None)
+        session.tagBuildBypass("candidate", "hello-1-1")
+        lines = person.toji("exec", "broker", "receive.py").stdout.splitlines()
+        told = [json.loads(line) for line in lines]
+        (tagged,) = (one for one in told if one["type"] == "Tag")
+        assert (tagged["tag"], tagged["name"], tagged["user"]) == (
+            "candidate", "hello", "kojiadmin",
+        )  # fmt: skip
+
+        # What could not be sent is sent later.
+        person.run("docker", "stop", f"{person.system}-broker")
+        session.untagBuildBypass("candidate", "hello-1-1")
+        person.run("docker", "start", f"{person.system}-broker")
+        person.toji("wait")
+        session.packageListAdd("candidate", "later", "kojiadmin")
+        received = person.toji("exec", "broker", "receive.py").stdout
+        assert '"type": "Untag"' in received
+    tag = declaration.tag
+    person.run("docker", "rmi", f"messaging-hub:{tag}", f"broker:{tag}", check=False)

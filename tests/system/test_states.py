@@ -266,6 +266,7 @@ def test_a_reset_brings_back_a_hub_that_its_configuration_broke(
 
 def test_a_status_shows_what_the_hub_is_at(proved: Koji) -> None:
     task = proved.session().makeTask("sleep", [60])
+    impossible = proved.session().makeTask("sleep", [60], arch="x86_64_v2")
     watch = proved.run("timeout", "--signal=INT", "20", str(PROGRAMS / "toji"), "--system",
                        proved.system, "status", "--watch", "--json", check=False)  # fmt: skip
     description = [json.loads(line) for line in watch.stdout.splitlines()]
@@ -274,11 +275,14 @@ def test_a_status_shows_what_the_hub_is_at(proved: Koji) -> None:
     assert [host["name"] for host in description[-1]["activity"]["hosts"]] == ["kojibuilder"]
     tasks = {one["id"]: one for each in description for one in each["activity"]["tasks"]}
     assert (tasks[task]["method"], tasks[task]["owner"]) == ("sleep", "kojiadmin")
+    assert tasks[task]["obstacle"] is None
+    assert tasks[impossible]["obstacle"].endswith("has the arch x86_64_v2")
     assert (
         f"there is no task {task + 1000}"
         in proved.toji("logs", "--task", str(task + 1000), check=False).stderr
     )
     proved.session().cancelTask(task)
+    proved.session().cancelTask(impossible)
 
 
 def test_after_a_stop_too(proved: Koji) -> None:

@@ -1,0 +1,75 @@
+"""Files to the hub and from it by Koji's client, beside curl over the same TLS."""
+
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench.systems import BenchSystem
+from bench.table import Row, side_by_side
+
+_MEGABYTES = 300
+_DOWNLOAD = "import sys; from koji_cli.lib import download_file; download_file(*sys.argv[1:], True)"
+
+
+def transfer_rows(system: BenchSystem, rounds: int) -> Iterator[Row]:
+    """Megabytes a second, up and down."""
+    session = system.session()
+    # What curl and Koji's client fetch: a file of the hub's own.
+    name = f"bench-{secrets.token_hex(4)}"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_bytes(os.urandom(_MEGABYTES * 10**6))
+        (koji,), (curl,) = side_by_side(
+            rounds, partial(_upload, session, path), partial(_curl_upload, system, session, path)
+        )
+        what, aim = f"{_MEGABYTES} MB", "ratio >= 0.8"
+        yield Row(f"upload of {what}", koji, "MB/s", curl, "curl, in one request", aim)
+        url = f"{system.connection['urls']['files']}/work/bench/{name}"
+        target = Path(folder, "downloaded")
+        (koji,), (curl,) = side_by_side(
+            rounds, partial(_download, system, url, target), partial(_curl, system, url, target)
+        )
+        assert target.read_bytes() == path.read_bytes()
+        yield Row(f"download of {what}", koji, "MB/s", curl, "curl", aim)
+
+
+def _upload(session: Any, path: Path) -> tuple[float]:
+    start = time.monotonic()
+    session.uploadWrapper(str(path), "bench")
+    return (_MEGABYTES / (time.monotonic() - start),)
+
+
+def _curl_upload(system: BenchSystem, session: Any, path: Path) -> tuple[float]:
+    """The request that Koji's client sends for each MiB, with the whole file."""
+    url, headers, _ = session._prepUpload(b"", 0, "bench", path.name, overwrite=True)
+    options = [f"-H{key}: {value}" for key, value in headers if key != "Content-length"]
+    start = time.monotonic()
+    _run_curl(system, *options, "--data-binary", f"@{path}", "--output", "/dev/null", url)
+    return (_MEGABYTES / (time.monotonic() - start),)
+
+
+def _download(system: BenchSystem, url: str, target: Path) -> tuple[float]:
+    target.unlink(missing_ok=True)
+    environment = {**system.environment, "REQUESTS_CA_BUNDLE": system.connection["ca"]}
+    command = [sys.executable, "-c", _DOWNLOAD, url, str(target)]
+    start = time.monotonic()
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    return (_MEGABYTES / (time.monotonic() - start),)
+
+
+def _curl(system: BenchSystem, url: str, target: Path) -> tuple[float]:
+    start = time.monotonic()
+    _run_curl(system, "--output", str(target), url)
+    return (_MEGABYTES / (time.monotonic() - start),)
+
+
+def _run_curl(system: BenchSystem, *arguments: str) -> None:
+    options = ["--silent", "--show-error", "--fail", "--cacert", system.connection["ca"]]
+    subprocess.run(["curl", *options, *arguments], check=True)
