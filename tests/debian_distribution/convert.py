@@ -148,8 +148,10 @@ def make(output: Path, form: str, architecture: str) -> None:
         sources = shutil.copytree(HERE / "own", work / "own")
         shutil.copy(HERE / "provides.py", sources)
         for path in sorted(sources.glob("*.spec")):
-            rpmbuild("-ba", path, work, "x86_64", f"_rpmdir {output}", f"_srcrpmdir {output}",
-                     f"_sourcedir {sources}")  # fmt: skip
+            folders = (f"_rpmdir {output}", f"_srcrpmdir {output}", f"_sourcedir {sources}")
+            rpmbuild("-bs", path, work, "noarch", *folders)
+            # By itself: -ba would write a checksum of the source RPM into the others.
+            rpmbuild("-bb", path, work, "noarch", *folders)
     run(["createrepo_c", "--quiet", "--compress-type=zstd", "--general-compress-type=zstd",
          str(output)])  # fmt: skip
 
