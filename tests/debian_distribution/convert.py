@@ -20,6 +20,8 @@ from . import provides, spec, tables
 from .closure import Package, closure, parse_index
 
 HERE = Path(__file__).resolve().parent
+DATE = "1767225600"
+"""When everything was built."""
 ARCHIVE = "http://deb.debian.org/debian trixie main"
 
 Item = TypeVar("Item")
@@ -76,12 +78,15 @@ def rpmbuild(action: str, path: Path, work: Path, target: str, *definitions: str
         f"_topdir {work}", "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
         "_dbpath %{_topdir}/db", "_binary_payload w1.zstdio", "_build_id_links none",
         "debug_package %{nil}", "__os_install_post %{nil}", "__check_files %{nil}",
-        "packager Nagoya", "vendor Nagoya", "_buildhost nagoya", *definitions,
+        "packager Nagoya", "vendor Nagoya", "_buildhost nagoya",
+        # A noarch package is the same in the repositories of all arches, or Koji refuses it.
+        "use_source_date_epoch_as_buildtime 1", "build_mtime_policy clamp_to_source_date_epoch",
+        *definitions,
     )  # fmt: skip
     defined = [word for value in values for word in ("--define", value)]
     run(
         ["rpmbuild", action, "--quiet", "--target", target, *defined, str(path)],
-        environment={**os.environ, "HOME": str(work)},
+        environment={**os.environ, "HOME": str(work), "SOURCE_DATE_EPOCH": DATE},
     )
 
 
@@ -120,7 +125,7 @@ def convert(package: Package, deb: Path, output: Path, shared: frozenset[str]) -
         files = spec.file_list(tree, shared, configuration)
         path = work / f"{package.name}.spec"
         path.write_text(spec.spec(package, tree, files, names, needs))
-        target = {"i386": "i686"}.get(package.architecture, "x86_64")
+        target = spec.ARCHITECTURES[package.architecture]
         rpmbuild("-bb", path, work, target, f"_rpmdir {output}")
 
 
@@ -143,8 +148,10 @@ def make(output: Path, form: str, architecture: str) -> None:
         sources = shutil.copytree(HERE / "own", work / "own")
         shutil.copy(HERE / "provides.py", sources)
         for path in sorted(sources.glob("*.spec")):
-            rpmbuild("-ba", path, work, "x86_64", f"_rpmdir {output}", f"_srcrpmdir {output}",
-                     f"_sourcedir {sources}")  # fmt: skip
+            folders = (f"_rpmdir {output}", f"_srcrpmdir {output}", f"_sourcedir {sources}")
+            rpmbuild("-bs", path, work, "noarch", *folders)
+            # By itself: -ba would write a checksum of the source RPM into the others.
+            rpmbuild("-bb", path, work, "noarch", *folders)
     run(["createrepo_c", "--quiet", "--compress-type=zstd", "--general-compress-type=zstd",
          str(output)])  # fmt: skip
 
