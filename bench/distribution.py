@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from bench.builds import wait_until_closed, write_mock_config
+from bench.builds import MOCK_ALONE, mock_alone, wait_until_closed, write_mock_config
 from bench.systems import BenchSystem
 from bench.table import Row, side_by_side
 from nagoya.config import extends, loader
@@ -18,7 +18,10 @@ from tests.system.conftest import Koji
 PACKAGE = "popt"
 _SRPM = "/var/tmp/bench.src.rpm"
 _AIM = "<= 1.3 times mock + 3 s"
-_AGAINST = "mock --init twice, --rebuild once"
+_UPSTREAMS = """
+config_opts['package_manager'] = 'dnf5'
+config_opts['use_bootstrap'] = False
+"""
 
 
 def distribution_rows(
@@ -33,13 +36,17 @@ def distribution_rows(
         system.execute("kojibuilder", "tee", _SRPM, stdin=file.read())
     for mock in mocks:
         tag = f"bench-{mock}"
-        extra = distributions.UPSTREAMS if mock == "upstreams" else {}
-        distributions.add_target(one.session, tag, "x86_64", extra)
-        write_mock_config(system, tag, tag=tag)
+        extra, more = (distributions.UPSTREAMS, _UPSTREAMS) if mock == "upstreams" else ({}, "")
+        distributions.add_target(one.session, tag, extra=extra)
+        write_mock_config(system, tag, more, tag)
         (build,), (alone,) = side_by_side(
-            rounds, partial(_build, one, tag), partial(_alone, system, tag)
+            rounds,
+            partial(_build, one, tag),
+            partial(_alone, system, tag),
         )
-        yield Row(f"{PACKAGE} in the test distribution, {mock}", build, "s", alone, _AGAINST, _AIM)
+        yield Row(
+            f"{PACKAGE} in the test distribution, {mock}", build, "s", alone, MOCK_ALONE, _AIM
+        )
 
 
 def _build(one: distributions.DistributionKoji, target: str) -> tuple[float]:
@@ -49,8 +56,4 @@ def _build(one: distributions.DistributionKoji, target: str) -> tuple[float]:
 
 
 def _alone(system: BenchSystem, name: str) -> tuple[float]:
-    mock = f"mock -r koji/{name}"
-    command = f"{mock} --init && {mock} --init && {mock} --no-clean --rebuild {_SRPM}"
-    start = time.monotonic()
-    system.execute("kojibuilder", "sh", "-c", command, user="kojibuilder")
-    return (time.monotonic() - start,)
+    return (mock_alone(system, name, _SRPM),)

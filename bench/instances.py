@@ -29,8 +29,8 @@ def instance_rows(rounds: int) -> Iterator[Row]:
     run("moromi", "build", "--quiet", "demo")
     (populated,), (blank,) = side_by_side(rounds, lambda: _init("-c", _POPULATED), _init)
     yield Row("a populated start", populated, "s", blank, "a blank one", "ratio <= 1.2")
-    (four,), (one,) = side_by_side(rounds, lambda: _together(_TOGETHER), lambda: _together(1))
-    yield Row(f"{_TOGETHER} systems at once", four, "s", one, "one", "ratio <= 2.5")
+    (four,), (single,) = side_by_side(rounds, lambda: _together(_TOGETHER), lambda: _together(1))
+    yield Row(f"{_TOGETHER} systems at once", four, "s", single, "one", "ratio <= 2.5")
     (shared,), (pristine,), (own,) = side_by_side(
         rounds, *(lambda name=name: _per_test(name) for name in _FIXTURES)
     )

@@ -31,8 +31,8 @@ def mock_rows(config: str, rounds: int) -> Iterator[Row]:
         write_mock_config(system, "upstreams", _UPSTREAMS)
         for what, words in _CALLS.items():
             calls = [partial(_call, system, name, words) for name in ("upstreams", "ours")]
-            (upstreams,), (ours,) = side_by_side(rounds, *calls)
-            yield Row(what, upstreams, "s", ours, "Nagoya's own")
+            (upstreams,), (own,) = side_by_side(rounds, *calls)
+            yield Row(what, upstreams, "s", own, "Nagoya's own")
         yield from distribution_rows(system, rounds, config, ("ours", "upstreams"))
 
 

@@ -2,7 +2,8 @@
 Koji's own users.
 
 The first start writes them to the volume /etc/pki/koji (`util/certificates.py` shows the layout).
-A later start checks them and changes nothing.
+A later start checks them and changes nothing. Whatever changes them, the database's are copied to
+the volume /etc/pki/koji-database, if that is mounted: it sees no other keys then.
 
 Arguments change the certificates; `toji credentials` uses them:
 
@@ -20,55 +21,37 @@ revoke NAME [CERT...] end the validity of NAME's certificate and of more, in PEM
 Each prints the names that it changed, one a line. The hub and the database read what changed when
 they start, or when reload_credentials.py makes them.
 
-Environment variables, each a list separated by commas or blanks:
+Environment variable, a list separated by commas or blanks:
 
-KOJI_HUB_NAMES        DNS names and IP addresses of the hub, in addition to koji, localhost and the
-                      loopback addresses
-KOJI_DATABASE_NAMES   the same for the database, in addition to kojidatabase, localhost and the
-                      loopback addresses
+KOJI_DATABASE_NAMES   DNS names and IP addresses of the database, in addition to kojidatabase,
+                      localhost and the loopback addresses
+
+The hub adds names to its certificate itself: see KOJI_HUB_NAMES in koji-hub's entrypoint.py.
 """
 
-import ipaddress
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
 
 from util import certificates, credentials, entry, files
 from util.environment import Environment
+from util.names import LOOPBACK, Names
 
 VERBS = ("issue", "renew", "revoke")
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+FOR_DATABASE = {
+    "koji_ca_cert.crt": 0o644,
+    certificates.REVOCATIONS: 0o644,
+    "kojidatabase.pem": 0o600,
+}
+DATABASE_NAMES = "KOJI_DATABASE_NAMES"
 
 
-@dataclass(frozen=True)
-class Names:
-    """The names of a server, in the two forms that a certificate distinguishes."""
-
-    dns: tuple[str, ...]
-    ips: tuple[certificates.Address, ...]
-
-
-def read_names(environment: Environment, variable: str, own: Sequence[str]) -> Names:
-    """The names of one server: its `own`, the loopback's, and those that the variable adds."""
-    dns: list[str] = []
-    ips: list[certificates.Address] = []
-    for word in (*own, *LOOPBACK, *environment.words(variable)):
-        try:
-            ips.append(ipaddress.ip_address(word))
-        except ValueError:
-            # A name of digits and dots is a mistyped address.
-            if not certificates.is_name(word) or word.replace(".", "").isdigit():
-                environment.wrong(variable, f"{word!r} is neither a DNS name nor an IP address")
-            dns.append(word)
-    return Names(tuple(dns), tuple(ips))
-
-
-def make_credentials(root: Path, hub: Names, database: Names) -> None:
+def make_credentials(root: Path, database: Names) -> None:
     """Fill the empty volume below `root`, its marker last."""
+    hub = Names.parse(("koji", *LOOPBACK), entry.log)
     folder = root / credentials.FOLDER
     authority = certificates.Authority.create(folder)
     authority.issue("kojihub", hub.dns, hub.ips, server=True, client=True)
@@ -84,7 +67,7 @@ def check_credentials(root: Path) -> None:
         certificates.check(root / credentials.FOLDER, name)
 
 
-def prepare(root: Path, hub: Names, database: Names) -> None:
+def prepare(root: Path, database: Names) -> None:
     """Make the credentials, unless an earlier start has, and check them."""
     folder = root / credentials.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,9 +76,19 @@ def prepare(root: Path, hub: Names, database: Names) -> None:
         if not (folder / certificates.REVOCATIONS).exists():  # of an earlier Nagoya
             certificates.Authority.load(folder).write_revocations()
     else:
-        make_credentials(root, hub, database)
-        entry.log(f"made the certificates in {folder}; the hub is {', '.join(hub.dns)}")
+        make_credentials(root, database)
+        entry.log(f"made the certificates in {folder}")
     check_credentials(root)
+    copy_for_database(root)
+
+
+def copy_for_database(root: Path) -> None:
+    """Copy the database's key and certificates to its own volume, if that is mounted."""
+    target = root / credentials.DATABASE
+    if target.is_dir():
+        for name, mode in FOR_DATABASE.items():
+            files.write(target / name, (root / credentials.FOLDER / name).read_bytes(), mode)
+        files.mark_done(target)
 
 
 class Issuer:
@@ -172,8 +165,8 @@ class Issuer:
     def _names(self) -> list[str]:
         """The parts of Koji and the users. Builders, which may have files here from an earlier
         Nagoya, renew theirs themselves."""
-        found = sorted(path.stem for path in (self.folder / "certs").glob("*.crt"))
-        users = [name for name in found if name not in credentials.PARTS and self._is_user(name)]
+        names = sorted(path.stem for path in (self.folder / "certs").glob("*.crt"))
+        users = [name for name in names if name not in credentials.PARTS and self._is_user(name)]
         return [*credentials.PARTS, *users]
 
     def _is_user(self, name: str) -> bool:
@@ -204,12 +197,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         entry.exec_command(argv)
     if argv:
         print(*change(Path("/"), argv[0], list(argv[1:])), sep="\n")
+        copy_for_database(Path("/"))
         return 0
     environment = Environment(os.environ)
-    hub = read_names(environment, "KOJI_HUB_NAMES", ["koji"])
-    database = read_names(environment, "KOJI_DATABASE_NAMES", [])
+    words = (*LOOPBACK, *environment.words(DATABASE_NAMES))
+    database = Names.parse(words, lambda why: environment.wrong(DATABASE_NAMES, why))
     environment.check()
-    prepare(Path("/"), hub, database)
+    prepare(Path("/"), database)
     return 0
 
 

@@ -1,7 +1,8 @@
 """Starts PostgreSQL, whose cluster was made while the image was built.
 
-It needs the credentials at /etc/pki/koji: its own certificate, and the authority and the revoked
-certificates that the hub's is checked against. PostgreSQL gets copies of its own, in memory.
+It needs its own key at /etc/pki/koji, and the authority and the revoked certificates that the hub's
+is checked against: a volume of its own, which it waits for, or all credentials. PostgreSQL gets
+copies, in memory.
 
 A dump in /var/lib/postgresql/restore/koji.dump replaces the database first (see restore.py).
 
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from util import certificates, credentials, entry, files
 from util.environment import Environment
+from util.waiting import wait_until
 
 # Links that the Dockerfile makes.
 POSTGRES = "/usr/lib/postgresql/bin/postgres"
@@ -36,6 +38,21 @@ COPIED = {
 }
 REVOKED = "revoked.crl"
 SOCKETS = Path("run/postgresql")
+# Seconds for koji-credentials-volume, which may start at the same moment, to fill the volume.
+PATIENCE = 60.0
+
+
+def wait_for_credentials(root: Path, seconds: float) -> None:
+    """Wait until the volume at /etc/pki/koji is filled. Raises Fatal."""
+    folder = root / credentials.FOLDER
+    if folder.is_dir():
+        wait_until(
+            lambda: credentials.require(root),
+            seconds,
+            f"koji-credentials-volume to fill {folder}",
+            retry=entry.Fatal,
+            hint=f"start it with the same volume at /{credentials.DATABASE}",
+        )
 
 
 def copy_credentials(root: Path, user: str) -> None:
@@ -62,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if entry.passes_through(argv, own=[word for word in argv if word.startswith("-")]):
         entry.exec_command(argv)
     Environment(os.environ).check()
+    wait_for_credentials(Path("/"), PATIENCE)
     copy_credentials(Path("/"), USER)
     make_socket_directory(Path("/"), USER)
     # Another program, since it drops its privileges.

@@ -47,9 +47,9 @@ def snapshots() -> snapshot.Snapshots:
             [PREFIX],
         )
         return {
-            name.removeprefix(PREFIX): {"created": float(made), "bytes": size}
-            for name, made, size in cursor.fetchall()
-            if made is not None
+            name.removeprefix(PREFIX): {"created": float(created), "bytes": size}
+            for name, created, size in cursor.fetchall()
+            if created is not None
         }
 
 
@@ -58,8 +58,8 @@ def save(name: str) -> None:
     with connected() as cursor:
         drop_database(cursor, PREFIX + name)
         copy(cursor, KOJI, PREFIX + name)
-        made = Identifier(PREFIX + name)
-        cursor.execute(SQL("COMMENT ON DATABASE {} IS %s").format(made), [str(time.time())])
+        copy_name = Identifier(PREFIX + name)
+        cursor.execute(SQL("COMMENT ON DATABASE {} IS %s").format(copy_name), [str(time.time())])
 
 
 def prepare(name: str) -> None:
@@ -187,13 +187,13 @@ def retry_while_in_use(work: Callable[[], None]) -> None:
 def copy(cursor: Cursor, source: str, target: str) -> None:
     """Create a database with another as its template."""
     # The default copies by way of the WAL, and a full disk would then end the whole server.
-    made = SQL("CREATE DATABASE {} TEMPLATE {} OWNER koji STRATEGY FILE_COPY").format(
+    statement = SQL("CREATE DATABASE {} TEMPLATE {} OWNER koji STRATEGY FILE_COPY").format(
         Identifier(target), Identifier(source)
     )
 
     def once() -> None:
         end_sessions(cursor, source)
-        cursor.execute(made)
+        cursor.execute(statement)
 
     retry_while_in_use(once)
 

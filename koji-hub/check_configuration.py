@@ -114,13 +114,16 @@ def _policy_problems(hub: ModuleType, policies: dict[str, str], plugins: Any) ->
     for name, text in policies.items():
         # The hub itself says which tests a policy can use.
         empty = hub.get_policy({"policy": {name: ""}, "Plugins": names}, plugins)[name]
-        found = list(_rule_problems(name, text, empty))
-        if not found:
+        rule_problems = list(_rule_problems(name, text, empty))
+        if not rule_problems:
             try:
                 type(empty)(text.splitlines(), empty.tests)
             except Exception as error:
-                found.append(_reason(error))
-        problems += [f"policy {name!r}{', ' if one[:4] == 'rule' else ': '}{one}" for one in found]
+                rule_problems.append(_reason(error))
+        problems += [
+            f"policy {name!r}{', ' if problem[:4] == 'rule' else ': '}{problem}"
+            for problem in rule_problems
+        ]
     return problems
 
 

@@ -107,8 +107,8 @@ def is_markup(template: Any, expression: str | None) -> bool:
     """
     if expression is None:
         return template._CHEETAH_src not in PLAIN_DIRECTIVES
-    found = re.match(r"\$\{?(?:util\.)?(\w+)", expression)
-    return found is not None and (found[1] in MARKUP or found[1] in vars(type(template)))
+    match = re.match(r"\$\{?(?:util\.)?(\w+)", expression)
+    return match is not None and (match[1] in MARKUP or match[1] in vars(type(template)))
 
 
 def escape_values(util: Any) -> None:

@@ -11,8 +11,14 @@ KOJI_DATABASE_HOST=kojidatabase   where the database is; it must show a certific
 KOJI_WAIT_SECONDS=60              how long to wait for it
 KOJI_SITE_NAME=koji               the name that kojiweb shows
 KOJI_WEB_URL=https://koji/koji    the address of kojiweb, for links in mails; if set, plain HTTP
-                                  is redirected there. The hub answers to its name, and to those
-                                  in the hub's certificate, and to no other
+                                  is redirected there
+KOJI_HUB_NAMES=                   DNS names and IP addresses of the hub, separated by commas or
+                                  blanks, in addition to koji, localhost, the loopback addresses
+                                  and the host in KOJI_WEB_URL. The hub's certificate is valid for
+                                  all these, and the hub answers to no other
+KOJI_SITE_CERTIFICATE=            a file in PEM with a key, its certificate and those between that
+                                  and the authority's: shown to those who call the host in
+                                  KOJI_WEB_URL, in place of the hub's certificate
 KOJI_FILES_URL=/kojifiles         the address of files in kojiweb's links, on this host or another
 KOJI_PLAIN_FILES=no               /kojifiles on port 80 too, without TLS, as Koji's client needs it
                                   to download files where it does not know the authority
@@ -50,6 +56,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -58,12 +65,14 @@ import housekeeping
 import psycopg2
 import sessions
 import site_files
+import tls
 import write_lock
 from cryptography import x509
 
 from util import certificates, credentials, entry, files
 from util.configuration import RECONNECT, merged
 from util.environment import LOG_LEVELS, Environment
+from util.names import LOOPBACK, Names
 from util.supervise import Daemon, supervise
 from util.waiting import wait_until
 
@@ -111,6 +120,9 @@ class Settings:
     site_name: str
     web_url: str
     https_origin: str
+    web_host: str
+    names: Names
+    site_certificate: Path | None
     has_public_name: bool
     plain_files: bool
     files_url: str
@@ -130,6 +142,16 @@ class Settings:
         environment = Environment(values)
         processes = min(4, max(2, processors))
         web_url = environment.url("KOJI_WEB_URL", WEB_URL)
+        web_host = urlsplit(web_url).hostname or ""
+        own = ("koji", *LOOPBACK, web_host)
+        added = environment.words("KOJI_HUB_NAMES")
+        names = Names.parse(own, partial(environment.wrong, "KOJI_WEB_URL"))
+        names += Names.parse(added, partial(environment.wrong, "KOJI_HUB_NAMES"))
+        site = environment.text(tls.VARIABLE, "")
+        if site and not site.startswith("/"):
+            environment.wrong(tls.VARIABLE, f"{site!r} is not an absolute path")
+        if site and not environment.text("KOJI_WEB_URL", ""):
+            environment.wrong(tls.VARIABLE, "needs KOJI_WEB_URL, whose host it is for")
         # By default the name that the client called.
         origin, public = "https://%{SERVER_NAME}", False
         if environment.text("KOJI_WEB_URL", ""):
@@ -150,6 +172,9 @@ class Settings:
             site_name=environment.text("KOJI_SITE_NAME", "koji"),
             web_url=web_url,
             https_origin=origin,
+            web_host=web_host,
+            names=names,
+            site_certificate=Path(site) if site else None,
             has_public_name=public,
             plain_files=environment.flag("KOJI_PLAIN_FILES", False),
             files_url=files_url,
@@ -241,17 +266,6 @@ def is_public(name: str) -> bool:
     return False
 
 
-def name_pattern(certificate: Path, web_url: str) -> str:
-    """A regular expression for the hub's names: those in its certificate, and kojiweb's."""
-    loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
-    valid = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    names = {*valid.get_values_for_type(x509.DNSName), urlsplit(web_url).hostname or ""}
-    names |= {str(address) for address in valid.get_values_for_type(x509.IPAddress)}
-    escaped = "|".join(re.escape(name) for name in sorted(names))
-    # Apache keeps the brackets around an IPv6 address.
-    return rf"^\[?({escaped})\]?$"
-
-
 def web_secret(folder: Path, chosen: str | None) -> str:
     """The secret for kojiweb's cookies: the chosen one, or one that is unique to this system.
 
@@ -261,8 +275,10 @@ def web_secret(folder: Path, chosen: str | None) -> str:
     """
     key = (folder / "private/kojiweb.key").read_bytes()
     secret = chosen or hmac.new(key, b"kojiweb's cookies", hashlib.sha256).hexdigest()
-    for one in certificates.read_revocations(folder / certificates.REVOCATIONS):
-        secret = hmac.new(secret.encode(), f"{one.serial}".encode(), hashlib.sha256).hexdigest()
+    for revocation in certificates.read_revocations(folder / certificates.REVOCATIONS):
+        secret = hmac.new(
+            secret.encode(), f"{revocation.serial}".encode(), hashlib.sha256
+        ).hexdigest()
     return secret
 
 
@@ -387,6 +403,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     (root / RUN).mkdir(exist_ok=True)
     write_lock.create(root / RUN)
     copy_credentials(root, USER)
+    tls.write(root, settings.names, settings.site_certificate, settings.web_host)
     write_configuration(root, settings)
     site_files.record(root)
 
@@ -404,8 +421,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.pop("KOJI_WEB_SECRET", None)
     os.environ["KOJI_HUB_PROCESSES"] = str(settings.processes)
     os.environ["KOJI_HTTPS_ORIGIN"] = settings.https_origin
-    certificate = root / credentials.FOLDER / "certs/kojihub.crt"
-    os.environ["KOJI_NAMES"] = name_pattern(certificate, settings.web_url)
+    os.environ["KOJI_NAMES"] = tls.name_pattern(root / tls.HUB)
+    os.environ["KOJI_SITE_HOST"] = settings.web_host
     os.environ["KOJI_WEB_NAME"] = "public" if settings.has_public_name else "local"
     os.environ["KOJI_PLAIN_FILES"] = str(settings.plain_files)
     (root / RUN / "httpd.pid").unlink(missing_ok=True)

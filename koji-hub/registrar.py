@@ -60,7 +60,7 @@ class Registrar:
         # An image that was made of a hub has those of another authority.
         issuer = certificates.load(authority).subject
         for path in self.issued.glob("*.crt"):
-            if any(one.issuer != issuer for one in certificates.load_all(path)):
+            if any(certificate.issuer != issuer for certificate in certificates.load_all(path)):
                 path.unlink()
 
     def answer_all(self) -> None:
@@ -99,7 +99,7 @@ class Registrar:
         if name in credentials.RESERVED or (self.credentials / f"{name}_browser_cert.p12").exists():
             raise Refused(f"{name!r} is the name of a user")
         revoked = certificates.load_all(self.credentials / f"certs/revoked/{name}.crt")
-        if verb != "leave" and key in [one.public_key() for one in revoked]:
+        if verb != "leave" and key in [certificate.public_key() for certificate in revoked]:
             raise Refused(f"the certificate of {name} was revoked")
         if expired := certificates.expiry(self.credentials, ["kojiadmin"]):
             raise Refused(f"{expired}; {expired.hint}", later=True)
@@ -137,9 +137,9 @@ class Registrar:
     def _certify(self, name: str, key: ec.EllipticCurvePublicKey) -> str:
         """The certificate of a builder's key; a new one if there is none, or it is due."""
         issued = [
-            one
-            for one in certificates.load_all(self.issued / f"{name}.crt")
-            if certificates.end(one) > datetime.now(UTC)
+            certificate
+            for certificate in certificates.load_all(self.issued / f"{name}.crt")
+            if certificates.end(certificate) > datetime.now(UTC)
         ]
         last = issued[-1] if issued else None
         if last is None or last.public_key() != key or certificates.is_due(last):

@@ -14,6 +14,7 @@ from pathlib import Path
 import entrypoint
 import psycopg2
 import sessions
+import tls
 
 from util import certificates, credentials, entry, files, processes
 from util.waiting import wait_until
@@ -42,7 +43,7 @@ def restart_apache(root: Path) -> None:
         )
 
     def children() -> set[int]:
-        return {one.pid for one in processes.processes() if one.parent == httpd}
+        return {process.pid for process in processes.processes() if process.parent == httpd}
 
     def require_new() -> None:
         if children() <= former:
@@ -63,9 +64,16 @@ def main() -> int:
     settings = entrypoint.Settings.read(os.environ, root)
     revoked = certificates.read_revocations(root / entrypoint.RUN / "revoked.crl")
     entrypoint.copy_credentials(root, entrypoint.USER)
+    refusal = None
+    try:
+        tls.write(root, settings.names, settings.site_certificate, settings.web_host)
+    except entry.Fatal as error:  # what was revoked has to be refused nevertheless
+        refusal = error
     entrypoint.write_web_configuration(root, settings)
     restart_apache(root)
-    names = sessions.revoked(root / credentials.FOLDER, {one.serial for one in revoked})
+    names = sessions.revoked(
+        root / credentials.FOLDER, {revocation.serial for revocation in revoked}
+    )
     try:
         # Until Apache's restart, users could log in with a certificate that had just been revoked.
         ended = sessions.expire(
@@ -78,6 +86,8 @@ def main() -> int:
         ) from error
     if names:
         entry.log(f"ended {ended} sessions of {', '.join(names)}, whose certificates were revoked")
+    if refusal:
+        raise entry.Fatal(f"{refusal}; the former one stays in use", hint=refusal.hint)
     return 0
 
 

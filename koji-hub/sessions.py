@@ -26,15 +26,17 @@ def revoked(folder: Path, former: Collection[int] = ()) -> dict[str, float]:
     """When a certificate of a name was revoked last, in seconds since the epoch; without names
     whose certificates have `former` serial numbers, all of them."""
     dates = {
-        one.serial: one.date.timestamp()
-        for one in certificates.read_revocations(folder / certificates.REVOCATIONS)
+        revocation.serial: revocation.date.timestamp()
+        for revocation in certificates.read_revocations(folder / certificates.REVOCATIONS)
     }
-    found = {}
+    revoked_at = {}
     for path in (folder / "certs/revoked").glob("*.crt"):
-        serials = {one.serial_number for one in certificates.load_all(path)} & set(dates)
+        serials = {certificate.serial_number for certificate in certificates.load_all(path)} & set(
+            dates
+        )
         if not serials <= set(former):
-            found[path.stem] = max(dates[serial] for serial in serials)
-    return found
+            revoked_at[path.stem] = max(dates[serial] for serial in serials)
+    return revoked_at
 
 
 def expire(address: str, names: Mapping[str, float]) -> int:

@@ -20,10 +20,10 @@ def entry_point(root: Path, snippet: str, alias: str) -> Path:
     Its name differs from version to version (kojixmlrpc.py, kojiapp.py).
     """
     text = (root / UPSTREAM / snippet).read_text()
-    found = re.search(rf'^\s*(?:WSGIScript)?Alias\s+{alias}\s+"?(/[^"\s]+)', text, re.MULTILINE)
-    if not found:
+    match = re.search(rf'^\s*(?:WSGIScript)?Alias\s+{alias}\s+"?(/[^"\s]+)', text, re.MULTILINE)
+    if not match:
         raise entry.Fatal(f"Koji's {snippet} names no script for {alias}")
-    return Path(found[1])
+    return Path(match[1])
 
 
 def write_layout(root: Path) -> None:

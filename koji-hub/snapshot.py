@@ -42,11 +42,11 @@ class Hub:
         self.folder = root / FOLDER
 
     def snapshots(self) -> snapshot.Snapshots:
-        found = {}
+        snapshots = {}
         for about in self.folder.glob("*/about.json"):
             if about.parent.name == RESTORED or not about.parent.name.startswith("+"):
-                found[about.parent.name] = json.loads(about.read_text())
-        return found
+                snapshots[about.parent.name] = json.loads(about.read_text())
+        return snapshots
 
     def hold(self) -> None:
         against = write_lock.exclusive(PATIENCE, CLOSED_SECONDS)
@@ -65,7 +65,7 @@ class Hub:
         _remove(unfinished)
         try:
             # kojira deletes expired repositories by itself, and cp fails on vanishing files.
-            with processes.frozen([one.pid for one in kojira()]):
+            with processes.frozen([process.pid for process in kojira()]):
                 _copy(self._state(), unfinished / "top")
             for site in site_files.FOLDERS:
                 _copy([self.root / site], (unfinished / "site" / site).parent)
@@ -115,7 +115,7 @@ class Hub:
     def release(self) -> snapshot.Note:
         lost = not write_lock.release()
         # A `save` that was killed has left it stopped.
-        processes.send(signal.SIGCONT, [one.pid for one in kojira()])
+        processes.send(signal.SIGCONT, [process.pid for process in kojira()])
         for name in (NEW, OLD, UNFINISHED):
             _remove(self.folder / name)
         return {"lost": lost}
@@ -129,7 +129,7 @@ class Hub:
         self.discard()
         backup = self.folder / BACKUP
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        with processes.frozen([one.pid for one in kojira()]):
+        with processes.frozen([process.pid for process in kojira()]):
             for path in self._state():
                 _copy([path], backup / "top", link=path.name != CHANGING)
         for site in site_files.FOLDERS:
@@ -158,13 +158,15 @@ class Hub:
 def kojira() -> list[processes.Process]:
     """kojira and its child processes; none with `nokojira`."""
     running = processes.processes()
-    leaders = {one.pid for one in running if one.parent == 1 and "kojira" in one.command}
-    return [one for one in running if one.session in leaders]
+    leaders = {
+        process.pid for process in running if process.parent == 1 and "kojira" in process.command
+    }
+    return [process for process in running if process.session in leaders]
 
 
 def restart_kojira() -> None:
     """Let the supervisor restart kojira; returns when the old one and its children are gone."""
-    old = [one.pid for one in kojira()]
+    old = [process.pid for process in kojira()]
     os.kill(1, signal.SIGHUP)
     processes.wait_gone(old)
 

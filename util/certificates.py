@@ -80,7 +80,7 @@ class Authority:
         serial = x509.random_serial_number()
         subject = _subject(f"Nagoya Koji CA {serial:x}"[:40])
         builder = (
-            _builder(subject, subject, key.public_key(), serial, AUTHORITY_LIFE)
+            _builder(subject, subject, key.public_key(), serial, _after(AUTHORITY_LIFE))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(authority=True), critical=True)
             .add_extension(
@@ -140,7 +140,11 @@ class Authority:
             name,
             key.public_key(),
             names.get_values_for_type(x509.DNSName),
-            [one for one in names.get_values_for_type(x509.IPAddress) if isinstance(one, Address)],
+            [
+                address
+                for address in names.get_values_for_type(x509.IPAddress)
+                if isinstance(address, Address)
+            ],
             server=ExtendedKeyUsageOID.SERVER_AUTH in usages,
             client=ExtendedKeyUsageOID.CLIENT_AUTH in usages,
         )
@@ -167,7 +171,10 @@ class Authority:
     def revocations(self) -> bytes:
         """The list of revoked certificates, signed."""
         now = datetime.now(UTC).replace(microsecond=0)
-        dates = {one.serial: one.date for one in read_revocations(self.folder / REVOCATIONS)}
+        dates = {
+            revocation.serial: revocation.date
+            for revocation in read_revocations(self.folder / REVOCATIONS)
+        }
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject)
@@ -210,8 +217,9 @@ class Authority:
         *,
         server: bool = False,
         client: bool = False,
+        until: datetime | None = None,
     ) -> x509.Certificate:
-        """Certify that a key is NAME's.
+        """Certify that a key is NAME's, by default for CERTIFICATE_LIFE.
 
         `name` is the common name, and the one that Koji logs a client in by; it is always the
         first of the certificate's DNS names too.
@@ -225,12 +233,12 @@ class Authority:
         usages = [ExtendedKeyUsageOID.SERVER_AUTH] * server
         usages += [ExtendedKeyUsageOID.CLIENT_AUTH] * client
         names: list[x509.GeneralName] = [
-            *(x509.DNSName(one) for one in dict.fromkeys((name, *dns))),
-            *(x509.IPAddress(one) for one in dict.fromkeys(ips)),
+            *(x509.DNSName(dns_name) for dns_name in dict.fromkeys((name, *dns))),
+            *(x509.IPAddress(ip) for ip in dict.fromkeys(ips)),
         ]
         issuer = self.certificate.subject
         builder = (
-            _builder(_subject(name), issuer, key, serial, CERTIFICATE_LIFE)
+            _builder(_subject(name), issuer, key, serial, until or _after(CERTIFICATE_LIFE))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -255,8 +263,10 @@ def read_revocations(path: Path) -> list[Revocation]:
     """What a list of revoked certificates says; nothing if there is no such file."""
     if not path.exists():
         return []
-    found = x509.load_pem_x509_crl(path.read_bytes())
-    return [Revocation(one.serial_number, _utc(one, "revocation_date")) for one in found]
+    revocations = x509.load_pem_x509_crl(path.read_bytes())
+    return [
+        Revocation(entry.serial_number, _utc(entry, "revocation_date")) for entry in revocations
+    ]
 
 
 def revocations_of(folder: Path) -> bytes:
@@ -299,7 +309,7 @@ def is_due(certificate: x509.Certificate) -> bool:
 
 def expiry(folder: Path, names: Iterable[str]) -> Fatal | None:
     """An error that says which certificates of these names have expired; None without one."""
-    ends = {name: end(load(folder / f"certs/{name}.crt")) for name in names}
+    ends = {name: end(load(folder / f"{name}.pem")) for name in names}
     expired = [f"{name} ({day:%Y-%m-%d})" for name, day in ends.items() if day < datetime.now(UTC)]
     if not expired:
         return None
@@ -388,19 +398,23 @@ def _builder(
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
     serial: int,
-    life: timedelta,
+    until: datetime,
 ) -> x509.CertificateBuilder:
-    now = datetime.now(UTC).replace(microsecond=0)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(serial)
-        .not_valid_before(now - CLOCK_SKEW)
-        .not_valid_after(now - CLOCK_SKEW + life)
+        .not_valid_before(_after(timedelta()))
+        .not_valid_after(until)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
+
+
+def _after(life: timedelta) -> datetime:
+    """The end of a certificate of this life that begins now."""
+    return datetime.now(UTC).replace(microsecond=0) - CLOCK_SKEW + life
 
 
 def _key_usage(authority: bool) -> x509.KeyUsage:
@@ -436,13 +450,13 @@ def _pkcs12(name: str, parts: bytes) -> bytes:
     # the key store of macOS knows no newer one.
     cipher = ["-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES", "-macalg", "sha1"]
     command = ["openssl", "pkcs12", "-export", "-name", name, *cipher]
-    made = subprocess.run(
+    openssl = subprocess.run(
         [*command, "-passout", f"pass:{BROWSER_PASSWORD}"],
         input=parts,
         capture_output=True,
         check=True,
     )
-    return made.stdout
+    return openssl.stdout
 
 
 def pem(certificate: x509.Certificate) -> bytes:

@@ -6,6 +6,8 @@ from . import files
 from .entry import Fatal
 
 FOLDER = Path("etc/pki/koji")
+# The volume that the database mounts at FOLDER, with what it needs of them.
+DATABASE = Path("etc/pki/koji-database")
 
 SERVERS = ("kojihub", "kojidatabase")
 CLIENTS = ("kojiadmin", "kojira", "kojiweb")

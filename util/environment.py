@@ -36,6 +36,7 @@ VARIABLES = frozenset(
         "KOJI_LOG_LEVEL",
         "KOJI_NOTIFICATIONS",
         "KOJI_PLAIN_FILES",
+        "KOJI_SITE_CERTIFICATE",
         "KOJI_SITE_NAME",
         "KOJI_WAIT_SECONDS",
         "KOJI_WEB_SECRET",

@@ -26,7 +26,7 @@ class Process:
 
 def processes(proc: Path = Path("/proc")) -> list[Process]:
     """All processes but zombies."""
-    found = []
+    running = []
     for folder in proc.iterdir():
         if not folder.name.isdigit():
             continue
@@ -39,8 +39,8 @@ def processes(proc: Path = Path("/proc")) -> list[Process]:
         except (OSError, UnicodeDecodeError):
             continue
         if state not in "ZX":
-            found.append(Process(int(folder.name), int(parent), int(session), command))
-    return found
+            running.append(Process(int(folder.name), int(parent), int(session), command))
+    return running
 
 
 def descendants(of: int, among: Iterable[Process]) -> list[Process]:
@@ -48,12 +48,12 @@ def descendants(of: int, among: Iterable[Process]) -> list[Process]:
     children: dict[int, list[Process]] = {}
     for process in among:
         children.setdefault(process.parent, []).append(process)
-    found, open_ = [], [of]
+    descendants, open_ = [], [of]
     while open_:
         born = children.get(open_.pop(), [])
-        found += born
+        descendants += born
         open_ += [process.pid for process in born]
-    return found
+    return descendants
 
 
 def send(number: int, pids: Iterable[int]) -> None:

@@ -115,7 +115,7 @@ def _alone(lock: IO[str], words: Sequence[str], at_any_time: Collection[str]) ->
 def _carry_out(verbs: Verbs, words: Sequence[str]) -> Answer:
     verb, *names = words or [""]
     if verb not in verbs or len(names) != (verb in _NAMED):
-        usage = ", ".join(f"{one} NAME" if one in _NAMED else one for one in verbs)
+        usage = ", ".join(f"{verb} NAME" if verb in _NAMED else verb for verb in verbs)
         wrong = f"unknown or incomplete verb: {' '.join(words)}" if words else "empty command"
         raise entry.Fatal(wrong, hint=usage)
     if not all(_NAME.fullmatch(name) for name in names):

@@ -183,7 +183,7 @@ class _Supervisor:
             self._reap()
         late = daemons.intersection(self._running.values())
         if late:
-            log(f"killing {', '.join(one.name for one in late)}: not stopped after {seconds:g} s")
+            log(f"killing {', '.join(each.name for each in late)}: not stopped after {seconds:g} s")
             self._signal(late, signal.SIGKILL)
             while late.intersection(self._running.values()):
                 self._wait(time.monotonic() + 0.1)

@@ -44,10 +44,20 @@ def restrictions(mount: MountPoint) -> int:
 
 
 def read_only_mounts(roots: Iterable[Path], mounts: Iterable[MountPoint]) -> list[MountPoint]:
-    """The mounts to make read-only in the worker: all but the chroots', and the hidden ones."""
+    """The mounts to make read-only in the worker: all but the chroots', and the hidden ones.
+
+    In the chroots, wherever they are mounted, those of /sys: the engine's /sys/fs/cgroup may be a
+    tmpfs that all builds can write to.
+    """
     writable = (*map(str, roots), SCRATCH)
     out_of_reach = tuple(f"{path}/" for path in (*writable, *HIDDEN))
-    return [m for m in mounts if m.path not in writable and not m.path.startswith(out_of_reach)]
+    systems = [f"{root}/sys/" for root in writable if root != SCRATCH]
+    return [
+        m
+        for m in mounts
+        if (m.path not in writable and not m.path.startswith(out_of_reach))
+        or any(system in f"{m.path}/" for system in systems)
+    ]
 
 
 def chroot_plan(settings: Settings) -> list[Mount]:

@@ -95,7 +95,11 @@ def defaults() -> dict[str, Any]:
         "use_bootstrap_image": False,
         "module_setup_commands": [],
         "plugin_conf": {"bind_mount_opts": {"dirs": []}, "sign_opts": {}},
-        "macros": {"%_rpmfilename": "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm"},
+        "macros": {
+            "%_rpmfilename": "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
+            # Whatever a distribution's macros say, as upstream's mock does.
+            "%_buildhost": os.uname().nodename,
+        },
         "environment": {
             "TERM": "vt100",
             "SHELL": "/bin/bash",
@@ -206,15 +210,15 @@ def settings(options: dict[str, Any]) -> Settings:
 
 def _unsupported(options: dict[str, Any]) -> list[str]:
     """The settings that would need another mock, as a tag's extra names them."""
-    found = []
+    unsupported = []
     if options["package_manager"] not in ("dnf", "dnf4"):
-        found.append(f"mock.package_manager={options['package_manager']}")
+        unsupported.append(f"mock.package_manager={options['package_manager']}")
     if options["use_bootstrap_image"]:
-        found.append("mock.bootstrap_image")
+        unsupported.append("mock.bootstrap_image")
     for name, value in options["plugin_conf"].items():
         if name.endswith("_enable") and name != "sign_enable" and value:
-            found.append(f"mock.plugin_conf.{name}")
-    return found
+            unsupported.append(f"mock.plugin_conf.{name}")
+    return unsupported
 
 
 def refuse_unsupported(settings: Settings) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import mounts
-from kernel import KernelError
+from kernel import KernelError, OomScore
 from settings import Settings
 
 # The image has it if moromi.yml declares the source `mock`.
@@ -26,4 +26,5 @@ def execute(argv: list[str], settings: Settings) -> NoReturn:
         mounts.lend(settings.basedir)
     except KernelError as error:
         raise error.as_mock_error() from error
+    OomScore().raise_to_first()
     os.execv(PROGRAM, [str(PROGRAM), "--isolation=simple", *argv])

@@ -100,6 +100,7 @@ class Chroot:
         """
         self.settings, self.account, self.logs = settings, account, logs
         self.path = settings.basedir / settings.root / "root"
+        self.oom_score = kernel.OomScore()
         self.system_calls = kernel.forbid_user_namespaces()
         machine = os.uname().machine
         self.is_32bit = personality(architecture or settings.architecture, machine)
@@ -188,9 +189,11 @@ class Chroot:
         """
         reader, writer = os.pipe()
         os.fchown(writer, self.account.uid, self.account.gid)  # or /dev/stderr could not be opened
+        self.oom_score.raise_to_first()
         child = os.fork()
         if child == 0:
             self._start(argv, environment, prepare, writer)
+        self.oom_score.reset()
         os.close(writer)
         os.set_blocking(reader, False)
         exited = os.pidfd_open(child)

@@ -24,10 +24,7 @@ def _edges(declaration: Declaration) -> Iterator[tuple[str, str, str, bool]]:
     """Each arrow: start, end, label, and whether it is dotted; those from `host` are first."""
     for name, container in declaration.containers.items():
         if container.ports:
-            ports = (
-                f"{p.host}:{p.container}" if p.host else f"{p.container}" for p in container.ports
-            )
-            yield "host", name, ", ".join(ports), False
+            yield "host", name, ", ".join(map(str, container.ports)), False
     owners: dict[str, str] = {}
     for name, container in declaration.containers.items():
         yield from ((name, link, "", False) for link in container.links)

@@ -26,7 +26,7 @@ def doctor(settings: Settings, as_json: bool) -> None:
     facts = gather()
     checks = examine_machine(facts)
     if not as_json:
-        print(_LINE.format("check", "state", "found"))
+        print(_LINE.format("check", "state", "finding"))
         _print(*checks)
     try:
         seen = engine_facts(settings.engine, settings.declaration, settings.system)
@@ -49,5 +49,5 @@ def doctor(settings: Settings, as_json: bool) -> None:
 def _print(*checks: Check) -> None:
     """Print lines of one table, as soon as they are known."""
     for check in checks:
-        found = check.found.replace("\n", "\n" + _LINE.format("", "", ""))
-        print(_LINE.format(check.name, check.state, found), flush=True)
+        finding = check.finding.replace("\n", "\n" + _LINE.format("", "", ""))
+        print(_LINE.format(check.name, check.state, finding), flush=True)

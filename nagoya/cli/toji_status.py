@@ -24,6 +24,7 @@ from nagoya.cli.common import (
     print_table,
     quiet_system,
 )
+from nagoya.config.values import bracketed
 from nagoya.errors import NagoyaError
 from nagoya.koji import certificates
 from nagoya.koji.activity import client_details, read_activity
@@ -157,7 +158,10 @@ def _render(
     lines = [""]
     for each in read.containers:  # below the table, where a narrow terminal would cut them
         if each.ports:
-            ports = (f"{each.host}:{host}->{port}" for port, host in each.ports.items())
+            ports = (
+                f"{bracketed(each.addresses[port])}:{host}->{port}"
+                for port, host in each.ports.items()
+            )
             lines.append(f"{each.name}: {' '.join(ports)}")
     if client["profile"]:
         lines.append(f"kojiweb: {client['urls']['web']}")

@@ -16,6 +16,7 @@ from nagoya.config.extends import INSTALLED, MergedConfig
 from nagoya.config.model import Container, MoromiFile, SystemImages
 from nagoya.config.tags import untagged, with_tag
 from nagoya.config.validation import describe_errors
+from nagoya.config.values import Port
 from nagoya.errors import DeclarationError, did_you_mean
 from nagoya.utils.graph import Cycle, waves
 from nagoya.utils.lock import cache_folder
@@ -195,12 +196,14 @@ def _check_container(container: Container, file: MoromiFile) -> Iterator[str]:
 
 
 def _check_host_ports(file: MoromiFile) -> Iterator[str]:
-    published: dict[int, str] = {}
+    published: dict[str, Port] = {}
     for name, container in file.containers.items():
         for index, port in enumerate(container.ports):
             where = f"containers.{name}.ports[{index}]"
-            if port.host is not None and published.setdefault(port.host, where) != where:
-                yield f"{where}: host port {port.host} is already used by {published[port.host]}"
+            for other, user in published.items():
+                if port.overlaps(user):
+                    yield f"{where}: host port {port.host} is already used by {other}"
+            published[where] = port
 
 
 def _unknown(where: str, kind: str, name: str, known: Collection[str]) -> Iterator[str]:

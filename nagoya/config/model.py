@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import Field, model_validator
 
@@ -79,14 +79,25 @@ class Base(StrictModel):
 
 
 _HOST = "{host}"
-_PUBLISHED = re.compile(r"\{port:(\w*)\}")
+_PUBLISHED = re.compile(r"(\{host\}:)?(\{port:(\w*)\})")
+
+
+class Endpoint(NamedTuple):
+    """Where a port of a container is published: on a port of a host, as URLs name both."""
+
+    host: str
+    port: int | str
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
 
 
 class Container(StrictModel):
     """A container of the system, as declared.
 
-    In its environment `{port:443}` stands for the host port that its port 443 is published on, and
-    `{host}` for the host: these are known only when the container is created, see `variables`.
+    In its environment `{port:443}` stands for the host port that its port 443 is published on,
+    `{host}` for the host, and `{host}:{port:443}` for where clients reach that port. These are
+    known only when the container is created, see `variables`.
     `timeout` is how many seconds a container with `detach: false` may take to end.
     """
 
@@ -116,12 +127,15 @@ class Container(StrictModel):
         """The containers that have to be started first."""
         return tuple(dict.fromkeys([*(v.container for v in self.volumes_from), *self.links]))
 
-    def variables(self, host: str, published: Mapping[int, Any]) -> dict[str, str]:
-        """The environment, for ports published so: those of `host` by the container's."""
+    def variables(self, host: str, published: Mapping[int, Endpoint]) -> dict[str, str]:
+        """The environment, for the system's `host` and ports that are published so."""
+
+        def endpoint(match: re.Match[str]) -> str:
+            where = published[int(match[3])]
+            return str(where if match[1] else where.port)
+
         return {
-            name: _PUBLISHED.sub(lambda match: str(published[int(match[1])]), text).replace(
-                _HOST, host
-            )
+            name: _PUBLISHED.sub(endpoint, text).replace(_HOST, host)
             for name, text in self.environment.items()
         }
 
@@ -130,9 +144,9 @@ class Container(StrictModel):
         published = {str(port.container) for port in self.ports}
         for name, text in self.environment.items():
             for match in _PUBLISHED.finditer(text):
-                if match[1] not in published:
+                if match[3] not in published:
                     raise ValueError(
-                        f"{match[0]!r} in environment.{name} needs {match[1] or 'N'} in 'ports'"
+                        f"{match[2]!r} in environment.{name} needs {match[3] or 'N'} in 'ports'"
                     )
         paths = [volume.path for volume in self.volumes]
         for path in paths:

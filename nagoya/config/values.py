@@ -3,6 +3,7 @@ as one text but has parts, such as a port."""
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -46,10 +47,33 @@ CallbackName = Annotated[str, form(r"[A-Za-z_][\w.]*\.[A-Za-z_]\w*", "of the for
 
 
 class Port(StrictModel):
-    """A port of a container, published on port `host` of 127.0.0.1; None means any free one."""
+    """A port of a container, published on port `host` of an address of the engine's machine.
+
+    Without `host` it is any free one; without `address` it is where toji's clients are, 127.0.0.1.
+    """
 
     container: int
     host: int | None = None
+    address: str | None = None
+
+    def overlaps(self, other: "Port") -> bool:
+        """Whether both would take the same port of an address."""
+        one, two = (ip_address(port.address or "127.0.0.1") for port in (self, other))
+        same = one == two or (
+            one.version == two.version and (one.is_unspecified or two.is_unspecified)
+        )
+        return self.host is not None and self.host == other.host and same
+
+    def __str__(self) -> str:
+        """As in moromi.yml."""
+        address = f"{bracketed(self.address)}:" if self.address else ""
+        host = f"{self.host or ''}:" if self.host or address else ""
+        return f"{address}{host}{self.container}"
+
+
+def bracketed(address: str) -> str:
+    """An IP address or a name, as it stands before a port."""
+    return f"[{address}]" if ":" in address else address
 
 
 class Volume(StrictModel):
@@ -66,21 +90,38 @@ class VolumesFrom(StrictModel):
     mode: Literal["rw", "ro"] = "rw"
 
 
+_PORT = re.compile(r"(?:(?:(?P<address>.+):)?(?P<host>[0-9]{0,9}):)?(?P<container>[0-9]{1,9})")
+
+
 def _port(value: Any) -> Any:
-    if isinstance(value, str) and re.fullmatch(r"[\w.\[\]:]+:\d*:\d+", value):
-        raise ValueError(
-            f"{value!r} names an address; ports are published on 127.0.0.1 only: "
-            "write 443 (a free host port) or '8443:443'"
-        )
     is_port = isinstance(value, int | str) and not isinstance(value, bool)
-    match = re.fullmatch(r"(?:([0-9]{1,9}):)?([0-9]{1,9})", str(value)) if is_port else None
-    if not match:
-        raise ValueError(f"{value!r} is not a port; write 443 (a free host port) or '8443:443'")
-    host, container = (int(text) if text else None for text in match.groups())
+    match = _PORT.fullmatch(str(value)) if is_port else None
+    if not match or (match["host"] == "" and not match["address"]):
+        raise ValueError(
+            f"{value!r} is not a port; write 443 (a free host port), '8443:443' or "
+            "'0.0.0.0:8443:443'"
+        )
+    host, container = (int(match[name]) if match[name] else None for name in ("host", "container"))
     for number in (host, container):
         if number is not None and not 0 < number < 65536:
             raise ValueError(f"{number} is not a port (1 to 65535)")
-    return Port.model_construct(container=container, host=host)
+    address = _address(match["address"]) if match["address"] else None
+    return Port.model_construct(container=container, host=host, address=address)
+
+
+def _address(text: str) -> str:
+    """An IP address without its brackets."""
+    inner = re.fullmatch(r"\[(.*:.*)\]", text)
+    if not inner and ":" in text:
+        raise ValueError(f"{text!r}: write an IPv6 address in brackets, such as [2001:db8::7]")
+    try:
+        # One with a zone, such as fe80::1%eth0, is none that the engine knows.
+        return str(ip_address((inner[1] if inner else text).replace("%", " ")))
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not an IP address, such as 192.0.2.7; 0.0.0.0 stands for all of the "
+            "machine's, [::] for all of IPv6"
+        ) from None
 
 
 def _split(pattern: str, words: str) -> BeforeValidator:

@@ -23,7 +23,8 @@ from nagoya.engine.translation import translated
 from nagoya.errors import EngineTimeout, PortTaken
 
 _PORT_TAKEN = re.compile(
-    r":(\d+)\b.*?(?:port is already allocated|address already in use)", re.IGNORECASE | re.DOTALL
+    r":(\d+)\b(?:(?!:\d).)*(?:port is already allocated|address already in use)",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -103,10 +104,11 @@ def start(container: Handle, restart: str = "no") -> None:
             match = _PORT_TAKEN.search(str(error.explanation))
             if not match:
                 raise
+            own, port = state(container, reload=False), int(match[1])
+            address = next(own.addresses[each] for each in own.ports if own.ports[each] == port)
             raise PortTaken(
-                f"starting {container.name}: port {match[1]} of "
-                f"{state(container, reload=False).host} is taken"
-                f"{_publisher(container.engine, int(match[1]))}",
+                f"starting {container.name}: port {port} of {address} is taken"
+                f"{_publisher(container.engine, port)}",
                 "choose another host port, or leave it out for a free one",
             ) from error
 

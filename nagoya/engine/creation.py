@@ -9,7 +9,7 @@ from docker.types import LogConfig
 
 from nagoya.engine import containers
 from nagoya.engine.client import Engine, Handle
-from nagoya.engine.state import LOOPBACK, SYSTEM_LABEL, check_owner
+from nagoya.engine.state import SYSTEM_LABEL, check_owner
 from nagoya.engine.translation import translated
 
 _LOG_FILE = "json-file"
@@ -21,9 +21,9 @@ _LOG_LIMITS = {"max-size": "10m", "max-file": "5"}
 class Specification:
     """What a container is created from.
 
-    `ports` maps a port of the container to that of `address`, an address of the engine's machine;
-    `volumes` a path in the container to a named
-    volume. Without a `network` the container gets none.
+    `ports` maps a port of the container to an address of the engine's machine and a port of that;
+    `volumes` a path in the container to a named volume. Without a `network` the container gets
+    none.
     """
 
     name: str
@@ -34,8 +34,7 @@ class Specification:
     stop_timeout: int
     command: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
-    ports: Mapping[int, int] = field(default_factory=dict)
-    address: str = LOOPBACK
+    ports: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     volumes_from: Sequence[str] = ()
     cap_add: Sequence[str] = ()
     cap_drop: Sequence[str] = ()
@@ -75,9 +74,7 @@ def create(engine: Engine, wanted: Specification) -> Handle:
                 },
                 host_config=api.create_host_config(
                     network_mode=wanted.network or "none",
-                    port_bindings={
-                        port: (wanted.address, host) for port, host in wanted.ports.items()
-                    },
+                    port_bindings=dict(wanted.ports.items()),
                     # An empty volume gets what the image has at its path.
                     binds=[f"{volume}:{path}" for path, volume in wanted.volumes.items()],
                     volumes_from=list(wanted.volumes_from),

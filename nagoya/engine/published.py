@@ -81,9 +81,30 @@ def free_port(address: str) -> int:
 
     Of an address that this machine lacks it is any port, which may be in use.
     """
-    with socket.socket() as probe:
+    with _socket(address) as probe:
         try:
             probe.bind((address, 0))
         except OSError:
             return random.randrange(*_PORTS)
         return int(probe.getsockname()[1])
+
+
+def bind_error(address: str, port: int) -> int | None:
+    """The number of the error, such as EADDRINUSE, with which this machine would refuse a port of
+    an address."""
+    with _socket(address) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            return error.errno
+    return None
+
+
+def _socket(address: str) -> socket.socket:
+    if ":" not in address:
+        return socket.socket()
+    probe = socket.socket(socket.AF_INET6)
+    # As the engine does: IPv4 is another binding.
+    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return probe

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from typing import Any, Self
 
 from nagoya.errors import EngineError
@@ -29,8 +30,9 @@ class State:
     `name` is its host name, `declared` its name in moromi.yml. `status` is Docker's word (created,
     running, paused, restarting, exited, dead). `restart` is its restart policy in Docker's words;
     in a `crash_loop` it has been started again twice, to end within seconds. `ports` maps ports of
-    the container to those of `host`, `volumes` the paths of mounted volumes to their names.
-    `labels` include the image's.
+    the container to those of the engine's machine, `addresses` to the addresses there; `host` is
+    where the system's clients are. `volumes` maps the paths of mounted volumes to their names.
+    `labels` include the image's, and so do `variables`, which may hold secrets.
     """
 
     name: str
@@ -48,8 +50,10 @@ class State:
     crash_loop: bool
     host: str
     ports: Mapping[int, int]
+    addresses: Mapping[int, str]
     volumes: Mapping[str, str]
     labels: Mapping[str, str]
+    variables: Mapping[str, str] = field(repr=False)
 
     @property
     def running(self) -> bool:
@@ -64,6 +68,10 @@ class State:
         """Whether it has run and exited with status 0."""
         return self.status == "exited" and self.ever_started and self.exit_code == 0
 
+    def reached_at(self, port: int) -> str:
+        """The host by which clients reach a published port, as URLs name it."""
+        return reached_at(self.addresses[port], self.host)
+
     @classmethod
     def parse(cls, attributes: Mapping[str, Any]) -> Self:
         """Read a state from the engine's description of a container."""
@@ -71,7 +79,11 @@ class State:
         networks = attributes["NetworkSettings"]["Networks"] or {}
         policy = attributes["HostConfig"].get("RestartPolicy") or {}
         tries = policy.get("MaximumRetryCount")
-        bindings = attributes["HostConfig"].get("PortBindings") or {}
+        bindings = {
+            int(port.partition("/")[0]): binding[0]
+            for port, binding in (attributes["HostConfig"].get("PortBindings") or {}).items()
+            if binding
+        }
         labels = set_labels(attributes["Config"]["Labels"])
         return cls(
             name=attributes["Config"]["Hostname"],
@@ -92,10 +104,9 @@ class State:
             and attributes["RestartCount"] >= 2
             and parse_time(state["FinishedAt"]) - parse_time(state["StartedAt"]) < _SHORT_RUN,
             host=labels.get(HOST_LABEL, LOOPBACK),
-            ports={
-                int(port.partition("/")[0]): int(binding[0]["HostPort"])
-                for port, binding in bindings.items()
-                if binding
+            ports={port: int(binding["HostPort"]) for port, binding in bindings.items()},
+            addresses={
+                port: binding.get("HostIp") or "0.0.0.0" for port, binding in bindings.items()
             },
             volumes={
                 mount["Destination"]: mount["Name"]
@@ -103,7 +114,25 @@ class State:
                 if mount["Type"] == "volume"
             },
             labels=labels,
+            variables=dict(
+                entry.partition("=")[::2] for entry in attributes["Config"].get("Env") or []
+            ),
         )
+
+
+def reached_at(address: str, host: str) -> str:
+    """The host, as URLs name it, by which clients reach a port that is published on an address.
+
+    `host` is where they reach the engine's machine; if it is a name, all its addresses have it.
+    """
+    try:
+        ip_address(host)
+    except ValueError:
+        return host
+    published = ip_address(address)
+    if published.version == 4:
+        return host if published.is_unspecified else address
+    return f"[{'::1' if published.is_unspecified else address}]"
 
 
 def set_labels(labels: Mapping[str, str] | None) -> dict[str, str]:

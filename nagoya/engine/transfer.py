@@ -64,13 +64,13 @@ def read_folder(container: Handle, path: str) -> dict[str, bytes]:
         except docker.errors.NotFound:
             return {}
         data = io.BytesIO(b"".join(chunks))
-    found = {}
+    contents = {}
     with tarfile.open(fileobj=data) as archive:
         for member in archive:
             content = archive.extractfile(member) if member.isfile() else None
             if content is not None:
-                found[member.name.partition("/")[2]] = content.read()
-    return found
+                contents[member.name.partition("/")[2]] = content.read()
+    return contents
 
 
 def copy_path(source: Handle, target: Handle, path: str, *, missing_ok: bool = False) -> None:

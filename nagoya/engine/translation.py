@@ -23,8 +23,8 @@ _HINTS = (
      "shows them, `toji remove --stale` removes abandoned ones; `default-address-pools` in the "
      "engine's daemon.json makes room"),
     (r"cannot assign requested address",
-     "the engine's machine does not have the address to publish ports on; "
-     "TESTCONTAINERS_HOST_OVERRIDE names another"),
+     "the engine's machine does not have the address to publish ports on; `ports` in moromi.yml or "
+     "TESTCONTAINERS_HOST_OVERRIDE names it"),
     (r"operation not permitted", "the engine may not do this on this machine"),
 )  # fmt: skip
 _logger = logging.getLogger(__name__)

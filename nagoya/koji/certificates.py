@@ -59,7 +59,7 @@ class Certificate:
 
 def read_certificates(present: Mapping[str, Handle]) -> list[Certificate]:
     """The certificates of a system with these containers, parts first, revoked ones last."""
-    found: dict[str, list[X509]] = {}
+    certificates: dict[str, list[X509]] = {}
     revoked: dict[str, list[X509]] = {}
     builders: set[str] = set()
     for handle in present.values():
@@ -67,13 +67,13 @@ def read_certificates(present: Mapping[str, Handle]) -> list[Certificate]:
         is_authority = bool(containers.label(handle, CREDENTIALS_LABEL))
         for path, pem in transfer.read_folder(handle, folder).items() if folder else ():
             name = path.rpartition("/")[2].removesuffix(".crt")
-            group = revoked if path.startswith("revoked/") else found
+            group = revoked if path.startswith("revoked/") else certificates
             group.setdefault(name, []).extend(_parse(pem))
             if not is_authority:
                 builders.add(name)
     rows = [
-        _certificate(name, found.get(name, []), revoked.get(name, []), builders)
-        for name in found.keys() | revoked.keys()
+        _certificate(name, certificates.get(name, []), revoked.get(name, []), builders)
+        for name in certificates.keys() | revoked.keys()
     ]
     order = ("part", "builder", "user")
     return sorted(rows, key=lambda row: (row.revoked, order.index(row.kind), row.name))
@@ -81,8 +81,8 @@ def read_certificates(present: Mapping[str, Handle]) -> list[Certificate]:
 
 def is_expired(path: Path) -> bool:
     """Whether the certificate in a file has expired; False if there is no such file."""
-    found = _parse(path.read_bytes()) if path.exists() else []
-    return any(one.not_valid_after_utc <= datetime.now(UTC) for one in found)
+    certificates = _parse(path.read_bytes()) if path.exists() else []
+    return any(certificate.not_valid_after_utc <= datetime.now(UTC) for certificate in certificates)
 
 
 def warnings(certificates: Iterable[Certificate]) -> list[str]:
@@ -105,17 +105,17 @@ def _sentences(names: Mapping[State, Sequence[str]]) -> Iterator[str]:
 
 
 def _certificate(
-    name: str, found: Sequence["X509"], revoked: Sequence["X509"], builders: set[str]
+    name: str, certificates: Sequence["X509"], revoked: Sequence["X509"], builders: set[str]
 ) -> Certificate:
-    valid = [one for one in found if one not in revoked]
-    last = max(valid or revoked, key=lambda one: one.not_valid_before_utc)
+    valid = [certificate for certificate in certificates if certificate not in revoked]
+    last = max(valid or revoked, key=lambda certificate: certificate.not_valid_before_utc)
     return Certificate(
         name,
         "part" if name in RESERVED else "builder" if name in builders else "user",
         f"{last.serial_number:x}",
         last.not_valid_after_utc,
         revoked=not valid,
-        issued=[_pem(one) for one in dict.fromkeys([*found, *revoked])],
+        issued=[_pem(certificate) for certificate in dict.fromkeys([*certificates, *revoked])],
     )
 
 

@@ -9,15 +9,16 @@ import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from nagoya.engine import containers
 from nagoya.engine.published import OVERRIDE
 from nagoya.errors import LifecycleError
 from nagoya.koji.certificates import is_expired
-from nagoya.koji.profile import ADMIN, Profile
+from nagoya.koji.profile import ADMIN, Profile, local_urls
 from nagoya.system.system import System
 
 _LOGIN_SECONDS = 15
@@ -33,13 +34,16 @@ class HubConnection:
 
     @classmethod
     def of(cls, system: System) -> Self:
-        """The hub of a system, reached without the proxies that the environment names.
+        """The hub of a system, reached at its published port, and without the proxies that the
+        environment names.
 
         Raises LifecycleError if its profile cannot be read.
         """
         profile = Profile.load(system)
-        bypass_proxies(urlsplit(profile.urls["hub"]).hostname or "")
-        return cls(profile)
+        hub = containers.get(system.engine, f"{system.name}-{profile.hub}")
+        local = local_urls(containers.state(hub, reload=False))
+        bypass_proxies(urlsplit(local["hub"]).hostname or "")
+        return cls(replace(profile, urls={**profile.urls, **local}))
 
     def session(self, user: str | None = ADMIN, *, seconds: float | None = None) -> Any:
         """A new `koji.ClientSession`: logged in as a user who has a certificate beside the

@@ -71,7 +71,7 @@ def plan_import(
     states = koji_module().BUILD_STATES
     for nvr, group in groups.items():
         build, new = builds[nvr], []
-        for candidate in sorted(group, key=lambda one: one.header.arch != "src"):
+        for candidate in sorted(group, key=lambda candidate: candidate.header.arch != "src"):
             record = rpms[candidate.header.file_name]
             if build and build["state"] == states["DELETED"]:
                 plan.refuse(candidate, _DELETED.format(nvr))
@@ -117,14 +117,14 @@ def _unambiguous(candidates: Sequence[Candidate], plan: ImportPlan) -> list[Cand
     groups: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         groups[candidate.header.file_name].append(candidate)
-    found = []
+    accepted = []
     for name, group in groups.items():
-        if len({one.header.contents for one in group}) == 1:
-            found.append(group[0])
+        if len({candidate.header.contents for candidate in group}) == 1:
+            accepted.append(group[0])
             continue
         for candidate in group:
             plan.refuse(candidate, f"is not the only {name} here, and their contents differ")
-    return found
+    return accepted
 
 
 def _same(rpm: Rpm | ListedRpm, record: Mapping[str, Any]) -> bool:
@@ -137,7 +137,10 @@ def _same(rpm: Rpm | ListedRpm, record: Mapping[str, Any]) -> bool:
 def _main(nvr: str, group: Collection[Candidate]) -> Rpm | ListedRpm:
     """The RPM whose epoch is the build's; others may have one of their own."""
     name = nvr.rsplit("-", 2)[0]
-    return min((one.header for one in group), key=lambda rpm: (rpm.arch != "src", rpm.name != name))
+    return min(
+        (candidate.header for candidate in group),
+        key=lambda rpm: (rpm.arch != "src", rpm.name != name),
+    )
 
 
 def _epoch_objection(nvr: str, build: Mapping[str, Any], main: Rpm | ListedRpm) -> str | None:

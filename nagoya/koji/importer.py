@@ -13,7 +13,7 @@ from nagoya.errors import LifecycleError
 from nagoya.koji.builds import upload
 from nagoya.koji.hub import HubConnection, hub_errors, koji_module
 from nagoya.koji.import_plan import BuildPlan, ImportPlan, objection, plan_import
-from nagoya.koji.imports import Found, Import, some
+from nagoya.koji.imports import Import, Selection, some
 from nagoya.koji.repository import Unreachable
 from nagoya.utils.parallel import run_graph
 
@@ -44,7 +44,7 @@ def import_rpms(
     hub: HubConnection,
     session: Any,
     document: Import,
-    found: Found,
+    selection: Selection,
     on_progress: Callable[[str], None],
 ) -> Outcome:
     """Import RPMs, and tag the builds of which none was refused. What the hub has is left
@@ -54,7 +54,7 @@ def import_rpms(
     no longer be reached.
     """
     version = session.getKojiVersion()
-    plan = _plan(session, found, version)
+    plan = _plan(session, selection, version)
     missing = _missing_packages(session, document, plan)
     imported = _Run(plan, version, on_progress).start(hub)
     complete = [build for build in plan.builds if build.nvr not in plan.incomplete]
@@ -73,12 +73,12 @@ def import_rpms(
             _ = result.result
         except Exception as error:
             untagged.append(f"{nvr} cannot be tagged: {_reason(error)}")
-    refused = (*found.unreadable, *plan.refused, *untagged)
+    refused = (*selection.unreadable, *plan.refused, *untagged)
     return Outcome(imported, len(new) - len(untagged), refused)
 
 
-def _plan(session: Any, found: Found, version: str) -> ImportPlan:
-    headers = [candidate.header for candidate in found.candidates]
+def _plan(session: Any, selection: Selection, version: str) -> ImportPlan:
+    headers = [candidate.header for candidate in selection.candidates]
     # The hub fails at a name that is none.
     possible = [header for header in headers if not objection(header, version)]
     nvrs = dict.fromkeys(header.build_nvr for header in possible)
@@ -91,12 +91,12 @@ def _plan(session: Any, found: Found, version: str) -> ImportPlan:
             for name, header in names.items()
         }
     plan = plan_import(
-        found.candidates,
+        selection.candidates,
         {nvr: call.result for nvr, call in on_hub.items()},
         {name: call.result for name, call in rpms.items()},
         version,
     )
-    plan.incomplete |= found.incomplete
+    plan.incomplete |= selection.incomplete
     return plan
 
 

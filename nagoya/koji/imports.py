@@ -68,7 +68,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Found:
+class Selection:
     """The RPMs of a document, and why others cannot be read, a line each. `incomplete` are the
     builds that these seem to belong to."""
 
@@ -80,7 +80,7 @@ class Found:
 @contextmanager
 def find_rpms(
     system: System, document: Import, folder: Path, on_progress: Callable[[str], None]
-) -> Iterator[Found]:
+) -> Iterator[Selection]:
     """Find a document's RPMs, which exist as long as the context.
 
     Raises LifecycleError if a file is missing, if the repository cannot be read or lacks a package,
@@ -92,19 +92,19 @@ def find_rpms(
             repository = stack.enter_context(Repository(document.repo, ca))
             on_progress(f"reading {document.repo}")
             with _patience(urlsplit(document.repo).hostname or "", on_progress):
-                found = Found(_listed(repository, document))
+                selection = Selection(_listed(repository, document))
         else:
             paths = stack.enter_context(_files(system, document, folder))
-            found = _read(paths, on_progress)
-        nvrs = {candidate.header.build_nvr for candidate in found.candidates}
+            selection = _read(paths, on_progress)
+        nvrs = {candidate.header.build_nvr for candidate in selection.candidates}
         missing = sorted(set(document.builds) - nvrs)
         # What cannot be read may belong to any build.
-        if missing and not found.unreadable:
+        if missing and not selection.unreadable:
             raise LifecycleError(
                 f"the RPMs for the tag {document.tag} make no build {', '.join(missing)}",
                 f"they make {some(nvrs)}",
             )
-        yield found
+        yield selection
 
 
 def some(names: set[str]) -> str:
@@ -137,8 +137,8 @@ def _listed(repository: Repository, document: Import) -> list[Candidate]:
     with tempfile.TemporaryDirectory() as folder:
         listed = repository.rpms(Path(folder))
     sources: dict[str, list[ListedRpm]] = {}
-    for one in listed:
-        sources.setdefault(one.build_nvr.rsplit("-", 2)[0], []).append(one)
+    for listed_rpm in listed:
+        sources.setdefault(listed_rpm.build_nvr.rsplit("-", 2)[0], []).append(listed_rpm)
     chosen: dict[str, list[ListedRpm]] = {}
     for pattern in document.packages or ("*",):
         names = [name for name in sources if fnmatchcase(name, pattern)]
@@ -149,9 +149,9 @@ def _listed(repository: Repository, document: Import) -> list[Candidate]:
             )
         chosen |= {name: sources[name] for name in names}
     return [
-        Candidate(one, one.file_name, partial(_download, repository, one))
+        Candidate(listed_rpm, listed_rpm.file_name, partial(_download, repository, listed_rpm))
         for rpms in chosen.values()
-        for one in rpms
+        for listed_rpm in rpms
     ]
 
 
@@ -166,7 +166,7 @@ def _download(repository: Repository, listed: ListedRpm, folder: Path) -> tuple[
     return path, header
 
 
-def _read(paths: Mapping[str, Path], on_progress: Callable[[str], None]) -> Found:
+def _read(paths: Mapping[str, Path], on_progress: Callable[[str], None]) -> Selection:
     candidates, unreadable, incomplete, names = [], [], set(), []
     on_progress(f"reading {len(paths)} RPMs")
     for label, path in paths.items():
@@ -184,11 +184,11 @@ def _read(paths: Mapping[str, Path], on_progress: Callable[[str], None]) -> Foun
             )
     # Those without a header have a name at least, and most builds a release of their own.
     incomplete |= {
-        one.header.build_nvr
-        for one in candidates
-        if any(f"-{one.header.version}-{one.header.release}." in name for name in names)
+        candidate.header.build_nvr
+        for candidate in candidates
+        if any(f"-{candidate.header.version}-{candidate.header.release}." in name for name in names)
     }
-    return Found(candidates, unreadable, frozenset(incomplete))
+    return Selection(candidates, unreadable, frozenset(incomplete))
 
 
 def _matches(pattern: str, folder: Path) -> list[Path]:

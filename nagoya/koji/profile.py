@@ -12,8 +12,12 @@ koji.json has the same for other programs: `system`, `hub` (the hub's container)
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from nagoya.config.values import bracketed
+from nagoya.engine.state import State
 from nagoya.errors import LifecycleError
 from nagoya.system.container import SystemContainer
 from nagoya.system.system import System, require_system
@@ -136,25 +140,41 @@ def profile_of(hub: SystemContainer) -> Profile:
     """The profile for the system of a hub's container. Raises LifecycleError if the hub publishes
     no port 443."""
     state = hub.state()
-    ports = state.ports
-    if 443 not in ports:
+    if 443 not in state.ports:
         raise LifecycleError(
             f"{hub.name} publishes no port 443, so no client on this machine can reach it",
             f"add `ports: [443]` to it in moromi.yml, and run `toji --system {hub.system} remove` "
             "before the next init",
         )
-    root = f"https://{state.host}:{ports[443]}"
+    return Profile(hub.system, hub.home, hub.name, _urls(state))
+
+
+def local_urls(state: State) -> dict[str, str]:
+    """The hub's API and its files at the published port: they need no name of the site's."""
+    root = f"https://{state.reached_at(443)}:{state.ports[443]}"
+    return {"hub": f"{root}/kojihub", "files": f"{root}/kojifiles"}
+
+
+def _urls(state: State) -> dict[str, str]:
+    """The URLs of a hub, by its KOJI_WEB_URL: in Nagoya's moromi.yml that is the published port.
+
+    A site's own certificate is for browsers; what trusts the system's authority calls the port.
+    """
+    local = local_urls(state)
+    own = local["hub"].removesuffix("/kojihub")
+    web = state.variables.get("KOJI_WEB_URL") or f"{own}/koji"
+    site = urlsplit(web)
+    root = own if state.variables.get("KOJI_SITE_CERTIFICATE") else f"https://{site.netloc}"
     # The koji client verifies downloads with the machine's authorities, whatever `serverca` says
     # (koji_cli.lib.download_file, 1.20 to 1.36), so it can download by plain HTTP only.
-    plain = f"http://{state.host}:{ports[80]}" if 80 in ports else root
-    return Profile(
-        hub.system,
-        hub.home,
-        hub.name,
-        {
-            "hub": f"{root}/kojihub",
-            "web": f"{root}/koji",
-            "files": f"{root}/kojifiles",
-            "topurl": f"{plain}/kojifiles",
-        },
-    )
+    plain = root
+    if 80 in state.ports:
+        only_here = ip_address(state.addresses[80]).is_loopback
+        host = state.reached_at(80) if only_here else bracketed(site.hostname or "")
+        plain = f"http://{host}:{state.ports[80]}"
+    return {
+        "hub": f"{root}/kojihub",
+        "web": web.rstrip("/"),
+        "files": f"{root}/kojifiles",
+        "topurl": f"{plain}/kojifiles",
+    }

@@ -27,7 +27,10 @@ _PRIVATE_KEY = re.compile(
     rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
 _COOKIE = re.compile(rb"((?:session-id|session-key|callnum)=)[^&\s\"]+")
-_URL_PASSWORD = re.compile(rb"(://[^/\s:@\"']*:)[^/\s@\"']+@")
+_URL_PASSWORD = re.compile(rb"(://[^/\s:@\"']*:)[^/\s\"']+@")
+# A user without a password is a token, where the protocol is not ssh.
+_URL_TOKEN = re.compile(rb"(https?://)[^/\s:@\"']+@")
+_AUTHORIZATION = re.compile(rb"(authorization\W+)\w[^\r\n\"']*", re.IGNORECASE)
 _ASSIGNMENT = re.compile(rb"(\w*(?:SECRET|PASSWORD|TOKEN)\w*=)[^\s'\"]+", re.IGNORECASE)
 _SHORTEST = 4
 """Characters of a secret that is searched for in all files: "1" would be found everywhere. Shorter
@@ -79,10 +82,13 @@ class _Report:
 
 
 def redact(content: bytes, secrets: Iterable[str] = ()) -> bytes:
-    """The content without private keys, session keys, passwords in URLs and these secrets."""
+    """The content without private keys, session keys, passwords and tokens in URLs and headers, and
+    these secrets."""
     clean = _PRIVATE_KEY.sub(b"(a private key)", content)
     clean = _COOKIE.sub(rb"\1...", clean)
     clean = _URL_PASSWORD.sub(rb"\1...@", clean)
+    clean = _URL_TOKEN.sub(rb"\1...@", clean)
+    clean = _AUTHORIZATION.sub(rb"\1...", clean)
     clean = _ASSIGNMENT.sub(rb"\1...", clean)
     for secret in sorted(secrets, key=len, reverse=True):
         # As it is, as JSON writes it, and as a YAML file or a log has its lines.

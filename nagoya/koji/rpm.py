@@ -126,14 +126,14 @@ class _Header:
         kind, offset, count = self._entries.get(tag, (0, 0, 0))
         if kind not in (6, 8, 9):  # a string, an array, an array of translations
             return []
-        found = []
+        values = []
         for _ in range(min(count, len(self._data))):
             end = self._data.find(b"\0", offset)
-            found.append(self._data[offset:end])
+            values.append(self._data[offset:end])
             offset = end + 1
             if end < 0:
                 break
-        return found
+        return values
 
     def text(self, tag: int) -> str:
         return next(iter(self.strings(tag)), b"").decode(errors="replace")
@@ -171,11 +171,11 @@ def read(path: Path) -> Rpm:
         file.read(-len(raw_signature) % 8)
         raw = _read_header(file, path)
         signature, header = _Header(raw_signature), _Header(raw)
-        found = _rpm(path, lead, signature, header)
+        rpm = _rpm(path, lead, signature, header)
         part = _damaged_part(path, signature, header, raw, file)
     if part:
-        raise Damaged(path, part, found)
-    return found
+        raise Damaged(path, part, rpm)
+    return rpm
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -26,7 +26,7 @@ from nagoya.errors import (
 from nagoya.koji import habitude, users
 from nagoya.koji.hub import HubConnection, hub_errors
 from nagoya.koji.importer import has_builds, import_rpms
-from nagoya.koji.imports import Found, Import, find_rpms
+from nagoya.koji.imports import Import, Selection, find_rpms
 from nagoya.koji.policies import Policy, apply_policies
 from nagoya.koji.users import User
 from nagoya.system.system import System
@@ -120,13 +120,13 @@ def apply_seed(system: System, seed: Seed) -> None:
         hub = HubConnection.of(system)
         session = hub.session()
         _check_references(hub, session, seed)
-        rpms: dict[int, Found] = {}
+        rpms: dict[int, Selection] = {}
         for number, document in seed.imports.items():
             show = partial(progress.update, f"import to {document.tag}", "working")
             with _named(seed, number, document):
                 if not has_builds(session, document):
-                    found = find_rpms(system, document, seed.path.parent, show)
-                    rpms[number] = stack.enter_context(found)
+                    selection = find_rpms(system, document, seed.path.parent, show)
+                    rpms[number] = stack.enter_context(selection)
         if seed.policies:
             progress.update("policies", "working")
             restarted = apply_policies(system, hub.profile.hub, seed.policies, str(seed.path))

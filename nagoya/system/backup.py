@@ -85,7 +85,7 @@ def _write(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         nagoya=__version__,
         containers=declared,
-        versions={declared[name]: found for name, found in operation.ask("describe").items()},
+        versions={declared[name]: version for name, version in operation.ask("describe").items()},
         parts=[part.declared for part in parts],
         credentials=credentials,
     )

@@ -5,8 +5,9 @@ from itertools import chain
 from typing import Any
 
 from nagoya.config.declaration import Declaration
-from nagoya.config.model import Container
-from nagoya.engine.state import LOOPBACK
+from nagoya.config.model import Container, Endpoint
+from nagoya.config.values import bracketed
+from nagoya.engine.state import LOOPBACK, reached_at
 
 _HEALTH_INTERVAL = "5s"
 """The images' own is 30 s, since toji asks them itself. `docker compose up --wait` only waits."""
@@ -55,13 +56,17 @@ def not_carried_over(declaration: Declaration) -> list[str]:
 def _service(declaration: Declaration, name: str, ports: Mapping[int, str]) -> dict[str, Any]:
     container = declaration.containers[name]
     escaped = {key: _escaped(value) for key, value in container.environment.items()}
-    variables = container.model_copy(update={"environment": escaped}).variables(LOOPBACK, ports)
+    addresses = {port.container: port.address or LOOPBACK for port in container.ports}
+    published = {
+        port: Endpoint(reached_at(addresses[port], LOOPBACK), host) for port, host in ports.items()
+    }
+    variables = container.model_copy(update={"environment": escaped}).variables(LOOPBACK, published)
     service: dict[str, Any] = {
         "image": container.image,
         "hostname": name,
         "command": [_escaped(word) for word in container.command],
         "environment": variables,
-        "ports": [f"{LOOPBACK}:{host}:{port}" for port, host in ports.items()],
+        "ports": [f"{bracketed(addresses[port])}:{host}:{port}" for port, host in ports.items()],
         "volumes": [f"{volume.name}:{volume.path}" for volume in container.volumes],
         "volumes_from": [f"{each.container}:{each.mode}" for each in container.volumes_from],
         "depends_on": dict(_conditions(declaration, container)),

@@ -9,12 +9,12 @@ from pathlib import Path
 from threading import Event as Signal
 
 from nagoya.config.declaration import Declaration
-from nagoya.config.model import Container, Event
+from nagoya.config.model import Container, Endpoint, Event
 from nagoya.engine import Engine, Handle, containers, creation, transfer
 from nagoya.engine.exec import execute
 from nagoya.engine.published import address_of, free_port
 from nagoya.engine.resources import network_name
-from nagoya.engine.state import HOST_LABEL, LOOPBACK, State
+from nagoya.engine.state import HOST_LABEL, State, reached_at
 from nagoya.errors import LifecycleError, PortTaken
 from nagoya.system.observed import ASIDE, CONFIGURATION_LABEL, REPLACEMENT, record
 from nagoya.system.owner import Owner
@@ -223,11 +223,11 @@ class SystemContainer:
     ) -> creation.Specification:
         settings = self.declaration.containers[self.declared]
         host = self.host()
-        address = address_of(host) if settings.ports else LOOPBACK
-        published = {
-            port.container: port.host or ports.get(port.container) or free_port(address)
-            for port in settings.ports
-        }
+        published = {}
+        for port in settings.ports:
+            address = port.address or address_of(host)
+            number = port.host or ports.get(port.container) or free_port(address)
+            published[port.container] = (address, number)
         return creation.Specification(
             name=self.container_name,
             image=settings.image,
@@ -239,9 +239,14 @@ class SystemContainer:
                 HOST_LABEL: host,
             },
             command=settings.command,
-            environment=settings.variables(host, published),
+            environment=settings.variables(
+                host,
+                {
+                    port: Endpoint(reached_at(address, host), number)
+                    for port, (address, number) in published.items()
+                },
+            ),
             ports=published,
-            address=address,
             volumes=volumes,
             volumes_from=[
                 f"{self.system}-{source.container}:{source.mode}"

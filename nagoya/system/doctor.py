@@ -38,11 +38,11 @@ _CONFINEMENT: tuple[tuple[str, str, _State], ...] = (
 
 @dataclass(frozen=True)
 class Check:
-    """What was found of one thing, and what to do about it; an `error` prevents a Koji."""
+    """The state of one thing, and what to do about it; an `error` prevents a Koji."""
 
     name: str
     state: _State
-    found: str
+    finding: str
     hint: str | None = None
 
 
@@ -70,11 +70,11 @@ def _engine(facts: Facts) -> Iterator[Check]:
         yield Check("engine", "error", *(problem.message, problem.hint) if problem else ("none",))
         return
     name, version = _product(facts.engine), str(facts.engine.version.get("Version", "?"))
-    found = f"{name} {version} at {facts.engine.address}"
+    finding = f"{name} {version} at {facts.engine.address}"
     if name == "Docker" and _numbers(version) < _DOCKER:
-        yield Check("engine", "error", found, "Nagoya needs Docker 20.10 or newer")
+        yield Check("engine", "error", finding, "Nagoya needs Docker 20.10 or newer")
     else:
-        yield Check("engine", "ok", found)
+        yield Check("engine", "ok", finding)
 
 
 def _product(engine: EngineFacts) -> str:
@@ -90,15 +90,17 @@ def _machine(engine: EngineFacts) -> Iterator[Check]:
     info = engine.info
     kernel, machine = str(info.get("KernelVersion", "?")), str(info.get("Architecture", "?"))
     memory = int(info.get("MemTotal", 0))
-    found = f"Linux {kernel}, {machine}, {info.get('NCPU')} CPUs, {memory / _GIB:.1f} GiB of memory"
+    finding = (
+        f"Linux {kernel}, {machine}, {info.get('NCPU')} CPUs, {memory / _GIB:.1f} GiB of memory"
+    )
     if _numbers(kernel) < _KERNEL:
-        yield Check("machine", "error", found, "the builder's mock needs Linux 5.10 or newer")
+        yield Check("machine", "error", finding, "the builder's mock needs Linux 5.10 or newer")
     elif machine not in ("x86_64", "amd64"):
-        yield Check("machine", "warning", found, "Nagoya is tested on x86_64 only")
+        yield Check("machine", "warning", finding, "Nagoya is tested on x86_64 only")
     elif memory < _MEMORY:
-        yield Check("machine", "warning", found, "with less than 2 GiB, builds may be killed")
+        yield Check("machine", "warning", finding, "with less than 2 GiB, builds may be killed")
     else:
-        yield Check("machine", "ok", found)
+        yield Check("machine", "ok", finding)
 
 
 def _storage(engine: EngineFacts) -> Iterator[Check]:
@@ -113,19 +115,19 @@ def _storage(engine: EngineFacts) -> Iterator[Check]:
 def _disk(engine: EngineFacts, declaration: Declaration) -> Iterator[Check]:
     if not (disk := engine.disk):
         return
-    found = f"{disk.bytes / _GIB:.1f} GiB free in {disk.folder}"
+    finding = f"{disk.bytes / _GIB:.1f} GiB free in {disk.folder}"
     minspace = _minspace(declaration) << 20
     if disk.bytes < minspace:
         hint = f"builders take no tasks below {minspace >> 20} MiB (KOJI_BUILDER_MINSPACE)"
-        yield Check("disk", "error", found, hint)
+        yield Check("disk", "error", finding, hint)
     elif disk.bytes < minspace + _IMAGES:
         hint = "the images need about 3 GiB while they are built; `moromi clean` may free some"
-        yield Check("disk", "warning", found, hint)
+        yield Check("disk", "warning", finding, hint)
     elif 0 < disk.inodes < 100_000:
         hint = f"only {disk.inodes} inodes are left there; images have many small files"
-        yield Check("disk", "warning", found, hint)
+        yield Check("disk", "warning", finding, hint)
     else:
-        yield Check("disk", "ok", found)
+        yield Check("disk", "ok", finding)
 
 
 def _minspace(declaration: Declaration) -> int:
@@ -138,7 +140,7 @@ def _minspace(declaration: Declaration) -> int:
 
 def _cgroups(engine: EngineFacts, declaration: Declaration) -> Iterator[Check]:
     info = engine.info
-    found = f"version {info.get('CgroupVersion', '1')}, {info.get('CgroupDriver', '?')}"
+    finding = f"version {info.get('CgroupVersion', '1')}, {info.get('CgroupDriver', '?')}"
     ignored = [
         f"{name}.{key}"
         for name, each in declaration.containers.items()
@@ -147,16 +149,16 @@ def _cgroups(engine: EngineFacts, declaration: Declaration) -> Iterator[Check]:
     ]
     if ignored:
         hint = f"this engine ignores limits of moromi.yml: {', '.join(ignored)}"
-        yield Check("cgroups", "warning", found, hint)
+        yield Check("cgroups", "warning", finding, hint)
     else:
-        yield Check("cgroups", "ok", found)
+        yield Check("cgroups", "ok", finding)
 
 
 def _confinement(engine: EngineFacts, declaration: Declaration) -> Iterator[Check]:
     """What keeps a container with SYS_ADMIN from mounting, as a builder has to."""
     options = engine.info.get("SecurityOptions") or []
     active = {re.split(r"[=,]", str(option))[1] for option in options if "=" in str(option)}
-    found = ", ".join(sorted(active)) or "none"
+    finding = ", ".join(sorted(active)) or "none"
     for kind, opened, state in _CONFINEMENT:
         names = [
             name
@@ -168,13 +170,13 @@ def _confinement(engine: EngineFacts, declaration: Declaration) -> Iterator[Chec
             may = "forbids" if state == "error" else "may forbid"
             hint = f"it {may} mounts, which {', '.join(names)} needs; in a moromi.yml that extends "
             hint += f"this one: {names[0]}: {{security_opt: [{opened}]}}"
-            yield Check("confinement", state, found, hint)
+            yield Check("confinement", state, finding, hint)
             return
     if names := [each for each in ("rootless", "userns") if each in active]:
         hint = "builders have not been tried in user namespaces, which forbid device nodes"
-        yield Check("confinement", "warning", found, hint)
+        yield Check("confinement", "warning", finding, hint)
     else:
-        yield Check("confinement", "ok", found)
+        yield Check("confinement", "ok", finding)
 
 
 def _mounting(declaration: Declaration) -> list[str]:
@@ -205,11 +207,15 @@ def _ports(engine: EngineFacts, declaration: Declaration) -> Iterator[Check]:
     if engine.problem:
         yield Check("ports", "error", engine.problem.message, engine.problem.hint)
         return
-    fixed = [p.host for each in declaration.containers.values() for p in each.ports if p.host]
-    if engine.taken:
-        numbers = ", ".join(map(str, engine.taken))
+    ports = [port for each in declaration.containers.values() for port in each.ports]
+    fixed = [port for port in ports if port.host or port.address]
+    if engine.foreign:
+        finding = f"no addresses of this machine: {', '.join(engine.foreign)}"
+        hint = "`ip address` lists its own; 0.0.0.0 stands for all, [::] for all of IPv6"
+        yield Check("ports", "error", finding, hint)
+    elif engine.taken:
         hint = "choose other host ports in moromi.yml, or leave them out for free ones"
-        yield Check("ports", "error", f"in use on {engine.host}: {numbers}", hint)
+        yield Check("ports", "error", f"in use: {', '.join(engine.taken)}", hint)
     else:
         which = ", ".join(map(str, fixed)) or "free ones, chosen when a container is created"
         yield Check("ports", "ok", f"on {engine.host}: {which}")
@@ -219,13 +225,13 @@ def _addresses(engine: EngineFacts) -> Iterator[Check]:
     if _product(engine) != "Docker":
         return
     left = free_networks(engine.info.get("DefaultAddressPools") or _POOLS, engine.subnets)
-    found = f"for about {left} more networks, one for each system"
+    finding = f"for about {left} more networks, one for each system"
     if left < _FEW:
         hint = "`toji remove --stale` and `docker network prune` free some; "
         hint += "`default-address-pools` in the engine's daemon.json makes room"
-        yield Check("address ranges", "warning" if left else "error", found, hint)
+        yield Check("address ranges", "warning" if left else "error", finding, hint)
     else:
-        yield Check("address ranges", "ok", found)
+        yield Check("address ranges", "ok", finding)
 
 
 def free_networks(pools: Iterable[Mapping[str, Any]], subnets: Iterable[str]) -> int:
@@ -246,17 +252,17 @@ def free_networks(pools: Iterable[Mapping[str, Any]], subnets: Iterable[str]) ->
 
 
 def _clock(facts: Facts) -> Iterator[Check]:
-    found = f"{facts.time:%Y-%m-%d %H:%M} UTC"
+    finding = f"{facts.time:%Y-%m-%d %H:%M} UTC"
     if facts.time < facts.installed:
         hint = (
             f"Nagoya's files are of {facts.installed:%Y-%m-%d}: with a wrong clock no certificate "
         )
-        yield Check("clock", "error", found, f"{hint}is valid. Set the clock")
+        yield Check("clock", "error", finding, f"{hint}is valid. Set the clock")
     elif facts.engine and abs(facts.engine.skew) > _SKEW_SECONDS:
         hint = f"the engine's differs by {facts.engine.skew:+.0f} s; synchronise both"
-        yield Check("clock", "warning", found, hint)
+        yield Check("clock", "warning", finding, hint)
     else:
-        yield Check("clock", "ok", found)
+        yield Check("clock", "ok", finding)
 
 
 def _proxies(facts: Facts) -> Iterator[Check]:

@@ -1,8 +1,8 @@
 """What this machine and its engine are like: facts, for `doctor` to judge."""
 
+import errno
 import os
-import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -11,9 +11,9 @@ from typing import Any
 
 import nagoya
 from nagoya.config.declaration import Declaration
-from nagoya.config.values import CAPABILITIES
+from nagoya.config.values import CAPABILITIES, Port, bracketed
 from nagoya.engine import Engine, containers, resources
-from nagoya.engine.published import address_of, published_host
+from nagoya.engine.published import address_of, bind_error, published_host
 from nagoya.engine.state import LOOPBACK, parse_time
 from nagoya.errors import EngineError
 
@@ -35,8 +35,8 @@ class EngineFacts:
 
     `version` and `info` are its answers; `skew` is how many seconds its clock is ahead of this
     machine's. `capabilities` are those that its process may pass on. `taken` are declared host
-    ports that something other than the system itself listens on. `problem` says why it can publish
-    no ports.
+    ports, ADDRESS:PORT, that something other than the system itself listens on, and `foreign`
+    declared addresses that the machine lacks. `problem` says why it can publish no ports.
     """
 
     address: str
@@ -47,7 +47,8 @@ class EngineFacts:
     disk: Disk | None = None
     capabilities: frozenset[str] | None = None
     host: str = LOOPBACK
-    taken: tuple[int, ...] = ()
+    taken: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
     problem: EngineError | None = None
 
 
@@ -93,6 +94,7 @@ def engine_facts(engine: Engine, declaration: Declaration, system: str) -> Engin
         capabilities=_capabilities(engine.process_id()),
         host=host,
         taken=_taken(engine, declaration, system) if host == LOOPBACK else (),
+        foreign=_foreign(declaration) if host == LOOPBACK else (),
         problem=problem,
     )
 
@@ -117,20 +119,22 @@ def _capabilities(pid: int | None) -> frozenset[str] | None:
     )
 
 
-def _taken(engine: Engine, declaration: Declaration, system: str) -> tuple[int, ...]:
-    declared = [port.host for each in declaration.containers.values() for port in each.ports]
+def _taken(engine: Engine, declaration: Declaration, system: str) -> tuple[str, ...]:
     present = containers.list_system(engine, system)
     own = {port for each in present for port in containers.state(each).ports.values()}
-    return tuple(_listened_on({port for port in declared if port} - own))
+    return tuple(
+        f"{bracketed(port.address or LOOPBACK)}:{port.host}"
+        for port in _declared(declaration)
+        if port.host
+        and port.host not in own
+        and bind_error(port.address or LOOPBACK, port.host) == errno.EADDRINUSE
+    )
 
 
-def _listened_on(ports: Collection[int]) -> list[int]:
-    taken = []
-    for port in sorted(ports):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                taken.append(port)
-    return taken
+def _foreign(declaration: Declaration) -> tuple[str, ...]:
+    addresses = {port.address for port in _declared(declaration) if port.address}
+    return tuple(sorted(a for a in addresses if bind_error(a, 0) == errno.EADDRNOTAVAIL))
+
+
+def _declared(declaration: Declaration) -> list[Port]:
+    return [port for each in declaration.containers.values() for port in each.ports]

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from nagoya.config.declaration import Declaration
 from nagoya.errors import LifecycleError
-from nagoya.system.observed import ObservedSystem
+from nagoya.system.observed import ObservedSystem, differences
 from nagoya.system.plan import Plan
 from nagoya.system.reconcile import Reconciliation
 
 
 def volumes(declaration: Declaration, observed: ObservedSystem, wanted: Mapping[str, str]) -> Plan:
-    """Create the volumes and the containers that fill them.
+    """Create the volumes and the containers that fill them, also those that lack a volume.
 
     `wanted` are the host names of the new containers, with those that moromi.yml declares. Raises
     LifecycleError if one of them cannot be created.
@@ -29,7 +29,10 @@ def volumes(declaration: Declaration, observed: ObservedSystem, wanted: Mapping[
     draft = Reconciliation(declaration, observed, wanted)
     names = _members(draft, wanted)
     draft.check_images(names)
-    draft.bring_up([name for name in names if _fills(draft, name)], {})
+    filling = [name for name in names if _fills(draft, name)]
+    phrase = "other volumes"
+    found = differences(observed, declaration)
+    draft.bring_up(filling, {name: phrase for name in filling if phrase in found.get(name, ())})
     return draft.plan("prepare")
 
 

@@ -21,7 +21,7 @@ class ContainerStatus:
 
     `container` is the engine's name of it, `state` Docker's word, `description` a few words.
     `image_created` is None if the image is gone, `exit_code` while it runs. `ports` maps a port of
-    the container to that of `host`.
+    the container to that of the engine's machine, and `addresses` to the address there.
     """
 
     name: str
@@ -38,6 +38,7 @@ class ContainerStatus:
     address: str | None
     host: str
     ports: Mapping[int, int]
+    addresses: Mapping[int, str]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def read_status(system: System) -> SystemStatus:
             address=state.address,
             host=state.host,
             ports=state.ports,
+            addresses=state.addresses,
         )
         for name in present
         if (state := observed.containers.get(name) or observed.replacements.get(name))

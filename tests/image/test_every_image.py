@@ -56,6 +56,15 @@ def test_has_no_secret_in_its_record(found: Image) -> None:
         assert word not in record
 
 
+def test_lists_what_it_consists_of(containers: Containers, image: str) -> None:
+    bill = containers.finish(image, "cat", "/usr/share/nagoya/sbom.json")[1]
+    listed = {(one["name"], one["version"]) for one in json.loads(bill)["components"]}
+    query = ("dpkg-query", "--show", "--showformat", "${Package} ${Version}\n")
+    installed = {tuple(line.split()) for line in containers.finish(image, *query)[1].splitlines()}
+    assert installed <= listed
+    assert "pkg:pypi/cryptography@" in bill
+
+
 def test_has_no_key_in_its_layers(containers: Containers, image: str) -> None:
     places = "etc home opt root run srv tmp usr var mnt"
     search = f"cd / && grep -rlI -e '^-----BEGIN [A-Z ]*PRIVATE KEY-----$' {places}"

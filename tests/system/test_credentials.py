@@ -26,10 +26,12 @@ import sys
 sys.path.insert(0, "/usr/lib/nagoya")
 from datetime import timedelta
 from pathlib import Path
+import entrypoint
 from util import certificates
 certificates.CERTIFICATE_LIFE = timedelta(hours=float(sys.argv[1]))
 for name in sys.argv[2:]:
     certificates.Authority.load(Path("/etc/pki/koji")).renew(name)
+entrypoint.copy_for_database(Path("/"))
 """
 EXPIRED, SOON = "0.5", "480"
 

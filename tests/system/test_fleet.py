@@ -123,7 +123,7 @@ def test_a_hub_of_another_name_builds(
     def rename(raw: dict[str, Any]) -> None:
         containers = raw["containers"]
         containers["thehub"] = containers.pop("koji")
-        containers["kojicreds"]["environment"] = {"KOJI_HUB_NAMES": "thehub"}
+        containers["thehub"]["environment"]["KOJI_HUB_NAMES"] = "thehub"
         containers["kojibuilder"]["links"] = ["thehub"]
         containers["kojibuilder"]["environment"] = {
             "KOJI_HUB_URL": "https://thehub/kojihub",

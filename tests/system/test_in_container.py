@@ -59,7 +59,8 @@ def job(
     """Run the test in a container; its output."""
     (tmp_path / "test_tool.py").write_text(TEST)
     base = Path(sys.base_prefix)
-    mounted = {Path("/usr"), Path(sys.prefix), base, checkout}
+    trees = {Path(source.path) for source in declaration.sources.values() if source.path}
+    mounted = {Path("/usr"), Path(sys.prefix), base, checkout, *trees}
     volumes = {str(path): {"bind": str(path), "mode": "ro"} for path in mounted}
     volumes[str(tmp_path)] = {"bind": "/job", "mode": "rw"}
     command = [str(Path(sys.prefix) / "bin/python"), "-m", "pytest", "-s", "-p", "no:cacheprovider"]

@@ -24,7 +24,7 @@ def test_a_port_that_is_taken_prevents_a_system(toji: Toji) -> None:
         port = server.getsockname()[1]
         toji.declare(server={"ports": [f"{port}:80"]})
         shown = toji("doctor", status=1).stdout
-    assert f"in use on 127.0.0.1: {port}" in shown
+    assert f"in use: 127.0.0.1:{port}" in shown
     assert "ports: choose other host ports" in shown
     toji("up")
     toji("doctor")  # the system's own port is no problem

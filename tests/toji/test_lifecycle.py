@@ -151,6 +151,33 @@ def test_ports_are_published_on_this_machine_alone(toji: Toji, client: docker.Do
     assert all(f"127.0.0.1:{binding[0]['HostPort']}" in shown for binding in bindings.values())
 
 
+@pytest.mark.parametrize(("address", "reached"), [("0.0.0.0", "127.0.0.1"), ("[::]", "::1")])
+def test_a_port_is_published_on_an_address(
+    toji: Toji, client: docker.DockerClient, address: str, reached: str
+) -> None:
+    """In place of 127.0.0.1, with the port that it had; variables name an address that works."""
+    environment = {"URL": "https://{host}:{port:80}"}
+    toji.declare(server={"ports": [80], "environment": environment})
+    toji("up")
+    before = json.loads(toji("status", "--json").stdout)["containers"][0]["ports"]["80"]
+    toji.declare(server={"ports": [f"{address}::80"], "environment": environment})
+    assert "server was created with: other ports" in toji("status").stdout
+    toji("up")
+    server = client.containers.get(f"{toji.system}-server")
+    shown = f"[{reached}]" if ":" in reached else reached
+    assert f"URL=https://{shown}:{before}" in server.attrs["Config"]["Env"]
+    assert f"server: {address}:{before}->80" in toji("status").stdout
+    with socket.create_connection((reached, before), timeout=10):
+        pass
+
+
+def test_an_address_that_the_machine_lacks(toji: Toji) -> None:
+    toji.declare(server={"ports": ["192.0.2.7:8443:80"]})
+    error = toji("init", status=7).stderr
+    assert "`ports` in moromi.yml or TESTCONTAINERS_HOST_OVERRIDE names it" in error
+    assert "no addresses of this machine: 192.0.2.7" in toji("doctor", status=1).stdout
+
+
 def test_a_port_that_another_system_has(
     toji: Toji, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

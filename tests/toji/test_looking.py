@@ -273,6 +273,42 @@ def test_a_report_is_written_although_the_declaration_is_invalid(toji: Toji) -> 
     assert {"r/containers/server.log", "r/moromi.yml.missing.txt"} <= set(names)
 
 
+PLANTED = "5ecret-planted"
+
+
+@pytest.mark.parametrize("kind", ["variable", "url", "token", "key", "session", "header"])
+def test_a_planted_secret_is_not_shown(toji: Toji, kind: str) -> None:
+    """In a variable, which is printed too, or in what a container prints of itself."""
+    dashes = "-" * 5
+    variables = {"KOJI_WEB_SECRET": PLANTED} if kind == "variable" else {}
+    printed = {
+        "variable": "started with $KOJI_WEB_SECRET",
+        "url": f"cloning https://bob:{PLANTED}@host/x",
+        "token": f"cloning https://{PLANTED}@host/x",
+        "key": f"{dashes}BEGIN PRIVATE KEY{dashes}\n{PLANTED}\n{dashes}END PRIVATE KEY{dashes}",
+        "session": f"POST /kojihub?session-id=1&session-key={PLANTED}&callnum=2",
+        "header": f"Authorization: Bearer {PLANTED}",
+    }[kind]
+    url = {"SOURCE": f"https://bob:{PLANTED}@host/x"} if kind == "url" else {}
+    program = f'printf "%b\\n" "{printed}"; touch /ready; sleep 600'
+    declared = {"environment": {**variables, **url}, "command": ["sh", "-c", program]}
+    toji.declare(server=declared)
+    said = toji("init").stderr
+    toji.declare(server={**declared, "environment": {**declared["environment"], "OTHER": "1"}})
+    for words in (
+        ["status"], ["status", "--json"], ["list", "--json"], ["up", "--dry-run"],
+        ["report", str(toji.folder / "r.tar.gz")],
+    ):  # fmt: skip
+        ended = toji(*words)
+        said += ended.stdout + ended.stderr
+    assert PLANTED not in said
+    with tarfile.open(toji.folder / "r.tar.gz") as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            assert file is None or PLANTED.encode() not in file.read(), member.name
+        assert "r/containers/server.log" in archive.getnames()
+
+
 def test_exec_uses_the_engine_that_toji_uses(
     toji: Toji, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

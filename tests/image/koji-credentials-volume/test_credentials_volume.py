@@ -117,6 +117,20 @@ def test_refuses_a_certificate_that_does_not_fit_its_key(containers: Containers)
     assert "the certificate of kojira in /etc/pki/koji is not valid" in output
 
 
+def test_the_database_gets_what_a_restore_brings(containers: Containers) -> None:
+    """And what there was, if the restore is undone."""
+    swap = "python3 /usr/lib/nagoya/swap.py"
+    show = f"tail -n 1 /etc/pki/koji-database/koji_ca_cert.crt; {swap} state {FOLDER}"
+    script = f"""set -e; mkdir /etc/pki/koji-database
+    python3 /usr/lib/nagoya/entrypoint.py 2>/dev/null
+    cp -a {FOLDER} /tmp/other; echo restored >>/tmp/other/koji_ca_cert.crt
+    {swap} prepare {FOLDER}; cp -a /tmp/other/. {FOLDER}/.snapshots/+incoming
+    {swap} swap {FOLDER}; {show}; {swap} revert {FOLDER}; {show}"""
+    status, output = containers.finish(IMAGE, "sh", "-c", script)
+    end = "-----END CERTIFICATE-----"
+    assert (status, output.splitlines()) == (0, ["restored", "pending", end, "settled"])
+
+
 @pytest.mark.parametrize("purpose", ["sslserver", "sslclient"])
 def test_openssl_verifies_strictly(
     kojicreds: Container, containers: Containers, purpose: str
@@ -180,27 +194,18 @@ def test_the_servers_have_their_names(credentials: Path) -> None:
 def test_the_environment_adds_names(containers: Containers) -> None:
     container = containers.start(
         IMAGE,
-        environment={
-            "KOJI_HUB_NAMES": "koji.example.org, 192.0.2.7 2001:db8::7",
-            "KOJI_DATABASE_NAMES": "db.example.org",
-        },
+        environment={"KOJI_DATABASE_NAMES": "db.example.org, 192.0.2.7 2001:db8::7"},
     )
     assert outcome(container)[0] == 0
     tree = read_tree(container, FOLDER)
-    hub, database = (
-        alternative_names(x509.load_pem_x509_certificate(tree[f"certs/{name}.crt"][1]))
-        for name in ("kojihub", "kojidatabase")
-    )
-    assert "koji.example.org" in hub.get_values_for_type(x509.DNSName)
-    assert [str(ip) for ip in hub.get_values_for_type(x509.IPAddress)][2:] == [
-        "192.0.2.7",
-        "2001:db8::7",
-    ]
+    database = alternative_names(x509.load_pem_x509_certificate(tree["certs/kojidatabase.crt"][1]))
+    ips = [str(ip) for ip in database.get_values_for_type(x509.IPAddress)]
+    assert ips[2:] == ["192.0.2.7", "2001:db8::7"]
     assert "db.example.org" in database.get_values_for_type(x509.DNSName)
 
 
 def test_names_every_wrong_name_and_makes_nothing(containers: Containers) -> None:
-    wrong = {"KOJI_HUB_NAMES": "good.example.org,-bad- 300.1.1.1", "KOJI_DATABASE_NAMES": "a/b"}
+    wrong = {"KOJI_DATABASE_NAMES": "good.example.org,-bad- 300.1.1.1 a/b"}
     container = containers.start(IMAGE, environment=wrong)
     status, output = outcome(container)
     assert status == 1

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
 import psycopg2
 import pytest
 from docker.models.containers import Container
@@ -237,6 +238,35 @@ def test_says_what_it_needs_when_there_are_no_credentials(containers: Containers
         "  hint: run koji-credentials-volume first, and then this image with "
         "`--volumes-from kojicreds:ro`\n"
     )
+
+
+@pytest.fixture
+def own_volume(engine: docker.DockerClient) -> Iterator[str]:
+    """A volume for the database's credentials alone."""
+    volume = engine.volumes.create()
+    yield str(volume.name)
+    volume.remove(force=True)
+
+
+def test_a_database_sees_no_key_but_its_own(own_volume: str, containers: Containers) -> None:
+    """It may start before the credentials are made, and gets what is renewed."""
+    database = containers.start(IMAGE, volumes=[f"{own_volume}:/etc/pki/koji"])
+    shared = [f"{own_volume}:/etc/pki/koji-database"]
+    creds = containers.start("koji-credentials-volume", volumes=shared)
+    assert outcome(creds)[0] == 0
+    wait_ready(database)
+    command = ["grep", "-rlIE", "--devices=skip", "--exclude-dir=proc", "--exclude-dir=sys"]
+    found = execute(database, *command, "^-----BEGIN ([A-Z]+ )?PRIVATE KEY", "/")[1].split()
+    copies = [f"/dev/shm/koji-database/server.{end}" for end in ("crt", "key")]
+    assert sorted(found) == [*copies, "/etc/pki/koji/kojidatabase.pem"]
+    pem = file_of(creds, "kojidatabase.pem")
+    assert execute(database, "cat", found[0])[1] == pem.decode()
+    renew = ("renew", "kojidatabase")
+    assert containers.finish("koji-credentials-volume", *renew, volumes_from=[creds.name])[0] == 0
+    reload = ("python3", "/usr/lib/nagoya/reload_credentials.py")
+    assert execute(database, *reload)[0] == 0
+    assert execute(database, "cat", copies[0])[1] == file_of(creds, "kojidatabase.pem").decode()
+    assert file_of(creds, "kojidatabase.pem") != pem
 
 
 def test_stops_cleanly_with_clients_connected_and_keeps_the_data(

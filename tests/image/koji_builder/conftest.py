@@ -103,6 +103,12 @@ def host(session_containers: Containers) -> Container:
     )
     put(container, "/tmp/escape.spec", ESCAPE)
     put(container, "/tmp/planter.spec", PLANTER)
+    supply(container)
+    return container
+
+
+def supply(container: Container) -> None:
+    """Make the repository, of the demo's packages and of the specs in /tmp."""
     groups = [
         ("build", "demo-buildroot"),
         ("srpm-build", "demo-buildroot"),
@@ -115,12 +121,13 @@ def host(session_containers: Containers) -> Container:
     status, output = execute(
         container, "bash", "-ec",
         f"""repo=/mnt/koji/repos/t/1/x86_64; mkdir -p $repo; cp {DEMO}/rpms/*.rpm $repo
-        rpmbuild -bb --quiet --define "_rpmdir $repo" --define "_topdir /tmp/top" /tmp/*.spec
+        for spec in $(find /tmp -name "*.spec"); do
+            rpmbuild -bb --quiet --define "_rpmdir $repo" --define "_topdir /tmp/top" $spec
+        done
         createrepo_c --quiet --groupfile /tmp/comps.xml $repo
         mkdir -p /etc/pki/koji && echo secret > /etc/pki/koji/key""",
     )  # fmt: skip
     assert status == 0, output
-    return container
 
 
 @pytest.fixture

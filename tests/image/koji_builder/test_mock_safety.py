@@ -101,6 +101,16 @@ def test_root_in_the_chroot_has_no_power_over_the_kernel(make: Maker) -> None:
     assert "NoNewPrivs:\t1" in buildroot.mock("--unpriv", "--chroot", "cat /proc/self/status")[1]
 
 
+def test_nobody_in_the_chroot_writes_to_control_groups(make: Maker) -> None:
+    """With cgroup v1, they are in a tmpfs that all builds of a builder see."""
+    buildroot = make().initialise()
+    line = "find /sys -writable -type d 2>/dev/null; ls -d /sys/fs/cgroup; touch /sys/fs/cgroup/x"
+    status, output = buildroot.mock("--chroot", line)
+    assert status != 0
+    assert "Read-only file system" in output
+    assert output.count("/sys/fs/cgroup\n") == 1, output
+
+
 # Asks for a user namespace by clone3, clone and unshare, and prints the error number of each.
 NAMESPACES = r"""
 #include <errno.h>

@@ -101,7 +101,6 @@ def test_a_site_asks_for_plain_files_and_has_a_name(mortal_koji: Koji) -> None:
     wait_ready(container)
     hub = Hub(container, mortal_koji.credentials)
     assert get(hub, "/kojifiles/repos/", "http").status_code == 200
-    # It is not in the certificate here: a proxy before the hub has another one.
     answer = get(hub, "/koji/", Host="koji.example.com")
     assert answer.headers["Strict-Transport-Security"] == "max-age=86400"
     redirect = get(hub, "/koji/tasks", "http", Host="koji").headers["Location"]

@@ -386,6 +386,26 @@ def test_is_stopped_while_it_waits(mortal_koji: Koji) -> None:
     assert outcome(container)[0] == 143
 
 
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("/nowhere.pem", "cannot read /nowhere.pem: No such file or directory"),
+        ("/etc/pki/koji/koji_ca_cert.crt", "koji_ca_cert.crt has no key"),
+        ("/etc/pki/koji/kojiadmin.pem", "is for kojiadmin, and not for koji.example.com"),
+    ],
+)
+def test_says_why_it_cannot_use_the_site_s_certificate(
+    mortal_koji: Koji, file: str, reason: str
+) -> None:
+    site = {"KOJI_WEB_URL": "https://koji.example.com/koji", "KOJI_SITE_CERTIFICATE": file}
+    status, log = outcome(mortal_koji.start_hub(environment=site))
+    assert status == 1
+    *_, last, hint = log.splitlines()
+    assert last.startswith("koji-hub: KOJI_SITE_CERTIFICATE: ")
+    assert reason in last
+    assert "it names a file in PEM" in hint
+
+
 @pytest.mark.parametrize("mode", [None, "creds", "top", "read-only"])
 def test_says_which_volume_it_lacks(mortal_koji: Koji, mode: str | None) -> None:
     creds, top = f"{mortal_koji.kojicreds.name}:ro", f"{mortal_koji.kojitop.name}:rw"

@@ -1,6 +1,5 @@
 """koji-credentials-volume/entrypoint.py on a temporary root."""
 
-import ipaddress
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,7 +11,7 @@ import pytest
 from util import certificates, credentials
 from util.certificates import Authority
 from util.entry import Fatal
-from util.environment import Environment
+from util.names import Names
 
 
 @pytest.fixture
@@ -28,31 +27,12 @@ def tree(root: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_reads_names_and_addresses(script: ModuleType) -> None:
-    environment = Environment({"NAMES": "koji.example.org, 192.0.2.7,2001:db8::7"})
-    names = script.read_names(environment, "NAMES", ["koji"])
-    environment.check()
-    assert names.dns == ("koji", "localhost", "koji.example.org")
-    addresses = ("127.0.0.1", "::1", "192.0.2.7", "2001:db8::7")
-    assert names.ips == tuple(ipaddress.ip_address(one) for one in addresses)
-
-
-@pytest.mark.parametrize("word", ["-a", "a/b", "a..b", "*.example.org", "1.2.3", "::x", "ü.de"])
-def test_refuses_what_is_neither(script: ModuleType, word: str) -> None:
-    environment = Environment({"NAMES": f"good.example.org {word}"})
-    script.read_names(environment, "NAMES", [])
-    with pytest.raises(Fatal) as refusal:
-        environment.check()
-    assert f"NAMES: {word!r} is neither a DNS name nor an IP address" in str(refusal.value)
-
-
 def test_makes_all_once(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = script.Names(("koji",), ())
-    script.prepare(tmp_path, names, names)
+    script.prepare(tmp_path, Names())
     first = tree(tmp_path)
-    script.prepare(tmp_path, names, names)
+    script.prepare(tmp_path, Names())
     assert tree(tmp_path) == first
     said = capsys.readouterr().err.splitlines()
     assert "made the certificates" in said[0]
@@ -70,14 +50,13 @@ def test_never_goes_on_with_a_half_made_volume(
             raise OSError(28, "No space left on device")
         issue(self, name, *args, **kwargs)
 
-    names = script.Names(("koji",), ())
     monkeypatch.setattr(script.certificates.Authority, "issue", failing)
     with pytest.raises(OSError, match="No space left"):
-        script.prepare(tmp_path, names, names)
+        script.prepare(tmp_path, Names())
     monkeypatch.undo()
     before = tree(tmp_path)
     with pytest.raises(Fatal, match="is incomplete"):
-        script.prepare(tmp_path, names, names)
+        script.prepare(tmp_path, Names())
     assert tree(tmp_path) == before
 
 
@@ -88,14 +67,12 @@ def test_health(
     (tmp_path / "etc/pki/koji").mkdir(parents=True)
     with pytest.raises(LookupError, match="is empty"):
         health.question(tmp_path)
-    names = script.Names(("koji",), ())
-    script.prepare(tmp_path, names, names)
+    script.prepare(tmp_path, Names())
     assert "certificates in" in health.question(tmp_path)
 
 
 def test_a_user_gets_a_certificate_once(script: ModuleType, tmp_path: Path) -> None:
-    names = script.Names(("koji",), ())
-    script.prepare(tmp_path, names, names)
+    script.prepare(tmp_path, Names())
     folder = tmp_path / credentials.FOLDER
     before = tree(folder)
     assert script.change(tmp_path, "issue", ["alice"]) == ["alice"]
@@ -107,6 +84,18 @@ def test_a_user_gets_a_certificate_once(script: ModuleType, tmp_path: Path) -> N
     assert tree(folder) == issued
 
 
+def test_the_database_gets_copies_of_what_it_needs(script: ModuleType, tmp_path: Path) -> None:
+    own = tmp_path / credentials.DATABASE
+    own.mkdir(parents=True)
+    script.prepare(tmp_path, Names())
+    assert set(tree(own)) == {".complete", "koji_ca.crl", "koji_ca_cert.crt", "kojidatabase.pem"}
+    assert (own / "kojidatabase.pem").stat().st_mode & 0o777 == 0o600
+    script.change(tmp_path, "revoke", ["kojidatabase"])
+    script.copy_for_database(tmp_path)
+    for name in script.FOR_DATABASE:
+        assert (own / name).read_bytes() == (tmp_path / credentials.FOLDER / name).read_bytes()
+
+
 def life(monkeypatch: pytest.MonkeyPatch, duration: timedelta) -> None:
     monkeypatch.setattr(certificates, "CERTIFICATE_LIFE", duration)
 
@@ -114,8 +103,7 @@ def life(monkeypatch: pytest.MonkeyPatch, duration: timedelta) -> None:
 def test_renews_what_is_due(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = script.Names(("koji",), ())
-    script.prepare(tmp_path, names, names)
+    script.prepare(tmp_path, Names())
     life(monkeypatch, timedelta(days=20))
     script.change(tmp_path, "issue", ["alice"])
     life(monkeypatch, timedelta(minutes=30))  # as a client's clock may be behind, that is over
@@ -134,8 +122,7 @@ def test_renews_what_is_due(
 def test_an_expired_certificate_is_issued_again(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = script.Names(("koji",), ())
-    script.prepare(tmp_path, names, names)
+    script.prepare(tmp_path, Names())
     life(monkeypatch, timedelta(minutes=30))
     script.change(tmp_path, "issue", ["alice"])
     monkeypatch.undo()
@@ -146,8 +133,7 @@ def test_an_expired_certificate_is_issued_again(
 def test_a_revoked_user_has_nothing_any_more_and_a_part_another_key(
     script: ModuleType, tmp_path: Path
 ) -> None:
-    names = script.Names(("koji",), ())
-    script.prepare(tmp_path, names, names)
+    script.prepare(tmp_path, Names())
     script.change(tmp_path, "issue", ["alice"])
     folder = tmp_path / credentials.FOLDER
     key = (folder / "private/kojiweb.key").read_bytes()
@@ -168,11 +154,10 @@ def test_a_revoked_user_has_nothing_any_more_and_a_part_another_key(
 def test_a_volume_of_an_earlier_nagoya_gets_what_it_lacks(
     script: ModuleType, tmp_path: Path
 ) -> None:
-    names = script.Names(("koji",), ())
-    script.prepare(tmp_path, names, names)
+    script.prepare(tmp_path, Names())
     path = tmp_path / credentials.FOLDER / certificates.REVOCATIONS
     path.unlink()
-    script.prepare(tmp_path, names, names)
+    script.prepare(tmp_path, Names())
     assert certificates.read_revocations(path) == []
 
 
@@ -186,8 +171,7 @@ def test_a_volume_of_an_earlier_nagoya_gets_what_it_lacks(
     ],
 )
 def test_who_gets_none(script: ModuleType, tmp_path: Path, names: list[str], message: str) -> None:
-    own = script.Names(("koji",), ())
-    script.prepare(tmp_path, own, own)
+    script.prepare(tmp_path, Names())
     # As the builder itself does.
     Authority.load(tmp_path / credentials.FOLDER).issue("kojibuilder", client=True)
     with pytest.raises(Fatal, match=re.escape(message)):

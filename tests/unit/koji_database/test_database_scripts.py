@@ -81,6 +81,18 @@ def test_refuses_credentials_without_their_marker(script: ModuleType, root: Path
     assert not (root / script.COPIES).exists()
 
 
+def test_waits_for_its_credentials(script: ModuleType, tmp_path: Path) -> None:
+    """A folder that is not mounted will not be filled."""
+    script.wait_for_credentials(tmp_path, 0)
+    folder = tmp_path / "etc/pki/koji"
+    folder.mkdir(parents=True)
+    with pytest.raises(Fatal, match="gave up waiting for koji-credentials-volume") as refusal:
+        script.wait_for_credentials(tmp_path, 0)
+    assert "/etc/pki/koji-database" in str(refusal.value.hint)
+    files.mark_done(folder)
+    script.wait_for_credentials(tmp_path, 0)
+
+
 def test_makes_the_directory_of_the_socket(script: ModuleType, tmp_path: Path) -> None:
     for _ in range(2):
         script.make_socket_directory(tmp_path, USER)

@@ -1,10 +1,8 @@
 """koji-hub's entrypoint on a temporary root, for the user who runs the tests."""
 
 import configparser
-import ipaddress
 import os
 import pwd
-import re
 import stat
 from collections.abc import Callable
 from datetime import timedelta
@@ -140,18 +138,6 @@ def test_a_name_that_browsers_may_remember(
     assert not script.Settings.read({}, root).has_public_name
     settings = script.Settings.read({"KOJI_WEB_URL": f"https://{name}:8443/koji"}, root)
     assert settings.has_public_name == public
-
-
-def test_the_names_that_the_hub_answers_to(script: ModuleType, tmp_path: Path) -> None:
-    names, addresses = ["koji", "koji.example.org"], ["192.0.2.7", "2001:db8::7"]
-    ips = [ipaddress.ip_address(address) for address in addresses]
-    Authority.create(tmp_path).issue("kojihub", names, ips, server=True)
-    certificate = tmp_path / "certs/kojihub.crt"
-    pattern = script.name_pattern(certificate, "https://web.example.org:8443/koji")
-    for name in (*names, *addresses, "[2001:db8::7]", "web.example.org"):
-        assert re.search(pattern, name)
-    for name in ("kojix", "koji.example.org.evil", "kojixexample.org", "192.0.2.70", "example.org"):
-        assert not re.search(pattern, name)
 
 
 def test_the_site_has_the_last_word(script: ModuleType, root: Path) -> None:

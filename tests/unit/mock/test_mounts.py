@@ -16,6 +16,8 @@ MOUNTINFO = """\
 54 75 0:42 /sys /proc/sys ro,nosuid,nodev,noexec,relatime - proc proc rw
 91 74 254:0 /x /var/lib/mock/a/root rw,relatime - ext4 /dev/vda rw
 92 91 0:43 / /var/lib/mock/a/root/dev rw,nosuid - tmpfs tmpfs rw
+98 91 0:22 / /var/lib/mock/a/root/sys ro - sysfs sysfs rw
+99 98 0:44 / /var/lib/mock/a/root/sys/fs/cgroup rw - tmpfs tmpfs rw
 93 74 254:0 /y /mnt/with\\040space rw,nodev - ext4 /dev/vda rw
 94 74 0:9 / /tmp rw - tmpfs tmpfs rw
 95 94 0:9 / /tmp/under rw - tmpfs tmpfs rw
@@ -42,10 +44,12 @@ def test_a_remount_repeats_the_restrictions(driver: Driver) -> None:
 
 
 def test_closes_all_but_the_chroot(driver: Driver) -> None:
+    """And in it the control groups, which builds share."""
     found = driver("mountinfo").parse(MOUNTINFO)
     closed = driver("mounts").read_only_mounts([Path("/var/lib/mock/a/root")], found)
     assert [mount.path for mount in closed] == [
-        "/", "/proc", "/proc/sys", "/mnt/with space", "/etc/pki/koji",
+        "/", "/proc", "/proc/sys", "/var/lib/mock/a/root/sys",
+        "/var/lib/mock/a/root/sys/fs/cgroup", "/mnt/with space", "/etc/pki/koji",
     ]  # fmt: skip
 
 

@@ -54,6 +54,7 @@ def test_takes_over_what_koji_says(driver: Driver, options: dict[str, Any]) -> N
     assert settings.binds == (("/scm", "/credentials"),)
     assert settings.macros["%number"] == "5"
     assert settings.macros["%_rpmfilename"].startswith("%%{NAME}")
+    assert settings.macros["%_buildhost"] == os.uname().nodename
     assert settings.environment["LUCKY"] == "yes"
     assert settings.environment["HOME"] == "/builddir"
     assert settings.sign == "rpmsign --addsign %(rpms)s"

@@ -2,6 +2,7 @@
 by a message that names the variable."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -9,6 +10,7 @@ import pytest
 
 from util.entry import Fatal
 from util.environment import VARIABLES, Environment
+from util.names import Names
 
 HUB, BUILDER, CREDENTIALS = "koji-hub", "koji-builder", "koji-credentials-volume"
 
@@ -42,7 +44,8 @@ CASES = [
     (BUILDER, "KOJI_FILES_URL", ["/kojifiles", "files", "ftp://a"]),
     (BUILDER, "KOJI_WAIT_SECONDS", ["-1", "nan", "inf", "86401"]),
     (BUILDER, "KOJI_LOG_LEVEL", ["LOUD"]),
-    (CREDENTIALS, "KOJI_HUB_NAMES", ["a b/c", "../x", "a_b!", "a\x1b", "x" * 300]),
+    (HUB, "KOJI_HUB_NAMES", ["a b/c", "../x", "a_b!", "a\x1b", "x" * 300]),
+    (HUB, "KOJI_SITE_CERTIFICATE", ["site.pem", "/etc/site.pem"]),
     (CREDENTIALS, "KOJI_DATABASE_NAMES", ["a;b", "*", "http://a"]),
 ]  # fmt: skip
 
@@ -54,8 +57,8 @@ def read(script: ModuleType, image: str, values: dict[str, str], root: Path) -> 
         script.Settings.read(values, "builder")
     else:
         environment = Environment(values)
-        for variable in ("KOJI_HUB_NAMES", "KOJI_DATABASE_NAMES"):
-            script.read_names(environment, variable, [])
+        words = environment.words("KOJI_DATABASE_NAMES")
+        Names.parse(words, partial(environment.wrong, "KOJI_DATABASE_NAMES"))
         environment.check()
 
 

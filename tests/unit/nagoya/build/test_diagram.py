@@ -17,7 +17,7 @@ def test_containers_volumes_links_and_ports_are_drawn(checkout: Path) -> None:
         '  kojibuilder["kojibuilder<br>koji-builder"]',
         '  host(["this machine"])',
         '  host -->|"80, 443"| koji',
-        '  kojidatabase -.->|"ro"| kojicreds',
+        '  kojidatabase -.->|"rw"| kojicreds',
         "  koji --> kojidatabase",
         '  koji -.->|"ro"| kojicreds',
         '  koji -.->|"rw"| kojitop',

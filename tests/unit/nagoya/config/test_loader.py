@@ -7,6 +7,7 @@ import pytest
 
 from nagoya.config import loader
 from nagoya.config.declaration import Declaration
+from nagoya.config.model import Endpoint
 from nagoya.config.values import Port, VolumesFrom
 from nagoya.errors import DeclarationError
 
@@ -144,7 +145,7 @@ def container(**keys: str) -> dict[str, str]:
         (
             container(ports="[true]"),
             "containers.koji.ports[0]: True is not a port; "
-            "write 443 (a free host port) or '8443:443'",
+            "write 443 (a free host port), '8443:443' or '0.0.0.0:8443:443'",
         ),
         (
             container(ports='["1:2", "1:3"]'),
@@ -159,9 +160,18 @@ def container(**keys: str) -> dict[str, str]:
             "containers.koji.ports[1]: port 443 is published twice",
         ),
         (
-            container(ports='["0.0.0.0:18444:443"]'),
-            "containers.koji.ports[0]: '0.0.0.0:18444:443' names an address; ports are published "
-            "on 127.0.0.1 only: write 443 (a free host port) or '8443:443'",
+            container(ports='["localhost:18444:443"]'),
+            "containers.koji.ports[0]: 'localhost' is not an IP address, such as 192.0.2.7; "
+            "0.0.0.0 stands for all of the machine's, [::] for all of IPv6",
+        ),
+        (
+            container(ports='["::1:443:443"]'),
+            "containers.koji.ports[0]: '::1': write an IPv6 address in brackets, such as "
+            "[2001:db8::7]",
+        ),
+        (
+            container(ports='["192.0.2.7:443:443", "0.0.0.0:443:80"]'),
+            "containers.koji.ports[1]: host port 443 is already used by containers.koji.ports[0]",
         ),
         (
             container(volumes="[/etc/pki/koji]"),
@@ -300,7 +310,8 @@ def test_every_problem_of_a_phase_is_reported_at_once(read: Read) -> None:
     """The form comes first: references can be looked at only in values of the right type."""
     assert set(problems(read, FORM % ("none", "surplus: 1"))) == {
         "surplus: unknown key",
-        "containers.one.ports[0]: 'none' is not a port; write 443 (a free host port) or '8443:443'",
+        "containers.one.ports[0]: 'none' is not a port; write 443 (a free host port), '8443:443' "
+        "or '0.0.0.0:8443:443'",
     }
     assert set(problems(read, FORM % ("443", ""))) == {
         "images.gone: the folder gone/ has no Dockerfile",
@@ -320,10 +331,36 @@ def test_a_declaration_is_frozen(read: Read) -> None:
 
 
 def test_variables_may_tell_the_host_and_the_port_that_are_published(read: Read) -> None:
-    urls = '{A: "https://{host}:{port:443}/{x} {port:443}", B: "{}"}'
+    urls = '{A: "https://{host}:{port:443}/{x} {port:443} {host}", B: "{}"}'
     declared = read(**container(environment=urls, ports="[443]")).containers["koji"]
-    expected = {"A": "https://docker:50443/{x} 50443", "B": "{}"}
-    assert declared.variables("docker", {443: 50443}) == expected
+    expected = {"A": "https://docker:50443/{x} 50443 docker", "B": "{}"}
+    assert declared.variables("docker", {443: Endpoint("docker", 50443)}) == expected
+    expected = {"A": "https://[::1]:50443/{x} 50443 127.0.0.1", "B": "{}"}
+    assert declared.variables("127.0.0.1", {443: Endpoint("[::1]", 50443)}) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "host"),
+    [
+        ("0.0.0.0:8443:443", "0.0.0.0", 8443),
+        ("192.0.2.7::443", "192.0.2.7", None),
+        ("[::]:443:443", "::", 443),
+        ("[2001:DB8:0::7]:443:443", "2001:db8::7", 443),
+    ],
+)
+def test_ports_may_be_published_on_any_address(
+    read: Read, text: str, address: str, host: int | None
+) -> None:
+    (port,) = read(**container(ports=f'["{text}"]')).containers["koji"].ports
+    assert port == Port(container=443, host=host, address=address)
+    assert str(port) == text.replace("DB8:0", "db8")
+
+
+def test_a_port_may_be_published_on_two_addresses_for_two_containers(read: Read) -> None:
+    containers = (
+        "{a: {image: hub, ports: ['192.0.2.7:1:2', '[::]:1:3']}, b: {image: hub, ports: ['1:2']}}"
+    )
+    assert len(read(containers=containers).containers) == 2
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from nagoya.koji import credentials
 from nagoya.koji.certificates import CERTIFICATES_LABEL, CREDENTIALS_LABEL
 from nagoya.koji.credentials import RELOAD_LABEL, issue, renew, revoke
 from util import certificates
+from util.names import Names
 
 LABELS = {
     "kojicreds": {CREDENTIALS_LABEL: "issue", CERTIFICATES_LABEL: "/etc/pki/koji/certs"},
@@ -31,8 +32,7 @@ def system(
     """A system whose volume is a folder; `done` has what was run in its containers."""
     script = load_script("koji-credentials-volume/entrypoint.py")
     root, home = tmp_path / "volume", tmp_path / "home"
-    names = script.Names(("koji",), ())
-    script.prepare(root, names, names)
+    script.prepare(root, Names())
     system: Any = SimpleNamespace(name="koji", engine=None, lock=nullcontext, done=[])
     system.owner = SimpleNamespace(home=home, container_labels=lambda name: {})
     system.restart = lambda names: system.done.append(("restart", *names))

@@ -15,7 +15,7 @@ import requests
 from nagoya.errors import LifecycleError
 from nagoya.koji import rpm
 from nagoya.koji.importer import Outcome, has_builds, import_rpms
-from nagoya.koji.imports import Found, Import, find_rpms
+from nagoya.koji.imports import Import, Selection, find_rpms
 from nagoya.koji.repository import Unreachable
 from tests.rpm_files import OF_RPM_6, write_rpm
 
@@ -296,7 +296,7 @@ def test_downloads_do_not_pile_up_and_a_damaged_one_is_refused(tmp_path: Path) -
         return path, rpm.read(path)
 
     with find_rpms(system, wanted(), source, lambda text: None) as found:
-        remote = Found(
+        remote = Selection(
             [
                 replace(one, fetch=lambda folder, name=one.label: download(name, folder))
                 for one in found.candidates
@@ -324,7 +324,7 @@ def test_a_repository_that_is_gone_ends_the_import(folder: Path) -> None:
     hub: Any = Hub()
     system: Any = None
     with find_rpms(system, wanted(), folder, lambda text: None) as found:
-        remote = Found([replace(one, fetch=gone) for one in found.candidates])
+        remote = Selection([replace(one, fetch=gone) for one in found.candidates])
     with pytest.raises(Unreachable):
         import_rpms(hub, hub, wanted(), remote, lambda text: None)
     assert len(asked) <= 4

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from nagoya.errors import LifecycleError
 from nagoya.koji import imports
-from nagoya.koji.imports import Found, Import, find_rpms
+from nagoya.koji.imports import Import, Selection, find_rpms
 from nagoya.koji.repository import ListedRpm, RemoteFile
 from tests.rpm_files import write_rpm
 
@@ -20,7 +20,7 @@ def document(**changes: Any) -> Import:
     return Import.model_validate({"type": "import", "tag": "some", "rpms": ["*.rpm"]} | changes)
 
 
-def find(folder: Path, **changes: Any) -> Found:
+def find(folder: Path, **changes: Any) -> Selection:
     system: Any = None  # a seed without `container` needs none
     with find_rpms(system, document(**changes), folder, lambda text: None) as found:
         return found

@@ -11,15 +11,37 @@ import koji
 import pytest
 
 import kojicallbacks
+from nagoya.engine.state import State
 from nagoya.errors import LifecycleError
 from nagoya.koji.credentials import CREDENTIALS
-from nagoya.koji.profile import Profile, profile_of
+from nagoya.koji.profile import Profile, local_urls, profile_of
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
+
+
+def state(
+    ports: dict[int, int], host: str = "127.0.0.1", address: str = "127.0.0.1", **variables: str
+) -> State:
+    """A hub that publishes these ports on an address."""
+    bindings = {
+        f"{port}/tcp": [{"HostIp": address, "HostPort": str(ports[port])}] for port in ports
+    }
+    return State.parse(
+        {
+            "Name": "/some-thehub", "Image": "sha256:1", "Mounts": [], "RestartCount": 0,
+            "State": {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-01T00:00:00Z"},
+            "Config": {
+                "Hostname": "thehub", "Image": "tiny", "Labels": {"nagoya.host": host},
+                "Env": [f"{name}={value}" for name, value in variables.items()],
+            },
+            "HostConfig": {"PortBindings": bindings},
+            "NetworkSettings": {"Networks": {"some": {"IPAddress": "172.18.0.4"}}},
+        }
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -31,9 +53,7 @@ def container(home: Path) -> Any:
         name="thehub",
         logged=logged,
         log=logged.append,
-        state=lambda: SimpleNamespace(
-            ports={443: 40443, 80: 40080}, host="127.0.0.1", address="172.18.0.4"
-        ),
+        state=lambda: state({443: 40443, 80: 40080}),
         read_file=lambda path: f"content of {path}".encode(),
     )
 
@@ -111,14 +131,42 @@ def test_kojis_client_reads_the_profile(home: Path, container: Any) -> None:
 
 
 def test_a_hub_without_port_80_serves_downloads_by_https(container: Any) -> None:
-    container.state = lambda: SimpleNamespace(ports={443: 40443}, host="127.0.0.1")
+    container.state = lambda: state({443: 40443})
     assert profile_of(container).urls["topurl"] == "https://127.0.0.1:40443/kojifiles"
 
 
 def test_urls_name_the_host_on_which_ports_are_reached(container: Any) -> None:
-    container.state = lambda: SimpleNamespace(ports={443: 40443, 80: 40080}, host="docker")
+    container.state = lambda: state({443: 40443, 80: 40080}, "docker", "172.17.0.1")
     assert profile_of(container).urls["hub"] == "https://docker:40443/kojihub"
     assert profile_of(container).urls["topurl"] == "http://docker:40080/kojifiles"
+
+
+def test_urls_name_an_address_on_which_a_port_alone_is_published(container: Any) -> None:
+    container.state = lambda: state({443: 443, 80: 80}, address="192.0.2.7")
+    assert profile_of(container).urls["hub"] == "https://192.0.2.7:443/kojihub"
+    assert profile_of(container).urls["topurl"] == "http://192.0.2.7:80/kojifiles"
+    container.state = lambda: state({443: 443}, address="::")
+    assert profile_of(container).urls["hub"] == "https://[::1]:443/kojihub"
+
+
+def test_urls_follow_the_site_s(container: Any) -> None:
+    site = {"KOJI_WEB_URL": "https://koji.example.com/koji/"}
+    container.state = lambda: state({443: 443, 80: 8080}, address="0.0.0.0", **site)
+    assert profile_of(container).urls == {
+        "hub": "https://koji.example.com/kojihub",
+        "web": "https://koji.example.com/koji",
+        "files": "https://koji.example.com/kojifiles",
+        "topurl": "http://koji.example.com:8080/kojifiles",
+    }
+    # A certificate that browsers trust is not for those who trust the system's authority.
+    own = {**site, "KOJI_SITE_CERTIFICATE": "/etc/pki/koji/site.pem"}
+    container.state = lambda: state({443: 443, 80: 8080}, address="0.0.0.0", **own)
+    assert profile_of(container).urls["hub"] == "https://127.0.0.1:443/kojihub"
+    assert profile_of(container).urls["web"] == "https://koji.example.com/koji"
+    # Behind a proxy, plain HTTP is for this machine.
+    container.state = lambda: state({443: 8443, 80: 8080}, **site)
+    assert profile_of(container).urls["topurl"] == "http://127.0.0.1:8080/kojifiles"
+    assert local_urls(container.state())["hub"] == "https://127.0.0.1:8443/kojihub"
 
 
 def test_the_description_names_urls_and_paths(home: Path, container: Any) -> None:
@@ -169,7 +217,7 @@ def test_a_profile_that_is_not_ours_is_never_touched(home: Path, container: Any)
 
 
 def test_a_hub_that_publishes_no_port_is_reported(container: Any) -> None:
-    container.state = lambda: SimpleNamespace(ports={}, host="127.0.0.1")
+    container.state = lambda: state({})
     with pytest.raises(LifecycleError, match="publishes no port 443"):
         kojicallbacks.update_config_profile(container)
 

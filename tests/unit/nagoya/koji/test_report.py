@@ -57,7 +57,18 @@ def test_the_key_of_a_session_is_left_out_of_a_log_of_requests() -> None:
 
 def test_passwords_in_urls_are_left_out_whatever_names_them() -> None:
     assert redact(b"GIT=https://bob:hunter22@host/x") == b"GIT=https://bob:...@host/x"
-    assert redact(b"https://host:8443/a@b") == b"https://host:8443/a@b"
+    assert redact(b"https://bob:hunt@r@host/x") == b"https://bob:...@host/x"
+    # Tokens take the place of the user, as for GitHub.
+    assert redact(b"git+https://ghp_1x@host/x#y") == b"git+https://...@host/x#y"
+    for harmless in (b"https://host:8443/a@b", b"ssh://git@host/x", b"mail bob@host"):
+        assert redact(harmless) == harmless
+
+
+def test_what_a_request_authorizes_itself_with_is_left_out() -> None:
+    assert redact(b"> Authorization: Bearer abc.def\n> Host: x") == (
+        b"> Authorization: ...\n> Host: x"
+    )
+    assert b"abc" not in redact(b'{"authorization": "Basic abc="}')
 
 
 def test_a_secret_is_left_out_wherever_it_stands() -> None:

@@ -40,7 +40,8 @@ def running(declaration: Declaration, *only: str, **changed: dict[str, Any]) -> 
             image=declared.image, image_id="sha256:1",
             address=None, host="127.0.0.1",
             ports={port.container: port.host or 40000 + port.container for port in declared.ports},
-            volumes=volumes, labels=record(declaration, name),
+            addresses={port.container: port.address or "127.0.0.1" for port in declared.ports},
+            volumes=volumes, labels=record(declaration, name), variables={},
         )  # fmt: skip
         containers[name] = replace(state, **changed.get(name, {}))
     volumes = {f"some-{one.name}" for d in declaration.containers.values() for one in d.volumes}

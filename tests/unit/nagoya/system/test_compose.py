@@ -77,6 +77,19 @@ def test_no_two_ports_are_the_same(declare: Declare) -> None:
     assert services["three"]["ports"] == ["127.0.0.1:${THREE_PORT_60000:-8000}:60000"]
 
 
+def test_addresses_that_ports_are_published_on(declare: Declare) -> None:
+    environment = {"URL": "https://{host}:{port:443}/"}
+    declared = declare(
+        one={"ports": ["[::]:443:443"], "environment": environment},
+        two={"ports": ["0.0.0.0::443"], "environment": environment},
+    )
+    services = compose_file(declared, "some")["services"]
+    assert services["one"]["ports"] == ["[::]:${ONE_PORT_443:-443}:443"]
+    assert services["one"]["environment"] == {"URL": "https://[::1]:${ONE_PORT_443:-443}/"}
+    assert services["two"]["ports"] == ["0.0.0.0:${TWO_PORT_443:-8443}:443"]
+    assert services["two"]["environment"] == {"URL": "https://127.0.0.1:${TWO_PORT_443:-8443}/"}
+
+
 @pytest.mark.parametrize("name", ["moromi.yml", "current/moromi.yml", "demo/moromi.yml"])
 def test_nagoya_s_own_files(checkout: Path, name: str) -> None:
     declared = loader.read(checkout / name)

@@ -1,5 +1,6 @@
 """What `toji doctor` makes of facts: one line of this table for each thing that can be wrong."""
 
+import errno
 import os
 import socket
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from nagoya.config import loader
 from nagoya.config.declaration import Declaration
 from nagoya.config.values import CAPABILITIES
+from nagoya.engine.published import bind_error
 from nagoya.errors import EngineError
 from nagoya.system import machine
 from nagoya.system.doctor import Check, examine_engine, examine_machine, free_networks
@@ -104,7 +106,8 @@ def test_a_good_machine(declaration: Declaration) -> None:
             facts(replace(GOOD, problem=EngineError("the engine is on build1", "run it there"))),
             "ports", "error", "run it there",
         ),
-        (facts(replace(GOOD, taken=(8443,))), "ports", "error", "other host ports"),
+        (facts(replace(GOOD, taken=("127.0.0.1:8443",))), "ports", "error", "other host ports"),
+        (facts(replace(GOOD, foreign=("192.0.2.7",))), "ports", "error", "`ip address` lists"),
         (
             facts(replace(GOOD, subnets=("172.0.0.0/8", "192.168.0.0/17", "192.168.128.0/18"))),
             "address ranges", "ok", None,
@@ -171,7 +174,7 @@ def test_what_moromi_yml_says_counts(declare: Declare) -> None:
     assert "builder: {security_opt: [apparmor=unconfined]}" in str(confined.hint)
     assert found(seen, declared, "disk").state == "error"
     assert "builder.cpus" in str(found(seen, declared, "cgroups").hint)
-    assert found(seen, declared, "ports").found == "on 127.0.0.1: 8443"
+    assert found(seen, declared, "ports").finding == "on 127.0.0.1: 8443:443"
 
 
 def test_free_networks() -> None:
@@ -193,8 +196,10 @@ def test_the_facts_are_real(tmp_path: Path) -> None:
     assert machine._disk("/nonexistent") is None
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert machine._listened_on({port}) == [port]
-    assert machine._listened_on({port}) == []
+        assert bind_error("127.0.0.1", port) == bind_error("0.0.0.0", port) == errno.EADDRINUSE
+        assert bind_error("::", port) is None
+    assert bind_error("127.0.0.1", port) is None
+    assert bind_error("192.0.2.7", 0) == bind_error("2001:db8::7", 0) == errno.EADDRNOTAVAIL
 
 
 def test_capabilities_have_the_kernel_s_numbers() -> None:

@@ -65,6 +65,18 @@ def test_a_new_system_gets_its_volumes_first(declared: Declaration) -> None:
     ]
 
 
+def test_what_fills_volumes_gets_those_that_are_new(declare: Declare) -> None:
+    """As in an upgrade to a Nagoya that declares another one."""
+    now = running(declare(data=DATA))
+    declared = declare(data={**DATA, "volumes": ["files:/data", "more:/more"]})
+    assert ids(replace_plan.volumes(declared, now, {})) == [
+        "create volume some-more",
+        "create replacement data",
+        "replace data",
+        "start data",
+    ]
+
+
 def test_what_is_not_declared_is_refused(declared: Declaration) -> None:
     with pytest.raises(LifecycleError, match="declares no container 'other'"):
         replace_plan.volumes(declared, nothing(), {"other-2": "other"})
