@@ -31,6 +31,7 @@ case ${{0##*/}} in python) [ "$1" != - ] || exec {sys.executable} - ;; esac
 LINT = [
     "ruff check --quiet .",
     "ruff format --check --quiet .",
+    "hadolint",
     *(
         f"mypy --no-error-summary --python-version {version} nagoya kojicallbacks.py"
         for version in ("3.11", "3.12", "3.13")
@@ -44,12 +45,12 @@ CALLS = {
     ],
     "down": ["toji --system koji remove"],
     "images": ["setup host", "moromi build"],
-    "test": ["setup test", "setup test", *LINT, "moromi build", "pytest -n 2"],
+    "test": ["setup test", "setup test", *LINT, "moromi build", "pytest -n 3"],
     "test-unit": ["setup test", "pytest tests/unit"],
-    "test-image": ["setup test", "moromi build", "pytest -n 2 tests/image"],
-    "test-system": ["setup test", "moromi build", "pytest -n 2 tests/system"],
+    "test-image": ["setup test", "moromi build", "pytest -n 3 tests/image"],
+    "test-system": ["setup test", "moromi build", "pytest -n 3 tests/system"],
     "test-koji": [
-        "setup test", "moromi -c nagoya-current build", "pytest -n 2 --koji-config nagoya-current "
+        "setup test", "moromi -c nagoya-current build", "pytest -n 3 --koji-config nagoya-current "
     ],
     "test-mock": [
         "setup test", "moromi -c docs/examples/mock/moromi.yml build",
@@ -108,8 +109,9 @@ def newcomer(tmp_path: Path, checkout: Path) -> Path:
     shutil.copytree(checkout / "tools", tmp_path / "tools")
     engine = tmp_path / "tools/engine"
     engine.write_text(isolate(engine.read_text(), tmp_path))
-    programs = [".venv/bin/" + name for name in ("moromi", "mypy", "pytest", "python", "ruff")]
-    programs += [".venv/bin/koji", ".venv/bin/toji", "bin/docker", "tools/setup", "tools/debian"]
+    names = ("hadolint", "koji", "moromi", "mypy", "pytest", "python", "ruff", "toji")
+    programs = [".venv/bin/" + name for name in names]
+    programs += ["bin/docker", "tools/setup", "tools/debian"]
     for program in programs:
         path = tmp_path / program
         path.parent.mkdir(parents=True, exist_ok=True)
