@@ -291,7 +291,7 @@ def test_after_a_stop_too(proved: Koji) -> None:
     proved.toji("reset", "proved")
     assert "made" not in tags(proved)
     assert "demo" in tags(proved)
-    proved.toji("wait", "--timeout", "1")
+    proved.toji("wait", "--timeout", "30")
 
 
 MAKE_RPMS = """
