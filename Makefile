@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 # mypy checks the code for each of these versions.
 PYTHONS := 3.11 3.12 3.13
 # How many tests run at once where an engine is used (tests/distribution.py).
-WORKERS := 3
+WORKERS := 2
 # Which Koji: empty for the pinned one, or what tools/koji takes. `test-koji` calls it SOURCE.
 KOJI :=
 SOURCE := current

@@ -45,12 +45,12 @@ CALLS = {
     ],
     "down": ["toji --system koji remove"],
     "images": ["setup host", "moromi build"],
-    "test": ["setup test", "setup test", *LINT, "moromi build", "pytest -n 3"],
+    "test": ["setup test", "setup test", *LINT, "moromi build", "pytest -n 2"],
     "test-unit": ["setup test", "pytest tests/unit"],
-    "test-image": ["setup test", "moromi build", "pytest -n 3 tests/image"],
-    "test-system": ["setup test", "moromi build", "pytest -n 3 tests/system"],
+    "test-image": ["setup test", "moromi build", "pytest -n 2 tests/image"],
+    "test-system": ["setup test", "moromi build", "pytest -n 2 tests/system"],
     "test-koji": [
-        "setup test", "moromi -c nagoya-current build", "pytest -n 3 --koji-config nagoya-current "
+        "setup test", "moromi -c nagoya-current build", "pytest -n 2 --koji-config nagoya-current "
     ],
     "test-mock": [
         "setup test", "moromi -c docs/examples/mock/moromi.yml build",
