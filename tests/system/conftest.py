@@ -58,7 +58,7 @@ class Koji:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1200,
             check=False,
         )
         run = Run(ended.returncode, ended.stdout, ended.stderr)
