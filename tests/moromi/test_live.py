@@ -358,7 +358,7 @@ def leftovers(moromi: Moromi) -> list[str]:
     return [
         str(one.name)
         for one in [
-            *client.containers.list(all=True),
+            *client.containers.list(all=True, ignore_removed=True),
             *client.networks.list(),
             *client.volumes.list(),
         ]

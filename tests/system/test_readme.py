@@ -18,7 +18,9 @@ BY_HAND = ("kojibuilder", "koji", "kojidatabase", "kojitop", "kojicreds")
 def engine() -> Iterator[docker.DockerClient]:
     """The engine, without containers of the names that the README uses."""
     client = connect().client
-    present = {str(found.name) for found in client.containers.list(all=True)} & set(BY_HAND)
+    present = {
+        str(found.name) for found in client.containers.list(all=True, ignore_removed=True)
+    } & set(BY_HAND)
     assert not present, f"remove these containers first: {present}"
     yield client
     for name in BY_HAND:
