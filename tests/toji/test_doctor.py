@@ -11,7 +11,7 @@ def test_it_sees_the_engine(toji: Toji) -> None:
     answer = json.loads(toji("doctor", "--json").stdout)
     checks = {check["name"]: check for check in answer["checks"]}
     assert answer["ok"]
-    assert checks["engine"]["found"].startswith(("Docker ", "Podman "))
+    assert checks["engine"]["finding"].startswith(("Docker ", "Podman "))
     assert {"machine", "storage driver", "disk", "cgroups", "confinement", "capabilities",
             "ports", "clock", "proxies", "koji client"} <= set(checks)  # fmt: skip
     shown = toji("doctor").stdout
