@@ -15,7 +15,7 @@ from nagoya.engine.exec import execute
 from nagoya.engine.published import address_of, free_port
 from nagoya.engine.resources import network_name
 from nagoya.engine.state import HOST_LABEL, State, reached_at
-from nagoya.errors import LifecycleError, PortTaken
+from nagoya.errors import EngineError, LifecycleError, PortTaken
 from nagoya.system.observed import ASIDE, CONFIGURATION_LABEL, REPLACEMENT, record
 from nagoya.system.owner import Owner
 from nagoya.system.plan import DRAIN_LABEL, PRE_COMMIT_LABEL
@@ -174,11 +174,17 @@ class SystemContainer:
             containers.remove_named(self.engine, self.system, self.container_name)
 
     def drain(self, seconds: float) -> None:
-        """Run the image's command that ends once the container has no more work to do."""
+        """Run the image's command that ends once the container has no more work to do.
+
+        A container where the command fails, such as one that keeps exiting, is not waited for.
+        """
         self._working(f"draining for up to {seconds:.0f} s")
-        status, output = self._execute(
-            DRAIN_LABEL, f"{seconds:.0f}", seconds=seconds + _DRAIN_GRACE_SECONDS
-        )
+        try:
+            status, output = self._execute(
+                DRAIN_LABEL, f"{seconds:.0f}", seconds=seconds + _DRAIN_GRACE_SECONDS
+            )
+        except EngineError as error:
+            status, output = 1, str(error)
         if status:
             self.log(f"{self.name}: {output}; its tasks go back to the hub")
 

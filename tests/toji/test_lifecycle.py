@@ -10,8 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 import docker
 import pytest
 
+from nagoya.config import loader
 from nagoya.config.model import EVENTS
 from nagoya.engine import connect, containers
+from nagoya.system import reconcile
+from nagoya.system.system import System
+from nagoya.utils.progress import Progress
 from tests.image.tracked import wait_until
 from tests.toji.conftest import IMAGE, Toji, own_system
 
@@ -424,6 +428,21 @@ def test_what_goes_is_drained_as_its_image_says(toji: Toji) -> None:
     said = toji("scale", "worker=1", "--drain-timeout", "7").stderr
     assert "draining for up to 7 s" in said
     assert "worker-2: refuses after 7; its tasks go back to the hub" in said
+
+
+def test_what_ends_before_it_is_drained_goes_too(
+    toji: Toji, client: docker.DockerClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The engine runs no command in a container that restarts or has ended."""
+    toji.declare(server={}, worker={})
+    toji("init")
+    declaration = loader.read(toji.folder / "moromi.yml")
+    system = System(connect(), declaration, toji.system, Progress())
+    plan = reconcile.scale(declaration, system.observe(), "worker", 0)
+    client.containers.get(f"{toji.system}-worker").kill()
+    system.apply(plan)
+    assert "is not running; its tasks go back to the hub" in capsys.readouterr().err
+    assert toji.states() == {"server": "running"}
 
 
 @pytest.mark.parametrize(
