@@ -15,8 +15,8 @@ KOJI_BUILDER_CHANNELS=                 its channels; those that the hub lacks ar
 KOJI_BUILDER_CAPACITY=                 the total weight of its tasks, more than 1 (building an RPM
                                        weighs 1.5 or more)
 KOJI_BUILDER_MAXJOBS=10                the maximum number of its tasks
-KOJI_BUILDER_SLEEPTIME=1               seconds between two polls of the hub for tasks, more for one of
-                                       more than 25 builders (poll_rate.py)
+KOJI_BUILDER_SLEEPTIME=1               seconds between two polls of the hub for tasks; longer
+                                       where there are more than 25 builders (poll_rate.py)
 KOJI_BUILDER_MINSPACE=2048             MB of free space, below which it takes no task
 KOJI_BUILDER_MOCK=                     the path of another mock, for all builds; or `none` for a
                                        builder that only makes repositories, and so needs no
