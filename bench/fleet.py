@@ -64,17 +64,16 @@ def fleet_poll_rows(system: BenchSystem, sizes: Sequence[int]) -> Iterator[Row]:
     """The processors that hub and database use while so many builders are idle."""
     sleep_seconds = runpy.run_path(str(_POLL_RATE))["sleep_seconds"]
     sessions: list[Any] = []
+    alone = _used(system)
     for size in sizes:
         sessions += _join(system, range(len(sessions), size))
         seconds = sleep_seconds(size, 1)
-        before, polls = _used(system), 0
         with _polling(sessions, seconds) as builders:
-            time.sleep(_SECONDS)
-        used = _used(system) - before
+            used = _used(system)
         polls = sum(builder.polls for builder in builders)
         what = f"{size} idle builders, each polls every {seconds:.1f} s: hub and database"
         yield Row(what, 100 * used / _SECONDS, "% of a processor", aim="< 50 for 300")
-        yield Row(f"{size} idle builders: one poll", 1000 * used / polls, "ms of a processor")
+        yield Row(f"{size} idle builders: one poll", 1000 * (used - alone) / polls, "ms of CPU")
 
 
 @contextmanager
@@ -102,12 +101,20 @@ def _join(system: BenchSystem, numbers: range) -> list[Any]:
         session = koji.ClientSession(connection["urls"]["hub"], opts={"serverca": connection["ca"]})
         certificate = Path(connection["certificate"]).with_name(f"{name}.pem")
         session.ssl_login(cert=str(certificate), serverca=connection["ca"])
+        session.exclusiveSession()
         sessions.append(session)
     return sessions
 
 
 def _used(system: BenchSystem) -> float:
-    return cpu_seconds(system, "koji") + cpu_seconds(system, "kojidatabase")
+    """The seconds of processor time that the hub and the database use in the next _SECONDS."""
+
+    def total() -> float:
+        return cpu_seconds(system, "koji") + cpu_seconds(system, "kojidatabase")
+
+    before = total()
+    time.sleep(_SECONDS)
+    return total() - before
 
 
 def main() -> None:

@@ -173,7 +173,7 @@ def test_builds_outlive_faults(
 ) -> None:
     assert len(source_rpms) == BUILDS
     session = fleet.session()
-    session.opts.update(max_retries=60, retry_interval=5)
+    session.opts.update(max_retries=60, retry_interval=5, offline_retry=True)
     before, started = usage(fleet), time.monotonic()
     with capsys.disabled(), faults(fleet) as past:
         ended = run_builds(session, source_rpms)
