@@ -32,7 +32,7 @@ def _names(metavar: str, *, required: bool = False) -> Callable[[Any], Any]:
 
 @click.group()
 def credentials() -> None:
-    """List, issue, renew and revoke certificates, and replace their authority.
+    """List, issue, renew and revoke certificates.
 
     Koji's parts, its builders and its users log in with certificates of the system's own authority.
     They are valid for 825 days. `toji status` and `toji wait` warn 30 days before one expires; a
