@@ -85,9 +85,9 @@ def test_a_second_extraction_replaces_the_first(home: Path, container: Any) -> N
 def test_files_of_an_authority_that_is_trusted_no_more_are_deleted(
     home: Path, container: Any
 ) -> None:
-    first, second = (
+    first, second, third = (
         b"-----BEGIN CERTIFICATE-----\n%d\n-----END CERTIFICATE-----\n" % number
-        for number in (1, 2)
+        for number in (1, 2, 3)
     )
     container.read_file = lambda path: first
     kojicallbacks.extract_credentials(container)
@@ -97,7 +97,7 @@ def test_files_of_an_authority_that_is_trusted_no_more_are_deleted(
         container.read_file = lambda path, trusted=trusted: trusted
         kojicallbacks.extract_credentials(container)
         assert alice.exists()
-    container.read_file = lambda path: second
+    container.read_file = lambda path: third
     kojicallbacks.extract_credentials(container)
     assert not alice.exists()
 
