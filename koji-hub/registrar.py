@@ -65,7 +65,10 @@ class Registrar:
         trusted = certificates.load_all(self.credentials / exchange.AUTHORITY)
         issuers = [authority.subject for authority in trusted]
         for path in self.issued.glob("*.crt"):
-            if any(issued.issuer not in issuers for issued in certificates.load_all(path)):
+            valid = [issued for issued in certificates.load_all(path) if issued.issuer in issuers]
+            if valid:
+                files.write(path, b"".join(map(certificates.pem, valid)))
+            else:
                 path.unlink()
 
     def answer_all(self) -> None:
