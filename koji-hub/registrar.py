@@ -33,6 +33,11 @@ PAUSE = 0.2
 ALIVE = 30.0
 
 
+def publish_authority(folder: Path, shared: Path) -> None:
+    """Tell builders which authorities to trust."""
+    files.write(shared / exchange.AUTHORITY, (folder / exchange.AUTHORITY).read_bytes())
+
+
 class Refused(Exception):
     """The reason for a refusal; with `later` the builder may ask again."""
 
@@ -52,15 +57,18 @@ class Registrar:
         self._last: dict[str, float] = {}
 
     def prepare(self) -> None:
-        """Make the folders, and tell builders which authority to trust."""
+        """Make the folders, and tell builders which authorities to trust."""
         for folder in (self.folder, self.issued):
             folder.mkdir(parents=True, exist_ok=True)
-        authority = self.credentials / exchange.AUTHORITY
-        files.write(self.folder / exchange.AUTHORITY, authority.read_bytes())
+        publish_authority(self.credentials, self.folder)
         # An image that was made of a hub has those of another authority.
-        issuer = certificates.load(authority).subject
+        trusted = certificates.load_all(self.credentials / exchange.AUTHORITY)
+        issuers = [authority.subject for authority in trusted]
         for path in self.issued.glob("*.crt"):
-            if any(certificate.issuer != issuer for certificate in certificates.load_all(path)):
+            valid = [issued for issued in certificates.load_all(path) if issued.issuer in issuers]
+            if valid:
+                files.write(path, b"".join(map(certificates.pem, valid)))
+            else:
                 path.unlink()
 
     def answer_all(self) -> None:
@@ -101,8 +109,8 @@ class Registrar:
         revoked = certificates.load_all(self.credentials / f"certs/revoked/{name}.crt")
         if verb != "leave" and key in [certificate.public_key() for certificate in revoked]:
             raise Refused(f"the certificate of {name} was revoked")
-        if expired := certificates.expiry(self.credentials, ["kojiadmin"]):
-            raise Refused(f"{expired}; {expired.hint}", later=True)
+        if error := certificates.date_error(self.credentials, ["kojiadmin"]):
+            raise Refused(f"{error}; {error.hint}", later=True)
         session = self.login()
         try:
             user = session.getUser(name)
@@ -142,7 +150,12 @@ class Registrar:
             if certificates.end(certificate) > datetime.now(UTC)
         ]
         last = issued[-1] if issued else None
-        if last is None or last.public_key() != key or certificates.is_due(last):
+        if (
+            last is None
+            or last.public_key() != key
+            or certificates.is_due(last)
+            or certificates.is_of_former(self.credentials, last)
+        ):
             last = certificates.Authority.load(self.credentials).sign(name, key, client=True)
             pems = b"".join(map(certificates.pem, [*issued, last]))
             files.write(self.issued / f"{name}.crt", pems)

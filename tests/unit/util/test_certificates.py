@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from util import certificates
+from util import certificates, files
 from util.certificates import Authority, check
 from util.entry import Fatal
 
@@ -194,12 +194,24 @@ def test_the_check_finds_an_expired_certificate(
     assert "`toji credentials renew`" in str(refusal.value.hint)
 
 
+def test_the_check_finds_a_clock_that_is_behind(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a certificate that was made while the clock was ahead."""
+    monkeypatch.setattr(certificates, "CLOCK_SKEW", timedelta(hours=-2))
+    authority.issue("host", client=True)
+    with pytest.raises(Fatal, match=r"^certificates that are not valid yet: host \(") as refusal:
+        check(authority.folder, "host")
+    assert f"it is {datetime.now(UTC):%Y-%m-%d}" in str(refusal.value)
+    assert "correct the clock" in str(refusal.value.hint)
+
+
 def test_whoever_cannot_read_a_key_learns_of_its_certificates_end(authority: Authority) -> None:
     """As kojira, which runs as another user."""
     authority.issue("host", client=True)
     for key in ("host.pem", "private/host.key"):
         (authority.folder / key).unlink()
-    assert certificates.expiry(authority.folder, ["host"]) is None
+    assert certificates.date_error(authority.folder, ["host"]) is None
 
 
 def test_a_renewed_certificate_differs_in_its_end_and_serial_alone(
@@ -239,6 +251,59 @@ def verify(authority: Authority, name: str) -> str:
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     return done.stdout + done.stderr
+
+
+def test_two_authorities_are_trusted_until_the_former_one_is_retired(authority: Authority) -> None:
+    folder = authority.folder
+    for name, kind in (("hub", {"server": True}), ("alice", {"client": True}), ("bob", {})):
+        authority.issue(name, **{"client": True, **kind})
+    authority.revoke("bob", authority.issued("bob"))
+    second = Authority.load(folder).rotate()
+    second.issue("carol", client=True)
+    second.renew("hub")
+    for name in ("hub", "alice", "carol"):
+        assert verify(second, name).endswith(": OK\n")
+        check(folder, name)
+    assert "revoked" in verify(second, "bob")
+    # Clients that know the former authority alone go on.
+    assert certificate(second, "hub").issuer == authority.certificate.subject
+    assert certificate(second, "carol").issuer == second.certificate.subject
+    assert certificates.is_of_former(folder, certificate(second, "alice"))
+    assert not certificates.is_of_former(folder, certificate(second, "carol"))
+    with pytest.raises(Fatal, match="the former authority is not retired yet"):
+        Authority.load(folder).rotate()
+
+    last = Authority.load(folder).retire()
+    assert "unable to get local issuer" in verify(last, "alice")
+    with pytest.raises(Fatal, match=r"the certificate of hub in .* is not valid"):
+        check(folder, "hub")
+    last.renew("hub")
+    check(folder, "hub")
+    assert verify(last, "carol").endswith(": OK\n")
+    with pytest.raises(Fatal, match="there is no former authority"):
+        Authority.load(folder).retire()
+
+
+@pytest.mark.parametrize("written", ["private/koji_ca_cert.key", "koji_ca_cert.crt"])
+def test_an_interrupted_rotation_leaves_an_authority(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    """The one before, or both."""
+    write = files.write
+
+    def interrupted(path: Path, *arguments: object, **options: object) -> None:
+        write(path, *arguments, **options)  # type: ignore[arg-type]
+        if path == authority.folder / written:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        authority.rotate()
+    monkeypatch.undo()
+    left = Authority.load(authority.folder)
+    assert authority.certificate in [each.certificate for each in left.trusted]
+    left.issue("alice", client=True)
+    check(authority.folder, "alice")
 
 
 def test_openssl_refuses_what_was_revoked_and_nothing_else(authority: Authority) -> None:
