@@ -116,6 +116,12 @@ def test_it_builds_an_rpm_and_shares_nothing(
         "/run/secrets/koji-builder-bundle"
     ]
     assert list(seen["NetworkSettings"]["Networks"]) == [elsewhere.network]
+    listed = json.loads(one.toji("builder", "list", "--json").stdout)["builders"]
+    assert {(each["name"], each["container"]) for each in listed} == {
+        ("far", False),
+        ("kojibuilder", True),
+    }
+    assert "far" not in one.status()
     # All that the channel `default` gets is for the builder elsewhere.
     session.removeHostFromChannel("kojibuilder", "default")
     one.toji("seed", str(checkout / "demo/seed.yml"))
