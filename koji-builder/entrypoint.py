@@ -22,7 +22,8 @@ KOJI_BUILDER_CHANNELS=                 its channels; those that the hub lacks ar
 KOJI_BUILDER_CAPACITY=                 the total weight of its tasks, more than 1 (building an RPM
                                        weighs 1.5 or more)
 KOJI_BUILDER_MAXJOBS=10                the maximum number of its tasks
-KOJI_BUILDER_SLEEPTIME=1               seconds between two polls of the hub for tasks
+KOJI_BUILDER_SLEEPTIME=1               seconds between two polls of the hub for tasks; longer
+                                       where there are more than 25 builders (poll_rate.py)
 KOJI_BUILDER_MINSPACE=2048             MB of free space, below which it takes no task
 KOJI_BUILDER_MOCK=                     the path of another mock, for all builds; or `none` for a
                                        builder that only makes repositories, and so needs no
@@ -76,7 +77,7 @@ BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
 OWN_AUTHORITY = Path("usr/local/share/ca-certificates/koji.crt")
 
 # Those that nobody has a reason to turn off, and the default of KOJI_BUILDER_PLUGINS.
-PLUGINS = ("current_repo", "keep_alive", "log_changes")
+PLUGINS = ("current_repo", "keep_alive", "log_changes", "poll_rate")
 DEFAULT_PLUGINS = ("fast_poll", "ignore_load")
 DEFAULT_CHANNELS = ("default", "createrepo")
 # The channels whose tasks read the top directory as a file system: newRepo, createrepo, distRepo,

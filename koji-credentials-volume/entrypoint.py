@@ -119,7 +119,7 @@ class Issuer:
                     f"{name!r} is the name of a builder, which has a certificate of its own",
                     hint="choose another name",
                 )
-            elif certificates.expiry(self.folder, [name]):
+            elif certificates.date_error(self.folder, [name]):
                 self.authority.renew(name)
             else:
                 certificates.check(self.folder, name)

@@ -58,8 +58,8 @@ def wait_for_credentials(root: Path, seconds: float) -> None:
 def copy_credentials(root: Path, user: str) -> None:
     """Copy the database's key and certificates for `user`. Raises Fatal if there are none."""
     folder = credentials.require(root)
-    if expired := certificates.expiry_of({"kojidatabase": folder / "kojidatabase.pem"}):
-        raise expired
+    if error := certificates.date_error_of({"kojidatabase": folder / "kojidatabase.pem"}):
+        raise error
     for target, source in COPIED.items():
         files.private_copy(folder / source, root / COPIES / target, user)
     files.write(root / COPIES / REVOKED, certificates.revocations_of(folder), owner=user)

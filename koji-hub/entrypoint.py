@@ -217,10 +217,10 @@ def check_volumes(root: Path) -> None:
 def check_certificates(root: Path) -> None:
     """Raise Fatal if a certificate that every call needs has expired; log what others have."""
     folder = root / credentials.FOLDER
-    if expired := certificates.expiry(folder, credentials.SERVERS):
-        raise expired
-    if expired := certificates.expiry(folder, credentials.CLIENTS):
-        entry.log(f"{expired}; {expired.hint}")
+    if error := certificates.date_error(folder, credentials.SERVERS):
+        raise error
+    if error := certificates.date_error(folder, credentials.CLIENTS):
+        entry.log(f"{error}; {error.hint}")
 
 
 def copy_credentials(root: Path, user: str) -> None:

@@ -22,8 +22,8 @@ COMMAND = ("/usr/sbin/kojira", "--fg", "--force-lock", f"--config={CONFIGURATION
 
 def main() -> int:
     """Wait for the hub, then execute kojira."""
-    if expired := certificates.expiry(Path("/") / credentials.FOLDER, ["kojira"]):
-        raise expired
+    if error := certificates.date_error(Path("/") / credentials.FOLDER, ["kojira"]):
+        raise error
     configuration = configparser.ConfigParser(interpolation=None)
     configuration.read(CONFIGURATION)
     url = configuration["kojira"]["server"]

@@ -108,8 +108,8 @@ class Registrar:
         revoked = certificates.load_all(self.credentials / f"certs/revoked/{name}.crt")
         if verb != "leave" and key in [certificate.public_key() for certificate in revoked]:
             raise Refused(f"the certificate of {name} was revoked")
-        if expired := certificates.expiry(self.credentials, ["kojiadmin"]):
-            raise Refused(f"{expired}; {expired.hint}", later=True)
+        if error := certificates.date_error(self.credentials, ["kojiadmin"]):
+            raise Refused(f"{error}; {error.hint}", later=True)
         session = self.login()
         try:
             self.check_user(session, name)

@@ -307,21 +307,32 @@ def is_due(certificate: x509.Certificate) -> bool:
     return end(certificate) - datetime.now(UTC) < RENEWAL
 
 
-def expiry(folder: Path, names: Iterable[str]) -> Fatal | None:
-    """An error that says which certificates of these names have expired; None without one.
+def date_error(folder: Path, names: Iterable[str]) -> Fatal | None:
+    """An error that says which certificates of these names have expired, or are not valid yet; None
+    without one.
 
     It reads what everybody may read: kojira asks too.
     """
-    return expiry_of({name: folder / f"certs/{name}.crt" for name in names})
+    return date_error_of({name: folder / f"certs/{name}.crt" for name in names})
 
 
-def expiry_of(paths: Mapping[str, Path]) -> Fatal | None:
+def date_error_of(paths: Mapping[str, Path]) -> Fatal | None:
     """The same for names with the files of their certificates."""
-    ends = {name: end(load(path)) for name, path in paths.items()}
-    expired = [f"{name} ({day:%Y-%m-%d})" for name, day in ends.items() if day < datetime.now(UTC)]
-    if not expired:
-        return None
-    return Fatal(f"expired certificates: {', '.join(expired)}", hint=RENEW)
+    now = datetime.now(UTC)
+    certificates = {name: load(path) for name, path in paths.items()}
+    ends = {name: end(certificate) for name, certificate in certificates.items()}
+    expired = [f"{name} ({day:%Y-%m-%d})" for name, day in ends.items() if day < now]
+    if expired:
+        return Fatal(f"expired certificates: {', '.join(expired)}", hint=RENEW)
+    begins = {name: _utc(each, "not_valid_before") for name, each in certificates.items()}
+    early = [f"{name} ({day:%Y-%m-%d %H:%M})" for name, day in begins.items() if day > now]
+    if early:
+        return Fatal(
+            f"certificates that are not valid yet: {', '.join(early)}; it is {now:%Y-%m-%d %H:%M} "
+            "by this machine's clock (UTC)",
+            hint="correct the clock, and start the system again",
+        )
+    return None
 
 
 def _utc(thing: object, name: str) -> datetime:
@@ -370,8 +381,8 @@ def check(folder: Path, name: str) -> None:
     The chain is verified as strictly as OpenSSL can.
     """
     try:
-        if expired := expiry(folder, [name]):
-            raise expired
+        if error := date_error(folder, [name]):
+            raise error
         authority, certificate = (
             crypto.load_certificate(crypto.FILETYPE_PEM, path.read_bytes())
             for path in (folder / "koji_ca_cert.crt", folder / f"certs/{name}.crt")

@@ -86,6 +86,10 @@ class HubConnection:
                 f"the certificate of the hub at {url} has expired",
                 f"{toji} credentials renew",
             ),
+            "certificate is not yet valid": (
+                f"the certificate of the hub at {url} is not valid yet",
+                "this machine's clock is behind, or was ahead when the certificate was made",
+            ),
             "alert certificate expired": (
                 f"the certificate of {user} has expired",
                 f"{toji} credentials renew",

@@ -12,6 +12,7 @@ import pytest
 
 from nagoya.engine import connect
 from nagoya.engine.containers import get, inspect
+from nagoya.koji.tasks import failure_text
 from nagoya.koji.verify import BUILD_TAG
 from tests.image.tracked import wait_until
 from tests.system.building import child, sources, state, uploaded
@@ -162,4 +163,5 @@ def test_a_hub_that_dies_while_a_buildroot_is_installed_fails_no_build(
     wait_until(installing, 60, "a buildroot is installed")
     kill(building, "koji")
     building.toji("wait")
-    assert state(building.session(), task) == "CLOSED"
+    session = building.session()
+    assert state(session, task) == "CLOSED", failure_text(session, task)

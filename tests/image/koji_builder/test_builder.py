@@ -293,9 +293,9 @@ def test_has_the_plugins_that_the_environment_names(mortal_koji: Koji, plugins: 
     environment = {"KOJI_BUILDER_PLUGINS": plugins}
     container = mortal_koji.start_builder("plugged", environment=environment)
     chosen = plugins.split(", ") if plugins else ["fast_poll", "ignore_load"]
-    expected = ["current_repo", "keep_alive", "log_changes", *chosen]
+    expected = ["current_repo", "keep_alive", "log_changes", "poll_rate", *chosen]
     wait_for_log(container, f"Loading plugin: {expected[-1]}")
-    for plugin in {"keep_alive", "fast_poll", "ignore_load"}.intersection(expected):
+    for plugin in {"keep_alive", "poll_rate", "fast_poll", "ignore_load"}.intersection(expected):
         wait_for_log(container, f"koji.{plugin}:")
     loaded = re.findall(r"Loading plugin: (\w+)", container.logs().decode())
     assert loaded == expected

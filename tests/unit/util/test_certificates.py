@@ -194,12 +194,24 @@ def test_the_check_finds_an_expired_certificate(
     assert "`toji credentials renew`" in str(refusal.value.hint)
 
 
+def test_the_check_finds_a_clock_that_is_behind(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a certificate that was made while the clock was ahead."""
+    monkeypatch.setattr(certificates, "CLOCK_SKEW", timedelta(hours=-2))
+    authority.issue("host", client=True)
+    with pytest.raises(Fatal, match=r"^certificates that are not valid yet: host \(") as refusal:
+        check(authority.folder, "host")
+    assert f"it is {datetime.now(UTC):%Y-%m-%d}" in str(refusal.value)
+    assert "correct the clock" in str(refusal.value.hint)
+
+
 def test_whoever_cannot_read_a_key_learns_of_its_certificates_end(authority: Authority) -> None:
     """As kojira, which runs as another user."""
     authority.issue("host", client=True)
     for key in ("host.pem", "private/host.key"):
         (authority.folder / key).unlink()
-    assert certificates.expiry(authority.folder, ["host"]) is None
+    assert certificates.date_error(authority.folder, ["host"]) is None
 
 
 def test_a_renewed_certificate_differs_in_its_end_and_serial_alone(

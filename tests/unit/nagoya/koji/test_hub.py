@@ -62,6 +62,11 @@ def test_a_certificate_of_another_authority(hub: HubConnection) -> None:
             "credentials renew",
         ),
         (
+            "certificate verify failed: certificate is not yet valid (_ssl.c:1006)",
+            "the certificate of the hub at",
+            "clock is behind",
+        ),
+        (
             "[SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED] sslv3 alert certificate expired",
             "the certificate of alice has expired",
             "credentials renew",

@@ -1,0 +1,45 @@
+"""koji-builder's plugin poll_rate: how often each of many idle builders polls."""
+
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def poll_rate(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("koji-builder/poll_rate.py")
+
+
+@pytest.mark.parametrize(
+    ("builders", "declared", "seconds"),
+    [(1, 1, 1), (25, 1, 1), (300, 1, 12), (5000, 1, 30), (300, 15, 15), (5000, 60, 60)],
+)
+def test_a_large_fleet_polls_less_often(
+    poll_rate: ModuleType, builders: int, declared: float, seconds: float
+) -> None:
+    assert poll_rate.sleep_seconds(builders, declared) == seconds
+
+
+def test_counts_the_builders_once_a_minute(
+    poll_rate: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(poll_rate, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    fleet = iter([100, 500, 2])
+
+    class TaskManager:
+        options = SimpleNamespace(sleeptime=1)
+        session = SimpleNamespace(listHosts=lambda **_: next(fleet))
+
+        def getNextTask(self) -> str:
+            return "taken"
+
+    poll_rate.install(TaskManager)
+    manager: Any = TaskManager()
+    slept = []
+    for clock.now in (0, 59, 61, 125):
+        assert manager.getNextTask() == "taken"
+        slept.append(manager.options.sleeptime)
+    assert slept == [4, 4, 20, 1]
