@@ -69,8 +69,8 @@ class Registrar:
 
     def answer_all(self) -> None:
         """Answer what is there now."""
-        requests_ = (*self.folder.glob("*.request"), *self.elsewhere.glob("*.request"))
-        for path in sorted(requests_):
+        folders = (self.folder, self.elsewhere)
+        for path in sorted(path for folder in folders for path in folder.glob("*.request")):
             try:
                 # The builder may write another one while this is answered.
                 taken = path.rename(path.with_name(".taken"))

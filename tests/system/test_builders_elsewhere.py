@@ -185,8 +185,9 @@ def test_it_is_revoked_and_gets_another_bundle(elsewhere: Elsewhere, far: str) -
     one.run("docker", "rm", "--force", far)
     elsewhere.containers.remove(far)
     elsewhere.bundle("far", "again.json")
-    elsewhere.run(far, "again.json")
+    elsewhere.run(far, "again.json", "--env", "KOJI_BUILDER_ARCHES=aarch64")
     elsewhere.wait_for(far, "far is registered in the channels default")
+    assert elsewhere.host(one.session())["arches"] == "aarch64"
 
 
 def test_a_hub_that_is_stopped(elsewhere: Elsewhere, far: str) -> None:

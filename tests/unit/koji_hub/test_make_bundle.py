@@ -1,6 +1,7 @@
 """The hub's bundles for builders elsewhere, on a temporary root."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -78,6 +79,19 @@ def test_a_name_has_one_bundle_until_it_is_revoked(
         patch.setattr(certificates, "CERTIFICATE_LIFE", timedelta(minutes=30))
         script.make(root, "old", HUB)
     assert script.make(root, "old", HUB)
+
+
+def test_of_two_people_at_once_one_gets_a_bundle(script: Any, root: Path) -> None:
+    def make(_: int) -> str | None:
+        try:
+            return str(script.make(root, "far", HUB).certificate)
+        except Fatal as refusal:
+            assert "there is a builder named far already" in str(refusal)
+            return None
+
+    with ThreadPoolExecutor() as pool:
+        made = [each for each in pool.map(make, range(4)) if each]
+    assert made == [(root / "run/koji-hub/builders/far.crt").read_text()]
 
 
 def test_a_builder_at_work_keeps_its_name(
