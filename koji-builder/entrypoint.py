@@ -262,6 +262,7 @@ def choose_mock(root: Path, mock: str) -> None:
 
 def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
     """The contents of kojid.conf, without Koji's defaults."""
+    elsewhere = ["end_when_refused"] if settings.bundle else []
     return {
         "kojid": {
             "server": settings.hub,
@@ -275,7 +276,7 @@ def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
             "allowed_scms": settings.allowed_scms,
             "log_level": settings.log_level,
             "pluginpath": PLUGIN_PATH,
-            "plugins": " ".join((*PLUGINS, *settings.plugins)),
+            "plugins": " ".join((*PLUGINS, *elsewhere, *settings.plugins)),
             # Seconds until a call is repeated. Koji has 12 hours. A hub that is out of reach is
             # noticed by keep_alive.py; the Apache of our hub waits for 300 s at most.
             "timeout": "900",

@@ -47,8 +47,8 @@ class Elsewhere:
             for before, word in zip(["", *self.command], self.command, strict=False)
         ]
         known = ("--network", self.network, "--add-host", f"{NAME}:host-gateway")
-        self.containers.append(container)
         self.koji.run(*words[:-1], *known, *options, image)
+        self.containers.append(container)
 
     def log(self, container: str) -> str:
         run = self.koji.run("docker", "logs", container)
@@ -83,7 +83,8 @@ def elsewhere(
     (block,) = re.findall(r"^```sh\n(docker run .*?)^docker logs", text, re.MULTILINE | re.DOTALL)
     network = f"{one.system}-elsewhere"
     one.run("docker", "network", "create", network)
-    elsewhere = Elsewhere(one, network, tmp_path_factory.mktemp("bundles"), shlex.split(block))
+    command = shlex.split(block.replace("\\\n", " "))
+    elsewhere = Elsewhere(one, network, tmp_path_factory.mktemp("bundles"), command)
     try:
         yield elsewhere
     finally:
@@ -106,7 +107,8 @@ def far(elsewhere: Elsewhere) -> str:
 def test_it_builds_an_rpm_and_shares_nothing(
     elsewhere: Elsewhere, far: str, checkout: Path, tmp_path: Path
 ) -> None:
-    one, session = elsewhere.koji, elsewhere.koji.session()
+    one, hub = elsewhere.koji, hub_of(elsewhere.koji)
+    session = hub.session()
     assert "is in no channel createrepo: its tasks read the top" in elsewhere.log(far)
     assert [each["name"] for each in session.listChannels(elsewhere.host(session)["id"])] == [
         "default"
@@ -125,7 +127,7 @@ def test_it_builds_an_rpm_and_shares_nothing(
     # All that the channel `default` gets is for the builder elsewhere.
     session.removeHostFromChannel("kojibuilder", "default")
     one.toji("seed", str(checkout / "demo/seed.yml"))
-    hub, package = hub_of(one), sources(one, "hello").write(tmp_path)
+    package = sources(one, "hello").write(tmp_path)
     wait_for_repo(hub, BUILD_TAG, [BUILDROOT])
     built = build(hub, TARGET, package)
     assert "hello-1.0-1.x86_64.rpm" in built.rpms
@@ -143,7 +145,7 @@ def test_a_bundle_is_one_builder_s(elsewhere: Elsewhere, far: str) -> None:
     second = f"{far}-2"
     elsewhere.run(second, "far.json", "--env", "KOJI_WAIT_SECONDS=2")
     elsewhere.wait_for(second, "another builder named far is at work")
-    assert elsewhere.host(elsewhere.koji.session())["enabled"]
+    assert elsewhere.host(hub_of(elsewhere.koji).session())["enabled"]
     elsewhere.koji.run("docker", "rm", "--force", second)
     elsewhere.containers.remove(second)
 
@@ -166,7 +168,7 @@ def test_what_cannot_be_a_bundle(elsewhere: Elsewhere, far: str) -> None:
 
 
 def test_it_stops_and_returns(elsewhere: Elsewhere, far: str) -> None:
-    session = elsewhere.koji.session()
+    session = hub_of(elsewhere.koji).session()
     elsewhere.koji.run("docker", "stop", far)
     assert not elsewhere.host(session)["enabled"]
     elsewhere.koji.run("docker", "start", far)
@@ -187,7 +189,7 @@ def test_it_is_revoked_and_gets_another_bundle(elsewhere: Elsewhere, far: str) -
     elsewhere.bundle("far", "again.json")
     elsewhere.run(far, "again.json", "--env", "KOJI_BUILDER_ARCHES=aarch64")
     elsewhere.wait_for(far, "far is registered in the channels default")
-    assert elsewhere.host(one.session())["arches"] == "aarch64"
+    assert elsewhere.host(hub_of(one).session())["arches"] == "aarch64"
 
 
 def test_a_hub_that_is_stopped(elsewhere: Elsewhere, far: str) -> None:

@@ -250,6 +250,14 @@ def test_a_bundle_names_the_builder_and_the_hub(
         elsewhere(KOJI_BUILDER_NAME="near")
 
 
+def test_kojid_ends_by_itself_only_elsewhere(
+    script: ModuleType, elsewhere: Callable[..., Any]
+) -> None:
+    plugins = script.kojid_options(elsewhere())["kojid"]["plugins"].split()
+    assert "end_when_refused" in plugins
+    assert "end_when_refused" not in options(script)["plugins"].split()
+
+
 def test_without_a_bundle_the_registrar_is_asked_in_the_shared_folder(script: ModuleType) -> None:
     assert script.builder(script.Settings.read({}, "kojibuilder"))["registrar"] is None
 
