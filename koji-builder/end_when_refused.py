@@ -19,8 +19,8 @@ REFUSED = re.compile("alert certificate (revoked|expired)")
 
 
 def ending(call: Callable[..., Any], expired: type[Exception]) -> Callable[..., Any]:
-    """`call`, a method of sessions, that raises `expired` where the hub refuses the certificate: there
-    kojid ends."""
+    """`call`, a method of sessions, that raises `expired`, with which kojid ends, where the hub
+    refuses the certificate."""
 
     @functools.wraps(call)
     def wrapper(*arguments: Any, **options: Any) -> Any:
