@@ -192,11 +192,13 @@ def find_hub(root: Path, url: str, patience: float, bundle: Bundle | None = None
         )
     own.mkdir(parents=True, exist_ok=True)
     authority = own / exchange.AUTHORITY
+    if bundle and not is_installed(root, bundle):
+        files.write(authority, bundle.authority)
 
     def reach() -> None:
-        # Again at each attempt: a hub that is starting may have another one.
-        pem = bundle.authority.encode() if bundle else exchange.read(shared / exchange.AUTHORITY)
-        files.write(authority, pem)
+        if bundle is None:
+            # Again at each attempt: a hub that is starting may have another one.
+            files.write(authority, exchange.read(shared / exchange.AUTHORITY))
         hub(url, authority).getAPIVersion()
 
     wait_until(
@@ -334,16 +336,22 @@ def without(channels: Sequence[str], unserved: Sequence[str]) -> list[str]:
 
 def install(root: Path, bundle: Bundle) -> None:
     """Store a bundle's key and certificate where registration.py looks, unless they are there."""
+    if is_installed(root, bundle):
+        return
     folder = root / credentials.FOLDER
-    key = folder / f"private/{bundle.name}.key"
-    if key.exists() and key.read_text() == bundle.key:
-        return  # with a certificate that may be newer than the bundle's
     for name, mode in (("private", 0o700), ("certs", 0o755)):
         (folder / name).mkdir(mode=mode, exist_ok=True)
     # Until registration.py has stored it too, this container has not joined with that key.
     (folder / f"certs/{bundle.name}.crt").unlink(missing_ok=True)
     files.write(folder / f"{bundle.name}.pem", bundle.key + bundle.certificate, mode=0o600)
-    files.write(key, bundle.key, mode=0o600)
+    files.write(folder / f"private/{bundle.name}.key", bundle.key, mode=0o600)
+
+
+def is_installed(root: Path, bundle: Bundle) -> bool:
+    """Whether this container has the bundle's key: with certificates, its own and the authority's,
+    that may be newer than the bundle's."""
+    key = root / credentials.FOLDER / f"private/{bundle.name}.key"
+    return key.exists() and key.read_text() == bundle.key
 
 
 def main(argv: Sequence[str] | None = None) -> int:

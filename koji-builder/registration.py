@@ -7,7 +7,7 @@ key; see util/exchange.py.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,17 +79,19 @@ class Builder:
             files.write(self._key_file, key, mode=0o600)
         first = not (self.folder / f"certs/{self.name}.crt").exists()
         answer = self.ask("join", builder=self.settings, first=first)
-        self._store(answer["certificate"])
+        self._store(answer)
         return str(answer["said"])
 
     def renew(self) -> None:
         """Get another certificate if this one ends soon. kojid reads it at its next login."""
         if certificates.is_due(certificates.load(self.folder / f"certs/{self.name}.crt")):
-            self._store(self.ask("renew")["certificate"])
+            self._store(self.ask("renew"))
             entry.log(f"the certificate of {self.name} was renewed")
 
-    def _store(self, pem: str) -> None:
-        certificate = x509.load_pem_x509_certificate(pem.encode())
+    def _store(self, answer: Mapping[str, str]) -> None:
+        if self.settings.get("registrar"):  # the others read it in the folder that they share
+            files.write(self.folder / exchange.AUTHORITY, answer["authority"])
+        certificate = x509.load_pem_x509_certificate(answer["certificate"].encode())
         certificates.store(self.folder, self.name, self._key(), certificate)
         certificates.check(self.folder, self.name)
 

@@ -15,6 +15,9 @@ issue NAME...         a key and a certificate for a user, who has to be added on
 renew [NAME...]       a certificate that ends later, for the same key: of these names, else of those
                       that expire within 60 days
 renew --all           the same for all
+rotate                make another authority; clients get certificates of it. The former one stays
+                      trusted, and its certificates for the hub and the database stay
+retire                end the trust in the former authority; its certificates are invalid
 revoke NAME [CERT...] end the validity of NAME's certificate and of more, in PEM. A part of Koji and
                       kojiadmin get a new key, a user's files are deleted.
 
@@ -40,7 +43,7 @@ from util import certificates, credentials, entry, files
 from util.environment import Environment
 from util.names import LOOPBACK, Names
 
-VERBS = ("issue", "renew", "revoke")
+VERBS = ("issue", "renew", "revoke", "rotate", "retire")
 FOR_DATABASE = {
     "koji_ca_cert.crt": 0o644,
     certificates.REVOCATIONS: 0o644,
@@ -144,6 +147,17 @@ class Issuer:
             self.authority.renew(name)
         return [*(names or due)]
 
+    def rotate(self) -> list[str]:
+        """Make another authority, and renew the certificates of all clients."""
+        self.authority = self.authority.rotate()
+        clients = [name for name in self._names() if name not in credentials.SERVERS]
+        return self.renew(clients)
+
+    def retire(self) -> list[str]:
+        """End the trust in the former authority, and renew what it had issued."""
+        self.authority = self.authority.retire()
+        return self.renew([name for name in self._names() if self._is_of_former(name)])
+
     def revoke(self, name: str, others: Sequence[x509.Certificate]) -> list[str]:
         """Revoke NAME's certificate, and others of that name."""
         if not certificates.is_name(name):
@@ -169,6 +183,11 @@ class Issuer:
         users = [name for name in names if name not in credentials.PARTS and self._is_user(name)]
         return [*credentials.PARTS, *users]
 
+    def _is_of_former(self, name: str) -> bool:
+        return certificates.is_of_former(
+            self.folder, certificates.load(self.folder / f"{name}.pem")
+        )
+
     def _is_user(self, name: str) -> bool:
         # Only people get a file for their browser.
         return (self.folder / f"{name}_browser_cert.p12").exists()
@@ -186,6 +205,10 @@ def change(root: Path, verb: str, arguments: Sequence[str]) -> list[str]:
             return issuer.renew([], everything=True)
         case "renew":
             return issuer.renew(arguments)
+        case "rotate":
+            return issuer.rotate()
+        case "retire":
+            return issuer.retire()
     others = certificates.split("\n".join(arguments[1:]).encode())
     return issuer.revoke(arguments[0], others)
 

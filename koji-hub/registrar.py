@@ -36,6 +36,11 @@ PAUSE = 0.2
 ALIVE = 30.0
 
 
+def publish_authority(folder: Path, shared: Path) -> None:
+    """Tell builders which authorities to trust."""
+    files.write(shared / exchange.AUTHORITY, (folder / exchange.AUTHORITY).read_bytes())
+
+
 class Refused(Exception):
     """The reason for a refusal; with `later` the builder may ask again."""
 
@@ -56,15 +61,18 @@ class Registrar:
         self._last: dict[str, float] = {}
 
     def prepare(self) -> None:
-        """Make the folders, and tell builders which authority to trust."""
+        """Make the folders, and tell builders which authorities to trust."""
         for folder in (self.folder, self.issued):
             folder.mkdir(parents=True, exist_ok=True)
-        authority = self.credentials / exchange.AUTHORITY
-        files.write(self.folder / exchange.AUTHORITY, authority.read_bytes())
+        publish_authority(self.credentials, self.folder)
         # An image that was made of a hub has those of another authority.
-        issuer = certificates.load(authority).subject
+        trusted = certificates.load_all(self.credentials / exchange.AUTHORITY)
+        issuers = [authority.subject for authority in trusted]
         for path in self.issued.glob("*.crt"):
-            if any(certificate.issuer != issuer for certificate in certificates.load_all(path)):
+            valid = [issued for issued in certificates.load_all(path) if issued.issuer in issuers]
+            if valid:
+                files.write(path, b"".join(map(certificates.pem, valid)))
+            else:
                 path.unlink()
 
     def answer_all(self) -> None:
@@ -122,9 +130,9 @@ class Registrar:
             match verb:
                 case "join":
                     said = registration.join(session, {**body["builder"], "name": name})
-                    return {"said": said, "certificate": self.certify(name, key)}
+                    return {"said": said, **self._certified(name, key)}
                 case "renew":
-                    return {"certificate": self.certify(name, key)}
+                    return self._certified(name, key)
                 case "disable":
                     return {"tasks": registration.disable(session, name)}
                 case "leave":
@@ -153,6 +161,11 @@ class Registrar:
         session.ssl_login(str(self.credentials / "kojiadmin.pem"), None, authority)
         return session
 
+    def _certified(self, name: str, key: ec.EllipticCurvePublicKey) -> dict[str, object]:
+        """A builder's certificate, and the authorities that one elsewhere has to trust."""
+        authority = (self.credentials / exchange.AUTHORITY).read_text()
+        return {"certificate": self.certify(name, key), "authority": authority}
+
     def certify(self, name: str, key: ec.EllipticCurvePublicKey) -> str:
         """The certificate of a builder's key; a new one if there is none, or it is due."""
         issued = [
@@ -161,7 +174,12 @@ class Registrar:
             if certificates.end(certificate) > datetime.now(UTC)
         ]
         last = issued[-1] if issued else None
-        if last is None or last.public_key() != key or certificates.is_due(last):
+        if (
+            last is None
+            or last.public_key() != key
+            or certificates.is_due(last)
+            or certificates.is_of_former(self.credentials, last)
+        ):
             last = certificates.Authority.load(self.credentials).sign(name, key, client=True)
             pems = b"".join(map(certificates.pem, [*issued, last]))
             files.write(self.issued / f"{name}.crt", pems)

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import entrypoint
 import psycopg2
+import registrar
 import sessions
 import tls
 
-from util import certificates, credentials, entry, files, processes
+from util import certificates, credentials, entry, exchange, files, processes
 from util.waiting import wait_until
 
 PATIENCE = 30.0
@@ -61,6 +62,7 @@ def main() -> int:
     files.private_copy(root / credentials.FOLDER / "kojira.pem", pem, entrypoint.USER)
     if not (root / entrypoint.RUN / "httpd.pid").exists():
         return 0
+    registrar.publish_authority(root / credentials.FOLDER, root / exchange.FOLDER)
     settings = entrypoint.Settings.read(os.environ, root)
     revoked = certificates.read_revocations(root / entrypoint.RUN / "revoked.crl")
     entrypoint.copy_credentials(root, entrypoint.USER)

@@ -1,12 +1,14 @@
 """The system's own certificate authority, in Koji's layout below /etc/pki/koji:
 
-    koji_ca_cert.crt           0644  the authority's certificate
-    private/koji_ca_cert.key   0600  its key
+    koji_ca_cert.crt           0644  the authority's certificate; after it that of a former
+                                     authority, which is trusted too until it is retired
+    private/koji_ca_cert.key   0600  their keys
     private/NAME.key           0600  the key of NAME
     certs/NAME.crt             0644  the certificate of NAME, the last file written for it
     NAME.pem                   0600  key and certificate in one
     NAME_browser_cert.p12      0600  the same for browsers, where NAME is a person's
-    koji_ca.crl                0644  the certificates that were revoked, signed by the authority
+    koji_ca.crl                0644  the certificates that were revoked: a list of each authority,
+                                     signed by it
     certs/revoked/NAME.crt     0644  those of NAME, one after the other
     certs/renewed/NAME.crt     0644  the former ones of NAME that are valid still, in the same way
 
@@ -19,10 +21,10 @@ import ipaddress
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -44,6 +46,8 @@ CERTIFICATE_LIFE = timedelta(days=825)
 RENEWAL = timedelta(days=60)
 # A client whose clock is behind must not find the certificate "not yet valid".
 CLOCK_SKEW = timedelta(hours=1)
+CERTIFICATES = "koji_ca_cert.crt"
+KEYS = "private/koji_ca_cert.key"
 REVOCATIONS = "koji_ca.crl"
 RENEWED = "certs/renewed"
 RENEW = (
@@ -56,11 +60,16 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority and the folder that it, and all that it issues, lives in."""
+    """A certificate authority and the folder that it, and all that it issues, lives in.
+
+    `former` is the one that it replaces. Until that is retired, clients may know only that one, so
+    it issues the servers' certificates.
+    """
 
     folder: Path
     key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
+    former: Self | None = None
 
     @classmethod
     def create(cls, folder: Path) -> Self:
@@ -75,6 +84,12 @@ class Authority:
                 f"{folder} has a certificate authority already, or the start of one"
             ) from None
         (folder / "certs").mkdir(mode=0o755)
+        authority = cls._make(folder)
+        authority._write()
+        return authority
+
+    @classmethod
+    def _make(cls, folder: Path) -> Self:
         key = make_key()
         # The serial keeps the subjects of two systems apart in a browser that trusts both.
         serial = x509.random_serial_number()
@@ -88,25 +103,68 @@ class Authority:
                 critical=False,
             )
         )
-        certificate = builder.sign(key, hashes.SHA256())
-        files.write(folder / "private/koji_ca_cert.key", key_pem(key), mode=0o600)
-        files.write(folder / "koji_ca_cert.crt", pem(certificate))
-        authority = cls(folder, key, certificate)
-        authority.write_revocations()
-        return authority
+        return cls(folder, key, builder.sign(key, hashes.SHA256()))
+
+    def _write(self) -> None:
+        """Write the files of this authority and of the former one.
+
+        An interruption between the files leaves the authorities of the certificates' file.
+        """
+        authorities = self.trusted
+        path = self.folder / KEYS
+        keys = b"".join(key_pem(each.key) for each in authorities)
+        # Also those that were there, until the certificates are.
+        former = path.read_bytes() if path.exists() else b""
+        files.write(path, keys + former, mode=0o600)
+        pems = b"".join(pem(each.certificate) for each in authorities)
+        files.write(self.folder / CERTIFICATES, pems)
+        files.write(path, keys, mode=0o600)
+        self.write_revocations()
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The authority that lives in `folder`. Raises Fatal if it cannot be read."""
         try:
-            key = _load_key(folder / "private/koji_ca_cert.key")
-            certificate = load(folder / "koji_ca_cert.crt")
-        except (OSError, ValueError) as error:
+            keys = _load_keys(folder / KEYS)
+            former = None
+            for certificate in reversed(load_all(folder / CERTIFICATES)):
+                former = cls(folder, keys[_spki(certificate.public_key())], certificate, former)
+        except (OSError, ValueError, KeyError) as error:
             raise Fatal(
                 f"cannot read the certificate authority in {folder}: {error}",
                 hint="mount the credentials volume, as root: `--volumes-from kojicreds:rw`",
             ) from error
-        return cls(folder, key, certificate)
+        if former is None:
+            raise Fatal(f"there is no certificate in {folder / CERTIFICATES}")
+        return former
+
+    @property
+    def trusted(self) -> list[Self]:
+        """This authority, and the former one if there is one."""
+        return [self, *([self.former] if self.former else [])]
+
+    def rotate(self) -> Self:
+        """Make a new authority, which issues clients' certificates from now on; this one stays
+        trusted. Raises Fatal if there is a former one already."""
+        if self.former:
+            raise Fatal(
+                "the former authority is not retired yet",
+                hint="`toji credentials rotate --retire` retires it",
+            )
+        authority = replace(self._make(self.folder), former=self)
+        authority._write()
+        return authority
+
+    def retire(self) -> Self:
+        """End the trust in the former authority. Raises Fatal if there is none."""
+        if self.former is None:
+            raise Fatal(
+                "there is no former authority to retire",
+                hint="`toji credentials rotate` makes another authority",
+            )
+        authority = replace(self, former=None)
+        authority._write()
+        return authority
 
     def issue(
         self,
@@ -169,7 +227,10 @@ class Authority:
         files.write(self.folder / REVOCATIONS, self.revocations())
 
     def revocations(self) -> bytes:
-        """The list of revoked certificates, signed."""
+        """The list of revoked certificates, signed; another one of the former authority."""
+        return b"".join(each._revocations() for each in self.trusted)
+
+    def _revocations(self) -> bytes:
         now = datetime.now(UTC).replace(microsecond=0)
         dates = {
             revocation.serial: revocation.date
@@ -188,6 +249,8 @@ class Authority:
         )
         for path in sorted((self.folder / "certs/revoked").glob("*.crt")):
             for certificate in load_all(path):
+                if certificate.issuer != self.certificate.subject:
+                    continue
                 serial = certificate.serial_number
                 # Sessions that began in this second end too.
                 date = dates.get(serial, now + timedelta(seconds=1))
@@ -204,7 +267,8 @@ class Authority:
         browser: bool,
     ) -> None:
         if browser:
-            parts = key_pem(key) + pem(certificate) + pem(self.certificate)
+            chain = b"".join(pem(each.certificate) for each in self.trusted)
+            parts = key_pem(key) + pem(certificate) + chain
             files.write(self.folder / f"{name}_browser_cert.p12", _pkcs12(name, parts), mode=0o600)
         store(self.folder, name, key, certificate)
 
@@ -224,6 +288,8 @@ class Authority:
         `name` is the common name, and the one that Koji logs a client in by; it is always the
         first of the certificate's DNS names too.
         """
+        if server and self.former:
+            return self.former.sign(name, key, dns, ips, server=server, client=client, until=until)
         if not is_name(name):
             raise Fatal(
                 f"{name!r} is not a valid name for a certificate",
@@ -261,11 +327,11 @@ class Revocation:
 
 def read_revocations(path: Path) -> list[Revocation]:
     """What a list of revoked certificates says; nothing if there is no such file."""
-    if not path.exists():
-        return []
-    revocations = x509.load_pem_x509_crl(path.read_bytes())
+    text = path.read_bytes() if path.exists() else b""
     return [
-        Revocation(entry.serial_number, _utc(entry, "revocation_date")) for entry in revocations
+        Revocation(entry.serial_number, _utc(entry, "revocation_date"))
+        for block in _blocks(text, b"X509 CRL")
+        for entry in x509.load_pem_x509_crl(block)
     ]
 
 
@@ -293,8 +359,12 @@ def load_all(path: Path) -> list[x509.Certificate]:
 
 def split(text: bytes) -> list[x509.Certificate]:
     """The certificates in a text. (cryptography has this from 39 on, Debian 12 has 38.)"""
-    blocks = re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", text, re.S)
-    return [x509.load_pem_x509_certificate(block) for block in blocks]
+    return [x509.load_pem_x509_certificate(block) for block in _blocks(text, b"CERTIFICATE")]
+
+
+def _blocks(text: bytes, kind: bytes) -> list[bytes]:
+    """The blocks of a kind in PEM."""
+    return re.findall(rb"-----BEGIN %b-----.+?-----END %b-----" % (kind, kind), text, re.S)
 
 
 def end(certificate: x509.Certificate) -> datetime:
@@ -305,6 +375,11 @@ def end(certificate: x509.Certificate) -> datetime:
 def is_due(certificate: x509.Certificate) -> bool:
     """Whether a certificate has expired, or will so soon that it should be renewed."""
     return end(certificate) - datetime.now(UTC) < RENEWAL
+
+
+def is_of_former(folder: Path, certificate: x509.Certificate) -> bool:
+    """Whether another authority has issued it than the one in `folder` that issues clients' now."""
+    return certificate.issuer != load(folder / CERTIFICATES).subject
 
 
 def date_error(folder: Path, names: Iterable[str]) -> Fatal | None:
@@ -348,6 +423,23 @@ def _add(path: Path, certificates: Iterable[x509.Certificate]) -> None:
     files.write(path, b"".join(map(pem, dict.fromkeys([*load_all(path), *certificates]))))
 
 
+def _load_keys(path: Path) -> dict[bytes, ec.EllipticCurvePrivateKey]:
+    """The private keys in a file by the bytes of the public ones."""
+    keys = {}
+    for block in _blocks(path.read_bytes(), b"PRIVATE KEY"):
+        key = serialization.load_pem_private_key(block, password=None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        keys[_spki(key.public_key())] = key
+    return keys
+
+
+def _spki(key: Any) -> bytes:
+    """A public key as bytes. (Keys can be compared from cryptography 40 on.)"""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    encoded: bytes = key.public_bytes(serialization.Encoding.DER, form)
+    return encoded
+
+
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
@@ -383,12 +475,10 @@ def check(folder: Path, name: str) -> None:
     try:
         if error := date_error(folder, [name]):
             raise error
-        authority, certificate = (
-            crypto.load_certificate(crypto.FILETYPE_PEM, path.read_bytes())
-            for path in (folder / "koji_ca_cert.crt", folder / f"certs/{name}.crt")
-        )
         store = crypto.X509Store()
-        store.add_cert(authority)
+        for authority in load_all(folder / CERTIFICATES):
+            store.add_cert(crypto.X509.from_cryptography(authority))
+        certificate = crypto.X509.from_cryptography(load(folder / f"certs/{name}.crt"))
         store.set_flags(crypto.X509StoreFlags.X509_STRICT)
         crypto.X509StoreContext(store, certificate).verify_certificate()
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from nagoya.config.model import Base
-from nagoya.engine import Engine, image_builds, images
+from nagoya.engine import Engine, image_builds, images, registry
 from nagoya.errors import CommandError, EngineError, SourceError
 from nagoya.utils.command import run_streaming
 from nagoya.utils.progress import Progress
@@ -32,7 +32,7 @@ def ensure(engine: Engine, base: Base, progress: Progress, *, install: bool = Fa
         return
     progress.update(base.image, "working", "asking the registry")
     try:
-        images.pull(engine, base.image, on_line)
+        registry.pull(engine, base.image, on_line)
         progress.update(base.image, "done", "pulled")
         return
     except EngineError as error:

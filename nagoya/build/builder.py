@@ -26,7 +26,7 @@ from nagoya.build.planner import (
 )
 from nagoya.build.steps import BuildOptions, Step, build_graph
 from nagoya.config.declaration import Declaration
-from nagoya.engine import Engine, image_builds
+from nagoya.engine import Engine, image_builds, registry
 from nagoya.engine import images as engine_images
 from nagoya.errors import BuildError, DeclarationError, EngineError
 from nagoya.utils.graph import with_dependencies
@@ -176,7 +176,7 @@ class Build:
             self._build(operation, self.graph.steps[name])
         else:
             self.progress.update(name, "working", "pulling")
-            engine_images.pull(self.engine, name, lambda line: self.progress.output(name, line))
+            registry.pull(self.engine, name, lambda line: self.progress.output(name, line))
             self.progress.update(name, "done", "pulled")
 
     def _build_from_system(self, operation: Operation) -> None:

@@ -113,6 +113,16 @@ class BuildGraph:
             )
         return frozenset(declaration.produced_by.get(name, name) for name in names)
 
+    def images(self, wanted: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """The images that the wanted steps make or need, each with those that it needs itself."""
+        images: dict[str, tuple[str, ...]] = {}
+        for name in with_dependencies(wanted, self.needs):
+            if step := self.steps.get(name):
+                images |= dict.fromkeys(step.outputs, step.images)
+            elif name not in self.sources:
+                images[name] = ()
+        return images
+
 
 def build_graph(declaration: Declaration, arguments: Mapping[str, str] | None = None) -> BuildGraph:
     """The graph of all declared images, and of what their running systems need of other files.

@@ -139,6 +139,23 @@ system_option = _shared(
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print what would be done, with the reasons, and do nothing."
 )
+
+
+def _arguments(
+    _: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    pairs = [value.partition("=") for value in values]
+    for name, equals, _value in pairs:
+        if not name or not equals:
+            raise click.BadParameter(f"'{name}' is not of the form NAME=VALUE", param=parameter)
+    return {name: value for name, _, value in pairs}
+
+
+names_argument = click.argument("names", nargs=-1, metavar="[IMAGE]...")
+arguments_option = click.option(
+    "--build-arg", "arguments", metavar="NAME=VALUE", multiple=True, callback=_arguments,
+    help="Set an ARG of the Dockerfiles.",
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 

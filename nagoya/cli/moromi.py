@@ -14,16 +14,19 @@ from nagoya.cli.common import (
     Program,
     Settings,
     age,
+    arguments_option,
     command,
     config_option,
     debug_option,
     json_option,
+    names_argument,
     on_system,
     print_json,
     quiet_option,
     system_option,
     verbose_option,
 )
+from nagoya.cli.moromi_registry import pull, push
 from nagoya.engine import images as engine_images
 from nagoya.errors import SourceError, UsageError, did_you_mean
 from nagoya.system.system import System
@@ -45,29 +48,14 @@ def cli() -> None:
       moromi build koji-hub   one image, and those that it is built from
       moromi run              build what is missing, then start the system
       moromi plan             what would be built and why, and the order of starts
+      moromi pull REGISTRY    what somebody else has built, and pushed with `moromi push`
 
     Unchanged images are not rebuilt. The base image and sources are fetched as needed.
     """
 
 
-def _arguments(
-    _: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str]:
-    pairs = [value.partition("=") for value in values]
-    for name, equals, _value in pairs:
-        if not name or not equals:
-            raise click.BadParameter(f"'{name}' is not of the form NAME=VALUE", param=parameter)
-    return {name: value for name, _, value in pairs}
-
-
-_names_argument = click.argument("names", nargs=-1, metavar="[IMAGE]...")
-
-
-@_names_argument
-@click.option(
-    "--build-arg", "arguments", metavar="NAME=VALUE", multiple=True, callback=_arguments,
-    help="Set an ARG of the Dockerfiles.",
-)  # fmt: skip
+@names_argument
+@arguments_option
 @click.option("--no-cache", is_flag=True, help="Run every step of the named images again.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, as `moromi plan` does.")
 @command
@@ -123,7 +111,7 @@ def run(settings: Settings) -> None:
     on_system(settings, System.init, declaration=declared)
 
 
-@_names_argument
+@names_argument
 @json_option
 @click.option("--mermaid", is_flag=True, help="Draw the system for Mermaid.")
 @command
@@ -252,5 +240,5 @@ def _count(images: int) -> str:
     return "1 image" if images == 1 else f"{images} images"
 
 
-for _command in (build, run, plan, fetch, base, clean):
+for _command in (build, run, plan, fetch, base, clean, push, pull):
     cli.add_command(_command)

@@ -132,9 +132,27 @@ def revoke(settings: Settings, names: tuple[str, ...]) -> None:
     _print("revoked", names, "")
 
 
+@click.option("--retire", is_flag=True, help="End the trust in the former authority.")
+@command
+def rotate(settings: Settings, retire: bool) -> None:
+    """Replace the authority that issues certificates.
+
+    The new one issues certificates from now on: users, kojiadmin and builders get theirs at once.
+    Both are trusted, so the former certificates stay valid, and the hub keeps its own for clients
+    that know only the former authority. Copy koji_ca_cert.crt to these clients, then retire the
+    former authority with --retire: its certificates are invalid from then on.
+
+    \b
+      toji credentials rotate
+      toji credentials rotate --retire
+    """
+    renewed = on_system(settings, kept.retire if retire else kept.rotate)
+    _print("renewed", renewed, "")
+
+
 def _print(verb: str, names: list[str] | tuple[str, ...], nothing: str) -> None:
     print(f"{verb}: {', '.join(names)}" if names else nothing)
 
 
-for _command in (list_, issue, renew, revoke):
+for _command in (list_, issue, renew, revoke, rotate):
     credentials.add_command(_command)

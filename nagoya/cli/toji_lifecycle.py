@@ -6,6 +6,7 @@ from dataclasses import replace
 import click
 
 from nagoya.build.builder import Build
+from nagoya.build.pull import pull
 from nagoya.cli.common import Settings, command, dry_run_option, duration_option, on_system
 from nagoya.cli.completion import complete_container
 from nagoya.cli.toji_status import wait_until_ready
@@ -26,11 +27,20 @@ _DIGITS = 3
     help="Recreate this container even if nothing changed or it holds data; the data is copied.",
 )  # fmt: skip
 @click.option("--build", is_flag=True, help="First build the images that changed.")
+@click.option(
+    "--from", "registry", metavar="REGISTRY", help="First pull the images, as `moromi pull` does."
+)
 @duration_option(WAIT_SECONDS)
 @dry_run_option
 @command
 def up(
-    settings: Settings, recreate: tuple[str, ...], build: bool, timeout: float, dry_run: bool
+    settings: Settings,
+    *,
+    recreate: tuple[str, ...],
+    build: bool,
+    registry: str | None,
+    timeout: float,
+    dry_run: bool,
 ) -> None:
     """Make a system match its moromi.yml. Waits until it is ready.
 
@@ -41,16 +51,22 @@ def up(
     \b
       toji up
       toji up --build             as `moromi build`, then `toji up`
+      toji up --from registry.example.com/koji
       toji up --dry-run
       toji up --recreate kojidatabase
     """
     if build and dry_run:
         raise click.UsageError("--build has no dry run; `moromi plan` shows what it would build")
-    if build:
+    if registry and (build or dry_run):
+        raise click.UsageError("--from has no dry run, and excludes --build")
+    if build or registry:
         declared = settings.system_declaration
         images = {container.image for container in declared.containers.values()}
         with settings.progress() as progress:
-            Build(settings.engine, declared, images, progress=progress).run()
+            if registry:
+                pull(settings.engine, declared, registry, images, progress)
+            else:
+                Build(settings.engine, declared, images, progress=progress).run()
 
     def verb(system: System) -> None:
         if not dry_run:

@@ -70,6 +70,14 @@ class Declaration:
         }
         return replace(self, containers=containers)
 
+    def with_images(self, references: Mapping[str, str]) -> "Declaration":
+        """The same with other references for the images of containers, by their names."""
+        containers = {
+            name: container.model_copy(update={"image": references[container.image]})
+            for name, container in self.containers.items()
+        }
+        return replace(self, containers=containers)
+
     def call(self, callback: str, event: Event, container: Named) -> None:
         """Call a callback with its container. Raises LifecycleError if it fails."""
         try:

@@ -1,9 +1,7 @@
 """The images on the engine: thin verbs over Docker's, each with its failure in plain words."""
 
-import queue
 import re
-import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -11,8 +9,8 @@ from typing import Any
 
 import docker.errors
 
-from nagoya.engine import containers
-from nagoya.engine.client import Engine
+from nagoya.engine import containers, transfer
+from nagoya.engine.client import Engine, Handle
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 
@@ -37,10 +35,6 @@ steps. Whatever is built on such an image inherits the labels, but has other las
 
 SYSTEM_COMMENT = "Made by moromi from a running system"
 """What the history of a committed image says in its last step."""
-
-# A registry that cannot be reached may keep the engine trying for many minutes.
-_REGISTRY_SECONDS = 10.0
-_PULL_SECONDS = 120.0
 
 
 def find(engine: Engine, name: str) -> dict[str, Any] | None:
@@ -99,44 +93,24 @@ def built_together(engine: Engine, names: Collection[str], inputs: str) -> bool:
     return len(created) == 1
 
 
+def read_file(engine: Engine, image: str, path: str) -> bytes | None:
+    """The content of a file in an image, or None if there is none."""
+    with translated(f"reading {path} in {image}"):
+        container = Handle(engine, engine.client.containers.create(image, ["-"]))
+        try:
+            return transfer.read_file(container, path)
+        except EngineError as error:
+            if isinstance(error.__cause__, docker.errors.NotFound):
+                return None
+            raise
+        finally:
+            containers.remove(container)
+
+
 def tag(engine: Engine, image: str, name: str) -> None:
     """Name an image; another image of that name loses it."""
     with translated(f"naming an image {name}"):
         engine.client.api.tag(image, *repository_and_tag(name), force=True)
-
-
-def pull(engine: Engine, name: str, on_line: Callable[[str], None]) -> None:
-    """Pull an image. Raises EngineError if no registry answers within 10 s."""
-    events: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
-
-    def listen() -> None:
-        try:
-            repository, tag = repository_and_tag(name)
-            for event in engine.client.api.pull(repository, tag, stream=True, decode=True):
-                events.put(event)
-            events.put(None)
-        except Exception as error:
-            events.put(error)
-
-    # A thread, because the SDK's call has no timeout.
-    threading.Thread(target=listen, daemon=True).start()
-    seconds = _REGISTRY_SECONDS
-    with translated(f"pulling {name}"):
-        while True:
-            try:
-                event = events.get(timeout=seconds)
-            except queue.Empty:
-                raise EngineError(f"pulling {name}: no registry answers") from None
-            if event is None:
-                return
-            if isinstance(event, Exception):
-                raise event
-            if "error" in event:
-                raise docker.errors.DockerException(event["error"])
-            on_line(
-                " ".join(str(event[key]) for key in ("status", "id", "progress") if key in event)
-            )
-            seconds = _PULL_SECONDS
 
 
 def remove_unnamed(engine: Engine, image: str) -> None:
@@ -215,7 +189,8 @@ def _history(engine: Engine, image: str) -> list[dict[str, Any]]:
 
 
 def repository_and_tag(name: str) -> tuple[str, str]:
+    """The two parts of an image's name; the second may be a digest."""
     # A colon further to the left is that of a registry's port.
-    match = re.fullmatch(r"(.+?)(?::([\w.-]+))?", name)
+    match = re.fullmatch(r"(.+?)(?:@(sha256:[0-9a-f]{64})|:([\w.-]+))?", name)
     assert match
-    return match[1], match[2] or "latest"
+    return match[1], match[2] or match[3] or "latest"

@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import docker.errors
@@ -31,15 +31,19 @@ _logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def translated(action: str) -> Iterator[None]:
-    """Raise EngineError for Docker's errors; `action` is a phrase such as `starting koji`."""
+def translated(action: str, hints: Iterable[tuple[str, str]] = ()) -> Iterator[None]:
+    """Raise EngineError for Docker's errors; `action` is a phrase such as `starting koji`.
+
+    `hints` are pairs of a pattern of the message and what to do, looked at before the general ones.
+    """
     started = time.monotonic()
     try:
         yield
         _logger.debug("%s: %.3f s", action, time.monotonic() - started)
     except docker.errors.DockerException as error:
         reason = str(getattr(error, "explanation", None) or error).strip()
-        hint = next((hint for pattern, hint in _HINTS if re.search(pattern, reason, re.I)), None)
+        known = (*hints, *_HINTS)
+        hint = next((hint for pattern, hint in known if re.search(pattern, reason, re.I)), None)
         raise EngineError(f"{action}: {reason}", hint) from error
     except (requests.exceptions.RequestException, ConnectionError, TimeoutError) as error:
         raise EngineError(

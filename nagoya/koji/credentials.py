@@ -35,13 +35,13 @@ _RELOAD_SECONDS = 60
 def extract_credentials(container: SystemContainer) -> None:
     """Copy what a client needs out of the credentials volume, readable by its owner only.
 
-    Users' files that another authority has issued, before a restore, are deleted.
+    Users' files of an authority that is trusted no more, such as one before a restore, are deleted.
     """
     profile = Profile(container.system, container.home)
     folder = profile.folder
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = container.read_file(f"{PKI}/{CA}")
-    if profile.ca.exists() and profile.ca.read_bytes() != authority:
+    if profile.ca.exists() and not _share(profile.ca.read_bytes(), authority):
         for path in (*folder.glob("*.pem"), *folder.glob("*.p12")):
             path.unlink()
     for name in CREDENTIALS:
@@ -99,6 +99,31 @@ def renew(system: System, names: Sequence[str], *, everything: bool = False) -> 
         return renewed
 
 
+def rotate(system: System) -> list[str]:
+    """Make another authority, beside the one that is there, and renew clients' certificates; their
+    names. Raises LifecycleError if a former authority is not retired yet."""
+    return _replace_authority(system, "rotate")
+
+
+def retire(system: System) -> list[str]:
+    """End the trust in the former authority, and renew what it had issued; the names.
+
+    Raises LifecycleError if there is none.
+    """
+    return _replace_authority(system, "retire")
+
+
+def _replace_authority(system: System, verb: str) -> list[str]:
+    with system.lock():
+        authority = authority_of(system)
+        renewed = _change(system, authority, verb)
+        _write(system, authority, _on_host(system, renewed))
+        profile = Profile(system.name, system.owner.home)
+        files.write(profile.ca, transfer.read_file(authority, f"{PKI}/{CA}"))
+        _reload(system)
+        return renewed
+
+
 def revoke(system: System, names: Sequence[str]) -> None:
     """Revoke the certificates of these names, and end their sessions.
 
@@ -123,6 +148,13 @@ def revoke(system: System, names: Sequence[str]) -> None:
     running = [n for n, handle in _present(system).items() if containers.state(handle).running]
     if builders := [n for n in names if present[n].kind == "builder" and n in running]:
         system.restart(builders)
+
+
+def _share(first: bytes, second: bytes) -> bool:
+    """Whether two files in PEM have a certificate in common."""
+    end = b"-----END CERTIFICATE-----"
+    blocks = [{block.strip() for block in text.split(end)[:-1]} for text in (first, second)]
+    return not blocks[0].isdisjoint(blocks[1])
 
 
 def _certificates(system: System) -> dict[str, Certificate]:

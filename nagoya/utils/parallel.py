@@ -124,6 +124,14 @@ def raise_failures(
         raise error("\n".join([f"{message}:", *lines]), own or hint)
 
 
+def raise_one_or_all(results: Mapping[str, Result], error: type[NagoyaError], message: str) -> None:
+    """Raise the only error if all else that is not done was skipped for it, else list them all."""
+    failed = [result.error for result in results.values() if result.error]
+    if len(failed) == 1:
+        raise failed[0]
+    raise_failures(results, error, message)
+
+
 def _blocker(name: str, graph: Graph, results: dict[str, Result]) -> str | None:
     """The failed task that keeps this one from running, directly or through other tasks."""
     for other in graph[name]:

@@ -277,6 +277,37 @@ def test_a_revoked_builder_names_the_reason_and_gets_another_key(live: Koji) -> 
     assert listed(live)["kojibuilder"]["state"] == "valid"
 
 
+def test_another_authority_takes_over(live: Koji, tmp_path: Path) -> None:
+    former, ca = tmp_path / "former.pem", tmp_path / "former.crt"
+    former.write_bytes(pem(live).read_bytes())
+    ca.write_bytes(Path(live.description["ca"]).read_bytes())
+
+    live.toji("credentials", "rotate")
+    # A client that knows only the former authority, and one that knows both.
+    assert live.session(certificate=former, ca=ca).getLoggedInUser()["name"] == "kojiadmin"
+    assert live.session().getLoggedInUser()["name"] == "kojiadmin"
+    assert issuer(pem(live)) != issuer(former)
+    again = live.toji("credentials", "rotate", check=False)
+    assert "the former authority is not retired yet" in again.stderr
+    live.toji("wait")
+
+    live.toji("credentials", "rotate", "--retire")
+    assert live.session().getLoggedInUser()["name"] == "kojiadmin"
+    with pytest.raises((koji.GenericError, requests.RequestException)):
+        live.session(certificate=former)
+    with pytest.raises(requests.exceptions.SSLError):
+        live.session(login=False, ca=ca).getAPIVersion()
+    for name in ("kojibuilder", "kojidatabase", "koji"):
+        live.toji("restart", name)
+    live.toji("wait")
+    (builder,) = (row for name, row in listed(live).items() if row["kind"] == "builder")
+    assert builder["state"] == "valid"
+
+
+def issuer(path: Path) -> x509.Name:
+    return x509.load_pem_x509_certificate(path.read_bytes()).issuer
+
+
 @pytest.mark.parametrize("name", ["kojihub", "kojidatabase"])
 def test_a_server_says_that_its_certificate_has_expired(live: Koji, name: str) -> None:
     make_short(live, EXPIRED, name)

@@ -300,3 +300,21 @@ def test_a_builder_is_only_in_channels_that_it_can_serve(script: ModuleType) -> 
         assert made([], **values)
         with pytest.raises(Fatal, match="none of its channels, createrepo: their tasks read the"):
             made(["createrepo"], **values)
+
+
+def test_a_bundle_s_authority_is_trusted_until_the_hub_names_others(
+    script: ModuleType, bundle: Bundle, root: Path
+) -> None:
+    folder = root / "etc/pki/koji"
+    (folder / "private/koji_ca_cert.key").unlink()
+    (folder / "koji_ca_cert.crt").unlink()
+    with pytest.raises(Fatal, match="gave up waiting for the hub at") as refusal:
+        script.find_hub(root, "https://127.0.0.1:1/kojihub", 0, bundle)
+    assert "--add-host" in str(refusal.value.hint)
+    assert (folder / "koji_ca_cert.crt").read_text() == bundle.authority
+    script.install(root, bundle)
+    both = bundle.authority + bundle.authority
+    (folder / "koji_ca_cert.crt").write_text(both)
+    with pytest.raises(Fatal, match="gave up waiting for the hub at"):
+        script.find_hub(root, "https://127.0.0.1:1/kojihub", 0, bundle)
+    assert (folder / "koji_ca_cert.crt").read_text() == both

@@ -151,6 +151,20 @@ def test_a_revoked_user_has_nothing_any_more_and_a_part_another_key(
     certificates.check(folder, "alice")
 
 
+def test_clients_get_certificates_of_another_authority_and_servers_when_the_former_is_retired(
+    script: ModuleType, tmp_path: Path
+) -> None:
+    script.prepare(tmp_path, Names())
+    script.change(tmp_path, "issue", ["alice"])
+    folder = tmp_path / credentials.FOLDER
+    assert script.change(tmp_path, "rotate", []) == [*credentials.CLIENTS, "alice"]
+    script.check_credentials(tmp_path)
+    assert script.change(tmp_path, "retire", []) == [*credentials.SERVERS]
+    script.check_credentials(tmp_path)
+    certificates.check(folder, "alice")
+    assert len(certificates.load_all(folder / "koji_ca_cert.crt")) == 1
+
+
 def test_a_volume_of_an_earlier_nagoya_gets_what_it_lacks(
     script: ModuleType, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from util import certificates
+from util import certificates, files
 from util.certificates import Authority, check
 from util.entry import Fatal
 
@@ -251,6 +251,59 @@ def verify(authority: Authority, name: str) -> str:
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     return done.stdout + done.stderr
+
+
+def test_two_authorities_are_trusted_until_the_former_one_is_retired(authority: Authority) -> None:
+    folder = authority.folder
+    for name, kind in (("hub", {"server": True}), ("alice", {"client": True}), ("bob", {})):
+        authority.issue(name, **{"client": True, **kind})
+    authority.revoke("bob", authority.issued("bob"))
+    second = Authority.load(folder).rotate()
+    second.issue("carol", client=True)
+    second.renew("hub")
+    for name in ("hub", "alice", "carol"):
+        assert verify(second, name).endswith(": OK\n")
+        check(folder, name)
+    assert "revoked" in verify(second, "bob")
+    # Clients that know the former authority alone go on.
+    assert certificate(second, "hub").issuer == authority.certificate.subject
+    assert certificate(second, "carol").issuer == second.certificate.subject
+    assert certificates.is_of_former(folder, certificate(second, "alice"))
+    assert not certificates.is_of_former(folder, certificate(second, "carol"))
+    with pytest.raises(Fatal, match="the former authority is not retired yet"):
+        Authority.load(folder).rotate()
+
+    last = Authority.load(folder).retire()
+    assert "unable to get local issuer" in verify(last, "alice")
+    with pytest.raises(Fatal, match=r"the certificate of hub in .* is not valid"):
+        check(folder, "hub")
+    last.renew("hub")
+    check(folder, "hub")
+    assert verify(last, "carol").endswith(": OK\n")
+    with pytest.raises(Fatal, match="there is no former authority"):
+        Authority.load(folder).retire()
+
+
+@pytest.mark.parametrize("written", ["private/koji_ca_cert.key", "koji_ca_cert.crt"])
+def test_an_interrupted_rotation_leaves_an_authority(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    """The one before, or both."""
+    write = files.write
+
+    def interrupted(path: Path, *arguments: object, **options: object) -> None:
+        write(path, *arguments, **options)  # type: ignore[arg-type]
+        if path == authority.folder / written:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        authority.rotate()
+    monkeypatch.undo()
+    left = Authority.load(authority.folder)
+    assert authority.certificate in [each.certificate for each in left.trusted]
+    left.issue("alice", client=True)
+    check(authority.folder, "alice")
 
 
 def test_openssl_refuses_what_was_revoked_and_nothing_else(authority: Authority) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from nagoya.build import base_image
 from nagoya.config.model import Base
-from nagoya.engine import Engine, image_builds, images
+from nagoya.engine import Engine, image_builds, images, registry
 from nagoya.errors import EngineError, SourceError
 from nagoya.utils.progress import Progress
 
@@ -22,15 +22,15 @@ class Notes:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.there = False
-        self.registry = False
+        self.reachable = False
         self.pulled: list[str] = []
         self.imported: list[tuple[bytes, str, list[str]]] = []
         monkeypatch.setattr(images, "exists", lambda engine, name: self.there)
-        monkeypatch.setattr(images, "pull", self.pull)
+        monkeypatch.setattr(registry, "pull", self.pull)
         monkeypatch.setattr(image_builds, "import_tar", self.import_tar)
 
     def pull(self, engine: Engine, name: str, heard: Callable[[str], None]) -> None:
-        if not self.registry:
+        if not self.reachable:
             raise EngineError("no registry answers")
         self.pulled.append(name)
 
@@ -76,7 +76,7 @@ def test_present(notes: Notes) -> None:
 
 
 def test_pulled(notes: Notes) -> None:
-    notes.registry = True
+    notes.reachable = True
     assert ensure().endswith("pulled\n")
     assert notes.pulled == ["debian:bookworm-slim"]
 

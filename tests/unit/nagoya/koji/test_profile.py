@@ -82,13 +82,22 @@ def test_a_second_extraction_replaces_the_first(home: Path, container: Any) -> N
     assert (home / ".koji/nagoya/some/kojiadmin.pem").read_text() == "another"
 
 
-def test_files_of_a_former_authority_are_deleted(home: Path, container: Any) -> None:
+def test_files_of_an_authority_that_is_trusted_no_more_are_deleted(
+    home: Path, container: Any
+) -> None:
+    first, second, third = (
+        b"-----BEGIN CERTIFICATE-----\n%d\n-----END CERTIFICATE-----\n" % number
+        for number in (1, 2, 3)
+    )
+    container.read_file = lambda path: first
     kojicallbacks.extract_credentials(container)
     alice = home / ".koji/nagoya/some/alice.pem"
     alice.write_text("issued by the first authority")
-    kojicallbacks.extract_credentials(container)
-    assert alice.exists()
-    container.read_file = lambda path: b"another"
+    for trusted in (first, second + first):
+        container.read_file = lambda path, trusted=trusted: trusted
+        kojicallbacks.extract_credentials(container)
+        assert alice.exists()
+    container.read_file = lambda path: third
     kojicallbacks.extract_credentials(container)
     assert not alice.exists()
 
