@@ -9,11 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import schema
 from setup import BINARIES, CLUSTER, connected, temporary_server
 from snapshot import ASSIGNED, FREE, KOJI, OPEN, RESTORED, drop_database
 
-from util import entry
+from util import entry, schema
 
 DUMP = RESTORED / "koji.dump"
 

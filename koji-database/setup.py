@@ -7,19 +7,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
-import schema
 from psycopg2.extensions import connection as Connection
 
-from util import entry, files
+from util import entry, files, schema
 
 # Links that the Dockerfile makes.
 BINARIES = Path("/usr/lib/postgresql/bin")
 CLUSTER = Path("/var/lib/postgresql/koji")
 SOCKETS = Path("/run/postgresql")
-SCHEMA = schema.SCRIPTS / "schema.sql"
-
-# Koji's first users, each with its permission. The first is recorded as the creator of all.
-USERS = {"kojiadmin": "admin", "kojira": "repo"}
 
 SETTINGS = """\
 # Written by setup.py of koji-database, and read after all of postgresql.conf.
@@ -138,27 +133,11 @@ def make_database(connection: Connection) -> None:
         cursor.execute("CREATE DATABASE koji OWNER koji")
 
 
-def fill_database(connection: Connection, tables: str) -> None:
-    """Load Koji's schema and add the users, all as the role koji, which then owns everything."""
+def fill_database(connection: Connection) -> None:
+    """Make Koji's tables and first users, all as the role koji, which then owns everything."""
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION AUTHORIZATION koji")
-        cursor.execute(tables)
-        creator = None
-        for name, permission in USERS.items():
-            # An enabled user (status 0) of the ordinary type (usertype 0).
-            cursor.execute(
-                "INSERT INTO users (name, status, usertype) VALUES (%s, 0, 0) RETURNING id",
-                [name],
-            )
-            (user,) = cursor.fetchone() or (None,)
-            creator = creator or user
-            cursor.execute(
-                "INSERT INTO user_perms (user_id, perm_id, creator_id)"
-                " SELECT %s, id, %s FROM permissions WHERE name = %s",
-                [user, creator, permission],
-            )
-            if cursor.rowcount != 1:
-                raise LookupError(f"Koji's schema has no permission {permission!r}")
+        schema.create(cursor)
         cursor.execute("RESET SESSION AUTHORIZATION")
         cursor.execute("VACUUM (FREEZE, ANALYZE)")
 
@@ -172,9 +151,7 @@ def main() -> int:
         with connected("postgres") as connection:
             make_database(connection)
         with connected("koji") as connection:
-            fill_database(connection, SCHEMA.read_text())
-            with connection.cursor() as cursor:
-                schema.record(cursor)
+            fill_database(connection)
     return 0
 
 

@@ -17,14 +17,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg2
-import schema
 from psycopg2 import errors
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier
 from setup import BINARIES
 
-from util import entry, snapshot
+from util import entry, schema, snapshot
 
 KOJI = "koji"
 PREFIX = "koji@"

@@ -1,13 +1,19 @@
 """Starts Apache with Koji's hub and web interface, and kojira beside it.
 
 It needs the credentials at /etc/pki/koji, the top directory at /mnt/koji, writable, and the
-database. With the argument `nokojira` kojira is not started; with `kojira` nothing else is. In the
-folder /etc/pki/koji-builders, which they share with the hub, builders ask for certificates and for
-their registration.
+database: koji-database, or a site's own PostgreSQL. With the argument `nokojira` kojira is not
+started; with `kojira` nothing else is. In the folder /etc/pki/koji-builders, which they share with
+the hub, builders ask for certificates and for their registration.
 
 Environment variables, with their defaults:
 
 KOJI_DATABASE_HOST=kojidatabase   where the database is; it must show a certificate of that name
+KOJI_DATABASE_URL=                a database of the site's own in place of koji-database, as libpq
+                                  writes it: postgresql://ROLE@HOST/DATABASE?sslrootcert=FILE, with
+                                  libpq's other parameters. sslmode is verify-full by default. The
+                                  hub's certificate is shown to it, or that in `sslcert`, unless
+                                  there is a password; see docs/postgresql.md
+KOJI_DATABASE_PASSWORD_FILE=      a file with the role's password there
 KOJI_WAIT_SECONDS=60              how long to wait for it
 KOJI_SITE_NAME=koji               the name that kojiweb shows
 KOJI_WEB_URL=https://koji/koji    the address of kojiweb, for links in mails; if set, plain HTTP
@@ -52,7 +58,6 @@ import hashlib
 import hmac
 import ipaddress
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -70,6 +75,7 @@ import site_files
 import tls
 import write_lock
 from cryptography import x509
+from database import Database
 
 from util import certificates, credentials, entry, files
 from util.configuration import RECONNECT, merged
@@ -82,6 +88,7 @@ USER = "www-data"
 TOP = Path("mnt/koji")
 # On a tmpfs, so that `docker commit` of the container leaves them out of the image.
 PRIVATE = Path("dev/shm/koji-hub")
+ROOT_PRIVATE = Path("dev/shm/koji-hub-root")
 RUN = Path("run/koji-hub")
 PLUGIN_PATH = ("usr/local/lib/koji-hub-plugins", "usr/lib/koji-hub-plugins")
 WEB_URL = "https://koji/koji"
@@ -117,7 +124,7 @@ KOJIRA = Daemon("kojira", (sys.executable, "/usr/lib/nagoya/kojira.py"), user=US
 class Settings:
     """The environment, read and checked."""
 
-    database: str
+    database: Database
     patience: float
     site_name: str
     web_url: str
@@ -169,7 +176,7 @@ class Settings:
                     "KOJI_HUB_PLUGINS", f"no plugin {name!r} in /{' or /'.join(PLUGIN_PATH)}"
                 )
         settings = cls(
-            database=environment.text("KOJI_DATABASE_HOST", "kojidatabase"),
+            database=Database.read(environment, root),
             patience=environment.seconds("KOJI_WAIT_SECONDS", 60),
             site_name=environment.text("KOJI_SITE_NAME", "koji"),
             web_url=web_url,
@@ -192,8 +199,6 @@ class Settings:
             ),
             sleeptime=environment.integer("KOJIRA_SLEEPTIME", 2, minimum=1, maximum=3600),
         )
-        if not re.fullmatch(r"[A-Za-z0-9.-]+", settings.database):
-            environment.wrong("KOJI_DATABASE_HOST", f"{settings.database!r} is not a host name")
         environment.check()
         return settings
 
@@ -224,34 +229,10 @@ def check_certificates(root: Path) -> None:
 
 
 def copy_credentials(root: Path, user: str) -> None:
-    """Copy the keys of the hub and kojiweb for `user`, which both run as, and what is revoked."""
-    folder, private = root / credentials.FOLDER, root / PRIVATE
-    for name in ("kojihub", "kojiweb"):
-        files.private_copy(folder / f"{name}.pem", private / f"{name}.pem", user)
+    """Copy kojiweb's key for `user`, which the hub runs as too, and what is revoked."""
+    folder = root / credentials.FOLDER
+    files.private_copy(folder / "kojiweb.pem", root / PRIVATE / "kojiweb.pem", user)
     files.write(root / RUN / "revoked.crl", certificates.revocations_of(folder))
-
-
-def database_address(root: Path, host: str, pem: Path) -> str:
-    """The connection string of the database: each side checks the other's certificate.
-
-    `pem` is the hub's key and certificate.
-    """
-    return " ".join(
-        [
-            f"host={host}",
-            "dbname=koji",
-            "user=koji",
-            "sslmode=verify-full",
-            f"sslrootcert={root / credentials.FOLDER / 'koji_ca_cert.crt'}",
-            f"sslcert={pem}",
-            f"sslkey={pem}",
-            "connect_timeout=5",
-            # A hub that waits for an answer from a database that is gone must notice.
-            "keepalives_idle=30",
-            "keepalives_interval=10",
-            "keepalives_count=3",
-        ]
-    )
 
 
 def subject(certificate: Path) -> str:
@@ -351,7 +332,7 @@ def configure_kojira(root: Path, settings: Settings, hub: str, user: str) -> Non
 
 def write_configuration(root: Path, settings: Settings) -> None:
     """Write the files of the hub, kojiweb and housekeeping, merged with the site's."""
-    address = database_address(root, settings.database, root / PRIVATE / "kojihub.pem")
+    address = settings.database.address(root, PRIVATE, USER)
     proxy = subject(root / credentials.FOLDER / "certs/kojiweb.crt")
     hub = merged(hub_options(settings, address, proxy), root / "etc/koji-hub/hub.conf.d")
     gc = merged(
@@ -370,23 +351,6 @@ def write_web_configuration(root: Path, settings: Settings) -> None:
     secret = web_secret(root / credentials.FOLDER, settings.web_secret)
     web = merged(web_options(settings, secret), root / "etc/kojiweb/web.conf.d")
     files.write(root / PRIVATE / "web.conf", web, mode=0o400, owner=USER)
-
-
-def root_address(root: Path, settings: Settings) -> str:
-    """The connection string for root, who cannot use the copies of another user."""
-    return database_address(root, settings.database, root / credentials.FOLDER / "kojihub.pem")
-
-
-def ask_database(address: str) -> int:
-    """The number of Koji's users; raises psycopg2.Error if the database does not answer."""
-    connection = psycopg2.connect(address)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM users")
-            (users,) = cursor.fetchone() or (0,)
-            return int(users)
-    finally:
-        connection.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -412,14 +376,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_configuration(root, settings)
     site_files.record(root)
 
-    address = root_address(root, settings)
+    address = settings.database.address(root, ROOT_PRIVATE, "root")
     wait_until(
-        lambda: ask_database(address),
+        lambda: settings.database.ask(address),
         settings.patience,
-        f"the database at {settings.database}:5432",
+        str(settings.database),
         retry=psycopg2.Error,
-        hint="start koji-database on the same network under that name, "
-        "or set KOJI_DATABASE_HOST to the name it has",
+        hint=settings.database.hint,
     )
     sessions.expire(address, sessions.revoked(root / credentials.FOLDER))
     # The environment of the daemons must not hold a secret.

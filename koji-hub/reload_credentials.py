@@ -66,6 +66,7 @@ def main() -> int:
     settings = entrypoint.Settings.read(os.environ, root)
     revoked = certificates.read_revocations(root / entrypoint.RUN / "revoked.crl")
     entrypoint.copy_credentials(root, entrypoint.USER)
+    settings.database.address(root, entrypoint.PRIVATE, entrypoint.USER)
     refusal = None
     try:
         tls.write(root, settings.names, settings.site_certificate, settings.web_host)
@@ -79,7 +80,8 @@ def main() -> int:
     try:
         # Until Apache's restart, users could log in with a certificate that had just been revoked.
         ended = sessions.expire(
-            entrypoint.root_address(root, settings), dict.fromkeys(names, time.time())
+            settings.database.address(root, entrypoint.ROOT_PRIVATE, "root"),
+            dict.fromkeys(names, time.time()),
         )
     except psycopg2.Error as error:
         raise entry.Fatal(

@@ -14,7 +14,9 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
+import database
 import site_files
 import write_lock
 
@@ -222,6 +224,14 @@ def _fill(folder: Path, saved: Path) -> None:
         _copy(entries, folder)
 
 
+def _refuse(*_name: str) -> NoReturn:
+    raise Fatal(
+        "the database is outside of this system, whose state is not complete without it: there are "
+        "no snapshots, resets, backups and upgrades",
+        hint="use PostgreSQL's own means, as docs/postgresql.md says",
+    )
+
+
 def main() -> int:
     """Serve the verbs of util/snapshot.py."""
     hub = Hub(Path("/"))
@@ -238,6 +248,8 @@ def main() -> int:
         "dump": hub.dump,
         "discard": hub.discard,
     }
+    if os.environ.get(database.URL, "").strip():
+        verbs = {verb: verbs[verb] if verb in ("release", "discard") else _refuse for verb in verbs}
     return snapshot.run("koji-hub", verbs)
 
 

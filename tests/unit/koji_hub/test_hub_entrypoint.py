@@ -239,7 +239,8 @@ def test_keys_and_the_secret_are_private(script: ModuleType, root: Path) -> None
     private = root / script.PRIVATE
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in private.iterdir()} == {
-        "kojihub.pem": 0o400,
+        "database.sslcert": 0o400,
+        "database.sslrootcert": 0o400,
         "kojira.pem": 0o400,
         "kojiweb.pem": 0o400,
         "web.conf": 0o400,

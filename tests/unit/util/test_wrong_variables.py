@@ -16,6 +16,11 @@ HUB, BUILDER, CREDENTIALS = "koji-hub", "koji-builder", "koji-credentials-volume
 
 CASES = [
     (HUB, "KOJI_DATABASE_HOST", ["a b", "a/b", "a;b", "host=x", "a\nb", "[::1"]),
+    (HUB, "KOJI_DATABASE_URL", ["db.example.com", "https://db/koji", "postgresql:///koji"]),
+    (HUB, "KOJI_DATABASE_URL", ["postgresql://koji@db/koji", "postgresql://koji@db/koji?sslroot=a"]),
+    (HUB, "KOJI_DATABASE_URL", ["postgresql://koji@db/koji?sslrootcert=/nowhere&sslmode=require"]),
+    (HUB, "KOJI_DATABASE_URL", ["postgresql://koji:secret@db/koji", "postgres://db?password=secret"]),
+    (HUB, "KOJI_DATABASE_PASSWORD_FILE", ["/nowhere", "/", "/dev/null"]),
     (HUB, "KOJI_WAIT_SECONDS", ["-1", "nan", "inf", "1e9", "9" * 400, "86401", "5s", "0x10"]),
     (HUB, "KOJI_SITE_NAME", ["a\nb", "a\rb", "a\x1bb", "a\tb"]),
     (HUB, "KOJI_WEB_URL", ["koji", "http://koji/koji", "https://", "https://a b/", "https://[/"]),
@@ -71,8 +76,9 @@ def test_a_wrong_value(
     load_script: Callable[[str], ModuleType], tmp_path: Path, image: str, variable: str, value: str
 ) -> None:
     script = load_script(f"{image}/entrypoint.py")
-    with pytest.raises(Fatal, match=variable):
+    with pytest.raises(Fatal, match=variable) as refusal:
         read(script, image, {variable: value}, tmp_path)
+    assert "secret" not in str(refusal.value)
     assert not any(tmp_path.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""The version of Koji's schema in a database, and upstream's scripts that convert older ones.
+"""Koji's schema and its version in a database, and upstream's scripts that convert older ones.
 
 Koji's database does not say which version it has, so a comment on the schema `public` records it.
 In a database without one, what the scripts create shows which of them have been run.
@@ -6,12 +6,16 @@ In a database without one, what the scripts create shows which of them have been
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from psycopg2.extensions import cursor as Cursor
+from .entry import Fatal
 
-from util.entry import Fatal
+if TYPE_CHECKING:  # this is in images without it too
+    from psycopg2.extensions import cursor as Cursor
 
 SCRIPTS = Path("/usr/lib/nagoya/schema")
+# Koji's first users, each with its permission. The first is recorded as the creator of all.
+USERS = {"kojiadmin": "admin", "kojira": "repo"}
 Version = tuple[int, int]
 
 _NAME = re.compile(r"schema-upgrade-\d+\.\d+-(\d+)\.(\d+)\.sql")
@@ -41,19 +45,51 @@ def pending(scripts: dict[Version, Path], version: Version) -> dict[Version, Pat
     return {target: path for target, path in scripts.items() if target > version}
 
 
-def version_of(cursor: Cursor, scripts: dict[Version, Path]) -> Version:
+def version_of(cursor: "Cursor", scripts: dict[Version, Path]) -> Version:
     """The version of the schema of a database."""
     cursor.execute("SELECT obj_description('public'::regnamespace, 'pg_namespace')")
     (comment,) = cursor.fetchone() or ("",)
     if recorded := re.fullmatch(rf"{_COMMENT}(\d+)\.(\d+)", comment or ""):
         return int(recorded[1]), int(recorded[2])
+    return seen(cursor, scripts)
+
+
+def seen(cursor: "Cursor", scripts: dict[Version, Path]) -> Version:
+    """The version of the newest script whose work is there."""
     return max(
         (version for version, path in scripts.items() if _has_run(cursor, path.read_text())),
         default=(0, 0),
     )
 
 
-def record(cursor: Cursor) -> None:
+def create(cursor: "Cursor") -> None:
+    """Make Koji's tables and first users, in the caller's transaction."""
+    tables = (SCRIPTS / "schema.sql").read_text()
+    cursor.execute(re.sub(r"^(BEGIN|COMMIT)( WORK)?;", "", tables, flags=re.MULTILINE))
+    _add_users(cursor)
+    record(cursor)
+
+
+def _add_users(cursor: "Cursor") -> None:
+    """Add Koji's first users to the tables of schema.sql."""
+    creator = None
+    for name, permission in USERS.items():
+        # An enabled user (status 0) of the ordinary type (usertype 0).
+        cursor.execute(
+            "INSERT INTO users (name, status, usertype) VALUES (%s, 0, 0) RETURNING id", [name]
+        )
+        (user,) = cursor.fetchone() or (None,)
+        creator = creator or user
+        cursor.execute(
+            "INSERT INTO user_perms (user_id, perm_id, creator_id)"
+            " SELECT %s, id, %s FROM permissions WHERE name = %s",
+            [user, creator, permission],
+        )
+        if cursor.rowcount != 1:
+            raise LookupError(f"Koji's schema has no permission {permission!r}")
+
+
+def record(cursor: "Cursor") -> None:
     """Note in a database that it has the schema of this image's Koji."""
     cursor.execute(f"COMMENT ON SCHEMA public IS '{_COMMENT}{text(max(upgrades()))}'")
 
@@ -62,7 +98,7 @@ def text(version: Version) -> str:
     return ".".join(map(str, version))
 
 
-def _has_run(cursor: Cursor, script: str) -> bool:
+def _has_run(cursor: "Cursor", script: str) -> bool:
     """Whether the first thing that a script creates is there."""
     if created := _CREATES.search(script):
         cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [created[1]])

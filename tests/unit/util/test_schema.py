@@ -1,22 +1,16 @@
 """Which of upstream's scripts a database lacks."""
 
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from util import schema
 from util.entry import Fatal
 
 
 @pytest.fixture
-def schema(load_script: Callable[[str], ModuleType]) -> ModuleType:
-    return load_script("koji-database/schema.py")
-
-
-@pytest.fixture
-def scripts(schema: ModuleType, tmp_path: Path) -> Any:
+def scripts(tmp_path: Path) -> Any:
     for name, text in (
         ("schema.sql", ""),
         ("schema-update-cgen.sql", ""),
@@ -58,16 +52,16 @@ def test_scripts_are_in_the_order_of_versions(scripts: Any) -> None:
     ],
 )
 def test_the_version_is_recorded_or_seen(
-    schema: ModuleType, scripts: Any, database: Database, version: tuple[int, int]
+    scripts: Any, database: Database, version: tuple[int, int]
 ) -> None:
     assert schema.version_of(database, scripts) == version
 
 
-def test_only_later_scripts_are_run(schema: ModuleType, scripts: Any) -> None:
+def test_only_later_scripts_are_run(scripts: Any) -> None:
     assert list(schema.pending(scripts, (1, 11))) == [(1, 12), (1, 13)]
     assert schema.pending(scripts, (1, 13)) == {}
 
 
-def test_a_newer_database_is_refused(schema: ModuleType, scripts: Any) -> None:
+def test_a_newer_database_is_refused(scripts: Any) -> None:
     with pytest.raises(Fatal, match=r"schema of Koji 1\.14, and this image that of Koji 1\.13"):
         schema.pending(scripts, (1, 14))

@@ -1,0 +1,94 @@
+"""A Koji on a PostgreSQL outside of it: what toji does with it, and what it refuses."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nagoya.config.declaration import Declaration
+from nagoya.engine import connect
+from nagoya.engine.resources import network_name
+from tests.image.postgresql import NAME, PostgreSQL
+from tests.image.tracked import Containers
+from tests.system.conftest import Koji
+
+FILE = "/etc/pki/koji/postgresql.crt"
+BOOKWORM = "docs/examples/bookworm/moromi.yml"
+
+
+@pytest.fixture
+def site(declaration: Declaration, checkout: Path, tmp_path: Path) -> Iterator[Koji]:
+    """The example's Koji, whose containers were started, and that waits for a certificate."""
+    example = checkout / "docs/examples/postgresql/moromi.yml"
+    config = tmp_path / "moromi.yml"
+    extends = f"extends: {declaration.path}"
+    config.write_text(example.read_text().replace("extends: nagoya", extends))
+    shutil.copy(checkout / "kojicallbacks.py", tmp_path)
+    site = Koji("external", tmp_path, config)
+    site.toji("init")
+    yield site
+    site.toji("remove")
+
+
+@pytest.fixture
+def containers(site: Koji, declaration: Declaration) -> Iterator[Containers]:
+    tracked = Containers(connect().client, declaration.tag)
+    yield tracked
+    tracked.remove_all()
+
+
+def test_a_system_without_a_database(site: Koji, containers: Containers) -> None:
+    refused = site.toji("wait", check=False)
+    assert refused.status
+    assert f"KOJI_DATABASE_URL: sslrootcert: there is no file {FILE}" in refused.stderr
+    server = on_a_server(site, containers)
+    assert set(site.status()) == {"kojicreds", "kojitop", "koji", "kojibuilder"}
+    backup = site.home / "koji.tar"
+    verbs = [
+        "reset",
+        "snapshot create one",
+        "snapshot list",
+        f"backup {backup}",
+        "upgrade --no-backup",
+    ]
+    for words in verbs:
+        refused = site.toji(*words.split(), check=False)
+        assert refused.status, words
+        assert "the database is outside of this system" in refused.stderr, (words, refused)
+        assert "docs/postgresql.md" in refused.stderr
+    assert not backup.exists()
+    # The hub's container is replaced, and its data is where it was.
+    site.client("add-tag", "theirs")
+    assert server.ask("SELECT name FROM tag", "koji") == "theirs"
+    assert site.config
+    text = site.config.read_text()
+    site.config.write_text(text + "      KOJI_SITE_NAME: another\n")
+    site.toji("up")
+    assert "theirs" in site.client("list-tags").stdout
+
+
+@pytest.mark.long
+def test_debian_12s_postgresql(site: Koji, containers: Containers, checkout: Path) -> None:
+    """PostgreSQL 15; the other test has that of the images, which is 17."""
+    site.run("moromi", "-c", str(checkout / BOOKWORM), "build", "koji-database")
+    containers.tag = "bookworm"
+    server = on_a_server(site, containers)
+    assert server.ask("SHOW server_version").startswith("15.")
+    site.toji("verify")
+
+
+def on_a_server(site: Koji, containers: Containers) -> PostgreSQL:
+    """Start the server, as somebody would who has the hub's certificate of the authority."""
+    authority = site.home / f".koji/nagoya/{site.system}/koji_ca_cert.crt"
+    server = PostgreSQL(containers, site.home / "server", authority.read_bytes(), "koji-database")
+    server.sql("CREATE DATABASE koji OWNER koji")
+    network = connect().client.networks.get(network_name(site.system))
+    network.connect(server.container, aliases=[NAME])
+    certificate = site.home / "postgresql.crt"
+    certificate.write_bytes(server.authority)
+    site.run("docker", "cp", str(certificate), f"{site.system}-kojicreds:{FILE}")
+    site.toji("restart", "--timeout", "600", "koji")
+    waited = site.toji("wait")
+    assert "`toji reset` will not work: " in waited.stderr
+    return server

@@ -1,0 +1,134 @@
+"""koji-hub's connection to PostgreSQL: the parameters that libpq gets, for the user who runs the
+tests."""
+
+import os
+import pwd
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import psycopg2
+import pytest
+from psycopg2.extensions import parse_dsn
+
+from util.entry import Fatal
+from util.environment import Environment
+
+USER = pwd.getpwuid(os.geteuid()).pw_name
+URL = "postgresql://koji@db.example.com:5433/builds?sslrootcert=/etc/db/ca.crt"
+
+
+@pytest.fixture
+def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("koji-hub/database.py")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for folder in ("etc/db", "etc/pki/koji", "private"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("etc/db/ca.crt", "etc/db/own.crt", "etc/db/own.key"):
+        (tmp_path / name).write_text(name)
+    for name in ("koji_ca_cert.crt", "kojihub.pem"):
+        (tmp_path / "etc/pki/koji" / name).write_text(name)
+    return tmp_path
+
+
+def parameters(script: ModuleType, root: Path, **values: str) -> dict[str, str]:
+    """What the hub's processes connect with. Files are copies, which only they can read."""
+    environment = Environment(values)
+    database = script.Database.read(environment, root)
+    environment.check()
+    found: dict[str, str] = parse_dsn(database.address(root, Path("private"), USER))
+    for name in (*script.FILES, "passfile"):
+        if found.get(name, "system") != "system":
+            path = Path(found[name])
+            assert (path.parent, stat.S_IMODE(path.stat().st_mode)) == (root / "private", 0o400)
+            found[name] = path.read_text()
+    return found
+
+
+def test_kojis_own_database(script: ModuleType, root: Path) -> None:
+    found = parameters(script, root)
+    assert found["host"] == "kojidatabase"
+    assert found["sslmode"] == "verify-full"
+    assert found["sslrootcert"] == "koji_ca_cert.crt"
+    assert found["sslcert"] == found["sslkey"] == "kojihub.pem"
+
+
+def test_a_database_of_the_sites_own_knows_the_hub_by_its_certificate(
+    script: ModuleType, root: Path
+) -> None:
+    found = parameters(script, root, KOJI_DATABASE_URL=URL)
+    assert (found["host"], found["port"], found["dbname"]) == ("db.example.com", "5433", "builds")
+    assert found["sslmode"] == "verify-full"
+    assert found["sslrootcert"] == "etc/db/ca.crt"
+    assert found["sslcert"] == found["sslkey"] == "kojihub.pem"
+
+
+def test_a_certificate_of_the_sites_own(script: ModuleType, root: Path) -> None:
+    url = f"{URL}&sslcert=/etc/db/own.crt&sslkey=/etc/db/own.key"
+    found = parameters(script, root, KOJI_DATABASE_URL=url)
+    assert (found["sslcert"], found["sslkey"]) == ("etc/db/own.crt", "etc/db/own.key")
+    found = parameters(script, root, KOJI_DATABASE_URL=f"{URL}&sslcert=/etc/db/own.key")
+    assert (found["sslcert"], found["sslkey"]) == ("etc/db/own.key", "etc/db/own.key")
+
+
+def test_a_password_is_in_a_file_alone(script: ModuleType, root: Path) -> None:
+    (root / "secret").write_text("a:b\\c'd\n")
+    values = {"KOJI_DATABASE_URL": URL, "KOJI_DATABASE_PASSWORD_FILE": str(root / "secret")}
+    found = parameters(script, root, **values)
+    assert found["passfile"] == "*:*:*:*:a\\:b\\\\c'd\n"
+    assert "password" not in found
+    assert "sslcert" not in found
+    assert "a:b" not in repr(script.Database.read(Environment(values), root))
+
+
+def test_the_parameters_of_libpq_are_the_sites(script: ModuleType, root: Path) -> None:
+    url = "postgresql://other@a,b/koji?sslmode=require&connect_timeout=9&sslrootcert=system"
+    found = parameters(script, root, KOJI_DATABASE_URL=url)
+    assert (found["user"], found["host"], found["connect_timeout"]) == ("other", "a,b", "9")
+    assert found["sslmode"] == "require"
+
+
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        ('FATAL:  password authentication failed for user "koji"', "KOJI_DATABASE_PASSWORD_FILE"),
+        ("fe_sendauth: no password supplied", "KOJI_DATABASE_PASSWORD_FILE"),
+        ('FATAL:  certificate authentication failed for user "koji"', "pg_ident.conf"),
+        ('FATAL:  no pg_hba.conf entry for host "192.0.2.1", user "koji"', "pg_hba.conf"),
+        ("SSL error: certificate verify failed", "sslrootcert"),
+        ('server certificate for "a" does not match host name "b"', "in its certificate"),
+        ('FATAL:  database "koji" does not exist', "createdb"),
+        ('FATAL:  role "koji" does not exist', "createuser"),
+    ],
+)
+def test_what_no_waiting_mends_is_final(
+    script: ModuleType, root: Path, monkeypatch: pytest.MonkeyPatch, answer: str, hint: str
+) -> None:
+    def refuse(_address: str) -> None:
+        raise psycopg2.OperationalError(f'connection to server at "a", port 1 failed: {answer}\n')
+
+    monkeypatch.setattr(psycopg2, "connect", refuse)
+    own = script.Database.read(Environment({}), root)
+    with pytest.raises(psycopg2.OperationalError):
+        own.ask("")
+    database = script.Database.read(Environment({"KOJI_DATABASE_URL": URL}), root)
+    with pytest.raises(Fatal, match=r"^the database builds at db\.example\.com:5433 cannot") as it:
+        database.ask("")
+    assert " ".join(answer.split()) in str(it.value)
+    assert hint in str(it.value.hint)
+
+
+def test_an_unknown_host_may_become_known(
+    script: ModuleType, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_address: str) -> None:
+        raise psycopg2.OperationalError('could not translate host name "db.example.com" to address')
+
+    monkeypatch.setattr(psycopg2, "connect", refuse)
+    database = script.Database.read(Environment({"KOJI_DATABASE_URL": URL}), root)
+    with pytest.raises(psycopg2.OperationalError, match="could not translate"):
+        database.ask("")
