@@ -62,7 +62,7 @@ from pathlib import Path
 from typing import Self
 
 import builder_file
-from OpenSSL import crypto
+from trust import trust
 
 from util import credentials, entry, exchange, files
 from util.bundle import VARIABLE, Bundle, find
@@ -73,8 +73,6 @@ from util.hub import UNREACHABLE, hub
 from util.waiting import wait_until
 
 CONFIGURATION = Path("etc/kojid/kojid.conf")
-BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
-OWN_AUTHORITY = Path("usr/local/share/ca-certificates/koji.crt")
 
 # Those that nobody has a reason to turn off, and the default of KOJI_BUILDER_PLUGINS.
 PLUGINS = ("current_repo", "keep_alive", "log_changes", "poll_rate")
@@ -213,36 +211,6 @@ def find_hub(root: Path, url: str, patience: float, bundle: Bundle | None = None
         f"name, which its certificate must contain (KOJI_HUB_NAMES). Both need {MOUNT}",
     )
     return authority
-
-
-def trust(root: Path, authority: Path) -> None:
-    """Add the system's certificate authority to the container's trust store.
-
-    dnf, git and curl fetch from the hub, and do not read kojid's `serverca`. This does what
-    update-ca-certificates takes a second for, and writes the file that it reads. A container whose
-    image was committed from a builder trusts the authority of that builder's system, which is
-    removed.
-    """
-    pem = authority.read_text()
-    own = root / OWN_AUTHORITY
-    previous = own.read_text() if own.exists() else pem
-    bundle = was = (root / BUNDLE).read_text()
-    if previous != pem:
-        bundle = bundle.replace(previous, "")
-        _hashed(root, previous).unlink(missing_ok=True)
-    if pem not in bundle:
-        bundle += pem
-    if bundle != was:
-        files.write(root / BUNDLE, bundle)
-    files.write(_hashed(root, pem), pem)
-    # Last: until then it names the authority to remove.
-    files.write(own, pem)
-
-
-def _hashed(root: Path, pem: str) -> Path:
-    """The file in which OpenSSL looks for an authority in a folder."""
-    certificate = crypto.load_certificate(crypto.FILETYPE_PEM, pem.encode())
-    return root / BUNDLE.parent / f"{certificate.subject_name_hash():08x}.0"
 
 
 def choose_mock(root: Path, mock: str) -> None:

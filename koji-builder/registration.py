@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from post import NotYet, Refused
+from trust import trust
 
 from util import certificates, credentials, entry, exchange, files
 from util.waiting import wait_until
@@ -29,6 +30,7 @@ class Builder:
     """This builder, as a client of the registrar."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self.folder = root / credentials.FOLDER
         self.settings = builder_file.read(root)
         self.name = self.settings["name"]
@@ -83,14 +85,18 @@ class Builder:
         return str(answer["said"])
 
     def renew(self) -> None:
-        """Get another certificate if this one ends soon. kojid reads it at its next login."""
-        if certificates.is_due(certificates.load(self.folder / f"certs/{self.name}.crt")):
-            self._store(self.ask("renew"))
+        """Get another certificate if this one ends soon or another authority issues them now, and
+        trust that authority. kojid reads the certificate at its next login."""
+        path = self.folder / f"certs/{self.name}.crt"
+        former = path.read_bytes()
+        self._store(self.ask("renew"))
+        if path.read_bytes() != former:
             entry.log(f"the certificate of {self.name} was renewed")
 
     def _store(self, answer: Mapping[str, str]) -> None:
-        if self.settings.get("registrar"):  # the others read it in the folder that they share
-            files.write(self.folder / exchange.AUTHORITY, answer["authority"])
+        authority = self.folder / exchange.AUTHORITY
+        files.write(authority, answer["authority"])
+        trust(self._root, authority)
         certificate = x509.load_pem_x509_certificate(answer["certificate"].encode())
         certificates.store(self.folder, self.name, self._key(), certificate)
         certificates.check(self.folder, self.name)

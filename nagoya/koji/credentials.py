@@ -29,6 +29,8 @@ PKI = "/etc/pki/koji"
 CREDENTIALS = (CA, f"{ADMIN}.pem", f"{ADMIN}_browser_cert.p12")
 RELOAD_LABEL = "nagoya.reload-credentials"
 """On an image: a command, as a JSON list, that has its daemons use the credentials as they are."""
+RENEW_LABEL = "nagoya.renew-certificate"
+"""On an image of builders: a command, as a JSON list, that gets a certificate of the authority."""
 _RELOAD_SECONDS = 60
 
 
@@ -121,6 +123,7 @@ def _replace_authority(system: System, verb: str) -> list[str]:
         profile = Profile(system.name, system.owner.home)
         files.write(profile.ca, transfer.read_file(authority, f"{PKI}/{CA}"))
         _reload(system)
+        _reload(system, RENEW_LABEL)
         return renewed
 
 
@@ -197,10 +200,10 @@ def _change(system: System, authority: Handle, verb: str, *arguments: str) -> li
     return output.split()
 
 
-def _reload(system: System) -> None:
+def _reload(system: System, label: str = RELOAD_LABEL) -> None:
     """Have every running container use the credentials as they are now."""
     for name, handle in _present(system).items():
-        command = containers.label(handle, RELOAD_LABEL)
+        command = containers.label(handle, label)
         if command is None or not containers.state(handle).running:
             continue
         status, output = execute(handle, json.loads(command), seconds=_RELOAD_SECONDS)

@@ -286,7 +286,10 @@ def test_another_authority_takes_over(live: Koji, tmp_path: Path) -> None:
     # A client that knows only the former authority, and one that knows both.
     assert live.session(certificate=former, ca=ca).getLoggedInUser()["name"] == "kojiadmin"
     assert live.session().getLoggedInUser()["name"] == "kojiadmin"
-    assert issuer(pem(live)) != issuer(former)
+    assert issuer(pem(live).read_bytes()) != issuer(former.read_bytes())
+    builder = containers.get(connect(), f"{live.system}-kojibuilder")
+    own = transfer.read_file(builder, "/etc/pki/koji/kojibuilder.pem")
+    assert issuer(own) == issuer(pem(live).read_bytes())
     again = live.toji("credentials", "rotate", check=False)
     assert "the former authority is not retired yet" in again.stderr
     live.toji("wait")
@@ -300,12 +303,12 @@ def test_another_authority_takes_over(live: Koji, tmp_path: Path) -> None:
     for name in ("kojibuilder", "kojidatabase", "koji"):
         live.toji("restart", name)
     live.toji("wait")
-    (builder,) = (row for name, row in listed(live).items() if row["kind"] == "builder")
-    assert builder["state"] == "valid"
+    (row,) = (row for row in listed(live).values() if row["kind"] == "builder")
+    assert row["state"] == "valid"
 
 
-def issuer(path: Path) -> x509.Name:
-    return x509.load_pem_x509_certificate(path.read_bytes()).issuer
+def issuer(pem: bytes) -> x509.Name:
+    return x509.load_pem_x509_certificate(pem).issuer
 
 
 @pytest.mark.parametrize("name", ["kojihub", "kojidatabase"])

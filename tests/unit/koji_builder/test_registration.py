@@ -24,7 +24,9 @@ def registration(load_script: Callable[[str], ModuleType]) -> ModuleType:
 def builder(registration: ModuleType, tmp_path: Path) -> Any:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/koji-builder.json").write_text('{"name": "b1"}')
-    (tmp_path / exchange.FOLDER).mkdir(parents=True)
+    for folder in (exchange.FOLDER, "etc/ssl/certs", "usr/local/share/ca-certificates"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "etc/ssl/certs/ca-certificates.crt").touch()
     authority = tmp_path / "authority"
     authority.mkdir()
     certificates.Authority.create(authority)
@@ -47,7 +49,8 @@ def registrar(builder: Any, tmp_path: Path) -> Callable[[dict[str, object]], Non
         path.unlink()
         issued = certificates.Authority.load(tmp_path / "authority").sign("b1", key, client=True)
         pem = certificates.pem(issued).decode()
-        reply = exchange.reply(body, **{"certificate": pem, **details})
+        trusted = (tmp_path / "authority" / exchange.AUTHORITY).read_text()
+        reply = exchange.reply(body, **{"certificate": pem, "authority": trusted, **details})
         (builder.shared / "b1.reply").write_bytes(reply)
 
     def start(details: dict[str, object]) -> None:
@@ -88,9 +91,7 @@ def test_a_certificate_that_ends_soon_is_renewed(
     builder.join()
     key = builder.folder / "private/b1.key"
     authority = certificates.Authority.load(tmp_path / "authority")
-    before = key.read_bytes(), (builder.folder / "b1.pem").read_bytes()
-    builder.renew()  # asks nobody
-    assert before == (key.read_bytes(), (builder.folder / "b1.pem").read_bytes())
+    before = key.read_bytes()
     monkeypatch.setattr(certificates, "CERTIFICATE_LIFE", timedelta(days=20))
     public = certificates.load(builder.folder / "b1.pem").public_key()
     short = authority.sign("b1", public, client=True)
@@ -98,9 +99,24 @@ def test_a_certificate_that_ends_soon_is_renewed(
     (builder.folder / "certs/b1.crt").write_bytes(certificates.pem(short))
     registrar({})
     builder.renew()
-    assert key.read_bytes() == before[0]
+    assert key.read_bytes() == before
     assert not certificates.is_due(certificates.load(builder.folder / "b1.pem"))
     certificates.check(builder.folder, "b1")
+
+
+def test_another_authority_is_trusted_after_a_renewal(
+    builder: Any, registrar: Callable[[dict[str, object]], None], tmp_path: Path
+) -> None:
+    registrar({"said": ""})
+    builder.join()
+    second = certificates.Authority.load(tmp_path / "authority").rotate()
+    registrar({})
+    builder.renew()
+    certificates.check(builder.folder, "b1")
+    renewed = certificates.load(builder.folder / "b1.pem")
+    assert renewed.issuer == second.certificate.subject
+    system = certificates.load_all(tmp_path / "etc/ssl/certs/ca-certificates.crt")
+    assert system == [each.certificate for each in second.trusted]
 
 
 def test_no_is_no(
