@@ -64,7 +64,8 @@ def check_name(own: registrar.Registrar, name: str) -> None:
         for certificate in certificates.load_all(own.issued / f"{name}.crt")
         if certificates.end(certificate) > datetime.now(UTC) and certificate not in revoked
     ]
-    if valid or at_work:
+    # One that was revoked a moment ago has checked in lately, and does no more.
+    if valid or (at_work and not revoked):
         raise entry.Fatal(
             f"there is a builder named {name} already",
             hint="choose another name; or, if its bundle was lost or its machine is gone, "

@@ -105,6 +105,10 @@ def test_a_builder_at_work_keeps_its_name(
         script.make(root, "far", HUB)
     hub.getLastHostUpdate = lambda host, ts: 900.0
     assert script.make(root, "far", HUB)
+    issued = certificates.load_all(root / "run/koji-hub/builders/far.crt")
+    certificates.Authority.load(root / "etc/pki/koji").revoke("far", issued)
+    hub.getLastHostUpdate = lambda host, ts: 995.0
+    assert script.make(root, "far", HUB)
 
 
 @pytest.mark.parametrize(
