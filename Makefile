@@ -13,7 +13,7 @@ SOURCE := current
 BOOKWORM := docs/examples/bookworm/moromi.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down images test test-unit test-image test-system test-koji test-mock test-upstream test-distribution test-soak test-long lint bench purge
+.PHONY: help demo down images test test-unit test-image test-system test-koji test-mock test-upstream test-distribution test-soak test-workflows test-long lint bench purge
 
 help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
@@ -72,6 +72,10 @@ test-distribution: ## build some dozens of real packages on a distribution made 
 test-soak: ## run 300 builds while something breaks every half minute
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_soak.py'
+
+test-workflows: ## run the jobs of docs/examples/ci in containers, with a registry
+	@tools/setup test
+	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_in_container.py'
 
 test-long: ## run `make demo` and `make test` in a clone on the other Debian, 12 or 13
 	@tools/setup debian

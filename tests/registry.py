@@ -49,13 +49,18 @@ class Registry:
 
     def trust(self) -> None:
         """Make the engine trust the registry's authority."""
-        folder = CERTIFICATES / self.address
-        folder.mkdir(parents=True)
-        shutil.copy(self.ca, folder / "ca.crt")
+        self._trusted.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.ca, self._trusted)
 
     def distrust(self) -> None:
         """Make the engine forget the registry's authority."""
-        shutil.rmtree(CERTIFICATES / self.address)
+        self._trusted.unlink(missing_ok=True)
+        with suppress(OSError):  # an engine in another network has a registry there too
+            self._trusted.parent.rmdir()
+
+    @property
+    def _trusted(self) -> Path:
+        return CERTIFICATES / self.address / f"{self.container.name}.crt"
 
     def configuration(self, folder: Path, password: str = PASSWORD) -> str:
         """A value of DOCKER_CONFIG with a login, as `docker login` writes it."""
@@ -104,13 +109,15 @@ def registry(client: docker.DockerClient, folder: Path) -> Iterator[Registry]:
         address = f"{gateway}:{container.ports['5000/tcp'][0]['HostPort']}"
         ca = folder / "koji_ca_cert.crt"
         _wait(address, ca)
-        yield Registry(container, address, ca)
+        one = Registry(container, address, ca)
+        try:
+            yield one
+        finally:
+            one.distrust()
     finally:
         container.remove(force=True, v=True)
         network.remove()
         forget(client, f"{gateway}:")
-        for trusted in CERTIFICATES.glob(f"{gateway}:*"):
-            shutil.rmtree(trusted)
 
 
 def forget(client: docker.DockerClient, *prefixes: str) -> None:

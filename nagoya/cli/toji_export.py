@@ -1,6 +1,9 @@
 """The commands of toji that write a system's declaration for other programs."""
 
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import click
 import yaml
@@ -9,14 +12,29 @@ from nagoya.build import release
 from nagoya.build.release import Address
 from nagoya.cli.common import Settings, command
 from nagoya.config.declaration import Declaration
+from nagoya.engine import images
+from nagoya.engine.image_facts import ImageFacts
+from nagoya.system import kubernetes as manifests
 from nagoya.system.compose import compose_file, not_carried_over
+from nagoya.system.kubernetes_overlays import overlays
 from nagoya.system.system import check_name
 
 _HEADER = """\
 # Written by `toji export compose` from {}. {}
 # docs/compose.md of Nagoya says how clients get their certificates.
 """
+_KUBERNETES_HEADER = """\
+# Written by `toji export kubernetes` from {}.
+# {}
+"""
 _LOCAL = "The images have to exist: `moromi build` makes them."
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes equal parts each time, and no references."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 @click.group()
@@ -25,6 +43,7 @@ def export() -> None:
 
     \b
       toji export compose >compose.yml
+      toji export kubernetes FOLDER
     """
 
 
@@ -62,4 +81,55 @@ def _from_registry(settings: Settings, registry: str) -> tuple[Declaration, str]
     return declared.with_images(found.images), f"The images are those of {found.pinned}."
 
 
+def _write(folder: Path, files: manifests.Files, header: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, documents in files.items():
+        text = yaml.dump_all(documents, Dumper=_PlainDumper, sort_keys=False)
+        (folder / name).write_text(header + text)
+
+
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--from", "registry", metavar="REGISTRY",
+    help="Name the images by their digests in a registry, for nodes that have none.",
+)  # fmt: skip
+@command
+def kubernetes(settings: Settings, folder: Path, registry: str | None) -> None:
+    """Write a Kustomize base and overlays to a folder; the images have to exist here.
+
+    The base is written anew each time; an overlay that exists is left unchanged, since it is the
+    site's. On stderr: what of moromi.yml Kubernetes cannot do.
+
+    \b
+      toji export kubernetes --from registry.example.com/koji koji
+      kubectl apply -k koji/base
+    """
+    declared, note = settings.declaration, _LOCAL
+    check_name(settings.system)
+    facts = _facts(settings, declared)
+    if registry:
+        plain = declared
+        declared, note = _from_registry(settings, registry)
+        facts = {
+            declared.containers[name].image: facts[container.image]
+            for name, container in plain.containers.items()
+        }
+    header = _KUBERNETES_HEADER.format(declared.path, note)
+    _write(folder / "base", manifests.base(declared, settings.system, facts), header)
+    for name, files in overlays(declared, settings.system, facts).items():
+        if not (folder / "overlays" / name).exists():
+            _write(folder / "overlays" / name, files, header)
+    for sentence in manifests.not_carried_over(declared):
+        print(f"toji: {sentence}", file=sys.stderr)
+
+
+def _facts(settings: Settings, declared: Declaration) -> Mapping[str, ImageFacts]:
+    """What the images of the containers say, by their names."""
+    names = {container.image for container in declared.containers.values()}
+    return {
+        name: ImageFacts.read(images.inspect(settings.engine, name)["Config"]) for name in names
+    }
+
+
 export.add_command(compose)
+export.add_command(kubernetes)

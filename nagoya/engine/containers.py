@@ -12,6 +12,7 @@ import docker.errors
 import requests
 
 from nagoya.engine.client import Engine, Handle
+from nagoya.engine.image_facts import health_command
 from nagoya.engine.state import (
     CONTAINER_LABEL,
     SYSTEM_LABEL,
@@ -229,11 +230,4 @@ def log(
 
 def healthcheck_command(container: Handle) -> list[str] | None:
     """The command of the image's HEALTHCHECK, or None where it has none."""
-    test = (container.docker.attrs["Config"].get("Healthcheck") or {}).get("Test") or ["NONE"]
-    match test[0]:
-        case "CMD":
-            return list(test[1:])
-        case "CMD-SHELL":
-            return ["/bin/sh", "-c", test[1]]
-        case _:
-            return None
+    return health_command(container.docker.attrs["Config"])

@@ -40,17 +40,21 @@ def not_carried_over(declaration: Declaration) -> list[str]:
     sentences = []
     for name, container in declaration.containers.items():
         if container.callbacks:
-            called = ", ".join(
-                f"{function} at {event}"
-                for event, functions in container.callbacks.items()
-                for function in functions
-            )
-            sentences.append(f"{name}: Compose calls no callbacks: {called}")
+            sentences.append(f"{name}: Compose calls no callbacks: {callbacks_of(container)}")
         if container.run_once:
             sentences.append(f"{name}: `run_once` is ignored; each `docker compose up` runs it")
         if "timeout" in container.model_fields_set:
             sentences.append(f"{name}: `timeout` is ignored; Compose waits without a limit")
     return sentences
+
+
+def callbacks_of(container: Container) -> str:
+    """Its callbacks with their events, in words."""
+    return ", ".join(
+        f"{function} at {event}"
+        for event, functions in container.callbacks.items()
+        for function in functions
+    )
 
 
 def _service(declaration: Declaration, name: str, ports: Mapping[int, str]) -> dict[str, Any]:

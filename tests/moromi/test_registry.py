@@ -17,6 +17,8 @@ from nagoya.engine.transfer import read_folder
 from tests.moromi.conftest import BASE, PROGRAM, Moromi
 from tests.registry import DATA, PASSWORD, USER, Registry, forget, registry
 
+NOWHERE = "127.0.0.1:9"
+"""No registry is there."""
 BILL = "/usr/share/nagoya/sbom.json"
 ONE = f"FROM {BASE}\nRUN mkdir -p /usr/share/nagoya && echo '{{}}' >{BILL}\n"
 TWO = "FROM X-one\nRUN echo two >/two\nCMD trap 'exit 0' TERM; while :; do sleep 0.1; done\n"
@@ -30,6 +32,7 @@ def site(
     with registry(client, tmp_path_factory.mktemp("site") / "registry") as one:
         one.trust()
         yield one
+        forget(client, NOWHERE)  # a push that failed leaves its names
 
 
 @pytest.fixture
@@ -141,7 +144,7 @@ class Toji:
 
 def test_what_is_not_pushed(moromi: Moromi, images: dict[str, str | None]) -> None:
     """The registry is not even asked."""
-    place = "127.0.0.1:9/koji"
+    place = f"{NOWHERE}/koji"
     moromi.write("two/Dockerfile", TWO + "RUN true\n")
     _, err = moromi("push", place, status=6)
     assert "not up to date, so nothing was pushed:\n  X-two: two/Dockerfile changed" in err
@@ -180,9 +183,9 @@ def test_each_failure_is_a_line_and_a_hint(
         error, hint = fails(verb, place, config="wrong")
         assert "unauthorized: authentication required" in error
         assert "`docker login HOST`" in hint
-        error, hint = fails(verb, "127.0.0.1:9/koji")
+        error, hint = fails(verb, f"{NOWHERE}/koji")
         assert "connection refused" in error
-        assert "is 127.0.0.1:9 right" in hint
+        assert f"is {NOWHERE} right" in hint
     for image in (place, f"{place}/moromi@sha256:{'1' * 64}"):
         error, hint = fails("pull", image, config="right")
         assert "manifest unknown" in error

@@ -6,15 +6,18 @@ Programs and libraries are this machine's own, mounted read-only.
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
+import yaml
 from docker.models.networks import Network
 
 from nagoya.config.declaration import Declaration
 from nagoya.engine import connect
+from tests.registry import PASSWORD, USER, Registry, forget, registry
 from tests.toji.relay import relay
 
 TEST = """
@@ -63,14 +66,16 @@ def job(
     mounted = {Path("/usr"), Path(sys.prefix), base, checkout, *trees}
     volumes = {str(path): {"bind": str(path), "mode": "ro"} for path in mounted}
     volumes[str(tmp_path)] = {"bind": "/job", "mode": "rw"}
-    command = [str(Path(sys.prefix) / "bin/python"), "-m", "pytest", "-s", "-p", "no:cacheprovider"]
-    command += ["--koji-config", str(declaration.path), "/job/test_tool.py"]
+    pytest = [str(Path(sys.prefix) / "bin/python"), "-m", "pytest", "-s", "-p", "no:cacheprovider"]
+    pytest += ["--koji-config", str(declaration.path), "/job/test_tool.py"]
 
-    def run(*, socket: str | None = None, **options: object) -> str:
+    def run(
+        *, socket: str | None = None, command: Sequence[str] = pytest, **options: object
+    ) -> str:
         if socket:
             volumes[socket] = {"bind": "/var/run/docker.sock", "mode": "rw"}
         container = engine.containers.run(
-            declaration.base.image, command, detach=True, working_dir="/job",
+            declaration.base.image, list(command), detach=True, working_dir="/job",
             network=network.name, volumes=volumes, **options,
         )  # fmt: skip
         try:
@@ -113,3 +118,76 @@ def test_with_an_override(job: Callable[..., str], gateway: str) -> None:
         extra_hosts={"engine.example": gateway},
     )
     assert "HUB https://engine.example:" in output
+
+
+@pytest.fixture
+def site(engine: docker.DockerClient, tmp_path: Path) -> Iterator[Registry]:
+    """A registry that the engine trusts."""
+    with registry(engine, tmp_path / "registry") as one:
+        one.trust()
+        yield one
+
+
+def commands(workflow: dict[str, Any], job: str) -> list[str]:
+    """What a job of a workflow file runs, on a machine that has all programs."""
+    before, script = (
+        ([], [step.get("run", "") for step in workflow["jobs"][job]["steps"]])
+        if "jobs" in workflow
+        else (workflow["default"]["before_script"], workflow[job]["script"])
+    )
+    installs = ("apt-get", "pip install")
+    return [line for line in [*before, *script] if line and not line.startswith(installs)]
+
+
+@pytest.fixture(params=["github", "gitlab"])
+def run_job(
+    request: pytest.FixtureRequest,
+    job: Callable[..., str],
+    gateway: str,
+    site: Registry,
+    checkout: Path,
+) -> Iterator[Callable[[str], str]]:
+    """Run a job of a forge's workflow file, with the variables that it has there; its output."""
+    workflow = yaml.safe_load((checkout / f"docs/examples/ci/{request.param}.yml").read_text())
+    path = Path(connect().address.removeprefix("unix://"))
+    server = socket.create_server((gateway, 0))
+    variables = environment(PATH=f"{sys.prefix}/bin:/usr/bin", PYTHONPATH=str(checkout))
+    if request.param == "github":
+        variables |= {"REGISTRY": f"{site.address}/koji"}
+        variables |= {"REGISTRY_USER": USER, "REGISTRY_PASSWORD": PASSWORD}
+        options: dict[str, Any] = {"socket": str(path)}
+    else:
+        project = f"{site.address}/group/project"
+        variables |= {"CI_REGISTRY": site.address, "CI_REGISTRY_IMAGE": project}
+        variables |= {"CI_REGISTRY_USER": USER, "CI_REGISTRY_PASSWORD": PASSWORD}
+        variables["DOCKER_HOST"] = f"tcp://docker:{server.getsockname()[1]}"
+        options = {"extra_hosts": {"docker": gateway}}
+
+    def run(name: str) -> str:
+        script = "\n".join(commands(workflow, name)).replace("pytest", "pytest -s")
+        return job(command=["bash", "-euxc", script], environment=variables, **options)
+
+    with relay(server, path):
+        yield run
+
+
+@pytest.mark.long
+def test_a_workflow_file(
+    run_job: Callable[[str], str],
+    engine: docker.DockerClient,
+    site: Registry,
+    declaration: Declaration,
+    tmp_path: Path,
+) -> None:
+    """docs/examples/ci: its jobs build, push, pull and test, with images of their own tag."""
+    tag = f"ci-{secrets.token_hex(3)}"
+    (tmp_path / "moromi.yml").write_text(f"extends: {declaration.path}\ntag: {tag}\n")
+    names = tuple(f"{name}:{tag}" for name in declaration.images)
+    try:
+        assert "/moromi@sha256:" in run_job("images")
+        forget(engine, site.address, *names)
+        output = run_job("tests")
+    finally:
+        forget(engine, *names)
+    assert f"koji-hub:{tag}" in output
+    assert "HUB https://" in output

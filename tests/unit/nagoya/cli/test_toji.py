@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from nagoya.cli import common, moromi, toji
+from nagoya.cli import common, moromi, toji, toji_export
 from nagoya.errors import EngineError
 
 
@@ -58,6 +58,28 @@ def test_an_export_is_a_file_and_says_what_it_lacks(checkout: Path) -> None:
     assert document["name"] == "some"
     assert document["services"]["koji"]["image"] == "koji-hub"
     assert "toji: koji: Compose calls no callbacks" in ended.stderr
+
+
+def test_an_export_for_kubernetes_leaves_overlays_of_the_site(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common.Settings, "engine", None)
+    monkeypatch.setattr(toji_export.images, "inspect", lambda _, __: {"Config": {}})
+    arguments = ["-c", str(checkout / "moromi.yml"), "export", "kubernetes", str(tmp_path)]
+    ended = CliRunner().invoke(toji.cli, arguments)
+    assert ended.exit_code == 0, ended.output
+    assert "toji: koji: Kubernetes calls no callbacks" in ended.stderr
+    kustomization = tmp_path / "base/kustomization.yaml"
+    resources = yaml.safe_load(kustomization.read_text())["resources"]
+    assert {*resources, "kustomization.yaml"} == {
+        path.name for path in kustomization.parent.iterdir()
+    }
+    site = tmp_path / "overlays/ingress-koji/ingress.yaml"
+    for file in (kustomization, site):
+        file.write_text("changed")
+    CliRunner().invoke(toji.cli, arguments)
+    assert kustomization.read_text() != "changed"
+    assert site.read_text() == "changed"
 
 
 @pytest.mark.parametrize("value", ["abc", "-1", "nan", "inf"])
