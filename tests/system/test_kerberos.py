@@ -12,6 +12,7 @@ from docker.models.containers import Container
 from nagoya.config.declaration import Declaration
 from nagoya.engine import connect
 from nagoya.engine.resources import network_name
+from tests.image.postgresql import put
 from tests.image.tracked import Containers, execute, wait_until
 from tests.system.conftest import PROGRAMS, Koji
 
@@ -34,8 +35,10 @@ kadmin.local ktadd -k /srv/kojid.keytab compile/kojibuilder
 exec krb5kdc -n
 """
 CLIENT = "/opt/client"
-HUB = "https://koji/kojihub"
-COMMON = ["--serverca=/srv/koji_ca_cert.crt", f"--server={HUB}"]
+CONFIGURATION = """[koji]
+server = https://koji/kojihub
+serverca = /srv/koji_ca_cert.crt
+"""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,7 @@ def install_client(site: Koji, kdc: Container) -> None:
         folder = Path(sysconfig.get_path("purelib")) / package
         site.run("docker", "cp", str(folder), f"{kdc.name}:{CLIENT}/{package}")
     site.run("docker", "cp", str(PROGRAMS / "koji"), f"{kdc.name}:{CLIENT}/koji-cli")
+    put(kdc, "/srv", "koji.conf", CONFIGURATION.encode())
     for name in ("koji_ca_cert.crt", "kojiadmin.pem"):
         path = site.home / f".koji/nagoya/{site.system}/{name}"
         site.run("docker", "cp", str(path), f"{kdc.name}:/srv/{name}")
@@ -98,7 +102,7 @@ def run(kdc: Container, command: str) -> tuple[int, str]:
 
 
 def koji(kdc: Container, *words: str) -> tuple[int, str]:
-    return run(kdc, " ".join(["python3", f"{CLIENT}/koji-cli", *COMMON, *words]))
+    return run(kdc, " ".join(["python3", f"{CLIENT}/koji-cli", "--config=/srv/koji.conf --profile=koji", *words]))
 
 
 def test_a_user_with_a_ticket_and_a_principal(kdc: Container) -> None:
