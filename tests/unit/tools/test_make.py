@@ -67,6 +67,9 @@ CALLS = {
         "setup test", "moromi build -q", "pytest -m long tests/system/test_kerberos.py"
     ],
     "test-soak": ["setup test", "moromi build -q", "pytest -m long tests/system/test_soak.py"],
+    "test-workflows": [
+        "setup test", "moromi build -q", "pytest -m long tests/system/test_in_container.py"
+    ],
     "test-long": ["setup debian", "debian other", "debian  bash -ec for target in"],
     "lint": ["setup test", *LINT],
     "bench": ["setup test", "moromi build -q", "python -m bench"],
