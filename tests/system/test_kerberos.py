@@ -102,7 +102,8 @@ def run(kdc: Container, command: str) -> tuple[int, str]:
 
 
 def koji(kdc: Container, *words: str) -> tuple[int, str]:
-    return run(kdc, " ".join(["python3", f"{CLIENT}/koji-cli", "--config=/srv/koji.conf --profile=koji", *words]))
+    client = f"python3 {CLIENT}/koji-cli --config=/srv/koji.conf --profile=koji"
+    return run(kdc, " ".join([client, *words]))
 
 
 def test_a_user_with_a_ticket_and_a_principal(kdc: Container) -> None:
