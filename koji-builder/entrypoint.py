@@ -1,11 +1,18 @@
 """Register this container as a builder, and start kojid.
 
 It needs the folder /etc/pki/koji-builders, writable, which it shares with the hub: there it asks
-for a certificate, for a key that never leaves this container; the top directory at /mnt/koji,
-read-only; and the hub. Environment variables, with their defaults:
+for a certificate, for a key that never leaves this container; or, on another machine, a bundle. It
+needs the hub, and for the tasks of the channel `createrepo` the top directory at /mnt/koji,
+read-only. Environment variables, with their defaults:
 
-KOJI_HUB_URL=https://koji/kojihub      the hub; it must show a certificate of that name
-KOJI_FILES_URL=https://koji/kojifiles  the top directory as the hub serves it
+KOJI_BUILDER_BUNDLE=/run/secrets/koji-builder-bundle
+                                       a file by `toji builder bundle`, for a builder elsewhere:
+                                       its name, key and certificate, the authority's, and the
+                                       hub's URL. With it nothing has to be mounted
+KOJI_HUB_URL=https://koji/kojihub      the hub; it must show a certificate of that name. A bundle
+                                       names its own
+KOJI_FILES_URL=                        the top directory as the hub serves it; by default
+                                       /kojifiles on the hub
 KOJI_WAIT_SECONDS=60                   how long to wait for the hub
 KOJI_BUILDER_NAME=                     the name of the host, its user and its certificate; by
                                        default the container's host name
@@ -32,7 +39,8 @@ KOJI_LOG_LEVEL=INFO                    DEBUG, INFO, WARNING, ERROR
 
 The hub keeps arches, channels and capacity. Those that are set here are set on the hub at every
 start. For the others, a new host gets this machine's arch, the channels `default` and `createrepo`
-and Koji's capacity of 2, and a known host keeps what `koji edit-host` made of it.
+and Koji's capacity of 2, and a known host keeps what `koji edit-host` made of it. Without the top
+directory no host is in `createrepo`.
 
 Other options go into /etc/kojid/kojid.conf.d/*.conf (section [kojid]). These files are read at the
 start, in the order of their names, and override this script and each other.
@@ -57,6 +65,7 @@ import builder_file
 from OpenSSL import crypto
 
 from util import credentials, entry, exchange, files
+from util.bundle import VARIABLE, Bundle, find
 from util.certificates import is_name
 from util.configuration import RECONNECT, merged
 from util.environment import LOG_LEVELS, Environment
@@ -71,10 +80,15 @@ OWN_AUTHORITY = Path("usr/local/share/ca-certificates/koji.crt")
 PLUGINS = ("current_repo", "keep_alive", "log_changes", "poll_rate")
 DEFAULT_PLUGINS = ("fast_poll", "ignore_load")
 DEFAULT_CHANNELS = ("default", "createrepo")
+# The channels whose tasks read the top directory as a file system: newRepo, createrepo, distRepo,
+# createdistrepo. All others of Koji's download from KOJI_FILES_URL.
+WITH_TOP = ("createrepo",)
+TOP = Path("mnt/koji")
 MOCK = "/usr/bin/mock"
 # What /usr/bin/mock executes instead of our driver, if it exists.
 OTHER_MOCK = Path("etc/mock/driver")
 NO_MOCK = "none"
+HUB = "https://koji/kojihub"
 PLUGIN_PATH = "/usr/local/lib/koji-builder-plugins:/usr/lib/koji-builder-plugins"
 
 MOUNT = f"`--volume kojibuilders:/{exchange.FOLDER}`"
@@ -85,6 +99,7 @@ SUPERVISOR = "/usr/lib/nagoya/supervisor.py"
 class Settings:
     """The environment, read and checked. None: not set."""
 
+    bundle: Bundle | None
     hub: str
     files: str
     hub_timeout: float
@@ -104,7 +119,11 @@ class Settings:
     def read(cls, values: Mapping[str, str], hostname: str) -> Self:
         """Read `values`. Raises Fatal that lists every error."""
         environment = Environment(values)
-        name = environment.text("KOJI_BUILDER_NAME", hostname)
+        bundle = find(environment)
+        name = environment.text("KOJI_BUILDER_NAME", bundle.name if bundle else hostname)
+        if bundle and name != bundle.name:
+            environment.wrong("KOJI_BUILDER_NAME", f"{name!r} is not {bundle.name!r}, the bundle's")
+        hub = environment.url("KOJI_HUB_URL", bundle.hub if bundle else HUB)
         if not is_name(name):
             environment.wrong("KOJI_BUILDER_NAME", f"{name!r} is not valid in a certificate")
         elif name in credentials.RESERVED:
@@ -126,9 +145,10 @@ class Settings:
         if environment.text("KOJI_BUILDER_CAPACITY", "") and capacity <= 1:
             environment.wrong("KOJI_BUILDER_CAPACITY", "Koji's database requires more than 1")
         settings = cls(
-            hub=environment.url("KOJI_HUB_URL", "https://koji/kojihub"),
+            bundle=bundle,
+            hub=hub,
             files=environment.url(
-                "KOJI_FILES_URL", "https://koji/kojifiles", schemes=("https", "http")
+                "KOJI_FILES_URL", beside(hub, "kojifiles"), schemes=("https", "http")
             ),
             hub_timeout=environment.seconds("KOJI_WAIT_SECONDS", 60),
             name=name,
@@ -147,8 +167,14 @@ class Settings:
         return settings
 
 
-def find_hub(root: Path, url: str, patience: float) -> Path:
-    """Wait for the hub, and copy the authority's certificate that its registrar wrote; its path.
+def beside(hub: str, name: str) -> str:
+    """The URL of something that the hub serves beside its API."""
+    return f"{hub.removesuffix('/kojihub')}/{name}"
+
+
+def find_hub(root: Path, url: str, patience: float, bundle: Bundle | None = None) -> Path:
+    """Wait for the hub, and store the authority's certificate, from the bundle or from where the
+    hub's registrar wrote it; its path.
 
     Raises Fatal if this container sees the keys of the credentials: tasks run foreign code here.
     """
@@ -158,17 +184,21 @@ def find_hub(root: Path, url: str, patience: float) -> Path:
             f"the credentials volume is mounted at {own}, where a build could read its keys",
             hint=f"mount only the folder that builders share with the hub: {MOUNT}",
         )
-    if not os.access(shared, os.W_OK):
+    if bundle is None and not os.access(shared, os.W_OK):
         raise entry.Fatal(
             f"the folder {shared} is missing or not writable",
-            hint=f"mount the one that builders share with the hub, in both: {MOUNT}",
+            hint=f"mount the one that builders share with the hub, in both: {MOUNT}; on another "
+            f"machine, the file of `toji builder bundle` at {VARIABLE}",
         )
     own.mkdir(parents=True, exist_ok=True)
     authority = own / exchange.AUTHORITY
+    if bundle and not is_installed(root, bundle):
+        files.write(authority, bundle.authority)
 
     def reach() -> None:
-        # Again at each attempt: a hub that is starting may have another one.
-        files.write(authority, exchange.read(shared / exchange.AUTHORITY))
+        if bundle is None:
+            # Again at each attempt: a hub that is starting may have another one.
+            files.write(authority, exchange.read(shared / exchange.AUTHORITY))
         hub(url, authority).getAPIVersion()
 
     wait_until(
@@ -176,7 +206,10 @@ def find_hub(root: Path, url: str, patience: float) -> Path:
         patience,
         f"the hub at {url}",
         retry=UNREACHABLE,
-        hint="start koji-hub on the same network under that name, or set KOJI_HUB_URL to another "
+        hint="from this container the hub has to be reached under that name; `--add-host` adds a "
+        "name to a container. KOJI_HUB_URL sets another, which its certificate must contain"
+        if bundle
+        else "start koji-hub on the same network under that name, or set KOJI_HUB_URL to another "
         f"name, which its certificate must contain (KOJI_HUB_NAMES). Both need {MOUNT}",
     )
     return authority
@@ -231,6 +264,7 @@ def choose_mock(root: Path, mock: str) -> None:
 
 def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
     """The contents of kojid.conf, without Koji's defaults."""
+    elsewhere = ["end_when_refused"] if settings.bundle else []
     return {
         "kojid": {
             "server": settings.hub,
@@ -244,7 +278,7 @@ def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
             "allowed_scms": settings.allowed_scms,
             "log_level": settings.log_level,
             "pluginpath": PLUGIN_PATH,
-            "plugins": " ".join((*PLUGINS, *settings.plugins)),
+            "plugins": " ".join((*PLUGINS, *elsewhere, *settings.plugins)),
             # Seconds until a call is repeated. Koji has 12 hours. A hub that is out of reach is
             # noticed by keep_alive.py; the Apache of our hub waits for 300 s at most.
             "timeout": "900",
@@ -257,22 +291,67 @@ def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
     }
 
 
-def builder(settings: Settings) -> dict[str, object]:
-    """What registration.py, health.py and snapshot.py have to know, as JSON."""
+def unserved(root: Path) -> list[str]:
+    """The channels whose tasks cannot work here, since the top directory is not mounted."""
+    return [] if (root / TOP / "repos").is_dir() else [*WITH_TOP]
+
+
+def builder(settings: Settings, unserved: Sequence[str] = ()) -> dict[str, object]:
+    """What registration.py, health.py and snapshot.py have to know, as JSON.
+
+    Raises Fatal if nothing is left of its channels without those `unserved`.
+    """
+    new = ("createrepo",) if settings.mock == NO_MOCK else DEFAULT_CHANNELS
+    channels = settings.channels or new
+    if set(channels) <= set(unserved):
+        raise entry.Fatal(
+            f"this builder can work for none of its channels, {', '.join(channels)}: their tasks "
+            f"read the top directory, which is not mounted at /{TOP}",
+            hint="mount it there, read-only; or choose others by KOJI_BUILDER_CHANNELS",
+        )
     return {
         "hub": settings.hub,
         "hub_timeout": settings.hub_timeout,
         "name": settings.name,
+        # Where the registrar is asked; null: in the folder that is shared with the hub.
+        "registrar": beside(settings.hub, "builders") if settings.bundle else None,
         # Set on the hub at every start, unless null.
         "arches": settings.arches,
-        "channels": settings.channels,
+        "channels": settings.channels and without(settings.channels, unserved),
         "capacity": settings.capacity,
         # The defaults of a new host.
         "new": {
             "arches": [platform.machine()],
-            "channels": ("createrepo",) if settings.mock == NO_MOCK else DEFAULT_CHANNELS,
+            "channels": without(new, unserved),
         },
+        # It is taken out of these, whoever put it there.
+        "unserved": unserved,
     }
+
+
+def without(channels: Sequence[str], unserved: Sequence[str]) -> list[str]:
+    """The channels that can be served."""
+    return [channel for channel in channels if channel not in unserved]
+
+
+def install(root: Path, bundle: Bundle) -> None:
+    """Store a bundle's key and certificate where registration.py looks, unless they are there."""
+    if is_installed(root, bundle):
+        return
+    folder = root / credentials.FOLDER
+    for name, mode in (("private", 0o700), ("certs", 0o755)):
+        (folder / name).mkdir(mode=mode, exist_ok=True)
+    # Until registration.py has stored it too, this container has not joined with that key.
+    (folder / f"certs/{bundle.name}.crt").unlink(missing_ok=True)
+    files.write(folder / f"{bundle.name}.pem", bundle.key + bundle.certificate, mode=0o600)
+    files.write(folder / f"private/{bundle.name}.key", bundle.key, mode=0o600)
+
+
+def is_installed(root: Path, bundle: Bundle) -> bool:
+    """Whether this container has the bundle's key: with certificates, its own and the authority's,
+    that may be newer than the bundle's."""
+    key = root / credentials.FOLDER / f"private/{bundle.name}.key"
+    return key.exists() and key.read_text() == bundle.key
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -283,10 +362,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     root = Path("/")
     settings = Settings.read(os.environ, socket.gethostname())
     choose_mock(root, settings.mock)
-    trust(root, find_hub(root, settings.hub, settings.hub_timeout))
+    missing = unserved(root)
+    own = builder(settings, missing)
+    if missing:
+        entry.log(
+            f"this builder is in no channel {', '.join(missing)}: its tasks read the top "
+            f"directory, which is not mounted at /{TOP}"
+        )
+    trust(root, find_hub(root, settings.hub, settings.hub_timeout, settings.bundle))
+    if settings.bundle:
+        install(root, settings.bundle)
     configuration = merged(kojid_options(settings), root / "etc/kojid/kojid.conf.d")
     files.write(root / CONFIGURATION, configuration, mode=0o600)
-    files.write(root / builder_file.PATH, json.dumps(builder(settings)))
+    files.write(root / builder_file.PATH, json.dumps(own))
     import registration  # noqa: PLC0415 - loads what other commands do without
 
     registration.main(["join"])

@@ -7,14 +7,16 @@ key; see util/exchange.py.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import builder_file
+import post
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from post import NotYet, Refused
 
 from util import certificates, credentials, entry, exchange, files
 from util.waiting import wait_until
@@ -28,9 +30,10 @@ class Builder:
 
     def __init__(self, root: Path) -> None:
         self.folder = root / credentials.FOLDER
-        self.exchange = root / exchange.FOLDER
         self.settings = builder_file.read(root)
         self.name = self.settings["name"]
+        url = self.settings.get("registrar")
+        self.post = post.Https(root, self.name, url) if url else post.Folder(root, self.name)
         self._key_file = self.folder / f"private/{self.name}.key"
 
     def _key(self) -> ec.EllipticCurvePrivateKey:
@@ -45,13 +48,13 @@ class Builder:
         refuses."""
         request = exchange.make(self._key(), self.name, verb, **details)
         body = json.loads(json.loads(request)["body"])
-        files.write(self.exchange / f"{self.name}.request", request)
+        self.post.send(request)
         answer = wait_until(
             lambda: self._reply(body["id"]),
             PATIENCE,
             "the hub's registrar",
             retry=LookupError,
-            hint=f"mount the same volume at /{exchange.FOLDER} in the hub and in this builder",
+            hint=self.post.hint,
         )
         if "refused" in answer:
             raise (NotYet if answer.get("later") else Refused)(answer["refused"])
@@ -59,7 +62,7 @@ class Builder:
 
     def _reply(self, request: str) -> dict[str, Any]:
         try:
-            answer = json.loads(exchange.read(self.exchange / f"{self.name}.reply"))
+            answer = json.loads(self.post.receive())
         except (OSError, ValueError) as error:
             raise LookupError(f"there is no answer: {error}") from error
         if answer.get("id") != request:
@@ -67,25 +70,28 @@ class Builder:
         return dict(answer)
 
     def join(self) -> str:
-        """Register, and store the certificate that this builder gets, for the key that it makes at
-        its first start."""
+        """Register, and store the certificate that this builder gets, for the key of its bundle or
+        the one that it makes at its first start."""
         if not self._key_file.exists():
             for folder, mode in (("private", 0o700), ("certs", 0o755)):
                 (self.folder / folder).mkdir(mode=mode, exist_ok=True)
             key = certificates.key_pem(certificates.make_key())
             files.write(self._key_file, key, mode=0o600)
-        answer = self.ask("join", builder=self.settings)
-        self._store(answer["certificate"])
+        first = not (self.folder / f"certs/{self.name}.crt").exists()
+        answer = self.ask("join", builder=self.settings, first=first)
+        self._store(answer)
         return str(answer["said"])
 
     def renew(self) -> None:
         """Get another certificate if this one ends soon. kojid reads it at its next login."""
         if certificates.is_due(certificates.load(self.folder / f"certs/{self.name}.crt")):
-            self._store(self.ask("renew")["certificate"])
+            self._store(self.ask("renew"))
             entry.log(f"the certificate of {self.name} was renewed")
 
-    def _store(self, pem: str) -> None:
-        certificate = x509.load_pem_x509_certificate(pem.encode())
+    def _store(self, answer: Mapping[str, str]) -> None:
+        if self.settings.get("registrar"):  # the others read it in the folder that they share
+            files.write(self.folder / exchange.AUTHORITY, answer["authority"])
+        certificate = x509.load_pem_x509_certificate(answer["certificate"].encode())
         certificates.store(self.folder, self.name, self._key(), certificate)
         certificates.check(self.folder, self.name)
 
@@ -103,14 +109,6 @@ class Builder:
     def _require_idle(self) -> None:
         if tasks := self.ask("disable")["tasks"]:
             raise _StillBusy(f"it is working on {', '.join(map(str, tasks))}")
-
-
-class Refused(Exception):
-    """The registrar refused the request."""
-
-
-class NotYet(Refused):
-    """The registrar refused the request for now; a later one may succeed."""
 
 
 class _StillBusy(Exception):
@@ -136,9 +134,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Refused as refusal:
         # A new container has a new key.
         again = f"`toji up --recreate {builder.name}` makes this builder again"
+        if builder.settings.get("registrar"):
+            again = f"`toji builder bundle {builder.name}` makes another bundle for it"
+        barred = "was revoked" in str(refusal) or "has expired" in str(refusal)
         raise entry.Fatal(
             f"the hub did not let {builder.name} {command}: {refusal}",
-            hint=again if "was revoked" in str(refusal) else None,
+            hint=again if barred else None,
         ) from refusal
     return 0
 

@@ -60,6 +60,7 @@ import hashlib
 import hmac
 import ipaddress
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+import builders
 import housekeeping
 import kerberos
 import psycopg2
@@ -377,6 +379,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         entry.exec_command(KOJIRA.command, user=USER)
     check_certificates(root)
     (root / RUN).mkdir(exist_ok=True)
+    elsewhere = root / builders.FOLDER.relative_to("/")
+    elsewhere.mkdir(mode=0o700, exist_ok=True)
+    shutil.chown(elsewhere, USER)
     write_lock.create(root / RUN)
     copy_credentials(root, USER)
     tls.write(root, settings.names, settings.site_certificate, settings.web_host)

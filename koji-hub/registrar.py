@@ -6,6 +6,8 @@ Builders hold no key but their own, and see nothing of the credentials. They ask
 a folder that they share with the hub (util/exchange.py). A builder gets a certificate for its own
 name only: not for a user's or that of a part of Koji, nor for another builder's that is at work. A
 key whose certificate was revoked gets none any more; its owner can only leave.
+
+Builders elsewhere ask through Apache (builders.py), which has verified their certificates.
 """
 
 import sys
@@ -15,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import builders
 import koji
 import registration
 import requests
@@ -52,6 +55,7 @@ class Registrar:
     def __init__(self, root: Path) -> None:
         self.credentials = root / credentials.FOLDER
         self.folder = root / exchange.FOLDER
+        self.elsewhere = root / builders.FOLDER.relative_to("/")
         self.issued = root / ISSUED
         # The time of the last request of each builder: an earlier one is a copy of somebody else's.
         self._last: dict[str, float] = {}
@@ -73,23 +77,25 @@ class Registrar:
 
     def answer_all(self) -> None:
         """Answer what is there now."""
-        for path in sorted(self.folder.glob("*.request")):
+        folders = (self.folder, self.elsewhere)
+        for path in sorted(path for folder in folders for path in folder.glob("*.request")):
             try:
                 # The builder may write another one while this is answered.
                 taken = path.rename(path.with_name(".taken"))
-                self._answer(path.stem, exchange.read(taken))
+                self._answer(path, exchange.read(taken))
             # Whatever a builder wrote, the others get their answers.
             except Exception as error:
                 entry.log(f"{path.name} is ignored: {type(error).__name__}: {error}")
 
-    def _answer(self, name: str, request: bytes) -> None:
+    def _answer(self, path: Path, request: bytes) -> None:
+        name = path.stem
         body, key = exchange.verify(request)
         if body["name"] != name or not certificates.is_name(name):
             raise ValueError("its name is not the builder's")
         if body["time"] <= self._last.get(name, 0):
             raise ValueError("it is a copy")
         try:
-            answer = self.carry_out(body, key)
+            answer = self.carry_out(body, key, elsewhere=path.parent == self.elsewhere)
         except Refused as refusal:
             entry.log(f"{body['verb']} of {name} refused: {refusal}")
             answer = {"refused": str(refusal), "later": refusal.later}
@@ -98,14 +104,15 @@ class Registrar:
         except (koji.GenericError, xmlrpc.client.Fault) as error:
             answer = {"refused": f"the hub says: {error}"}
         self._last[name] = body["time"]
-        files.write(self.folder / f"{name}.reply", exchange.reply(body, **answer))
+        files.write(path.with_suffix(".reply"), exchange.reply(body, **answer))
 
-    def carry_out(self, body: dict[str, Any], key: ec.EllipticCurvePublicKey) -> dict[str, object]:
-        """What to answer. Raises Refused."""
+    def carry_out(
+        self, body: dict[str, Any], key: ec.EllipticCurvePublicKey, *, elsewhere: bool = False
+    ) -> dict[str, object]:
+        """What to answer; a builder `elsewhere` has shown a certificate of its name. Raises
+        Refused."""
         name, verb = body["name"], body["verb"]
-        # The authority's people have a file for their browser.
-        if name in credentials.RESERVED or (self.credentials / f"{name}_browser_cert.p12").exists():
-            raise Refused(f"{name!r} is the name of a user")
+        self.check_name(name)
         revoked = certificates.load_all(self.credentials / f"certs/revoked/{name}.crt")
         if verb != "leave" and key in [certificate.public_key() for certificate in revoked]:
             raise Refused(f"the certificate of {name} was revoked")
@@ -113,20 +120,19 @@ class Registrar:
             raise Refused(f"{error}; {error.hint}", later=True)
         session = self.login()
         try:
-            user = session.getUser(name)
-            if user is not None and user["usertype"] != koji.USERTYPES["HOST"]:
-                raise Refused(f"{name!r} is the name of a user")
-            if not self._is_known(name, key):
-                if verb != "join":
-                    raise Refused("it has another key than the builder of that name")
-                if self._is_at_work(session, name):
-                    raise Refused(f"another builder named {name} is at work", later=True)
+            self.check_user(session, name)
+            known = elsewhere or self._is_known(name, key)
+            if not known and verb != "join":
+                raise Refused("it has another key than the builder of that name")
+            # A bundle is one builder's, in which `first` is the container that reads it first.
+            if (not known or body.get("first")) and self.is_at_work(session, name):
+                raise Refused(f"another builder named {name} is at work", later=True)
             match verb:
                 case "join":
                     said = registration.join(session, {**body["builder"], "name": name})
-                    return {"said": said, "certificate": self._certify(name, key)}
+                    return {"said": said, **self._certified(name, key)}
                 case "renew":
-                    return {"certificate": self._certify(name, key)}
+                    return self._certified(name, key)
                 case "disable":
                     return {"tasks": registration.disable(session, name)}
                 case "leave":
@@ -135,6 +141,19 @@ class Registrar:
         finally:
             session.logout()
 
+    def check_name(self, name: str) -> None:
+        """Raise Refused for the name of a part of Koji, or of one of the authority's people."""
+        # These have a file for their browser.
+        if name in credentials.RESERVED or (self.credentials / f"{name}_browser_cert.p12").exists():
+            raise Refused(f"{name!r} is the name of a user")
+
+    @staticmethod
+    def check_user(session: koji.ClientSession, name: str) -> None:
+        """Raise Refused for the name of a user of the hub's."""
+        user = session.getUser(name)
+        if user is not None and user["usertype"] != koji.USERTYPES["HOST"]:
+            raise Refused(f"{name!r} is the name of a user")
+
     def login(self) -> koji.ClientSession:
         """A session of kojiadmin. Raises what a call of the hub raises."""
         session = koji.ClientSession(URL, {"timeout": 30, "anon_retry": False, "max_retries": 1})
@@ -142,7 +161,12 @@ class Registrar:
         session.ssl_login(str(self.credentials / "kojiadmin.pem"), None, authority)
         return session
 
-    def _certify(self, name: str, key: ec.EllipticCurvePublicKey) -> str:
+    def _certified(self, name: str, key: ec.EllipticCurvePublicKey) -> dict[str, object]:
+        """A builder's certificate, and the authorities that one elsewhere has to trust."""
+        authority = (self.credentials / exchange.AUTHORITY).read_text()
+        return {"certificate": self.certify(name, key), "authority": authority}
+
+    def certify(self, name: str, key: ec.EllipticCurvePublicKey) -> str:
         """The certificate of a builder's key; a new one if there is none, or it is due."""
         issued = [
             certificate
@@ -167,7 +191,8 @@ class Registrar:
         return bool(issued) and issued[-1].public_key() == key
 
     @staticmethod
-    def _is_at_work(session: koji.ClientSession, name: str) -> bool:
+    def is_at_work(session: koji.ClientSession, name: str) -> bool:
+        """Whether the host of that name has checked in lately."""
         host = session.getHost(name)
         if host is None or not host["enabled"]:
             return False

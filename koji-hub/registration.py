@@ -18,6 +18,7 @@ def join(session: koji.ClientSession, builder: dict[str, Any]) -> str:
     name = builder["name"]
     arches, other_names = _koji_names(builder["arches"])
     channels = builder["channels"]
+    unserved = set(builder.get("unserved", ()))
     _add_missing_channels(session, channels or ())
     host = session.getHost(name)
     if host is None:
@@ -27,18 +28,18 @@ def join(session: koji.ClientSession, builder: dict[str, Any]) -> str:
             _set_channels(calls, name, {"default"}, set(channels))
             if builder["capacity"] is not None:
                 calls.editHost(name, capacity=builder["capacity"])
-        return f"registered {name} in {', '.join(channels)}{other_names}"
+        return f"registered {name} in the channels {', '.join(channels)}{other_names}"
     with session.multicall(strict=True) as calls:
         if arches:
             calls.editHost(name, arches=" ".join(arches))
         if builder["capacity"] is not None:
             calls.editHost(name, capacity=builder["capacity"])
-        if channels is not None:
-            current = {channel["name"] for channel in session.listChannels(host["id"])}
-            _set_channels(calls, name, current, set(channels))
+        current = {channel["name"] for channel in session.listChannels(host["id"])}
+        wanted = current - unserved if channels is None else set(channels)
+        _set_channels(calls, name, current, wanted)
         if not host["enabled"]:
             calls.enableHost(name)
-    return f"{name} is registered{other_names}"
+    return f"{name} is registered in the channels {', '.join(sorted(wanted))}{other_names}"
 
 
 def disable(session: koji.ClientSession, name: str) -> list[int]:

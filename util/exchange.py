@@ -6,6 +6,9 @@ Both mount the folder FOLDER, and the builder nothing else of the credentials:
     NAME.request       from the builder NAME, signed with its key, which never leaves the builder
     NAME.reply         the answer
 
+A builder elsewhere, which mounts nothing of the hub's, sends the same to its /builders, with the
+certificate of its bundle: see koji-hub/builders.py.
+
 Any builder can write here, so that neither side believes a file: a request has to be signed, and
 the certificate in a reply has to fit the builder's key and the authority.
 """
@@ -28,7 +31,7 @@ FOLDER = Path("etc/pki/koji-builders")
 AUTHORITY = "koji_ca_cert.crt"
 # Seconds that a request is valid.
 LIFE = 60.0
-_LARGEST = 1 << 16
+LARGEST = 1 << 16
 _HASH = ec.ECDSA(hashes.SHA256())
 
 
@@ -58,7 +61,7 @@ def verify(request: bytes) -> tuple[dict[str, Any], ec.EllipticCurvePublicKey]:
         key.verify(base64.b64decode(sent["signature"]), sent["body"].encode(), _HASH)
         body = dict(json.loads(sent["body"]))
         if not abs(time.time() - body["time"]) < LIFE:
-            raise ValueError("it is too old")
+            raise ValueError("it is too old, or a clock is wrong")
         if not all(isinstance(body[field], str) for field in ("name", "verb", "id")):
             raise ValueError("it is incomplete")
     except InvalidSignature:
@@ -83,9 +86,9 @@ def read(path: Path) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
             raise ValueError("it is not a small file")
-        return file.read(_LARGEST)
+        return file.read(LARGEST)
 
 
 def reply(request: Mapping[str, Any], **details: object) -> bytes:

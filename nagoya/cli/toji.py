@@ -5,6 +5,7 @@ import click
 from nagoya import __version__
 from nagoya.cli import (
     toji_backup,
+    toji_builder,
     toji_credentials,
     toji_doctor,
     toji_export,
@@ -54,7 +55,8 @@ for _command in (
     toji_lifecycle.remove, toji_lifecycle.scale, toji_status.list_, toji_status.status,
     toji_status.wait, toji_snapshot.snapshot, toji_snapshot.reset, toji_backup.backup,
     toji_backup.restore, toji_backup.upgrade, toji_koji.seed,
-    toji_koji.verify, toji_koji.user, toji_credentials.credentials, toji_inspect.logs,
+    toji_koji.verify, toji_koji.user, toji_credentials.credentials, toji_builder.builder,
+    toji_inspect.logs,
     toji_inspect.exec_, toji_inspect.report, toji_doctor.doctor,
     toji_export.export,
 ):  # fmt: skip

@@ -1,8 +1,5 @@
 """The commands of toji that move a system with its data: backup, restore, upgrade."""
 
-import errno
-import os
-import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +9,7 @@ from typing import IO
 import click
 
 from nagoya.cli.common import Settings, command, duration_option, on_system
+from nagoya.cli.output import is_private, writing
 from nagoya.errors import LifecycleError, UsageError
 from nagoya.koji.verify import verify_builds
 from nagoya.system import backup as backups
@@ -47,7 +45,7 @@ def backup(settings: Settings, file: Path, without_credentials: bool) -> None:
 
 def _back_up(system: System, file: Path, *, credentials: bool = True) -> None:
     show = _progress(system, _name(file, "stdout"))
-    with _writing(file, private=credentials) as stream:
+    with writing(file, "backup", "toji backup FILE", private=credentials) as stream:
         backups.back_up(system, stream, credentials=credentials, show=show)
 
 
@@ -73,7 +71,7 @@ def restore(settings: Settings, file: Path, replace: bool, timeout: float) -> No
         name = _name(file, "stdin")
         with _reading(file) as stream:
             archive = Reader(stream, name, _progress(system, name))
-            if archive.manifest.credentials and not _is_private(stream):
+            if archive.manifest.credentials and not is_private(stream):
                 raise LifecycleError(
                     f"{name} holds keys, and others can read it",
                     f"chmod 600 {'FILE' if str(file) == '-' else file}",
@@ -146,51 +144,9 @@ def _progress(system: System, name: str) -> Show:
 
 
 @contextmanager
-def _writing(file: Path, *, private: bool = True) -> Iterator[IO[bytes]]:
-    """A new file that only its owner can read; nothing remains of it if something fails.
-
-    Raises LifecycleError if it cannot be written, or where stdout is not as `private`.
-    """
-    if str(file) == "-":
-        if sys.stdout.isatty():
-            raise UsageError("stdout is a terminal, which cannot hold a backup", "toji backup FILE")
-        if private and not _is_private(sys.stdout.buffer):
-            raise LifecycleError(
-                "stdout is a file that others can read, and the backup holds keys",
-                "`toji backup FILE` makes a private file, and so does the shell after `umask 077`",
-            )
-        yield sys.stdout.buffer
-        return
-    if file.exists():
-        raise UsageError(f"{file} exists already", "choose another name, or delete it")
-    if not file.parent.is_dir():
-        raise UsageError(f"{file} cannot be written: no folder {file.parent}")
-    partial = file.with_name(f"{file.name}.part")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            os.fchmod(descriptor, 0o600)
-            yield stream
-            stream.flush()
-            os.fsync(descriptor)
-        partial.rename(file)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise LifecycleError(f"{file} was not written: {error.strerror}") from error
-        raise
-
-
-@contextmanager
 def _reading(file: Path) -> Iterator[IO[bytes]]:
     if str(file) == "-":
         yield sys.stdin.buffer
     else:
         with file.open("rb") as stream:
             yield stream
-
-
-def _is_private(stream: IO[bytes]) -> bool:
-    """Whether nobody but its owner can read a file; a pipe belongs to its two programs."""
-    mode = os.fstat(stream.fileno()).st_mode
-    return not stat.S_ISREG(mode) or not mode & 0o077

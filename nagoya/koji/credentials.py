@@ -68,10 +68,15 @@ def authority_of(system: System) -> Handle:
 def issue(system: System, names: Collection[str]) -> list[str]:
     """Issue certificates for users, and write their files on the host; the names that got one.
 
-    A valid certificate is left as it is, an expired one is renewed.
+    A valid certificate is left as it is, an expired one is renewed. Raises LifecycleError for the
+    name of a builder.
     """
     with system.lock():
         authority = authority_of(system)
+        present = _certificates(system)
+        for name in names:
+            if name in present and present[name].kind == "builder":
+                raise LifecycleError(f"'{name}' is the name of a builder", "choose another name")
         issued = _change(system, authority, "issue", *names)
         _write(system, authority, names)
         return issued

@@ -4,13 +4,16 @@ import configparser
 import ssl
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from util import files
-from util.certificates import Authority
+from util.bundle import Bundle
+from util.certificates import Authority, key_pem, make_key, pem
 from util.entry import Fatal
 
 
@@ -47,7 +50,7 @@ def test_an_empty_environment_will_do(script: ModuleType) -> None:
     assert settings.name == "kojibuilder"
     # Unset values do not change a known host.
     assert (settings.arches, settings.channels, settings.capacity) == (None, None, None)
-    assert script.builder(settings)["new"]["channels"] == ("default", "createrepo")
+    assert script.builder(settings)["new"]["channels"] == ["default", "createrepo"]
     kojid = options(script)
     assert kojid["server"] == "https://koji/kojihub"
     assert kojid["cert"] == "/etc/pki/koji/kojibuilder.pem"
@@ -173,7 +176,7 @@ def test_mock_is_the_sites_own_or_none(
     script.choose_mock(tmp_path, "none")
     assert not link.is_symlink()
     settings = script.Settings.read({"KOJI_BUILDER_MOCK": "none"}, "kojibuilder")
-    assert script.builder(settings)["new"]["channels"] == ("createrepo",)
+    assert script.builder(settings)["new"]["channels"] == ["createrepo"]
 
 
 def test_plugins_are_those_that_are_named(script: ModuleType) -> None:
@@ -212,3 +215,106 @@ def test_a_former_authority_is_trusted_no_more(
     assert bundle == (tmp_path / "other/koji_ca_cert.crt").read_text() + ours
     assert former not in [path.read_text() for path in trusted.iterdir()]
     assert (root / "usr/local/share/ca-certificates/koji.crt").read_text() == ours
+
+
+@pytest.fixture
+def bundle(root: Path) -> Bundle:
+    """What the hub of the root's credentials gave the builder `far`."""
+    folder = root / "etc/pki/koji"
+    key = make_key()
+    certificate = Authority.load(folder).sign("far", key.public_key(), client=True)
+    authority = (folder / "koji_ca_cert.crt").read_text()
+    hub = "https://koji.example.com:8443/kojihub"
+    return Bundle("far", hub, key_pem(key).decode(), pem(certificate).decode(), authority)
+
+
+@pytest.fixture
+def elsewhere(script: ModuleType, bundle: Bundle, root: Path) -> Callable[..., Any]:
+    """The settings of a builder with that bundle, and with more variables."""
+    (root / "bundle").write_text(bundle.text())
+    values = {"KOJI_BUILDER_BUNDLE": str(root / "bundle")}
+    return lambda **more: script.Settings.read({**values, **more}, "9fca3")
+
+
+def test_a_bundle_names_the_builder_and_the_hub(
+    script: ModuleType, elsewhere: Callable[..., Any]
+) -> None:
+    settings = elsewhere()
+    assert (settings.name, settings.hub) == ("far", "https://koji.example.com:8443/kojihub")
+    assert settings.files == "https://koji.example.com:8443/kojifiles"
+    assert script.builder(settings)["registrar"] == "https://koji.example.com:8443/builders"
+    settings = elsewhere(KOJI_HUB_URL="https://hub.example.com/kojihub")
+    assert settings.files == "https://hub.example.com/kojifiles"
+    assert script.builder(settings)["registrar"] == "https://hub.example.com/builders"
+    with pytest.raises(Fatal, match="KOJI_BUILDER_NAME: 'near' is not 'far', the bundle's"):
+        elsewhere(KOJI_BUILDER_NAME="near")
+
+
+def test_kojid_ends_by_itself_only_elsewhere(
+    script: ModuleType, elsewhere: Callable[..., Any]
+) -> None:
+    plugins = script.kojid_options(elsewhere())["kojid"]["plugins"].split()
+    assert "end_when_refused" in plugins
+    assert "end_when_refused" not in options(script)["plugins"].split()
+
+
+def test_without_a_bundle_the_registrar_is_asked_in_the_shared_folder(script: ModuleType) -> None:
+    assert script.builder(script.Settings.read({}, "kojibuilder"))["registrar"] is None
+
+
+def test_a_bundle_s_key_is_stored_once(script: ModuleType, bundle: Bundle, root: Path) -> None:
+    (root / "etc/pki/koji/private/koji_ca_cert.key").unlink()
+    script.install(root, bundle)
+    folder = root / "etc/pki/koji"
+    assert (folder / "far.pem").read_text() == bundle.key + bundle.certificate
+    for name in ("far.pem", "private/far.key"):
+        assert (folder / name).stat().st_mode & 0o777 == 0o600
+    # It has not joined yet; then it has, and its certificate was renewed.
+    assert not (folder / "certs/far.crt").exists()
+    for name in ("far.pem", "certs/far.crt"):
+        (folder / name).write_text("renewed")
+    script.install(root, bundle)
+    assert (folder / "far.pem").read_text() == (folder / "certs/far.crt").read_text() == "renewed"
+    # Another bundle for the same builder.
+    script.install(root, replace(bundle, key=key_pem(make_key()).decode()))
+    assert (folder / "far.pem").read_text() != "renewed"
+    assert not (folder / "certs/far.crt").exists()
+
+
+def test_channels_whose_tasks_need_the_top_directory(script: ModuleType, tmp_path: Path) -> None:
+    assert script.unserved(tmp_path) == ["createrepo"]
+    (tmp_path / "mnt/koji/repos").mkdir(parents=True)
+    assert script.unserved(tmp_path) == []
+
+
+def test_a_builder_is_only_in_channels_that_it_can_serve(script: ModuleType) -> None:
+    def made(unserved: list[str], **values: str) -> Any:
+        return script.builder(script.Settings.read(values, "far"), unserved)
+
+    assert made(["createrepo"])["new"]["channels"] == ["default"]
+    assert made(["createrepo"])["unserved"] == ["createrepo"]
+    assert made(["createrepo"])["channels"] is None
+    chosen = made(["createrepo"], KOJI_BUILDER_CHANNELS="createrepo maven")
+    assert chosen["channels"] == ["maven"]
+    for values in ({"KOJI_BUILDER_CHANNELS": "createrepo"}, {"KOJI_BUILDER_MOCK": "none"}):
+        assert made([], **values)
+        with pytest.raises(Fatal, match="none of its channels, createrepo: their tasks read the"):
+            made(["createrepo"], **values)
+
+
+def test_a_bundle_s_authority_is_trusted_until_the_hub_names_others(
+    script: ModuleType, bundle: Bundle, root: Path
+) -> None:
+    folder = root / "etc/pki/koji"
+    (folder / "private/koji_ca_cert.key").unlink()
+    (folder / "koji_ca_cert.crt").unlink()
+    with pytest.raises(Fatal, match="gave up waiting for the hub at") as refusal:
+        script.find_hub(root, "https://127.0.0.1:1/kojihub", 0, bundle)
+    assert "--add-host" in str(refusal.value.hint)
+    assert (folder / "koji_ca_cert.crt").read_text() == bundle.authority
+    script.install(root, bundle)
+    both = bundle.authority + bundle.authority
+    (folder / "koji_ca_cert.crt").write_text(both)
+    with pytest.raises(Fatal, match="gave up waiting for the hub at"):
+        script.find_hub(root, "https://127.0.0.1:1/kojihub", 0, bundle)
+    assert (folder / "koji_ca_cert.crt").read_text() == both

@@ -29,6 +29,7 @@ def builder(registration: ModuleType, tmp_path: Path) -> Any:
     authority.mkdir()
     certificates.Authority.create(authority)
     builder = registration.Builder(tmp_path)
+    builder.shared = tmp_path / exchange.FOLDER
     builder.folder.mkdir(parents=True)
     (builder.folder / exchange.AUTHORITY).write_bytes((authority / exchange.AUTHORITY).read_bytes())
     return builder
@@ -39,7 +40,7 @@ def registrar(builder: Any, tmp_path: Path) -> Callable[[dict[str, object]], Non
     """Answer the next request with these details, and with a certificate."""
 
     def answer(details: dict[str, object]) -> None:
-        path = builder.exchange / "b1.request"
+        path = builder.shared / "b1.request"
         while not path.exists():
             time.sleep(0.01)
         body, key = exchange.verify(path.read_bytes())
@@ -47,7 +48,7 @@ def registrar(builder: Any, tmp_path: Path) -> Callable[[dict[str, object]], Non
         issued = certificates.Authority.load(tmp_path / "authority").sign("b1", key, client=True)
         pem = certificates.pem(issued).decode()
         reply = exchange.reply(body, **{"certificate": pem, **details})
-        (builder.exchange / "b1.reply").write_bytes(reply)
+        (builder.shared / "b1.reply").write_bytes(reply)
 
     def start(details: dict[str, object]) -> None:
         threading.Thread(target=answer, args=(details,), daemon=True).start()
@@ -114,7 +115,7 @@ def test_an_answer_to_somebody_else_is_none(
     registration: ModuleType, builder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registration, "PATIENCE", 0.3)
-    (builder.exchange / "b1.reply").write_text(json.dumps({"id": "x", "said": "yes"}))
+    (builder.shared / "b1.reply").write_text(json.dumps({"id": "x", "said": "yes"}))
     with pytest.raises(Fatal, match="gave up waiting for the hub's registrar") as refusal:
         builder.join()
     assert "/etc/pki/koji-builders" in str(refusal.value.hint)

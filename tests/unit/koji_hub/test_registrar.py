@@ -26,7 +26,7 @@ def registrar(
     credentials.mkdir(parents=True)
     certificates.Authority.create(credentials)
     registrar = load_script("koji-hub/registrar.py").Registrar(tmp_path)
-    monkeypatch.setattr(registrar, "carry_out", lambda body, key: {"said": body["verb"]})
+    monkeypatch.setattr(registrar, "carry_out", lambda body, key, elsewhere: {"said": body["verb"]})
     registrar.prepare()
     return registrar
 
@@ -144,3 +144,29 @@ def test_a_name_that_leads_elsewhere_is_ignored(registrar: Any) -> None:
     (registrar.folder / f"{name}.request").write_bytes(exchange.make(KEY, name, "join"))
     registrar.answer_all()
     assert not list(registrar.folder.glob("*.reply"))
+
+
+def test_a_builder_elsewhere_is_known_by_its_certificate(certifier: Any) -> None:
+    """Also where its record is gone, as after a restore."""
+    body = {"name": "b1", "verb": "renew"}
+    with pytest.raises(certifier.Refused, match="another key"):
+        certifier.carry_out(body, KEY.public_key())
+    assert certifier.carry_out(body, KEY.public_key(), elsewhere=True)["certificate"]
+
+
+def test_a_bundle_is_used_by_one_builder(certifier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"name": "b1", "verb": "join", "builder": {}, "first": True}
+    monkeypatch.setattr(certifier, "is_at_work", lambda session, name: True)
+    with pytest.raises(certifier.Refused, match="another builder named b1 is at work") as refusal:
+        certifier.carry_out(body, KEY.public_key(), elsewhere=True)
+    assert refusal.value.later
+    assert certifier.carry_out(body | {"first": False}, KEY.public_key(), elsewhere=True)
+
+
+def test_answers_go_where_the_requests_came_from(registrar: Any) -> None:
+    registrar.elsewhere.mkdir(parents=True)
+    for folder, name in ((registrar.folder, "b1"), (registrar.elsewhere, "b2")):
+        (folder / f"{name}.request").write_bytes(exchange.make(KEY, name, "join"))
+    registrar.answer_all()
+    assert [path.name for path in registrar.folder.glob("*.reply")] == ["b1.reply"]
+    assert [path.name for path in registrar.elsewhere.glob("*.re*")] == ["b2.reply"]

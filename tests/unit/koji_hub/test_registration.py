@@ -88,10 +88,12 @@ def test_a_new_host_and_its_channels_are_one_transaction(registration: ModuleTyp
 def test_arches_have_the_names_that_tasks_have(
     registration: ModuleType, written: list[str], known: list[str], said: str
 ) -> None:
-    new, old = Hub(), Hub(KNOWN)
+    new, old = Hub(), Hub(KNOWN, member=("default",))
     assert said in registration.join(new, builder(arches=written))
     assert new.done[0] == ("addHost", "b1", known)
-    assert registration.join(old, builder(arches=written)).startswith(f"b1 is registered{said}")
+    assert registration.join(old, builder(arches=written)).startswith(
+        f"b1 is registered in the channels default{said}"
+    )
     assert old.done == [("editHost", "b1", ("arches", " ".join(known)))]
 
 
@@ -155,3 +157,10 @@ def test_leaves_and_hands_back(registration: ModuleType) -> None:
     hub = Hub(KNOWN)
     assert "freed 2 tasks" in registration.leave(hub, "b1")
     assert hub.done == [("disableHost", "b1"), ("freeTask", 11), ("freeTask", 12)]
+
+
+def test_a_host_is_taken_out_of_channels_that_it_cannot_serve(registration: ModuleType) -> None:
+    hub = Hub(KNOWN, member=("default", "createrepo"))
+    said = registration.join(hub, builder(unserved=["createrepo"]))
+    assert said == "b1 is registered in the channels default"
+    assert hub.done == [("removeHostFromChannel", "b1", "createrepo")]

@@ -37,6 +37,7 @@ CASES = [
     (HUB, "KOJI_HOUSEKEEPING_HOURS", ["-1", "daily", "8761", "0.5"]),
     (BUILDER, "KOJI_BUILDER_NAME", ["a b", "a/b", "../x", "a,b", "x" * 65, "kojiadmin", "kojihub"]),
     (BUILDER, "KOJI_BUILDER_ARCHES", ["x86-64", "../x", "x86_64;rm", "a\x1b"]),
+    (BUILDER, "KOJI_BUILDER_BUNDLE", ["/nowhere", "/etc", "/etc/passwd", "/dev/null", "a\x1b"]),
     (BUILDER, "KOJI_BUILDER_CHANNELS", ["a\x1b", "a\x00b"]),
     (BUILDER, "KOJI_BUILDER_CAPACITY", ["0", "1", "-2", "much", "nan", "inf", "9" * 400]),
     (BUILDER, "KOJI_BUILDER_MAXJOBS", ["0", "-1", "1001", "many", "1.5", "9" * 5000]),

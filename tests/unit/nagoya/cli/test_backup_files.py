@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from nagoya.cli.toji_backup import _is_private, _reading, _writing
+from nagoya.cli.output import is_private, writing
+from nagoya.cli.toji_backup import _reading
 from nagoya.errors import LifecycleError, UsageError
 
 
 def test_only_its_owner_can_read_a_backup(tmp_path: Path) -> None:
     path = tmp_path / "koji.tar"
-    with _writing(path) as stream:
+    with writing(path, "backup", "toji backup FILE") as stream:
         stream.write(b"secret")
         (partial,) = tmp_path.iterdir()
         assert stat.S_IMODE(partial.stat().st_mode) == 0o600
@@ -23,14 +24,17 @@ def test_only_its_owner_can_read_a_backup(tmp_path: Path) -> None:
 def test_a_file_that_exists_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "koji.tar"
     path.write_text("mine")
-    with pytest.raises(UsageError, match="exists already"), _writing(path):
+    with (
+        pytest.raises(UsageError, match="exists already"),
+        writing(path, "backup", "toji backup FILE"),
+    ):
         pass
     assert path.read_text() == "mine"
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     path = tmp_path / "none/koji.tar"
-    with pytest.raises(UsageError) as refused, _writing(path):
+    with pytest.raises(UsageError) as refused, writing(path, "backup", "toji backup FILE"):
         pass
     assert refused.value.message == f"{path} cannot be written: no folder {path.parent}"
 
@@ -39,7 +43,7 @@ def test_nothing_remains_of_a_backup_that_failed(tmp_path: Path) -> None:
     path = tmp_path / "koji.tar"
     with (
         pytest.raises(LifecycleError, match=r"koji\.tar was not written: full"),
-        _writing(path) as it,
+        writing(path, "backup", "toji backup FILE") as it,
     ):
         it.write(b"some")
         raise OSError(errno.ENOSPC, "full")
@@ -54,4 +58,4 @@ def test_a_backup_that_others_can_read_is_recognized(
     path.touch()
     path.chmod(mode)
     with _reading(path) as stream:
-        assert _is_private(stream) is private
+        assert is_private(stream) is private

@@ -87,6 +87,13 @@ def test_a_user_gets_files_which_nobody_has_to_be_told_of(system: Any) -> None:
     assert system.done == []
 
 
+def test_the_name_of_a_builder_is_no_user_s(system: Any) -> None:
+    """One elsewhere has no container of that name."""
+    with pytest.raises(LifecycleError, match="'kojibuilder' is the name of a builder"):
+        issue(system, ["alice", "kojibuilder"])
+    assert not (system.folder / "alice.pem").exists()
+
+
 def test_what_is_renewed_is_written_where_it_was_and_used(system: Any) -> None:
     issue(system, ["alice"])
     (system.home / "kojiadmin.pem").write_text("old")

@@ -1,0 +1,211 @@
+"""Builders on other machines: from a bundle, without a volume, on a network of their own."""
+
+import json
+import re
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import koji
+import pytest
+
+from nagoya.config.declaration import Declaration
+from nagoya.koji.builds import build, wait_for_repo
+from nagoya.koji.verify import BUILD_TAG, BUILDROOT, TARGET
+from tests.system.building import hub_of, sources
+from tests.system.conftest import Koji, Run, declaration_with
+
+NAME = "koji.example.com"
+DOCUMENT = "docs/builders-elsewhere.md"
+
+
+@dataclass
+class Elsewhere:
+    """A Koji that is published, and a network that stands for another machine: it has no way to the
+    hub but the published port."""
+
+    koji: Koji
+    network: str
+    folder: Path
+    command: list[str]
+    containers: list[str] = field(default_factory=list)
+
+    def bundle(self, name: str, file: str, check: bool = True) -> Run:
+        path = str(self.folder / file)
+        return self.koji.toji("builder", "bundle", name, "-o", path, check=check)
+
+    def run(self, container: str, file: str, *options: str) -> None:
+        """The document's command, with the image under test and without a resolver of names."""
+        image = self.koji.status()["kojibuilder"]["image"]
+        bundle = f"{self.folder / file}:/run/secrets/koji-builder-bundle:ro"
+        changed = {"--name": container, "--volume": bundle}
+        words = [
+            changed.get(before, word)
+            for before, word in zip(["", *self.command], self.command, strict=False)
+        ]
+        known = ("--network", self.network, "--add-host", f"{NAME}:host-gateway")
+        self.koji.run(*words[:-1], *known, *options, image)
+        self.containers.append(container)
+
+    def log(self, container: str) -> str:
+        run = self.koji.run("docker", "logs", container)
+        return run.stdout + run.stderr
+
+    def wait_for(self, container: str, text: str, times: int = 1) -> None:
+        deadline = time.monotonic() + 180
+        while self.log(container).count(text) < times:
+            assert time.monotonic() < deadline, self.log(container)
+            time.sleep(0.5)
+
+    def host(self, session: koji.ClientSession) -> dict[str, Any]:
+        return dict(session.getHost("far", strict=True))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(
+    start: Callable[..., Koji],
+    declaration: Declaration,
+    checkout: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Elsewhere]:
+    def publish(raw: dict[str, Any]) -> None:
+        raw["containers"]["koji"]["ports"] = ["0.0.0.0::80", "0.0.0.0::443"]
+        raw["containers"]["koji"]["environment"]["KOJI_WEB_URL"] = (
+            f"https://{NAME}:{{port:443}}/koji"
+        )
+
+    folder = tmp_path_factory.mktemp("elsewhere")
+    one = start("far", config=declaration_with(declaration, checkout, folder, publish))
+    text = (checkout / DOCUMENT).read_text()
+    (block,) = re.findall(r"^```sh\n(docker run .*?)^docker logs", text, re.MULTILINE | re.DOTALL)
+    network = f"{one.system}-elsewhere"
+    one.run("docker", "network", "create", network)
+    command = shlex.split(block.replace("\\\n", " "))
+    elsewhere = Elsewhere(one, network, tmp_path_factory.mktemp("bundles"), command)
+    try:
+        yield elsewhere
+    finally:
+        for container in elsewhere.containers:
+            print(elsewhere.log(container))
+            one.run("docker", "rm", "--force", "--volumes", container)
+        one.run("docker", "network", "rm", network)
+
+
+@pytest.fixture(scope="module")
+def far(elsewhere: Elsewhere) -> str:
+    """The container of a builder that has registered itself."""
+    container = f"{elsewhere.koji.system}-far-away"
+    elsewhere.bundle("far", "far.json")
+    elsewhere.run(container, "far.json")
+    elsewhere.wait_for(container, "registered far in the channels default\n")
+    return container
+
+
+def test_it_builds_an_rpm_and_shares_nothing(
+    elsewhere: Elsewhere, far: str, checkout: Path, tmp_path: Path
+) -> None:
+    one, hub = elsewhere.koji, hub_of(elsewhere.koji)
+    session = hub.session()
+    assert "is in no channel createrepo: its tasks read the top" in elsewhere.log(far)
+    assert [each["name"] for each in session.listChannels(elsewhere.host(session)["id"])] == [
+        "default"
+    ]
+    (seen,) = json.loads(one.run("docker", "inspect", far).stdout)
+    assert [mount["Destination"] for mount in seen["Mounts"]] == [
+        "/run/secrets/koji-builder-bundle"
+    ]
+    assert list(seen["NetworkSettings"]["Networks"]) == [elsewhere.network]
+    listed = json.loads(one.toji("builder", "list", "--json").stdout)["builders"]
+    assert {(each["name"], each["container"]) for each in listed} == {
+        ("far", False),
+        ("kojibuilder", True),
+    }
+    assert "far" not in one.status()
+    # All that the channel `default` gets is for the builder elsewhere.
+    session.removeHostFromChannel("kojibuilder", "default")
+    one.toji("seed", str(checkout / "demo/seed.yml"))
+    package = sources(one, "hello").write(tmp_path)
+    wait_for_repo(hub, BUILD_TAG, [BUILDROOT])
+    built = build(hub, TARGET, package)
+    assert "hello-1.0-1.demo.noarch.rpm" in built.rpms
+    hosts = {host["id"]: host["name"] for host in session.listHosts()}
+    worked = {
+        (task["method"], hosts[task["host_id"]])
+        for task in session.listTasks(opts={"state": [koji.TASK_STATES["CLOSED"]]})
+        if task["method"] in ("build", "buildArch", "rebuildSRPM", "createrepo")
+    }
+    on_far = {(method, "far") for method in ("build", "buildArch", "rebuildSRPM")}
+    assert worked == {*on_far, ("createrepo", "kojibuilder")}
+
+
+def test_a_bundle_is_one_builder_s(elsewhere: Elsewhere, far: str) -> None:
+    second = f"{far}-2"
+    elsewhere.run(second, "far.json", "--env", "KOJI_WAIT_SECONDS=2")
+    elsewhere.wait_for(second, "another builder named far is at work")
+    assert elsewhere.host(hub_of(elsewhere.koji).session())["enabled"]
+    elsewhere.koji.run("docker", "rm", "--force", second)
+    elsewhere.containers.remove(second)
+
+
+def test_what_cannot_be_a_bundle(elsewhere: Elsewhere, far: str) -> None:
+    """Nothing is written then."""
+
+    def refused(name: str, file: str = "refused.json") -> str:
+        run = elsewhere.bundle(name, file, check=False)
+        assert run.status != 0
+        assert not (elsewhere.folder / "refused.json").exists()
+        return run.stderr
+
+    assert (elsewhere.folder / "far.json").stat().st_mode & 0o777 == 0o600
+    assert "far.json exists already" in refused("other", "far.json")
+    assert "there is a builder named far already" in refused("far")
+    assert "'kojiadmin' is the name of a user" in refused("kojiadmin")
+    assert "'kojibuilder' is the name of a container" in refused("kojibuilder")
+    assert "'../far' cannot be a builder's name" in refused("../far")
+
+
+def test_it_stops_and_returns(elsewhere: Elsewhere, far: str) -> None:
+    session = hub_of(elsewhere.koji).session()
+
+    def registration(*command: str) -> str:
+        script = ("python3", "/usr/lib/nagoya/registration.py")
+        return elsewhere.koji.run("docker", "exec", far, *script, *command).stderr
+
+    assert "far has finished its tasks" in registration("drain", "60")
+    # What a stop does too, for as long as a stop may take.
+    assert "disabled far on the hub, and freed 0 tasks" in registration("leave")
+    assert not elsewhere.host(session)["enabled"]
+    elsewhere.koji.run("docker", "restart", far)
+    elsewhere.wait_for(far, "far is registered in the channels default")
+    assert elsewhere.host(session)["enabled"]
+
+
+def test_it_is_revoked_and_gets_another_bundle(elsewhere: Elsewhere, far: str) -> None:
+    one = elsewhere.koji
+    one.toji("credentials", "revoke", "far")
+    elsewhere.wait_for(far, "the certificate of far was revoked")
+    assert "`toji builder bundle far` makes another bundle" in elsewhere.log(far)
+    one.run("docker", "rm", "--force", far)
+    elsewhere.containers.remove(far)
+    elsewhere.bundle("far", "again.json")
+    elsewhere.run(far, "again.json", "--env", "KOJI_BUILDER_ARCHES=aarch64")
+    elsewhere.wait_for(far, "far is registered in the channels default")
+    assert elsewhere.host(hub_of(one).session())["arches"] == "aarch64"
+
+
+def test_a_hub_that_is_stopped(elsewhere: Elsewhere, far: str) -> None:
+    elsewhere.koji.toji("stop")
+    stopped = elsewhere.bundle("late", "late.json", check=False)
+    assert "koji does not run, and it makes the bundle" in stopped.stderr
+    assert not (elsewhere.folder / "late.json").exists()
+
+
+def test_a_koji_for_this_machine_alone_makes_none(running: Koji, tmp_path: Path) -> None:
+    file = tmp_path / "far.json"
+    refused = running.toji("builder", "bundle", "far", "-o", str(file), check=False)
+    assert "published on 127.0.0.1 alone, which no other machine reaches" in refused.stderr
+    assert "docs/lan.md" in refused.stderr
+    assert not file.exists()

@@ -1,0 +1,52 @@
+"""By which address a builder elsewhere calls the hub."""
+
+import pytest
+
+from nagoya.errors import LifecycleError, UsageError
+from nagoya.koji.bundles import published_url, url_of
+
+SITE = "https://koji.example.com:8443/kojihub"
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.7"])
+def test_the_profiles_url_where_the_port_is_published(address: str) -> None:
+    assert published_url(SITE, address) == SITE
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "said"),
+    [
+        (SITE, "127.0.0.1", "published on 127.0.0.1 alone"),
+        (SITE, "::1", "published on ::1 alone"),
+        ("https://127.0.0.1:443/kojihub", "0.0.0.0", "of use on this machine alone"),
+        ("https://[::1]:443/kojihub", "::", "of use on this machine alone"),
+        ("https://localhost/kojihub", "0.0.0.0", "of use on this machine alone"),
+    ],
+)
+def test_an_address_that_no_other_machine_reaches(url: str, address: str, said: str) -> None:
+    with pytest.raises(LifecycleError, match=said) as refusal:
+        published_url(url, address)
+    assert "docs/lan.md" in str(refusal.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://hub.example.com", "https://hub.example.com/kojihub"),
+        ("https://hub.example.com:8443/", "https://hub.example.com:8443/kojihub"),
+        ("https://192.0.2.7/kojihub", "https://192.0.2.7/kojihub"),
+        ("https://[2001:db8::7]:443", "https://[2001:db8::7]:443/kojihub"),
+    ],
+)
+def test_a_url_of_the_users(text: str, url: str) -> None:
+    assert url_of(text) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hub.example.com", "http://hub.example.com", "https://", "https://a:x", "https://a/koji",
+     "https://127.0.0.1:443", "https://localhost", "https://[::1]"],
+)  # fmt: skip
+def test_no_url_of_a_hub(text: str) -> None:
+    with pytest.raises(UsageError):
+        url_of(text)
