@@ -13,7 +13,7 @@ SOURCE := current
 BOOKWORM := docs/examples/bookworm/moromi.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down images test test-unit test-image test-system test-koji test-mock test-upstream test-distribution test-soak test-workflows test-long lint bench purge
+.PHONY: help demo down images test test-unit test-image test-system test-koji test-mock test-upstream test-distribution test-site test-soak test-workflows test-long lint bench purge
 
 help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
@@ -68,6 +68,10 @@ test-upstream: ## run Koji's own unit tests against what the images have install
 test-distribution: ## build some dozens of real packages on a distribution made of Debian's
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_distribution.py tests/system/test_distribution_guide.py'
+
+test-site: ## run the tests with a KDC, and with Debian 12's PostgreSQL
+	@tools/setup test
+	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_kerberos.py tests/system/test_external_database.py'
 
 test-soak: ## run 300 builds while something breaks every half minute
 	@tools/setup test

@@ -25,6 +25,8 @@ KOJI_HUB_NAMES=                   DNS names and IP addresses of the hub, separat
 KOJI_SITE_CERTIFICATE=            a file in PEM with a key, its certificate and those between that
                                   and the authority's: shown to those who call the host in
                                   KOJI_WEB_URL, in place of the hub's certificate
+KOJI_KEYTAB=                      a keytab with a key of HTTP/HOST@REALM: with it users and builders
+                                  can log in with Kerberos too; see docs/kerberos.md
 KOJI_FILES_URL=/kojifiles         the address of files in kojiweb's links, on this host or another
 KOJI_PLAIN_FILES=no               /kojifiles on port 80 too, without TLS, as Koji's client needs it
                                   to download files where it does not know the authority
@@ -69,6 +71,7 @@ from urllib.parse import urlsplit
 
 import builders
 import housekeeping
+import kerberos
 import psycopg2
 import sessions
 import site_files
@@ -132,6 +135,7 @@ class Settings:
     web_host: str
     names: Names
     site_certificate: Path | None
+    keytab: Path | None
     has_public_name: bool
     plain_files: bool
     files_url: str
@@ -161,6 +165,9 @@ class Settings:
             environment.wrong(tls.VARIABLE, f"{site!r} is not an absolute path")
         if site and not environment.text("KOJI_WEB_URL", ""):
             environment.wrong(tls.VARIABLE, "needs KOJI_WEB_URL, whose host it is for")
+        keytab = environment.text(kerberos.VARIABLE, "")
+        if keytab and not keytab.startswith("/"):
+            environment.wrong(kerberos.VARIABLE, f"{keytab!r} is not an absolute path")
         # By default the name that the client called.
         origin, public = "https://%{SERVER_NAME}", False
         if environment.text("KOJI_WEB_URL", ""):
@@ -184,6 +191,7 @@ class Settings:
             web_host=web_host,
             names=names,
             site_certificate=Path(site) if site else None,
+            keytab=root / keytab.lstrip("/") if keytab else None,
             has_public_name=public,
             plain_files=environment.flag("KOJI_PLAIN_FILES", False),
             files_url=files_url,
@@ -273,6 +281,8 @@ def hub_options(settings: Settings, address: str, proxy: str) -> dict[str, dict[
             "KojiDir": f"/{TOP}",
             "DNUsernameComponent": "CN",
             "ProxyDNs": proxy,
+            # kojiweb logs in with its certificate, on behalf of those who come with a ticket.
+            "AllowProxyAuthType": str(bool(settings.keytab)),
             # An unknown user is refused, even with a certificate.
             "LoginCreatesUser": "Off",
             "KojiWebURL": settings.web_url,
@@ -296,6 +306,8 @@ def web_options(settings: Settings, secret: str) -> dict[str, dict[str, str]]:
         "KojiHubCA": f"/{credentials.FOLDER}/koji_ca_cert.crt",
         "KojiFilesURL": settings.files_url,
         "WebCert": f"/{PRIVATE}/kojiweb.pem",
+        # The user is who Apache says, by a ticket or a certificate.
+        **({"WebAuthType": "gssapi"} if settings.keytab else {}),
         "Secret": secret,
         "LogLevel": settings.log_level,
     }
@@ -373,6 +385,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_lock.create(root / RUN)
     copy_credentials(root, USER)
     tls.write(root, settings.names, settings.site_certificate, settings.web_host)
+    kerberos.write(root / PRIVATE, settings.keytab, USER)
     write_configuration(root, settings)
     site_files.record(root)
 

@@ -1,7 +1,7 @@
 """Make a bundle (util/bundle.py) for a builder elsewhere: `make_bundle.py NAME HUB-URL`.
 
-It prints the bundle as the last line, and records the certificate where the registrar records those
-that it issues. The builder registers itself when it starts.
+It prints the bundle as a line of JSON, and records the certificate where the registrar records its
+own. The builder registers itself when it starts.
 """
 
 import fcntl

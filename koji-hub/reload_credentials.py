@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import entrypoint
+import kerberos
 import psycopg2
 import registrar
 import sessions
@@ -70,6 +71,7 @@ def main() -> int:
     refusal = None
     try:
         tls.write(root, settings.names, settings.site_certificate, settings.web_host)
+        kerberos.write(root / entrypoint.PRIVATE, settings.keytab, entrypoint.USER)
     except entry.Fatal as error:  # what was revoked has to be refused nevertheless
         refusal = error
     entrypoint.write_web_configuration(root, settings)

@@ -36,6 +36,7 @@ VARIABLES = frozenset(
         "KOJI_HUB_PLUGINS",
         "KOJI_HUB_PROCESSES",
         "KOJI_HUB_URL",
+        "KOJI_KEYTAB",
         "KOJI_LOG_LEVEL",
         "KOJI_NOTIFICATIONS",
         "KOJI_PLAIN_FILES",

@@ -13,7 +13,7 @@ from nagoya.system.system import System, require_system
 
 BUNDLE_LABEL = "nagoya.make-bundle"
 """On the hub's image: a command, as a JSON list, that takes a builder's name and the hub's URL, and
-prints a bundle as its last line."""
+prints a bundle as a line of JSON."""
 _SECONDS = 60
 _LAN = "docs/lan.md says how a system gets a name that other machines reach"
 
@@ -48,7 +48,9 @@ def make(system: System, name: str, url: str | None = None) -> bytes:
     if status:
         message, _, hint = output.strip().partition("\n  hint: ")
         raise LifecycleError(message.removeprefix("koji-hub: "), hint or None)
-    return f"{output.strip().splitlines()[-1]}\n".encode()
+    # Beside it is the log, in any order.
+    (bundle,) = (line for line in output.splitlines() if line.startswith("{"))
+    return f"{bundle}\n".encode()
 
 
 def url_of(text: str) -> str:

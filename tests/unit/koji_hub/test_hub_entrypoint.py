@@ -266,3 +266,13 @@ def test_refuses_to_start_without_its_volumes(
     with pytest.raises(Fatal) as refusal:
         script.check_volumes(root)
     assert hint in str(refusal.value.hint)
+
+
+def test_kerberos_is_off_without_a_keytab(script: ModuleType, root: Path) -> None:
+    config = written(script, root)
+    assert not config["hub"].getboolean("hub", "allowproxyauthtype")
+    assert "webauthtype" not in config["web"]["web"]
+    (root / "etc/koji.keytab").write_bytes(b"\x05\x02 \x00\x04HTTP")
+    config = written(script, root, KOJI_KEYTAB="/etc/koji.keytab")
+    assert config["hub"].getboolean("hub", "allowproxyauthtype")
+    assert config["web"]["web"]["webauthtype"] == "gssapi"

@@ -63,6 +63,9 @@ CALLS = {
     "test-distribution": [
         "setup test", "moromi build -q", "pytest -m long tests/system/test_distribution.py"
     ],
+    "test-site": [
+        "setup test", "moromi build -q", "pytest -m long tests/system/test_kerberos.py"
+    ],
     "test-soak": ["setup test", "moromi build -q", "pytest -m long tests/system/test_soak.py"],
     "test-workflows": [
         "setup test", "moromi build -q", "pytest -m long tests/system/test_in_container.py"

@@ -52,6 +52,7 @@ CASES = [
     (BUILDER, "KOJI_LOG_LEVEL", ["LOUD"]),
     (HUB, "KOJI_HUB_NAMES", ["a b/c", "../x", "a_b!", "a\x1b", "x" * 300]),
     (HUB, "KOJI_SITE_CERTIFICATE", ["site.pem", "/etc/site.pem"]),
+    (HUB, "KOJI_KEYTAB", ["koji.keytab", "etc/koji.keytab"]),
     (CREDENTIALS, "KOJI_DATABASE_NAMES", ["a;b", "*", "http://a"]),
 ]  # fmt: skip
 
