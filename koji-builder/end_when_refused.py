@@ -27,8 +27,8 @@ def ending(call: Callable[..., Any], expired: type[Exception]) -> Callable[..., 
         try:
             return call(*arguments, **options)
         except requests.exceptions.SSLError as error:
-            if found := REFUSED.search(str(error)):
-                raise expired(f"the certificate of this builder is {found[1]}") from None
+            if match := REFUSED.search(str(error)):
+                raise expired(f"the certificate of this builder is {match[1]}") from None
             raise
 
     return wrapper

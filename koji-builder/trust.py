@@ -38,8 +38,8 @@ def trust(root: Path, authority: Path) -> None:
 
 def _hashed(root: Path, pem: str) -> dict[Path, bytes]:
     """The files in which OpenSSL looks for authorities in a folder."""
-    found = {}
+    contents = {}
     for certificate in certificates.split(pem.encode()):
         number = crypto.X509.from_cryptography(certificate).subject_name_hash()
-        found[root / BUNDLE.parent / f"{number:08x}.0"] = certificates.pem(certificate)
-    return found
+        contents[root / BUNDLE.parent / f"{number:08x}.0"] = certificates.pem(certificate)
+    return contents

@@ -41,15 +41,15 @@ class Bundle:
         if not isinstance(values, dict) or values.pop("version", None) != VERSION:
             raise ValueError(f"it is not a bundle of version {VERSION}")
         try:
-            found = cls(**values)
+            bundle = cls(**values)
             if not all(isinstance(value, str) for value in values.values()):
                 raise ValueError("a value is not text")
-            for pem in (found.certificate, found.authority):
+            for pem in (bundle.certificate, bundle.authority):
                 x509.load_pem_x509_certificate(pem.encode())
-            serialization.load_pem_private_key(found.key.encode(), password=None)
+            serialization.load_pem_private_key(bundle.key.encode(), password=None)
         except TypeError as error:
             raise ValueError(f"it is incomplete: {error}") from error
-        return found
+        return bundle
 
 
 def find(environment: Environment) -> Bundle | None:

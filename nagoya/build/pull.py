@@ -52,9 +52,10 @@ def pull(
     address = Address.parse(place, declaration.tag)
     graph = build_graph(declaration)
     wanted = graph.select(declaration, names)
-    found = release.read(engine, address, progress)
-    found.require(output for name in wanted for output in graph.steps[name].outputs)
-    references = {name: found.images[name] for name in graph.images(wanted) if name in found.images}
+    pushed = release.read(engine, address, progress)
+    pushed.require(output for name in wanted for output in graph.steps[name].outputs)
+    names = [name for name in graph.images(wanted) if name in pushed.images]
+    references = {name: pushed.images[name] for name in names}
     here = {name: images.image_id(engine, name) for pair in references.items() for name in pair}
     declared = {output for step in graph.steps.values() for output in step.outputs}
     plan = plan_pull(references, declared, here)
@@ -74,4 +75,4 @@ def pull(
         dict.fromkeys(plan, ()), carry_out, workers=_WORKERS, on_done=progress.finish
     )
     raise_one_or_all(results, EngineError, "some images could not be pulled")
-    return found.pinned
+    return pushed.pinned

@@ -70,8 +70,9 @@ class Push:
                 "`moromi build`, and push again",
             )
         for name in self.images:
-            found = images.inspect(self.engine, name)
-            self.ids[name], self.labels[name] = found["Id"], found["Config"]["Labels"] or {}
+            attributes = images.inspect(self.engine, name)
+            self.ids[name] = attributes["Id"]
+            self.labels[name] = attributes["Config"]["Labels"] or {}
             if secrets := self.labels[name].get(EMBEDDED_LABEL):
                 raise BuildError(
                     f"{name} contains secrets, so nothing was pushed: {secrets}",

@@ -76,9 +76,9 @@ def _from_registry(settings: Settings, registry: str) -> tuple[Declaration, str]
     """The declaration with the images of a release, and a sentence that says so."""
     declared = settings.declaration
     with settings.progress() as progress:
-        found = release.read(settings.engine, Address.parse(registry, declared.tag), progress)
-    found.require(container.image for container in declared.containers.values())
-    return declared.with_images(found.images), f"The images are those of {found.pinned}."
+        pushed = release.read(settings.engine, Address.parse(registry, declared.tag), progress)
+    pushed.require(container.image for container in declared.containers.values())
+    return declared.with_images(pushed.images), f"The images are those of {pushed.pinned}."
 
 
 def _write(folder: Path, files: manifests.Files, header: str) -> None:
@@ -97,7 +97,7 @@ def _write(folder: Path, files: manifests.Files, header: str) -> None:
 def kubernetes(settings: Settings, folder: Path, registry: str | None) -> None:
     """Write a Kustomize base and overlays to a folder; the images have to exist here.
 
-    The base is written anew each time; an overlay that exists is left unchanged, since it is the
+    The base is written again each time; an overlay that exists is left unchanged, since it is the
     site's. On stderr: what of moromi.yml Kubernetes cannot do.
 
     \b

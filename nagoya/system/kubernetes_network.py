@@ -24,8 +24,8 @@ def services(
     ports = _ports(declaration, name, facts)
     if not container.detach:
         return []
-    found = [_service(system, name, headless(name), {"clusterIP": "None"}, ())]
-    return [*found, _service(system, name, name, {}, ports)] if ports else found
+    services = [_service(system, name, headless(name), {"clusterIP": "None"}, ())]
+    return [*services, _service(system, name, name, {}, ports)] if ports else services
 
 
 def policies(

@@ -62,10 +62,10 @@ def mounts(declaration: Declaration, name: str) -> tuple[Mount, ...]:
     for source in container.volumes_from:
         for mount in mounts(declaration, source.container):
             read_only = mount.read_only or source.mode == "ro"
-            found[mount.path] = mount._replace(read_only=read_only)
+            by_path[mount.path] = mount._replace(read_only=read_only)
     for volume in container.volumes:
-        found[volume.path] = Mount(volume.name, volume.path, read_only=False)
-    return tuple(found.values())
+        by_path[volume.path] = Mount(volume.name, volume.path, read_only=False)
+    return tuple(by_path.values())
 
 
 def security_profile(option: str) -> dict[str, Any]:
