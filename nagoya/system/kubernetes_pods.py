@@ -58,7 +58,7 @@ def labels(system: str, name: str | None = None) -> dict[str, str]:
 def mounts(declaration: Declaration, name: str) -> tuple[Mount, ...]:
     """What a container mounts: those of others first, its own in the place of theirs."""
     container = declaration.containers[name]
-    found: dict[str, Mount] = {}
+    by_path: dict[str, Mount] = {}
     for source in container.volumes_from:
         for mount in mounts(declaration, source.container):
             read_only = mount.read_only or source.mode == "ro"
