@@ -34,7 +34,7 @@ The hub adds names to its certificate itself: see KOJI_HUB_NAMES in koji-hub's e
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -148,15 +148,19 @@ class Issuer:
         return [*(names or due)]
 
     def rotate(self) -> list[str]:
-        """Make another authority, and renew the certificates of all clients."""
-        self.authority = self.authority.rotate()
-        clients = [name for name in self._names() if name not in credentials.SERVERS]
-        return self.renew(clients)
+        """Make another authority, and renew the certificates of all clients.
+
+        Where the former one is not retired yet, this completes what was interrupted.
+        """
+        if self.authority.former is None:
+            self.authority = self.authority.rotate()
+        return self._renew_former(set(self._names()).difference(credentials.SERVERS))
 
     def retire(self) -> list[str]:
-        """End the trust in the former authority, and renew what it had issued."""
-        self.authority = self.authority.retire()
-        return self.renew([name for name in self._names() if self._is_of_former(name)])
+        """End the trust in the former authority, if there is one, and renew what it had issued."""
+        if self.authority.former:
+            self.authority = self.authority.retire()
+        return self._renew_former(self._names())
 
     def revoke(self, name: str, others: Sequence[x509.Certificate]) -> list[str]:
         """Revoke NAME's certificate, and others of that name."""
@@ -183,10 +187,15 @@ class Issuer:
         users = [name for name in names if name not in credentials.PARTS and self._is_user(name)]
         return [*credentials.PARTS, *users]
 
-    def _is_of_former(self, name: str) -> bool:
-        return certificates.is_of_former(
-            self.folder, certificates.load(self.folder / f"{name}.pem")
-        )
+    def _renew_former(self, names: Collection[str]) -> list[str]:
+        """Renew those of these names that another authority than this one has issued."""
+        renewed = []
+        for name in self._names():
+            certificate = certificates.load(self.folder / f"{name}.pem")
+            if name in names and certificates.is_of_former(self.folder, certificate):
+                self.authority.renew(name)
+                renewed.append(name)
+        return renewed
 
     def _is_user(self, name: str) -> bool:
         # Only people get a file for their browser.

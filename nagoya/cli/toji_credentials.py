@@ -147,7 +147,12 @@ def rotate(settings: Settings, retire: bool) -> None:
       toji credentials rotate --retire
     """
     renewed = on_system(settings, kept.retire if retire else kept.rotate)
-    _print("renewed", renewed, "")
+    nothing = (
+        "there is no former authority to retire"
+        if retire
+        else "the former authority is not retired yet; --retire does that"
+    )
+    _print("renewed", renewed, nothing)
 
 
 def _print(verb: str, names: list[str] | tuple[str, ...], nothing: str) -> None:

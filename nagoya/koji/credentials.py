@@ -103,15 +103,12 @@ def renew(system: System, names: Sequence[str], *, everything: bool = False) -> 
 
 def rotate(system: System) -> list[str]:
     """Make another authority, beside the one that is there, and renew clients' certificates; their
-    names. Raises LifecycleError if a former authority is not retired yet."""
+    names. Where a former authority is not retired yet, it completes what was interrupted."""
     return _replace_authority(system, "rotate")
 
 
 def retire(system: System) -> list[str]:
-    """End the trust in the former authority, and renew what it had issued; the names.
-
-    Raises LifecycleError if there is none.
-    """
+    """End the trust in the former authority, and renew what it had issued; the names."""
     return _replace_authority(system, "retire")
 
 
@@ -119,7 +116,8 @@ def _replace_authority(system: System, verb: str) -> list[str]:
     with system.lock():
         authority = authority_of(system)
         renewed = _change(system, authority, verb)
-        _write(system, authority, _on_host(system, renewed))
+        # Also those that an interrupted command renewed.
+        _write(system, authority, _on_host(system, _certificates(system)))
         profile = Profile(system.name, system.owner.home)
         files.write(profile.ca, transfer.read_file(authority, f"{PKI}/{CA}"))
         _reload(system)

@@ -159,7 +159,10 @@ def test_clients_get_certificates_of_another_authority_and_servers_when_the_form
     folder = tmp_path / credentials.FOLDER
     assert script.change(tmp_path, "rotate", []) == [*credentials.CLIENTS, "alice"]
     script.check_credentials(tmp_path)
+    assert script.change(tmp_path, "rotate", []) == []
+    assert len(certificates.load_all(folder / "koji_ca_cert.crt")) == 2
     assert script.change(tmp_path, "retire", []) == [*credentials.SERVERS]
+    assert script.change(tmp_path, "retire", []) == []
     script.check_credentials(tmp_path)
     certificates.check(folder, "alice")
     assert len(certificates.load_all(folder / "koji_ca_cert.crt")) == 1
