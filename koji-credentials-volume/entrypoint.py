@@ -154,12 +154,16 @@ class Issuer:
         """
         if self.authority.former is None:
             self.authority = self.authority.rotate()
+        else:
+            self.authority.write_revocations()
         return self._renew_former(set(self._names()).difference(credentials.SERVERS))
 
     def retire(self) -> list[str]:
         """End the trust in the former authority, if there is one, and renew what it had issued."""
         if self.authority.former:
             self.authority = self.authority.retire()
+        else:
+            self.authority.write_revocations()
         return self._renew_former(self._names())
 
     def revoke(self, name: str, others: Sequence[x509.Certificate]) -> list[str]:
@@ -188,11 +192,15 @@ class Issuer:
         return [*credentials.PARTS, *users]
 
     def _renew_former(self, names: Collection[str]) -> list[str]:
-        """Renew those of these names that another authority than this one has issued."""
+        """Renew those of these names that another authority than this one has issued, or whose
+        files differ, since their renewal was interrupted."""
         renewed = []
         for name in self._names():
-            certificate = certificates.load(self.folder / f"{name}.pem")
-            if name in names and certificates.is_of_former(self.folder, certificate):
+            if name not in names:
+                continue
+            paths = self.folder / f"{name}.pem", self.folder / f"certs/{name}.crt"
+            pem, issued = map(certificates.load, paths)
+            if pem != issued or certificates.is_of_former(self.folder, pem):
                 self.authority.renew(name)
                 renewed.append(name)
         return renewed

@@ -186,9 +186,10 @@ class Authority:
 
         It has the names and the purposes of the one that is there, which stays valid.
         """
-        _add(self.folder / f"{RENEWED}/{name}.crt", self.issued(name))
         # Written in one step, so that they fit.
         old, key = load(self.folder / f"{name}.pem"), _load_key(self.folder / f"{name}.pem")
+        # An interrupted renewal has written the new one there alone.
+        _add(self.folder / f"{RENEWED}/{name}.crt", [*self.issued(name), old])
         if new_key:
             key = make_key()
         extensions = old.extensions
@@ -489,7 +490,8 @@ def check(folder: Path, name: str) -> None:
     except (OSError, ValueError, crypto.Error, SSL.Error, crypto.X509StoreContextError) as error:
         raise Fatal(
             f"the certificate of {name} in {folder} is not valid: {error}",
-            hint="remove the system and create it again, since others may be affected too",
+            hint="`toji credentials renew --all` writes all of them again; else remove the system "
+            "and create it again",
         ) from error
 
 

@@ -168,6 +168,25 @@ def test_clients_get_certificates_of_another_authority_and_servers_when_the_form
     assert len(certificates.load_all(folder / "koji_ca_cert.crt")) == 1
 
 
+def test_what_was_interrupted_is_completed(script: ModuleType, tmp_path: Path) -> None:
+    """A user's key was written and the certificate was not, nor the list of what was revoked."""
+    script.prepare(tmp_path, Names())
+    script.change(tmp_path, "issue", ["alice"])
+    folder = tmp_path / credentials.FOLDER
+    former = {name: (folder / name).read_bytes() for name in ("certs/alice.crt", "koji_ca.crl")}
+    script.change(tmp_path, "rotate", [])
+    first = certificates.load(folder / "alice.pem")
+    for name, content in former.items():
+        (folder / name).write_bytes(content)
+    assert script.change(tmp_path, "rotate", []) == ["alice"]
+    certificates.check(folder, "alice")
+    assert (folder / "koji_ca.crl").read_text().count("BEGIN X509 CRL") == 2
+    script.change(tmp_path, "revoke", ["alice"])
+    revoked = {each.serial for each in certificates.read_revocations(folder / "koji_ca.crl")}
+    assert first.serial_number in revoked
+    assert len(revoked) == 3
+
+
 def test_a_volume_of_an_earlier_nagoya_gets_what_it_lacks(
     script: ModuleType, tmp_path: Path
 ) -> None:
