@@ -42,11 +42,7 @@ def wait_and_snapshot(system: System, seconds: float) -> None:
         with snapshot_agents(require_system(system.engine, system.name)) as agents:
             operation = SnapshotOperation(system, agents, deadline)
             # Only the first wait has to wait for other commands on this system.
-            try:
-                complete, old = operation.inventory()
-            except LifecycleError as error:
-                system.progress.log(f"`toji reset` will not work: {error.message}")
-                return
+            complete, old = operation.inventory()
             if not agents or PRISTINE in complete:
                 return
             if PRISTINE in old and RESTORED not in old:
