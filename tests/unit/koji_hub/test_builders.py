@@ -56,19 +56,22 @@ def test_nobody_is_heard_without_a_certificate(
 
 
 @pytest.mark.parametrize(
-    ("request_", "why"),
+    ("make", "why"),
     [
-        (exchange.make(KEY, "near", "join"), "its name is not that of the certificate"),
-        (exchange.make(KEY, "far", "join").replace(b"join", b"drop"), "its signature is wrong"),
-        (b"{}", "it is incomplete"),
-        (b"\xff", "decode"),
+        (lambda: exchange.make(KEY, "near", "join"), "its name is not that of the certificate"),
+        (
+            lambda: exchange.make(KEY, "far", "join").replace(b"join", b"drop"),
+            "its signature is wrong",
+        ),
+        (lambda: b"{}", "it is incomplete"),
+        (lambda: b"\xff", "decode"),
     ],
     ids=["another's name", "changed", "empty", "not text"],
 )
 def test_a_request_that_is_not_the_builders_own_is_refused(
-    ask: Callable[..., tuple[str, bytes]], tmp_path: Path, request_: bytes, why: str
+    ask: Callable[..., tuple[str, bytes]], tmp_path: Path, make: Callable[[], bytes], why: str
 ) -> None:
-    status, answer = ask(request_)
+    status, answer = ask(make())
     assert (status, why in answer.decode()) == ("400", True), answer
     assert list(tmp_path.iterdir()) == []
 

@@ -125,16 +125,16 @@ def test_answers_each_request_once_and_no_copy_of_it(registrar: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_",
+    "make",
     [
-        exchange.make(KEY, "b2", "join"),
-        exchange.make(KEY, "b1", "join", time=10**400),
-        b"[" * 60_000,
-        b"",
+        lambda: exchange.make(KEY, "b2", "join"),
+        lambda: exchange.make(KEY, "b1", "join", time=10**400),
+        lambda: b"[" * 60_000,
+        lambda: b"",
     ],
 )
-def test_nothing_that_a_builder_writes_ends_it(registrar: Any, request_: bytes) -> None:
-    (registrar.folder / "b1.request").write_bytes(request_)
+def test_nothing_that_a_builder_writes_ends_it(registrar: Any, make: Callable[[], bytes]) -> None:
+    (registrar.folder / "b1.request").write_bytes(make())
     registrar.answer_all()
     assert not list(registrar.folder.glob("b*.re*"))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +25,30 @@ def test_a_request_names_its_key_and_what_is_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "reason"),
+    ("make", "reason"),
     [
-        (changed(body='{"name": "b2"}'), "its signature is wrong"),
-        (changed(signature=""), "its signature is wrong"),
-        (changed(key=exchange.public_pem(certificates.make_key().public_key())), "its signature"),
-        (changed(key=1), "it is incomplete"),
-        (changed(key="x"), "PEM"),
-        (b"[]", "it is incomplete"),
-        (b"\xff", "decode"),
-        (exchange.make(KEY, "b1", "join", time=0.0), "it is too old"),
-        (exchange.make(KEY, "b1", "join", time=float("nan")), "it is too old"),
-        (exchange.make(KEY, "b1", "join", time="x"), "it is incomplete"),
-        (exchange.make(ec.generate_private_key(ec.SECP384R1()), "b1", "join"), "of the kind"),
+        (lambda: changed(body='{"name": "b2"}'), "its signature is wrong"),
+        (lambda: changed(signature=""), "its signature is wrong"),
+        (
+            lambda: changed(key=exchange.public_pem(certificates.make_key().public_key())),
+            "its signature",
+        ),
+        (lambda: changed(key=1), "it is incomplete"),
+        (lambda: changed(key="x"), "PEM"),
+        (lambda: b"[]", "it is incomplete"),
+        (lambda: b"\xff", "decode"),
+        (lambda: exchange.make(KEY, "b1", "join", time=0.0), "it is too old"),
+        (lambda: exchange.make(KEY, "b1", "join", time=float("nan")), "it is too old"),
+        (lambda: exchange.make(KEY, "b1", "join", time="x"), "it is incomplete"),
+        (
+            lambda: exchange.make(ec.generate_private_key(ec.SECP384R1()), "b1", "join"),
+            "of the kind",
+        ),
     ],
 )
-def test_what_is_no_valid_request_is_refused(request_: bytes, reason: str) -> None:
+def test_what_is_no_valid_request_is_refused(make: Callable[[], bytes], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        exchange.verify(request_)
+        exchange.verify(make())
 
 
 def test_only_small_regular_files_are_read(tmp_path: Path) -> None:
