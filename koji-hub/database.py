@@ -89,7 +89,10 @@ class Database:
             environment.wrong(HOST, f"{URL} is set too; set one of the two")
         if password is not None and (not password or not password.isprintable()):
             environment.wrong(f"{PASSWORD}_FILE", "it is empty, or has more than one line")
-        parameters = DEFAULTS | _parse(environment, url)
+        named = _parse(environment, url)
+        parameters = DEFAULTS | named
+        if not named:
+            return cls(parameters, True, password)
         if password is None:
             parameters.setdefault("sslcert", str(HUB))
         if certificate := parameters.get("sslcert"):

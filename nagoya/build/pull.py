@@ -40,16 +40,15 @@ def plan_pull(
 def pull(
     engine: Engine,
     declaration: Declaration,
-    place: str,
+    address: Address,
     names: Collection[str],
     progress: Progress,
 ) -> str:
     """Pull images, all that have a Dockerfile or those named, and what they are built from.
 
-    `place` is a registry, or a release in it by its digest. Returns the reference of the release by
-    its digest. Raises UsageError for unknown names, and for those that the release does not have.
+    Returns the reference of the release by its digest. Raises UsageError for unknown names, and for
+    those that the release does not have.
     """
-    address = Address.parse(place, declaration.tag)
     graph = build_graph(declaration)
     wanted = graph.select(declaration, names)
     pushed = release.read(engine, address, progress)

@@ -22,20 +22,20 @@ _BILL = "/usr/share/nagoya/sbom.json"
 
 class Push:
     """One call of `moromi push`: images, all that have a Dockerfile or those named, and what they
-    are built from. Raises UsageError for unknown names, and for an address that is none."""
+    are built from. Raises UsageError for unknown names."""
 
     def __init__(
         self,
         engine: Engine,
         declaration: Declaration,
-        registry: str,
+        address: Address,
         names: Collection[str],
         *,
         options: BuildOptions,
         progress: Progress,
     ) -> None:
         self.engine, self.declaration, self.progress = engine, declaration, progress
-        self.address = Address.parse(registry, declaration.tag)
+        self.address = address
         self.build = Build(engine, declaration, names, options, progress)
         self.images = self.build.graph.images(self.build.wanted)
         self.ids: dict[str, str] = {}

@@ -4,6 +4,7 @@ import click
 
 from nagoya.build.pull import pull as pull_images
 from nagoya.build.push import Push
+from nagoya.build.release import Address
 from nagoya.build.steps import BuildOptions
 from nagoya.cli.common import Settings, arguments_option, command, names_argument
 
@@ -30,9 +31,10 @@ def push(
     each: see docs/registry.md.
     """
     options = BuildOptions(arguments)
+    address = Address.parse(registry, settings.declaration.tag)
     with settings.progress() as progress:
         pushed = Push(
-            settings.engine, settings.declaration, registry, names,
+            settings.engine, settings.declaration, address, names,
             options=options, progress=progress,
         ).run()  # fmt: skip
     print(pushed)
@@ -52,6 +54,7 @@ def pull(settings: Settings, registry: str, names: tuple[str, ...]) -> None:
       moromi pull registry.example.com/koji
       moromi pull registry.example.com/koji/moromi@sha256:1f6c...
     """
+    address = Address.parse(registry, settings.declaration.tag)
     with settings.progress() as progress:
-        pulled = pull_images(settings.engine, settings.declaration, registry, names, progress)
+        pulled = pull_images(settings.engine, settings.declaration, address, names, progress)
     print(pulled)

@@ -1,6 +1,7 @@
 """The commands of toji that write a system's declaration for other programs."""
 
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from nagoya.cli.common import Settings, command
 from nagoya.config.declaration import Declaration
 from nagoya.engine import images
 from nagoya.engine.image_facts import ImageFacts
+from nagoya.errors import LifecycleError, UsageError
 from nagoya.system import kubernetes as manifests
 from nagoya.system.compose import compose_file, not_carried_over
 from nagoya.system.kubernetes_overlays import overlays
@@ -23,10 +25,8 @@ _HEADER = """\
 # Written by `toji export compose` from {}. {}
 # docs/compose.md of Nagoya says how clients get their certificates.
 """
-_KUBERNETES_HEADER = """\
-# Written by `toji export kubernetes` from {}.
-# {}
-"""
+_WRITTEN = "# Written by `toji export kubernetes`"
+_KUBERNETES_HEADER = f"{_WRITTEN} from {{}}.\n# {{}}\n"
 _LOCAL = "The images have to exist: `moromi build` makes them."
 
 
@@ -75,17 +75,38 @@ def compose(settings: Settings, registry: str | None) -> None:
 def _from_registry(settings: Settings, registry: str) -> tuple[Declaration, str]:
     """The declaration with the images of a release, and a sentence that says so."""
     declared = settings.declaration
+    address = Address.parse(registry, declared.tag)
     with settings.progress() as progress:
-        pushed = release.read(settings.engine, Address.parse(registry, declared.tag), progress)
+        pushed = release.read(settings.engine, address, progress)
     pushed.require(container.image for container in declared.containers.values())
     return declared.with_images(pushed.images), f"The images are those of {pushed.pinned}."
 
 
+def _is_written_here(folder: Path) -> bool:
+    try:
+        return (folder / "kustomization.yaml").read_text().startswith(_WRITTEN)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def _write(folder: Path, files: manifests.Files, header: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, documents in files.items():
-        text = yaml.dump_all(documents, Dumper=_PlainDumper, sort_keys=False)
-        (folder / name).write_text(header + text)
+    """Write a folder as a whole, in place of the former one."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as name:
+            new = Path(name, folder.name)
+            new.mkdir()
+            for file, documents in files.items():
+                text = yaml.dump_all(documents, Dumper=_PlainDumper, sort_keys=False)
+                (new / file).write_text(header + text)
+            if folder.exists():
+                folder.rename(Path(name, "former"))
+            new.rename(folder)
+    except OSError as error:
+        raise LifecycleError(
+            f"{folder} cannot be written: {error.strerror}",
+            "make space, or choose another folder",
+        ) from error
 
 
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
@@ -106,6 +127,11 @@ def kubernetes(settings: Settings, folder: Path, registry: str | None) -> None:
     """
     declared, note = settings.declaration, _LOCAL
     check_name(settings.system)
+    base = folder / "base"
+    if base.exists() and not _is_written_here(base):
+        raise UsageError(
+            f"{base} exists, and `toji export kubernetes` did not write it", "choose another folder"
+        )
     facts = _facts(settings, declared)
     if registry:
         plain = declared
@@ -115,7 +141,7 @@ def kubernetes(settings: Settings, folder: Path, registry: str | None) -> None:
             for name, container in plain.containers.items()
         }
     header = _KUBERNETES_HEADER.format(declared.path, note)
-    _write(folder / "base", manifests.base(declared, settings.system, facts), header)
+    _write(base, manifests.base(declared, settings.system, facts), header)
     for name, files in overlays(declared, settings.system, facts).items():
         if not (folder / "overlays" / name).exists():
             _write(folder / "overlays" / name, files, header)

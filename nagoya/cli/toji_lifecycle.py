@@ -7,6 +7,7 @@ import click
 
 from nagoya.build.builder import Build
 from nagoya.build.pull import pull
+from nagoya.build.release import Address
 from nagoya.cli.common import Settings, command, dry_run_option, duration_option, on_system
 from nagoya.cli.completion import complete_container
 from nagoya.cli.toji_status import wait_until_ready
@@ -62,9 +63,10 @@ def up(
     if build or registry:
         declared = settings.system_declaration
         images = {container.image for container in declared.containers.values()}
+        address = Address.parse(registry, declared.tag) if registry else None
         with settings.progress() as progress:
-            if registry:
-                pull(settings.engine, declared, registry, images, progress)
+            if address:
+                pull(settings.engine, declared, address, images, progress)
             else:
                 Build(settings.engine, declared, images, progress=progress).run()
 

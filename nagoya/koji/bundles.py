@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -62,7 +63,12 @@ def url_of(text: str) -> str:
         fits = False
     if not fits or parts.path.rstrip("/") not in ("", "/kojihub"):
         raise UsageError(f"'{text}' is not the URL of a hub", "https://koji.example.com")
-    if is_loopback(parts.hostname or ""):
+    if "@" in parts.netloc:
+        raise UsageError(
+            "the URL of the hub holds a user or a password",
+            "leave it out: the builder logs in with the certificate of its bundle",
+        )
+    if is_own_address(parts.hostname or ""):
         raise UsageError(f"'{text}' is every machine's own address", _LAN)
     return f"https://{parts.netloc}/kojihub"
 
@@ -78,7 +84,7 @@ def published_url(url: str, address: str) -> str:
             f"the hub's port is published on {address} alone, which no other machine reaches",
             f"{_LAN}; `--url https://HOST` names a proxy that passes TLS on",
         )
-    if is_loopback(host):
+    if is_own_address(host):
         raise LifecycleError(
             f"the profile's address of the hub, {url}, is of use on this machine alone",
             f"`--url https://HOST` names one that the other machine reaches; {_LAN}",
@@ -86,9 +92,13 @@ def published_url(url: str, address: str) -> str:
     return url
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a name or an address is every machine's own."""
+def is_own_address(host: str) -> bool:
+    """Whether a name or an address means the machine that uses it, such as `127.1` or `::`."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
     try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        address = ip_address(name if ":" in name else socket.inet_aton(name))
+    except (OSError, ValueError):
+        return False
+    return address.is_loopback or address.is_unspecified

@@ -92,6 +92,17 @@ def test_the_parameters_of_libpq_are_the_sites(script: ModuleType, root: Path) -
     assert found["sslmode"] == "require"
 
 
+@pytest.mark.parametrize("url", ["mysql://db/koji", "postgresql://koji:secret@db/koji"])
+def test_a_url_that_cannot_be_read_has_one_problem(
+    script: ModuleType, root: Path, url: str
+) -> None:
+    environment = Environment({"KOJI_DATABASE_URL": url})
+    script.Database.read(environment, root)
+    with pytest.raises(Fatal) as refusal:
+        environment.check()
+    assert str(refusal.value).count("KOJI_DATABASE_URL: ") == 1
+
+
 @pytest.mark.parametrize(
     ("answer", "hint"),
     [

@@ -79,6 +79,9 @@ CASES = [
     ("moromi -c /nowhere plan", FORM, "no such file"),
     ("moromi -c nagoia plan", FORM, "did you mean 'nagoya'?"),
     (f"moromi -c {LONG} plan", FORM, "cannot be read: File name too long"),
+    ("moromi pull http://r", USAGE, "is not the address of a registry"),
+    ("moromi push http://r", USAGE, "is not the address of a registry"),
+    ("toji export compose --from http://r", USAGE, "is not the address of a registry"),
     ("moromi plan", NO_ENGINE, "no container engine answers"),
 ]  # fmt: skip
 

@@ -1,15 +1,16 @@
 """toji's command line as far as it needs no engine: what its help teaches."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
 import yaml
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from nagoya.cli import common, moromi, toji, toji_export
-from nagoya.errors import EngineError
+from nagoya.errors import EngineError, LifecycleError, UsageError
 
 
 def helped(group: click.Group, *command: str) -> str:
@@ -60,13 +61,18 @@ def test_an_export_is_a_file_and_says_what_it_lacks(checkout: Path) -> None:
     assert "toji: koji: Compose calls no callbacks" in ended.stderr
 
 
-def test_an_export_for_kubernetes_leaves_overlays_of_the_site(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def export_kubernetes(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Result]:
     monkeypatch.setattr(common.Settings, "engine", None)
     monkeypatch.setattr(toji_export.images, "inspect", lambda _, __: {"Config": {}})
-    arguments = ["-c", str(checkout / "moromi.yml"), "export", "kubernetes", str(tmp_path)]
-    ended = CliRunner().invoke(toji.cli, arguments)
+    arguments = ["-c", str(checkout / "moromi.yml"), "export", "kubernetes"]
+    return lambda folder: CliRunner().invoke(toji.cli, [*arguments, str(folder)])
+
+
+def test_an_export_for_kubernetes_replaces_its_base_alone(
+    export_kubernetes: Callable[[Path], Result], tmp_path: Path
+) -> None:
+    ended = export_kubernetes(tmp_path)
     assert ended.exit_code == 0, ended.output
     assert "toji: koji: Kubernetes calls no callbacks" in ended.stderr
     kustomization = tmp_path / "base/kustomization.yaml"
@@ -74,12 +80,34 @@ def test_an_export_for_kubernetes_leaves_overlays_of_the_site(
     assert {*resources, "kustomization.yaml"} == {
         path.name for path in kustomization.parent.iterdir()
     }
+    former = tmp_path / "base/former.yaml"
     site = tmp_path / "overlays/ingress-koji/ingress.yaml"
-    for file in (kustomization, site):
+    for file in (former, site):
         file.write_text("changed")
-    CliRunner().invoke(toji.cli, arguments)
-    assert kustomization.read_text() != "changed"
+    assert export_kubernetes(tmp_path).exit_code == 0
+    assert not former.exists()
     assert site.read_text() == "changed"
+    assert {path.name for path in tmp_path.iterdir()} == {"base", "overlays"}
+
+
+def test_an_export_for_kubernetes_replaces_no_folder_of_others(
+    export_kubernetes: Callable[[Path], Result], tmp_path: Path
+) -> None:
+    own = tmp_path / "base/kustomization.yaml"
+    own.parent.mkdir()
+    own.write_text("resources: []\n")
+    with pytest.raises(UsageError, match="did not write it"):
+        raise export_kubernetes(tmp_path).exception or AssertionError
+    assert own.read_text() == "resources: []\n"
+
+
+def test_an_export_for_kubernetes_that_cannot_be_written(
+    export_kubernetes: Callable[[Path], Result], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LifecycleError, match="cannot be written: Not a directory") as refusal:
+        raise export_kubernetes(tmp_path / "file/folder").exception or AssertionError
+    assert refusal.value.hint
 
 
 @pytest.mark.parametrize("value", ["abc", "-1", "nan", "inf"])

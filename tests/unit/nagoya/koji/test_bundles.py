@@ -1,5 +1,7 @@
 """By which address a builder elsewhere calls the hub."""
 
+import re
+
 import pytest
 
 from nagoya.errors import LifecycleError, UsageError
@@ -45,8 +47,16 @@ def test_a_url_of_the_users(text: str, url: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["hub.example.com", "http://hub.example.com", "https://", "https://a:x", "https://a/koji",
-     "https://127.0.0.1:443", "https://localhost", "https://[::1]"],
+     "https://127.0.0.1:443", "https://localhost", "https://[::1]", "https://0.0.0.0",
+     "https://127.1", "https://0", "https://[::]", "https://localhost.", "https://LOCALHOST",
+     "https://koji.localhost"],
 )  # fmt: skip
 def test_no_url_of_a_hub(text: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=re.escape(text)):
         url_of(text)
+
+
+def test_a_url_with_a_password_is_not_repeated() -> None:
+    with pytest.raises(UsageError) as refusal:
+        url_of("https://alice:secret@koji.example.com")
+    assert "secret" not in str(refusal.value)
