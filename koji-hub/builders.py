@@ -34,6 +34,8 @@ def respond(environ: Mapping[str, Any], folder: Path) -> tuple[str, bytes]:
     from util import exchange, files  # noqa: PLC0415
 
     name = environ["SSL_CLIENT_S_DN_CN"]
+    if not folder.is_dir():
+        return "503 Service Unavailable", b"the registrar is beside another hub"
     if environ["REQUEST_METHOD"] != "POST":
         try:
             return "200 OK", (folder / f"{name}.reply").read_bytes()

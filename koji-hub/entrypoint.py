@@ -2,8 +2,9 @@
 
 It needs the credentials at /etc/pki/koji, the top directory at /mnt/koji, writable, and the
 database: koji-database, or a site's own PostgreSQL. With the argument `nokojira` kojira is not
-started; with `kojira` nothing else is. In the folder /etc/pki/koji-builders, which they share with
-the hub, builders ask for certificates and for their registration.
+started; with `kojira` nothing else is. With `hub` only Apache is: it is a hub beside another on the
+same database, which has the registrar and housekeeping. In the folder /etc/pki/koji-builders, which
+they share with the hub, builders ask for certificates and for their registration.
 
 Environment variables, with their defaults:
 
@@ -368,20 +369,27 @@ def write_web_configuration(root: Path, settings: Settings) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Configure Apache and kojira, then run them under the supervisor, or kojira alone."""
     argv = sys.argv[1:] if argv is None else argv
-    if entry.passes_through(argv, own=["nokojira", "kojira"]):
+    if entry.passes_through(argv, own=["nokojira", "kojira", "hub"]):
         entry.exec_command(argv)
     root = Path("/")
     settings = Settings.read(os.environ, root, len(os.sched_getaffinity(0)))
     check_volumes(root)
-    alone = argv[:1] == ["kojira"]
-    configure_kojira(root, settings, settings.hub if alone else OWN_HUB, USER)
-    if alone:
+    role = argv[0] if argv else ""
+    if role == "hub" and not settings.database.external:
+        raise entry.Fatal(
+            "the argument `hub` is for a hub beside another, on a database that KOJI_DATABASE_URL "
+            "names: snapshots of a system's own database know one hub",
+            hint="set KOJI_DATABASE_URL, or leave the argument out",
+        )
+    configure_kojira(root, settings, settings.hub if role == "kojira" else OWN_HUB, USER)
+    if role == "kojira":
         entry.exec_command(KOJIRA.command, user=USER)
     check_certificates(root)
     (root / RUN).mkdir(exist_ok=True)
-    elsewhere = root / builders.FOLDER.relative_to("/")
-    elsewhere.mkdir(mode=0o700, exist_ok=True)
-    shutil.chown(elsewhere, USER)
+    if role != "hub":
+        elsewhere = root / builders.FOLDER.relative_to("/")
+        elsewhere.mkdir(mode=0o700, exist_ok=True)
+        shutil.chown(elsewhere, USER)
     write_lock.create(root / RUN)
     copy_credentials(root, USER)
     tls.write(root, settings.names, settings.site_certificate, settings.web_host)
@@ -407,8 +415,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ["KOJI_WEB_NAME"] = "public" if settings.has_public_name else "local"
     os.environ["KOJI_PLAIN_FILES"] = str(settings.plain_files)
     (root / RUN / "httpd.pid").unlink(missing_ok=True)
-    sidecars = [REGISTRAR] if "nokojira" in argv else [REGISTRAR, KOJIRA]
-    if hours := settings.housekeeping_hours:
+    sidecars = [] if role == "hub" else [REGISTRAR]
+    if not role:
+        sidecars.append(KOJIRA)
+    hours = settings.housekeeping_hours
+    if hours and role != "hub":
         # Not at once, which would slow down the start of a system.
         sidecars.append(Daemon("housekeeping", HOUSEKEEPING, every=hours * 3600.0, first=3600.0))
     return supervise(HTTPD, sidecars, lambda: APACHE_GRACE)

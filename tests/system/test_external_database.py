@@ -18,14 +18,22 @@ BOOKWORM = "docs/examples/bookworm/moromi.yml"
 
 
 @pytest.fixture
-def site(declaration: Declaration, checkout: Path, tmp_path: Path) -> Iterator[Koji]:
-    """The example's Koji, whose containers were started, and that waits for a certificate."""
-    example = checkout / "docs/examples/postgresql/moromi.yml"
-    config = tmp_path / "moromi.yml"
+def examples(declaration: Declaration, checkout: Path, tmp_path: Path) -> Path:
+    """A copy of the examples, with the Koji under test."""
+    examples = tmp_path / "examples"
+    for name in ("postgresql", "hubs"):
+        shutil.copytree(checkout / "docs/examples" / name, examples / name)
+        shutil.copy(checkout / "kojicallbacks.py", examples / name)
+    config = examples / "postgresql/moromi.yml"
     extends = f"extends: {declaration.path}"
-    config.write_text(example.read_text().replace("extends: nagoya", extends))
-    shutil.copy(checkout / "kojicallbacks.py", tmp_path)
-    site = Koji("external", tmp_path, config)
+    config.write_text(config.read_text().replace("extends: nagoya", extends))
+    return examples
+
+
+@pytest.fixture
+def site(examples: Path, tmp_path: Path) -> Iterator[Koji]:
+    """The example's Koji, whose containers were started, and that waits for a certificate."""
+    site = Koji("external", tmp_path, examples / "postgresql/moromi.yml")
     site.toji("init")
     yield site
     site.toji("remove")
@@ -76,6 +84,32 @@ def test_debian_12s_postgresql(site: Koji, containers: Containers, checkout: Pat
     server = on_a_server(site, containers)
     assert server.ask("SHOW server_version").startswith("15.")
     site.toji("verify")
+
+
+@pytest.mark.long
+def test_several_hubs(site: Koji, containers: Containers, examples: Path) -> None:
+    on_a_server(site, containers)
+    hubs = examples / "hubs/moromi.yml"
+    site.run("moromi", "-c", str(hubs), "build", "front")
+    site.toji("-c", str(hubs), "up", "--timeout", "600")
+    front = f"https://127.0.0.1:{site.status()['front']['ports']['443']}/kojihub"
+
+    def refusal(*options: str) -> str:
+        ended = site.client("--server", front, *options, "moshimoshi", check=False)
+        return ended.stderr if ended.status else ""
+
+    # Its builder calls the hubs by the name `front`.
+    site.toji("verify")
+    for name in ("koji", "hub"):
+        site.run("docker", "stop", f"{site.system}-{name}")
+        assert refusal() == ""
+        site.toji("start")
+        site.toji("wait")
+    site.toji("user", "alice")
+    kept = shutil.copy(site.home / f".koji/nagoya/{site.system}/alice.pem", site.home)
+    assert [refusal("--cert", kept) for _ in range(4)] == [""] * 4
+    site.toji("credentials", "revoke", "alice")
+    assert "" not in [refusal("--cert", kept) for _ in range(4)]
 
 
 def on_a_server(site: Koji, containers: Containers) -> PostgreSQL:

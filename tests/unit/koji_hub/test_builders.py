@@ -76,6 +76,14 @@ def test_a_request_that_is_not_the_builders_own_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_hub_without_a_registrar_has_the_builder_ask_again(
+    ask: Callable[..., tuple[str, bytes]], tmp_path: Path
+) -> None:
+    tmp_path.rmdir()
+    assert ask(exchange.make(KEY, "far", "join"))[0] == "503"
+    assert ask()[0] == "503"
+
+
 def test_a_clock_that_is_wrong_is_told(
     ask: Callable[..., tuple[str, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
