@@ -3,7 +3,7 @@
 kojid sleeps a second between two checks of a running mock, and `sleeptime` between two polls of the
 hub. A small build is some ten such steps, and spends most of its time asleep. With this plugin a
 sleep ends when a child process does, which is what kojid waits for. While a builder has tasks, it
-polls for more four times a second, since these are mostly subtasks, and at once when a task starts
+polls for more four times as often, since these are mostly subtasks, and at once when a task starts
 to wait for its subtasks. An idle builder polls no more often than `sleeptime` says. `waitrepo`,
 which looks for a new repository once a minute, looks every two seconds. kojid also sleeps a second
 after git and createrepo have ended; the plugin shortens that too.
@@ -29,7 +29,8 @@ from types import ModuleType
 from typing import Any
 
 _LOOK = 0.05
-_BUSY_PAUSE = 0.25
+# While it has tasks, this part of `sleeptime`.
+_BUSY = 0.25
 _WAITREPO_PAUSE = 2
 
 
@@ -49,7 +50,7 @@ class PollTime:
     def sleep(self, seconds: float) -> None:
         """Sleep for `seconds`, until a child exits or `wake_up`; shorter in a kojid with tasks."""
         if os.getpid() == self._main_process and _has_children():
-            seconds = min(seconds, _BUSY_PAUSE)
+            seconds *= _BUSY
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             try:

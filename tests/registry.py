@@ -22,6 +22,7 @@ import docker.errors
 import yaml
 from docker.models.containers import Container
 
+from tests.image.tracked import execute
 from util.certificates import Authority, key_pem, make_key, pem
 
 PROGRAM = Path(sys.prefix) / "bin/docker-registry"
@@ -71,9 +72,9 @@ class Registry:
 
     def run(self, command: str) -> str:
         """What a shell command prints in its container."""
-        status, output = self.container.exec_run(["sh", "-ec", command])
+        status, output = execute(self.container, "sh", "-ec", command)
         assert status == 0, output
-        return str(output.decode())
+        return output
 
 
 @contextmanager

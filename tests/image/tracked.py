@@ -1,10 +1,12 @@
 """Containers that a test can leave behind without a thought, and questions put to them."""
 
 import io
+import os
+import subprocess
 import tarfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +17,12 @@ import yaml
 from docker.models.containers import Container
 
 from nagoya.config.tags import reference
+from nagoya.engine import Engine, connect
+from nagoya.engine.client import Handle
+from nagoya.engine.exec import ExecSession
+from nagoya.errors import EngineError
 
+EXEC_SECONDS = 900
 HEALTH = ["python3", "/usr/lib/nagoya/health.py"]
 DECLARATION = Path(__file__).resolve().parents[2] / "moromi.yml"
 
@@ -85,11 +92,36 @@ def outcome(container: Container) -> tuple[int, str]:
     return status, container.logs().decode()
 
 
-def execute(container: Container, *command: str) -> tuple[int, str]:
-    """Run a command in a running container; its exit status, and what it wrote."""
-    status, output = container.exec_run(list(command))
-    assert isinstance(output, bytes)
-    return int(status or 0), output.decode()
+@cache
+def _engine() -> Engine:
+    return connect()
+
+
+def execute(
+    container: Container, *command: str, environment: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Run a command in a running container; its exit status, and what it wrote.
+
+    Not by the SDK, which loses output on a busy machine: see nagoya/engine/exec.py.
+    """
+    handle = Handle(_engine(), container)
+    with ExecSession(handle, command, environment=environment, stdin=False) as session:
+        status, output = session.finish(None, EXEC_SECONDS)
+    return status, output.decode()
+
+
+def execute_as(user: str, container: Container, *command: str) -> tuple[int, str]:
+    """Run a command as another user."""
+    ended = subprocess.run(
+        ["docker", "exec", "--user", user, str(container.id), *command],
+        env={**os.environ, "DOCKER_HOST": _engine().address},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=EXEC_SECONDS,
+        check=False,
+    )
+    return ended.returncode, ended.stdout
 
 
 def health(container: Container) -> tuple[bool, str]:
@@ -106,9 +138,9 @@ def wait_ready(container: Container, seconds: float = 60) -> None:
 def _ready(container: Container) -> bool:
     try:
         # Asked again from within, as `toji wait` has it done: a process each time costs more.
-        asked = container.exec_run(HEALTH, environment={"HEALTH_PATIENCE": "2"})
-        return asked.exit_code == 0 and asked.output.startswith(b"ready: ")
-    except docker.errors.APIError:
+        status, output = execute(container, *HEALTH, environment={"HEALTH_PATIENCE": "2"})
+        return status == 0 and output.startswith("ready: ")
+    except EngineError:
         container.reload()
         if container.status == "exited":
             raise AssertionError(f"{container.name} has ended: {container.logs()!r}") from None

@@ -13,7 +13,7 @@ from typing import Any
 import docker
 import pytest
 
-from tests.image.tracked import wait_until
+from tests.image.tracked import execute, wait_until
 from tests.toji.conftest import IMAGE, TOKEN, Toji, own_system
 
 DATA = {"detach": False, "run_once": True, "command": ["true"], "volumes": ["files:/data"]}
@@ -47,9 +47,9 @@ def declare(toji: Toji, image: str, **containers: dict[str, Any]) -> None:
 
 def run(client: docker.DockerClient, name: str, command: str) -> str:
     """What a command printed in a running container."""
-    ended = client.containers.get(name).exec_run(["sh", "-c", command])
-    assert ended.exit_code == 0, ended.output
-    return str(ended.output.decode().strip())
+    status, output = execute(client.containers.get(name), "sh", "-c", command)
+    assert status == 0, output
+    return output.strip()
 
 
 def test_configuration_that_toji_wrote_outlives_its_container(

@@ -16,7 +16,7 @@ from nagoya.engine import connect, containers
 from nagoya.system import reconcile
 from nagoya.system.system import System
 from nagoya.utils.progress import Progress
-from tests.image.tracked import wait_until
+from tests.image.tracked import execute, wait_until
 from tests.toji.conftest import IMAGE, Toji, own_system
 
 ONCE = {"detach": False, "run_once": True, "command": ["true"]}
@@ -96,8 +96,8 @@ def test_a_network_that_was_pruned_is_made_again(
     assert "create network" in toji(verb, "--dry-run").stdout
     toji(verb)
     assert toji.states() == {"server": "running", "client": "running"}
-    found = client.containers.get(f"{toji.system}-client").exec_run(["getent", "hosts", "server"])
-    assert found.exit_code == 0
+    container = client.containers.get(f"{toji.system}-client")
+    assert execute(container, "getent", "hosts", "server")[0] == 0
 
 
 def test_names_on_the_network_and_modes_of_volumes(toji: Toji, client: docker.DockerClient) -> None:
@@ -108,11 +108,11 @@ def test_names_on_the_network_and_modes_of_volumes(toji: Toji, client: docker.Do
     )
     toji("init")
     writer, reader = (client.containers.get(f"{toji.system}-{n}") for n in ("writer", "reader"))
-    assert writer.exec_run("touch /data/file").exit_code == 0
-    assert reader.exec_run("test -e /data/file").exit_code == 0
-    assert reader.exec_run("touch /data/another").exit_code != 0
-    assert reader.exec_run("getent hosts writer").exit_code == 0
-    assert reader.exec_run("hostname").output.strip() == b"reader"
+    assert execute(writer, "touch", "/data/file")[0] == 0
+    assert execute(reader, "test", "-e", "/data/file")[0] == 0
+    assert execute(reader, "touch", "/data/another")[0] != 0
+    assert execute(reader, "getent", "hosts", "writer")[0] == 0
+    assert execute(reader, "hostname") == (0, "reader\n")
 
 
 def test_one_without_a_network_reaches_nobody_and_is_ready(
@@ -122,7 +122,7 @@ def test_one_without_a_network_reaches_nobody_and_is_ready(
     toji("init")
     toji("wait", "--timeout", "30")
     container = client.containers.get(f"{toji.system}-alone")
-    assert container.exec_run("ls /sys/class/net").output.split() == [b"lo"]
+    assert execute(container, "ls", "/sys/class/net") == (0, "lo\n")
     shown = {one["name"]: one for one in json.loads(toji("status", "--json").stdout)["containers"]}
     assert (shown["alone"]["address"], shown["alone"]["state"]) == (None, "running")
     assert shown["other"]["address"]
@@ -134,7 +134,7 @@ def test_stop_and_start_keep_the_data_and_the_ports(
     toji.declare(server={"ports": [80]})
     toji("init")
     server = client.containers.get(f"{toji.system}-server")
-    server.exec_run("touch /kept /data/kept")
+    execute(server, "touch", "/kept", "/data/kept")
     before = server.attrs["HostConfig"]["PortBindings"]
     toji("stop")
     assert toji.states() == {"server": "exited"}
@@ -142,7 +142,7 @@ def test_stop_and_start_keep_the_data_and_the_ports(
     toji("stop")
     toji("start")
     server.reload()
-    assert server.exec_run("test -e /kept -a -e /data/kept").exit_code == 0
+    assert execute(server, "ls", "/kept", "/data/kept")[0] == 0
     assert server.attrs["HostConfig"]["PortBindings"] == before
 
 
@@ -408,7 +408,7 @@ def test_scaling_adds_and_takes_away_the_last(
     toji("scale", "worker=3")
     assert toji.states() == dict.fromkeys(("server", "worker", "worker-2", "worker-3"), "running")
     third = client.containers.get(f"{toji.system}-worker-3")
-    assert third.exec_run("getent hosts worker-2 server").exit_code == 0
+    assert execute(third, "getent", "hosts", "worker-2", "server")[0] == 0
 
     toji("init")
     toji("scale", "worker=1")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from nagoya.engine import connect
-from tests.image.tracked import wait_until
+from tests.image.tracked import execute, wait_until
 from tests.toji.conftest import IMAGE as TINY
 from tests.toji.conftest import TOKEN, Toji, own_system
 
@@ -106,7 +106,7 @@ def pair(made: Toji) -> Toji:
 
 def run(toji: Toji, name: str, script: str) -> str:
     container = connect().client.containers.get(f"{toji.system}-{name}")
-    return str(container.exec_run(["sh", "-c", script]).output.decode().strip())
+    return execute(container, "sh", "-c", script)[1].strip()
 
 
 def asked(toji: Toji) -> list[str]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import docker
 
+from tests.image.tracked import execute
 from tests.toji.conftest import IMAGE, PROGRAM, Toji
 
 
@@ -26,7 +27,7 @@ def test_health_is_that_of_this_moment(toji: Toji, client: docker.DockerClient) 
     assert (status(toji)["server"]["ready"], status(toji)["server"]["health"]) == (True, "ready")
     assert status(toji)["other"]["ready"]
     # The engine's own check comes once an hour here.
-    client.containers.get(f"{toji.system}-server").exec_run("rm /ready")
+    execute(client.containers.get(f"{toji.system}-server"), "rm", "/ready")
     assert status(toji)["server"]["health"] == "not yet"
     assert "not yet" in toji("status").stdout
     assert not json.loads(toji("status", "--json").stdout)["ready"]
@@ -112,7 +113,7 @@ def test_watch_shows_changes_until_ctrl_c(toji: Toji, client: docker.DockerClien
     toji("wait")
     with terminal(toji, "status", "--watch", columns=200) as (process, descriptor):
         output(descriptor, until="declared by")
-        client.containers.get(f"{toji.system}-server").exec_run("rm /ready")
+        execute(client.containers.get(f"{toji.system}-server"), "rm", "/ready")
         output(descriptor, until="not yet")
         process.send_signal(signal.SIGINT)
         assert "Traceback" not in output(descriptor)

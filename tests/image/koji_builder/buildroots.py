@@ -9,7 +9,7 @@ from pathlib import Path
 
 from docker.models.containers import Container
 
-from tests.image.tracked import execute, privileges, wait_until
+from tests.image.tracked import execute, execute_as, privileges, wait_until
 
 IMAGE = "koji-builder"
 CAPABILITIES = privileges("kojibuilder")
@@ -72,8 +72,7 @@ class Buildroot:
 
         The engine's own parent of a command exits at once, and mock exits with its parent.
         """
-        status, output = self.container.exec_run(self._argv(words), user="kojibuilder")
-        return int(status), output.decode()
+        return execute_as("kojibuilder", self.container, *self._argv(words))
 
     def mock_in_background(self, *words: str) -> int:
         """Start mock, and return its PID."""

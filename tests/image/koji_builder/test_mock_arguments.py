@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.image.koji_builder.buildroots import DEMO, SRPMS, UPSTREAM, Buildroot, Maker, spec
-from tests.image.tracked import execute
+from tests.image.tracked import execute, execute_as
 
 # kojid's calls, in their order.
 
@@ -239,7 +239,7 @@ def test_nothing_that_a_caller_has_set_reaches_the_driver(other_driver: Buildroo
     other_driver.root("chmod +x /opt/mock")
 
     def run(*argv: str) -> list[list[str]]:
-        output = other_driver.container.exec_run(list(argv), user="kojibuilder")[1].decode()
+        _, output = execute_as("kojibuilder", other_driver.container, *argv)
         return [line.split() for line in output.splitlines()[:4]]
 
     blocked, ignored, file_size, descriptor = run("python3", "-c", CALLER)
@@ -261,6 +261,5 @@ ctypes.CDLL(None).execve(b"/usr/bin/mock", nothing, variables)
 
 
 def test_the_environment_is_not_taken_for_arguments(make: Maker) -> None:
-    command = ["python3", "-c", NAMELESS]
-    status, output = make.container.exec_run(command, user="kojibuilder")
+    status, output = execute_as("kojibuilder", make.container, "python3", "-c", NAMELESS)
     assert status in (2, 5), output

@@ -8,7 +8,7 @@ import pytest
 from docker.models.containers import Container
 
 from tests.image.koji_builder.buildroots import CAPABILITIES, IMAGE, SRPMS, Maker, spec
-from tests.image.tracked import Containers, outcome
+from tests.image.tracked import Containers, execute, execute_as, outcome
 
 # From inside a chroot.
 
@@ -171,7 +171,7 @@ def test_only_roots_own_configuration_is_read_and_as_the_caller(make: Maker) -> 
     assert (status, "it must belong to root" in output) == (3, True)
     for name in ("../../tmp/x", "/tmp/x", "koji/../koji/x", ""):
         argv = ["/usr/bin/mock", "-r", name, "--init"]
-        assert buildroot.container.exec_run(argv, user="kojibuilder")[0] in (3, 5)
+        assert execute_as("kojibuilder", buildroot.container, *argv)[0] in (3, 5)
 
 
 def test_a_directory_that_others_can_write_is_refused(make: Maker) -> None:
@@ -187,12 +187,11 @@ def test_a_directory_that_others_can_write_is_refused(make: Maker) -> None:
 def test_only_the_group_mock_may_call_it(host: Container) -> None:
     # Through a shell: `docker exec` starts its own program with root's rights.
     argv = ["sh", "-c", "exec /usr/bin/mock --check-host"]
-    assert host.exec_run(argv, user="nobody")[0] == 126
-    assert host.exec_run(argv, user="kojibuilder")[0] == 0
-    assert host.exec_run(argv)[0] == 0
-    assert (
-        host.exec_run(["stat", "-c", "%A %U %G", "/usr/bin/mock"])[1] == b"-rwsr-x--- root mock\n"
-    )
+    assert execute_as("nobody", host, *argv)[0] == 126
+    assert execute_as("kojibuilder", host, *argv)[0] == 0
+    assert execute(host, *argv)[0] == 0
+    stat = ("stat", "-c", "%A %U %G", "/usr/bin/mock")
+    assert execute(host, *stat)[1] == "-rwsr-x--- root mock\n"
 
 
 # What the container must allow.

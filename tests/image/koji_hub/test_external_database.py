@@ -78,8 +78,8 @@ def test_the_hub_makes_its_tables_once(
 def test_a_password_is_nowhere_but_in_its_file(running_koji: Koji, postgresql: PostgreSQL) -> None:
     hub = begin(running_koji, postgresql, PERSON, PASSWORD)
     wait_ready(hub)
-    found = hub.exec_run(["grep", "-rlF", PASSWORD, "/etc", "/run", "/proc/1/environ"])
-    assert found.output.decode().split() == ["/etc/db.password"]
+    _, files = execute(hub, "grep", "-rlF", PASSWORD, "/etc", "/run", "/proc/1/environ")
+    assert files.split() == ["/etc/db.password"]
     assert PASSWORD not in hub.logs().decode()
     hub.stop()
 
