@@ -134,12 +134,17 @@ def test_tables_of_another_version_are_refused(running_koji: Koji, postgresql: P
     folder = "/usr/lib/nagoya/schema"
     newest = execute(postgresql.container, "ls", "-v", folder)[1].split()[-1]
     _, script = execute(postgresql.container, "cat", f"{folder}/{newest}")
-    table, column = re.findall(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", script)[0]
-    postgresql.sql(f"ALTER TABLE {table} RENAME COLUMN {column} TO gone", "builds")
+    if created := re.search(r"CREATE TABLE (\w+)", script):
+        rename = "ALTER TABLE {} RENAME TO {}"
+        name = created[1]
+    else:
+        table, name = re.findall(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", script)[0]
+        rename = f"ALTER TABLE {table} RENAME COLUMN {{}} TO {{}}"
+    postgresql.sql(rename.format(name, "gone"), "builds")
     log = refusal()
     assert "run those of Koji's scripts that were not run on it: " in log
     assert f"{newest}; they are in {folder}" in log
-    postgresql.sql(f"ALTER TABLE {table} RENAME COLUMN gone TO {column}", "builds")
+    postgresql.sql(rename.format("gone", name), "builds")
     postgresql.sql("ALTER TABLE users OWNER TO postgres", "builds")
     postgresql.sql(f"GRANT SELECT ON users TO {ROLE}", "builds")
     assert f"the role {ROLE} may not read and write the tables users" in refusal()
