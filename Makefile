@@ -13,7 +13,7 @@ SOURCE := current
 BOOKWORM := docs/examples/bookworm/moromi.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down images test test-unit test-image test-system test-koji test-mock test-upstream test-distribution test-site test-soak test-workflows test-long lint bench purge
+.PHONY: help demo down images test test-unit test-image test-system test-koji test-mock test-ansible test-upstream test-distribution test-site test-soak test-workflows test-long lint bench purge
 
 help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
@@ -58,6 +58,12 @@ test-mock: ## run the tests of builders with upstream's mock (SOURCE=current, or
 	@tools/setup test
 	@tools/engine with bash -c 'file=$$(tools/mock "$(SOURCE)") && moromi -c $$file build && \
 	    pytest --koji-config $$file tests/image/koji_builder tests/system/test_upstreams_mock.py'
+
+test-ansible: ## run koji-ansible's modules twice on a Koji (SOURCE=a source tree of it)
+	@tools/setup test
+	@pip install --quiet 'ansible-core==2.19.*'
+	@tools/engine with bash -c 'moromi build -q && \
+	    KOJI_ANSIBLE=$$(realpath "$(SOURCE)") pytest tests/system/test_koji_ansible.py'
 
 test-upstream: ## run Koji's own unit tests against what the images have installed (SOURCE as above)
 	@tools/setup test

@@ -18,6 +18,7 @@ from bench.images import build_image_rows, size_rows
 from bench.instances import instance_rows, reset_rows
 from bench.memory import building_rows, idle_rows
 from bench.mocks import mock_rows
+from bench.repositories import repository_rows
 from bench.startup import startup_rows
 from bench.systems import ready_system
 from bench.table import Row, show
@@ -73,6 +74,7 @@ def all_rows(rounds: int) -> Iterator[Row]:
         yield from distribution_rows(system, rounds)
     with ready_system() as system:
         yield from transfer_rows(system, rounds)
+        yield from repository_rows(system, rounds)
     yield from instance_rows(rounds)
     yield from build_image_rows()
 

@@ -13,13 +13,14 @@ from typing import Any
 
 import builder_file
 import post
+import work
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from post import NotYet, Refused
 from trust import trust
 
-from util import certificates, credentials, entry, exchange, files
+from util import certificates, credentials, entry, exchange, files, processes
 from util.waiting import wait_until
 
 # Seconds that the registrar may take for one request.
@@ -113,7 +114,14 @@ class Builder:
         return f"{self.name} has finished its tasks"
 
     def _require_idle(self) -> None:
-        if tasks := self.ask("disable")["tasks"]:
+        try:
+            tasks = self.ask("disable")["tasks"]
+        except (entry.Fatal, NotYet) as error:
+            # A hub that comes back finds its results.
+            if work.runs_tasks(processes.processes()):
+                raise _StillBusy(f"it is working, and {error}") from error
+            raise
+        if tasks:
             raise _StillBusy(f"it is working on {', '.join(map(str, tasks))}")
 
 

@@ -71,6 +71,8 @@ def _without_counterpart(container: Container) -> Iterator[str]:
     for option in container.security_opt:
         if not security_profile(option):
             yield f"the security option {option} is ignored"
+    if "KOJI_DATABASE_URL" in container.environment:
+        yield "its NetworkPolicy needs a rule for the database in KOJI_DATABASE_URL, and has none"
     if container.pids_limit:
         yield "`pids_limit` is ignored; the kubelet's podPidsLimit is for all pods of a node"
     if container.detach and container.restart not in _ALWAYS:

@@ -7,8 +7,10 @@ from nagoya.config.declaration import Declaration
 from nagoya.engine.image_facts import ImageFacts
 from nagoya.system.kubernetes_pods import labels
 
-_DNS = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
-_DNS_PORTS = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
+DNS_RULE = {
+    "to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}],
+    "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
+}
 
 
 def headless(name: str) -> str:
@@ -47,7 +49,7 @@ def policies(
         linked = _ports(declaration, link, facts[containers[link].image])
         egress.append({"to": _pods(system, [link]), "ports": _tcp(linked)})
     if container.links:
-        egress.append({"to": [_DNS], "ports": _DNS_PORTS})
+        egress.append(DNS_RULE)
     own = labels(system, name)
     return [
         {

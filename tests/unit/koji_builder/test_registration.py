@@ -13,6 +13,9 @@ import pytest
 
 from util import certificates, exchange
 from util.entry import Fatal
+from util.processes import Process
+
+KOJID = "/usr/bin/python3 /usr/sbin/kojid --fg"
 
 
 @pytest.fixture
@@ -156,3 +159,34 @@ def test_drains_no_longer_than_it_may(builder: Any, monkeypatch: pytest.MonkeyPa
     with pytest.raises(Fatal, match="after 0 s: it is working on 11, 12") as refusal:
         builder.drain(0)
     assert "frees its tasks" in str(refusal.value.hint)
+
+
+@pytest.mark.parametrize("error", ["Fatal", "NotYet"])
+def test_drains_while_the_hub_is_away_until_its_work_is_done(
+    registration: ModuleType, builder: Any, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    """Kubernetes replaces the hub and a builder at once where both are on a node that it drains."""
+    children = [[Process(7, 1, 7, KOJID), Process(9, 7, 7, KOJID)], [Process(7, 1, 7, KOJID)]]
+    monkeypatch.setattr(registration.processes, "processes", lambda: children.pop(0))
+
+    def ask(verb: str) -> None:
+        raise {"Fatal": Fatal, "NotYet": registration.NotYet}[error]("the hub is away")
+
+    monkeypatch.setattr(builder, "ask", ask)
+    with pytest.raises((Fatal, registration.NotYet), match=r"^the hub is away"):
+        builder.drain(30)
+    assert children == []
+
+
+def test_drains_no_longer_than_it_may_while_the_hub_is_away(
+    registration: ModuleType, builder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = [Process(7, 1, 7, KOJID), Process(9, 7, 7, KOJID)]
+    monkeypatch.setattr(registration.processes, "processes", lambda: running)
+
+    def ask(verb: str) -> None:
+        raise Fatal("the hub is away")
+
+    monkeypatch.setattr(builder, "ask", ask)
+    with pytest.raises(Fatal, match="after 0 s: it is working, and the hub is away"):
+        builder.drain(0)

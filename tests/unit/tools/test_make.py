@@ -56,6 +56,10 @@ CALLS = {
         "setup test", "moromi -c docs/examples/mock/moromi.yml build",
         "pytest --koji-config docs/examples/mock/moromi.yml tests/image/koji_builder",
     ],
+    "test-ansible": [
+        "setup test", "pip install --quiet ansible-core", "moromi build -q",
+        "pytest tests/system/test_koji_ansible.py",
+    ],
     "test-upstream": [
         "setup test", "moromi -c nagoya-current build -q koji-hub koji-builder",
         "pytest -sq --koji-config nagoya-current tests/image/test_upstream.py",
@@ -116,7 +120,7 @@ def newcomer(tmp_path: Path, checkout: Path) -> Path:
     shutil.copytree(checkout / "tools", tmp_path / "tools")
     engine = tmp_path / "tools/engine"
     engine.write_text(isolate(engine.read_text(), tmp_path))
-    names = ("hadolint", "koji", "moromi", "mypy", "pytest", "python", "ruff", "toji")
+    names = ("hadolint", "koji", "moromi", "mypy", "pip", "pytest", "python", "ruff", "toji")
     programs = [".venv/bin/" + name for name in names]
     programs += ["bin/docker", "tools/setup", "tools/debian"]
     for program in programs:

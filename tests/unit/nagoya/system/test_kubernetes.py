@@ -1,5 +1,6 @@
 """What `toji export kubernetes` makes of a declaration, read back."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -277,6 +278,40 @@ def test_the_overlays(checkout: Path) -> None:
     (patch,) = found["ingress-koji"]["patch.yaml"]
     environment = patch["spec"]["template"]["spec"]["containers"][0]["env"]
     assert environment[0] == {"name": "KOJI_WEB_URL", "value": "https://koji.example.com/koji"}
+
+
+def test_the_overlay_for_a_postgresql_of_the_sites(checkout: Path) -> None:
+    declared = loader.read(checkout / "moromi.yml")
+    facts = facts_of(declared)
+    files = overlays(declared, "some", facts)["postgresql-koji"]
+    (kustomization,) = files["kustomization.yaml"]
+    assert kustomization["secretGenerator"] == [
+        {"name": "postgresql", "files": ["password", "server.crt"]}
+    ]
+    _, deletion = kustomization["patches"]
+    assert deletion["target"] == {"labelSelector": "app.kubernetes.io/component=kojidatabase"}
+    assert json.loads(deletion["patch"])["$patch"] == "delete"
+    hub, policy = files["patch.yaml"]
+    (container,) = hub["spec"]["template"]["spec"]["containers"]
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/etc/postgresql"]
+    environment = {each["name"]: each["value"] for each in container["env"]}
+    assert environment["KOJI_DATABASE_PASSWORD_FILE"] == "/etc/postgresql/password"
+    assert environment["KOJI_DATABASE_URL"].endswith("?sslrootcert=/etc/postgresql/server.crt")
+    database, names = policy["spec"]["egress"]
+    assert database == {"ports": [{"port": 5432}]}
+    # As in the base, or the hub could not resolve the server's name.
+    assert (
+        names == find(base(declared, "some", facts), "NetworkPolicy", "koji")["spec"]["egress"][1]
+    )
+
+
+def test_no_overlay_for_a_postgresql_where_there_is_one(checkout: Path) -> None:
+    declared = loader.read(checkout / "docs/examples/postgresql/moromi.yml")
+    assert set(overlays(declared, "some", facts_of(declared))) == {"copies", "ingress-koji"}
+    warning = (
+        "koji: its NetworkPolicy needs a rule for the database in KOJI_DATABASE_URL, and has none"
+    )
+    assert warning in not_carried_over(declared)
 
 
 def run_copy(script: str, image: Path, claim: Path, *, folder: str = "data") -> None:
