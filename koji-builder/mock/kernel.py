@@ -137,15 +137,40 @@ def forbid_user_namespaces() -> Any:
     """
     import seccomp  # noqa: PLC0415 - Debian's, which only the image has
 
-    system_calls = seccomp.SyscallFilter(seccomp.ALLOW)
-    if system_calls.exist_arch(seccomp.Arch.X86_64):
-        for architecture in (seccomp.Arch.X86, seccomp.Arch.X32):
-            system_calls.add_arch(architecture)
+    system_calls = _allow_all()
     flag = seccomp.Arg(0, seccomp.MASKED_EQ, NEW_USER, NEW_USER)
     for name in ("clone", "unshare"):
         system_calls.add_rule(seccomp.ERRNO(errno.EPERM), name, flag)
     # Its flags are in memory, where a filter cannot see them. C libraries then use clone.
     system_calls.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
+    return system_calls
+
+
+def forbid_network(program: Path) -> None:
+    """Write a filter of system calls, in the kernel's format, for a process without a network.
+
+    Of sockets it leaves those of Unix. io_uring makes sockets too, as does 32-bit x86's socketcall,
+    which has its arguments in memory, where a filter cannot see them.
+    """
+    import seccomp  # noqa: PLC0415 - Debian's, which only the image has
+
+    system_calls = _allow_all()
+    other = seccomp.Arg(0, seccomp.NE, socket.AF_UNIX)
+    system_calls.add_rule(seccomp.ERRNO(errno.EAFNOSUPPORT), "socket", other)
+    system_calls.add_rule(seccomp.ERRNO(errno.EAFNOSUPPORT), "socketcall")
+    system_calls.add_rule(seccomp.ERRNO(errno.ENOSYS), "io_uring_setup")
+    with program.open("wb") as file:
+        system_calls.export_bpf(file)
+
+
+def _allow_all() -> Any:
+    """A filter of system calls, without a rule, for every ABI of this machine."""
+    import seccomp  # noqa: PLC0415
+
+    system_calls = seccomp.SyscallFilter(seccomp.ALLOW)
+    if system_calls.exist_arch(seccomp.Arch.X86_64):
+        for architecture in (seccomp.Arch.X86, seccomp.Arch.X32):
+            system_calls.add_arch(architecture)
     return system_calls
 
 

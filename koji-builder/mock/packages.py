@@ -2,10 +2,12 @@
 
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 
 import chroot_files
+import kernel
 from errors import MockError, Status
 from logs import Logs
 from worker import Chroot
@@ -25,6 +27,9 @@ MACROS = f"""\
 # What dnf, whose own retries are soon spent, writes of a server that is away for a while:
 # curl's errors of names, connections and time limits, and HTTP's of servers.
 OUT_OF_REACH = re.compile(rb"Curl error \((6|7|18|28|35|52|55|56|92)\)|Status code: 5\d\d ")
+# What the plugin is, what it reads, and what it writes.
+PLUGINS, FILTER = Path("/tmp/plugins"), Path("/tmp/offline.bpf")
+LOADED = Path("/tmp/offline.loaded")
 # Seconds between two attempts of dnf, and after which there is no other.
 PAUSE, PATIENCE = 3.0, 120.0
 
@@ -33,13 +38,16 @@ def dnf(chroot: Chroot, *words: str) -> None:
     """Run dnf on the chroot, with the configuration that kojid wrote; MockError if it fails.
 
     Debian enables dnf's plugin `local`, which prefers stale copies of packages, and others that
-    complain that they lack something; only `builddep` is needed here.
+    complain that they lack something; only `builddep` is needed here, and ours.
     """
+    chroot.end_processes()
     Path("/tmp/.rpmmacros").write_text(MACROS)
     Path("/tmp/dnf.conf").write_text(chroot.settings.dnf_conf)
     argv = ["dnf-3", "--config", "/tmp/dnf.conf", "--installroot", str(chroot.path), "--assumeyes",
             "--disableplugin=*", "--enableplugin=builddep", "--setopt=deltarpm=False",
             "--setopt=allow_vendor_change=yes", "--allowerasing"]  # fmt: skip
+    if not chroot.settings.networking:
+        argv += prepare_offline(chroot)
     if chroot.settings.bootstrap:
         Path("/tmp/ca.crt").write_bytes(Path("/etc/ssl/certs/ca-certificates.crt").read_bytes())
         argv.append("--setopt=sslcacert=/tmp/ca.crt")
@@ -60,7 +68,27 @@ def dnf(chroot: Chroot, *words: str) -> None:
             time.sleep(PAUSE)
     if status != 0:
         raise MockError(Status.PACKAGES, f"dnf {words[0]} failed with status {status}")
+    if not chroot.settings.networking and not LOADED.exists():
+        raise MockError(
+            Status.PACKAGES,
+            "dnf did not load the plugin that keeps scriptlets from the network",
+            f"report this to Nagoya, with the output of dnf {words[0]} in root.log",
+        )
     share_database(chroot)
+
+
+def prepare_offline(chroot: Chroot) -> list[str]:
+    """Write our plugin of dnf's where a bootstrap's dnf sees it too; return its options.
+
+    dnf's own plugins are in a folder of its Python, which has another name in each distribution.
+    """
+    PLUGINS.mkdir()
+    shutil.copy(Path(__file__).with_name("dnf-plugins") / "offline.py", PLUGINS)
+    kernel.forbid_network(FILTER)
+    root = chroot.programs_path
+    folders = root.glob("usr/lib*/python3*/*-packages/dnf-plugins")
+    paths = ",".join([str(PLUGINS), *(f"/{path.relative_to(root)}" for path in folders)])
+    return ["--enableplugin=offline", f"--setopt=pluginpath={paths}"]
 
 
 def try_dnf(chroot: Chroot, argv: list[str], deadline: float) -> int | None:
@@ -71,7 +99,7 @@ def try_dnf(chroot: Chroot, argv: list[str], deadline: float) -> int | None:
         output.append(data)
         chroot.logs.root(data)
 
-    status = chroot.outside(argv, sink)
+    status = chroot.outside(argv, sink, network=True)
     if status and OUT_OF_REACH.search(b"".join(output)) and time.monotonic() < deadline:
         return None
     return status

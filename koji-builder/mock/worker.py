@@ -9,10 +9,12 @@ canceled build leaves nothing behind.
 
 import os
 import select
+import shutil
 import signal
 import time
 import traceback
 from collections.abc import Callable, Collection
+from pathlib import Path
 from types import FrameType
 
 import kernel
@@ -108,19 +110,22 @@ class Chroot:
             personality(settings.forcearch, machine)
         roots = [self.path]
         self.programs: int | None = None  # the root whose dnf and rpm install packages
+        self.programs_path = Path("/")
         try:
             self.directory = mounts.isolate(self.path)
             mounts.make(mounts.chroot_plan(settings), self.directory)
             if settings.bootstrap:
                 roots.append(settings.basedir / f"{settings.root}-bootstrap/root")
-                self.programs = mounts.open_root(roots[-1])
+                self.programs, self.programs_path = mounts.open_root(roots[-1]), roots[-1]
                 scratch = self.path.with_name("scratch")
                 mounts.make(mounts.bootstrap_plan(settings, self.path, scratch), self.programs)
             mounts.make_read_only(*roots)
         except kernel.KernelError as error:
             raise error.as_mock_error() from error
 
-    def outside(self, argv: list[str], sink: Callable[[bytes], None]) -> int:
+    def outside(
+        self, argv: list[str], sink: Callable[[bytes], None], *, network: bool = False
+    ) -> int:
         """Run dnf or rpm, the builder's or the bootstrap's, as root without SYS_ADMIN; return its
         status.
 
@@ -130,6 +135,8 @@ class Chroot:
 
         def prepare() -> None:
             os.chdir("/")
+            if not network:
+                kernel.leave_network()
             if self.programs is not None:
                 kernel.change_root(self.programs)
             kernel.confine(self.system_calls)
@@ -154,6 +161,24 @@ class Chroot:
 
         timeout = self.settings.timeout
         return self._run(argv, self.settings.environment, prepare, sink, timeout)
+
+    def end_processes(self) -> None:
+        """End what scriptlets and builds have left, and empty /tmp, which root's can write to.
+
+        Only this process, PID 1 of its namespace, stays. What runs next, with the builder's
+        network, finds nothing that somebody has planted for it.
+        """
+        try:
+            os.kill(-1, signal.SIGKILL)
+            while True:
+                os.wait()
+        except (ProcessLookupError, ChildProcessError):
+            pass
+        for path in Path(mounts.SCRATCH).iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def do(self, work: Callable[[], None], *, user: bool) -> None:
         """Run a function in the chroot, where no link leads out of it; MockError if it raises."""

@@ -90,6 +90,23 @@ chmod 755 /usr/bin/uname
 %files
 """
 
+# A package whose scriptlet calls the repository's server, and leaves a process behind.
+CALLER = """Name: caller
+Version: 1
+Release: 1
+Summary: x
+License: MIT
+BuildArch: noarch
+Requires(post): demo-buildroot
+%description
+x
+%post
+(echo > /dev/tcp/127.0.0.1/8123) 2> /answer && echo connected >> /answer
+sleep 98765 > /dev/null 2>&1 &
+exit 0
+%files
+"""
+
 
 @pytest.fixture(scope="session")
 def host(session_containers: Containers) -> Container:
@@ -103,6 +120,7 @@ def host(session_containers: Containers) -> Container:
     )
     put(container, "/tmp/escape.spec", ESCAPE)
     put(container, "/tmp/planter.spec", PLANTER)
+    put(container, "/tmp/caller.spec", CALLER)
     supply(container)
     return container
 
@@ -115,6 +133,7 @@ def supply(container: Container) -> None:
         ("virtual", "rpm-build"),  # demo-buildroot only provides it
         ("escape", "escape"),
         ("planter", "planter"),
+        ("caller", "caller"),
     ]
     text = COMPS.format(groups="".join(GROUP.format(name=n, package=p) for n, p in groups))
     put(container, "/tmp/comps.xml", text)

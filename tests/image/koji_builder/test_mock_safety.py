@@ -2,13 +2,21 @@
 
 import errno
 import shlex
+from collections.abc import Iterator
 
 import docker
 import pytest
 from docker.models.containers import Container
 
-from tests.image.koji_builder.buildroots import CAPABILITIES, IMAGE, SRPMS, Maker, spec
-from tests.image.tracked import Containers, execute, execute_as, outcome
+from tests.image.koji_builder.buildroots import (
+    CAPABILITIES,
+    IMAGE,
+    SRPMS,
+    Maker,
+    processes,
+    spec,
+)
+from tests.image.tracked import Containers, execute, execute_as, outcome, wait_until
 
 # From inside a chroot.
 
@@ -151,6 +159,40 @@ def test_root_who_climbs_out_of_a_scriptlet_finds_nothing_to_take_or_break(make:
     assert (status, "chroot: 0\noutside: 0\nkey: 0" in output) == (0, True)
     assert "mounted: 0\nremounted: 0" in output
     assert "escaped" not in buildroot.root("ls /var/lib/mock")
+
+
+@pytest.fixture
+def server(host: Container) -> Iterator[str]:
+    """The URL of a server in the builder, with the repository."""
+    argv = ["python3", "-m", "http.server", "--directory", "/mnt/koji", "8123"]
+    host.exec_run(argv, detach=True)
+    probe = ("bash", "-c", "echo > /dev/tcp/127.0.0.1/8123")
+    wait_until(lambda: execute(host, *probe)[0] == 0, 60, "the server answers")
+    yield "http://127.0.0.1:8123"
+    (pid,) = [number for number, words in processes(host).items() if "8123" in words]
+    execute(host, "bash", "-c", f"kill {pid}")
+    wait_until(lambda: pid not in processes(host), 30, "the server has ended")
+
+
+def test_scriptlets_have_no_network_and_leave_nothing_to_the_next_dnf(
+    make: Maker, server: str
+) -> None:
+    """dnf itself has one: it installs from the server that the scriptlet cannot reach."""
+    buildroot = make(install_group="caller", topurls=[server])
+    body = "%build\ncat /answer\ngrep -l 9876[5] /proc/[0-9]*/cmdline | grep . || echo no process"
+    srpm = buildroot.srpm(spec("listener", body))
+    status, output = buildroot.mock("--target", "noarch", "--rebuild", srpm)
+    assert status == 0, output + buildroot.log("root")
+    assert "caller" in buildroot.packages()
+    log = buildroot.log("build")
+    assert "connected" not in log
+    assert "Address family not supported by protocol" in log
+    assert "\nno process\n" in log
+
+
+def test_scriptlets_have_the_network_that_the_tag_gives_builds(make: Maker, server: str) -> None:
+    buildroot = make(install_group="caller", topurls=[server], use_host_resolv=True).initialise()
+    assert buildroot.root(f"cat {buildroot.path}/root/answer") == "connected\n"
 
 
 # By its callers.
