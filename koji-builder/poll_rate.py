@@ -1,7 +1,7 @@
 """A plugin for kojid: many idle builders poll the hub no more often than 25 do.
 
-Each poll costs the hub and the database some 15 ms of processor time, so that 300 builders that
-poll once a second would take more than four processors. The plugin makes `sleeptime` longer where
+Each poll costs the hub and the database some 15 ms of processor time, and more where there are many
+builders: see docs/scale.md. The plugin makes `sleeptime` longer where
 there are many builders: together they poll 25 times a second, and each at least every 30 s. Up to
 25 builders poll every second, 300 every 12 s. It is always on, whatever KOJI_BUILDER_PLUGINS says.
 
