@@ -1,8 +1,8 @@
 """A plugin for kojid: many idle builders poll the hub no more often than 25 do.
 
 Each poll costs the hub and the database some 15 ms of processor time, and more where there are many
-builders: see docs/scale.md. The plugin makes `sleeptime` longer there: together they poll 25 times a
-second, and each at least every 20 s. Up to 25 builders poll every second, 300 every 12 s. It is
+builders: see docs/scale.md. The plugin makes `sleeptime` longer there: together they poll 25 times
+a second, and each at least every 20 s. Up to 25 builders poll every second, 300 every 12 s. It is
 always on, whatever KOJI_BUILDER_PLUGINS says.
 
 It counts the enabled hosts at the first poll and then every five minutes.
