@@ -15,6 +15,7 @@ from tests.image.koji_builder.buildroots import (
     pack_dnf,
     processes,
     put,
+    spec,
 )
 from tests.image.tracked import Containers, execute
 
@@ -65,16 +66,9 @@ gcc -w -o /climber /climber.c
 
 # A package whose scriptlet puts links to the builder's own files where kojid reads and writes; its
 # `uname`, which kojid calls once the buildroot is there, puts one of them back.
-PLANTER = """Name: planter
-Version: 1
-Release: 1
-Summary: x
-License: MIT
-BuildArch: noarch
-Requires(post): demo-buildroot
-%description
-x
-%post
+PLANTER = spec(
+    "planter",
+    """%post
 set -e
 ln -s /srv/outside /chroot_tmpdir
 mkdir -p /builddir /tmp /var/log /usr/lib/sysimage
@@ -86,26 +80,19 @@ ln -sf /srv/outside/lock /var/lib/rpm/.rpm.lock
 ln -s /srv/outside/rpmdb /usr/lib/sysimage/rpm
 rm -f /usr/bin/uname
 printf '#!/bin/sh\\nrm -rf /chroot_tmpdir; ln -s /srv/outside /chroot_tmpdir\\n' > /usr/bin/uname
-chmod 755 /usr/bin/uname
-%files
-"""
+chmod 755 /usr/bin/uname""",
+    **{"Requires(post)": "demo-buildroot"},
+)
 
 # A package whose scriptlet calls the repository's server, and leaves a process behind.
-CALLER = """Name: caller
-Version: 1
-Release: 1
-Summary: x
-License: MIT
-BuildArch: noarch
-Requires(post): demo-buildroot
-%description
-x
-%post
+CALLER = spec(
+    "caller",
+    """%post
 (echo > /dev/tcp/127.0.0.1/8123) 2> /answer && echo connected >> /answer
 sleep 98765 > /dev/null 2>&1 &
-exit 0
-%files
-"""
+exit 0""",
+    **{"Requires(post)": "demo-buildroot"},
+)
 
 
 @pytest.fixture(scope="session")
