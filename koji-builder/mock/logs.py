@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from errors import MockError, Status
+
 NAMES = ("root", "build", "state", "hw_info", "installed_pkgs")
+LONGEST = 1 << 30  # bytes of output in a log; those of large distributions have some hundred MB
 
 
 class Logs:
@@ -29,12 +32,19 @@ class Logs:
             data = data[os.write(self._files[name], data) :]
 
     def root(self, data: bytes) -> None:
-        """Append the output of dnf or rpm to root.log."""
-        self.write("root", data)
+        """Append the output of dnf or rpm to root.log. MockError if that is longer than LONGEST."""
+        self._add("root", data)
 
     def build(self, data: bytes) -> None:
-        """Append the output of rpmbuild to build.log."""
-        self.write("build", data)
+        """Append the output of rpmbuild to build.log. MockError if that is longer than LONGEST."""
+        self._add("build", data)
+
+    def _add(self, name: str, data: bytes) -> None:
+        if os.fstat(self._files[name]).st_size + len(data) > LONGEST:
+            raise MockError(
+                Status.BUILD, f"the build was ended: {name}.log would be longer than 1 GiB"
+            )
+        self.write(name, data)
 
     def command(self, data: bytes) -> None:
         """Append the output of a command in the chroot to root.log, and print it."""

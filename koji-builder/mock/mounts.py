@@ -12,6 +12,7 @@ from pathlib import Path
 
 import kernel
 from errors import MockError, Status
+from limits import tmpfs_options
 from mountinfo import MountPoint, beneath, mount_points
 from settings import Settings
 
@@ -77,7 +78,7 @@ def chroot_plan(settings: Settings) -> list[Mount]:
             *(Mount(f"dev/{name}", f"/dev/{name}", flags=kernel.BIND) for name in DEVICES),
             Mount("dev/pts", "", "devpts", kernel.NO_SUID | kernel.NO_EXEC,
                   "newinstance,ptmxmode=0666,mode=620,gid=5"),
-            Mount("dev/shm", "", "tmpfs", kernel.NO_SUID | kernel.NO_DEV, "mode=1777"),
+            Mount("dev/shm", "", "tmpfs", kernel.NO_SUID | kernel.NO_DEV, tmpfs_options()),
         ]  # fmt: skip
     return plan + [
         Mount(target.strip("/"), source, flags=kernel.BIND | kernel.RECURSIVE)
@@ -185,7 +186,7 @@ def isolate(root: Path) -> int:
     mounts = mount_points()
     kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_IPC)
     kernel.mount("none", "/", flags=kernel.RECURSIVE | kernel.PRIVATE)
-    kernel.mount("tmpfs", SCRATCH, "tmpfs", kernel.NO_SUID | kernel.NO_DEV, "mode=1777")
+    kernel.mount("tmpfs", SCRATCH, "tmpfs", kernel.NO_SUID | kernel.NO_DEV, tmpfs_options())
     mount_proc(mounts, Path(SCRATCH))
     _hide()
     return open_root(root)

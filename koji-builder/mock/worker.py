@@ -17,9 +17,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from types import FrameType
 
+import chroot_files
 import kernel
 import mounts
 from errors import MockError, Status
+from limits import INTERVAL, DiskFullError, Limits
 from logs import Logs
 from settings import Account, Settings, personality
 
@@ -120,6 +122,7 @@ class Chroot:
                 scratch = self.path.with_name("scratch")
                 mounts.make(mounts.bootstrap_plan(settings, self.path, scratch), self.programs)
             mounts.make_read_only(*roots)
+            self.limits = Limits(settings, account)
         except kernel.KernelError as error:
             raise error.as_mock_error() from error
 
@@ -228,20 +231,26 @@ class Chroot:
         reading = [reader, exited]
         try:
             while True:
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
+                if deadline is not None and time.monotonic() > deadline:
                     os.kill(child, signal.SIGKILL)
                     raise MockError(Status.TIMEOUT, f"{argv[0]} ran longer than {timeout} s")
-                ready, _, _ = select.select(reading, [], [], left)
+                self.limits.check()
+                ready, _, _ = select.select(reading, [], [], INTERVAL)
                 if reader in ready and not _drain(reader, sink):
                     reading.remove(reader)
                 if exited in ready:
                     _drain(reader, sink)
                     break
+            if status := self._status(child):
+                self.limits.check_disk()
+            return status
+        except DiskFullError:
+            self.end_processes()
+            self.do(self._remove_files, user=False)
+            raise
         finally:
             os.close(reader)
             os.close(exited)
-        return self._status(child)
 
     def _start(
         self, argv: list[str], environment: dict[str, str], prepare: Callable[[], None], writer: int
@@ -266,6 +275,9 @@ class Chroot:
             os.write(2, f"mock: {argv[0]}: {error}\n".encode())
         finally:
             os._exit(127)
+
+    def _remove_files(self) -> None:
+        chroot_files.remove_files(self.account)
 
     def _status(self, child: int) -> int:
         """The child's exit status, or 128 plus the signal's number; also reap orphans."""

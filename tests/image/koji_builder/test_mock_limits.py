@@ -45,3 +45,63 @@ def test_a_build_that_takes_all_memory_is_killed_alone(builder: Callable[..., Ma
     other.mock_in_background("--chroot", "--", "sleep", "600")
     hog.mock("--chroot", HOGS)
     assert is_alive(other), other.log("root")[-500:]
+
+
+# A build's processes or threads, as many as the engine lets it have, or 1,500 that do not end.
+FORKS = "bomb() { bomb | bomb & }; bomb; sleep 600"
+THREADS = r"""
+cat > /tmp/threads.c << 'END'
+#include <pthread.h>
+#include <unistd.h>
+void *wait_long(void *nothing) { sleep(600); return nothing; }
+int main(void)
+{
+    pthread_t thread;
+    for (int number = 0; number < 1500; number++) pthread_create(&thread, 0, wait_long, 0);
+    return sleep(600);
+}
+END
+gcc -w -pthread -o /tmp/threads /tmp/threads.c && /tmp/threads
+"""
+
+
+@pytest.mark.parametrize("bomb", [FORKS, THREADS], ids=["processes", "threads"])
+def test_a_build_with_too_many_processes_is_ended(builder: Callable[..., Maker], bomb: str) -> None:
+    make = builder(pids_limit=2000)
+    hog, other = make().initialise(), make().initialise()
+    other.mock_in_background("--chroot", "--", "sleep", "600")
+    status, output = hog.mock("--chroot", bomb)
+    assert status == 10, output
+    assert "one build may have 1000\n  hint: " in hog.log("root")
+    assert not hog.processes()
+    assert is_alive(other), other.log("root")[-500:]
+
+
+def test_the_build_that_has_filled_the_disk_is_ended(builder: Callable[..., Maker]) -> None:
+    """Its files are removed, so that there is room for the others."""
+    make = builder(tmpfs={"/var/lib/mock": "exec,size=1g,mode=755"})
+    hog, other = make().initialise(), make().initialise()
+    other.mock_in_background("--unpriv", "--chroot", "head -c 8M /dev/zero > own; sleep 600")
+    fill = "while :; do head -c 1M /dev/zero >> $HOME/file || sleep 0.1; done"
+    status, _ = hog.mock("--unpriv", "--chroot", fill)
+    assert status == 10
+    assert "takes most of the running ones; its files were removed" in hog.log("root")
+    assert is_alive(other), other.log("root")[-500:]
+    other.root(f"head -c 100M /dev/zero > {other.path}/result/room")
+
+
+def test_a_build_that_fails_for_a_full_disk_says_so(builder: Callable[..., Maker]) -> None:
+    make = builder(tmpfs={"/var/lib/mock": "exec,size=1g,mode=755"})
+    status, output = make().initialise().mock("--unpriv", "--chroot", "cat /dev/zero > $HOME/file")
+    assert status == 10
+    assert "give the builder a larger disk" in output
+
+
+def test_files_in_memory_have_a_limit(builder: Callable[..., Maker]) -> None:
+    """They are no process's, so the kernel would kill other builds for them."""
+    make = builder(mem_limit="1200m", memswap_limit="1200m")
+    hog, other = make().initialise(), make().initialise()
+    other.mock_in_background("--chroot", "--", "sleep", "600")
+    _, output = hog.mock("--chroot", "head -c 2G /dev/zero > /dev/shm/file")
+    assert "No space left on device" in output
+    assert is_alive(other), other.log("root")[-500:]

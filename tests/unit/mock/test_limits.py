@@ -1,0 +1,83 @@
+"""How much a build may take, as far as it can be seen without one."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+Driver = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def limits(driver: Driver) -> ModuleType:
+    return driver("limits")
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({"pids.max": "16384\n"}, 16384),
+        ({"pids/pids.max": "512\n"}, 512),
+        ({"pids.max": "max\n"}, None),
+        ({}, None),
+    ],
+    ids=["version 2", "version 1", "none", "no control groups"],
+)
+def test_the_engines_limit(
+    limits: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str],
+    limit: int | None,
+) -> None:  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(limits, "CGROUPS", tmp_path)
+    assert limits.engine_limit("pids", "pids.max") == limit
+
+
+def test_threads_count(limits: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits.os, "listdir", lambda _: ["self", "mounts", str(os.getpid()), "0"])
+    end = threading.Event()
+    before = limits.count_threads()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    assert limits.count_threads() == before + 1
+    end.set()
+    thread.join()
+
+
+def test_what_is_written_is_the_users_own(limits: ModuleType, tmp_path: Path) -> None:
+    """On this disk: no link is followed, and a file with holes counts with what it takes."""
+    (tmp_path / "deep/er").mkdir(parents=True)
+    (tmp_path / "deep/er/file").write_bytes(os.urandom(10_000))
+    (tmp_path / "link").symlink_to("/usr")
+    with (tmp_path / "holes").open("wb") as file:
+        file.truncate(1 << 40)
+    size, number = limits.written(tmp_path, os.getuid())
+    assert number == 5
+    assert 10_000 <= size < 1 << 20
+    assert limits.written(tmp_path, os.getuid() + 1) == (0, 0)
+
+
+def test_a_buildroot_is_in_use_while_it_is_locked(limits: ModuleType, tmp_path: Path) -> None:
+    assert not limits.is_in_use(tmp_path)
+    assert not limits.is_in_use(tmp_path / "missing")
+    lock = os.open(tmp_path, os.O_DIRECTORY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert limits.is_in_use(tmp_path)
+    os.close(lock)
+
+
+def test_a_log_has_a_limit(driver: Driver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The reason is written nevertheless."""
+    logs, errors = driver("logs"), driver("errors")
+    monkeypatch.setattr(logs, "LONGEST", 100)
+    log = logs.Logs(os.open(tmp_path, os.O_DIRECTORY))
+    log.build(b"x" * 90)
+    with pytest.raises(errors.MockError, match=r"build\.log would be longer than 1 GiB") as failure:
+        log.build(b"x" * 90)
+    log.error(str(failure.value))
+    assert (tmp_path / "build.log").read_text().startswith("x" * 90 + "ERROR: the build was ended")
