@@ -34,6 +34,7 @@ class _Builder(threading.Thread):
     def __init__(self, session: Any, seconds: float, ended: threading.Event) -> None:
         super().__init__()
         self.session = session
+        self.waiting = [koji.TASK_STATES[name] for name in ("FREE", "ASSIGNED")]
         self.host = session.host.getID()
         self.assigned = "host.getTasks" in session.system.listMethods()
         self.seconds = seconds
@@ -48,7 +49,7 @@ class _Builder(threading.Thread):
             self.ended.wait(self.seconds)
 
     def poll(self) -> None:
-        """The calls of kojid's main loop, in its order."""
+        """The calls of kojid's main loop, in its order, with our plugin poll_rate."""
         self.session.listBuildroots(hostID=self.host, state=_BUILDROOT_STATES)
         self.session.host.getHostTasks()
         self.session.host.getHost()
@@ -56,8 +57,8 @@ class _Builder(threading.Thread):
             self.session.host.updateHost(0.0, True, data={"methods": _METHODS, "maxjobs": 10})
             self.session.host.getTasks()
         else:
+            self.session.listTasks(opts={"state": self.waiting}, queryOpts={"countOnly": True})
             self.session.host.updateHost(0.0, True)
-            self.session.host.getLoadData()
 
 
 def fleet_poll_rows(system: BenchSystem, sizes: Sequence[int]) -> Iterator[Row]:

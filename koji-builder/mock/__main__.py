@@ -141,7 +141,15 @@ def sign(settings: Settings, account: Account, result: Path) -> None:
 
 def check_host() -> None:
     """Try the namespaces and mounts of a buildroot. Raises MockError with the missing options."""
-    if "NoNewPrivs:\t1" in Path("/proc/self/status").read_text():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    status = dict(line.split(":\t", 1) for line in lines)
+    if int(status["CapBnd"], 16) & 1 << kernel.SYS_RAWIO:
+        raise MockError(
+            Status.NAMESPACE,
+            "the container is privileged, so root in a build could reach the machine's devices",
+            "start the builder without --privileged, which it never needs",
+        )
+    if status["NoNewPrivs"] == "1":
         raise MockError(
             Status.NAMESPACE,
             "the container runs with no-new-privileges, so mock cannot become root",
@@ -161,8 +169,8 @@ def check_host() -> None:
             return Status.NAMESPACE
         return 0
 
-    if status := worker.supervise(try_mounts):
-        sys.exit(status)
+    if failure := worker.supervise(try_mounts):
+        sys.exit(failure)
 
 
 def run(argv: list[str], account: Account) -> int:

@@ -110,7 +110,7 @@ def remove(path: Path) -> None:
 
 
 def remove_files(account: Account) -> None:
-    """As root: remove the files of the unprivileged user, wherever they are on the chroot's disk."""
+    """As root: remove the files of the unprivileged user from the chroot's disk."""
     device = Path("/").stat().st_dev
     for _, names, files, directory in os.fwalk("/", onerror=None):
         for name in files:

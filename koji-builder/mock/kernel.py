@@ -24,6 +24,7 @@ DIE_WITH_PARENT, DUMPABLE, NO_NEW_PRIVILEGES, PERSONALITY_32BIT = 1, 4, 38, 0x00
 # <linux/capability.h>: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SYS_CHROOT MKNOD and
 # SETFCAP: what installing packages takes, and so what root has in the chroot. No SYS_ADMIN.
 CAPABILITIES = sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 18, 27, 31))
+SYS_RAWIO = 17  # which only a privileged container has
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

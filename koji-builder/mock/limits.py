@@ -1,8 +1,8 @@
 """How much one build may take of its builder, so that kojid and other builds go on.
 
-The engine's limits, such as pids_limit, are for a builder as a whole. Within them, this ends a build
-that starts too many processes, and where the disk runs out the build that has written most, as the
-kernel does where memory runs out.
+The engine's limits, such as pids_limit, are for a builder as a whole. Within them, this ends a
+build that starts too many processes, and where the disk runs out the build that has written most,
+as the kernel does where memory runs out.
 """
 
 import fcntl

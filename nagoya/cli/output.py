@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,11 +34,11 @@ def writing(file: Path, what: str, command: str, *, private: bool = True) -> Ite
         raise UsageError(f"{file} exists already", "choose another name, or delete it")
     if not file.parent.is_dir():
         raise UsageError(f"{file} cannot be written: no folder {file.parent}")
-    partial = file.with_name(f"{file.name}.part")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    # A new file for its owner alone, whatever somebody else has put into the folder.
+    descriptor, name = tempfile.mkstemp(".part", f"{file.name}.", file.parent)
+    partial = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            os.fchmod(descriptor, 0o600)
             yield stream
             stream.flush()
             os.fsync(descriptor)

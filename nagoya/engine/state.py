@@ -29,9 +29,10 @@ class State:
 
     `name` is its host name, `declared` its name in moromi.yml. `status` is Docker's word (created,
     running, paused, restarting, exited, dead). `restart` is its restart policy in Docker's words;
-    in a `crash_loop` it has been started again twice, to end within seconds. `ports` maps ports of
-    the container to those of the engine's machine, `addresses` to the addresses there; `host` is
-    where the system's clients are. `volumes` maps the paths of mounted volumes to their names.
+    that has started it again `restarts` times, and twice in a `crash_loop`, in which it ends within
+    seconds. `ports` maps ports of the container to those of the engine's machine, `addresses` to
+    the addresses there; `host` is where the system's clients are. `volumes` maps the paths of
+    mounted volumes to their names.
     `labels` include the image's, and so do `variables`, which may hold secrets.
     """
 
@@ -47,6 +48,7 @@ class State:
     image_id: str
     address: str | None
     restart: str
+    restarts: int
     crash_loop: bool
     host: str
     ports: Mapping[int, int]
@@ -100,6 +102,7 @@ class State:
             image_id=attributes["Image"],
             address=next((net["IPAddress"] for net in networks.values() if net["IPAddress"]), None),
             restart=(policy.get("Name") or "no") + (f":{tries}" if tries else ""),
+            restarts=attributes["RestartCount"],
             crash_loop=state["Status"] == "restarting"
             and attributes["RestartCount"] >= 2
             and parse_time(state["FinishedAt"]) - parse_time(state["StartedAt"]) < _SHORT_RUN,

@@ -42,16 +42,8 @@ def read_chunks(container: Handle, path: str) -> Iterator[bytes]:
 
 def read_file(container: Handle, path: str) -> bytes:
     """The content of a file in a container."""
-    try:
-        with tarfile.open(fileobj=io.BytesIO(b"".join(read_chunks(container, path)))) as archive:
-            for member in archive:
-                content = archive.extractfile(member)
-                if content is not None:
-                    return content.read()
-    except tarfile.TarError as error:
-        raise EngineError(
-            f"copying {path} out of {container.name}: the engine's answer was cut off ({error})"
-        ) from error
+    for content in _contents(b"".join(read_chunks(container, path)), container, path).values():
+        return content
     raise EngineError(f"{path} in {container.name} is not a file")
 
 
@@ -63,13 +55,23 @@ def read_folder(container: Handle, path: str) -> dict[str, bytes]:
             chunks, _ = container.docker.get_archive(path)
         except docker.errors.NotFound:
             return {}
-        data = io.BytesIO(b"".join(chunks))
+        data = b"".join(chunks)
+    contents = _contents(data, container, path)
+    return {name.partition("/")[2]: content for name, content in contents.items()}
+
+
+def _contents(data: bytes, container: Handle, path: str) -> dict[str, bytes]:
+    """The contents of the regular files in the engine's answer, a tar archive, by their names."""
     contents = {}
-    with tarfile.open(fileobj=data) as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.isfile() else None
-            if content is not None:
-                contents[member.name.partition("/")[2]] = content.read()
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            for member in archive:
+                if member.isfile() and (file := archive.extractfile(member)):
+                    contents[member.name] = file.read()
+    except tarfile.TarError as error:
+        raise EngineError(
+            f"copying {path} out of {container.name}: the engine's answer was cut off ({error})"
+        ) from error
     return contents
 
 

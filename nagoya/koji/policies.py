@@ -27,6 +27,7 @@ CHECK_LABEL = "nagoya.check-policies"
 ends with 0, or with 1 and one problem a line on its stdout."""
 
 _CHECK_SECONDS, _START_SECONDS = 30, 120
+_UNTRIED = "# The hub has not started with these policies yet.\n"
 
 
 def _rule(text: str) -> str:
@@ -72,7 +73,8 @@ def apply_policies(system: System, hub: str, policies: Mapping[int, Policy], sou
         if former == content:
             return False
         _check(handle, policies, source)
-        _write(handle, content)
+        # Whatever ends this, the next seed sees by that line whether there is something to do.
+        _write(handle, content + _UNTRIED)
         try:
             _restart(system, hub)
         except NagoyaError as error:
@@ -83,6 +85,7 @@ def apply_policies(system: System, hub: str, policies: Mapping[int, Policy], sou
                 f"the hub did not start with the policies of {source} ({names}): {error.message}",
                 "the former policies were put back; correct the seed and apply it again",
             ) from error
+        _write(handle, content)
     return True
 
 

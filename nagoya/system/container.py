@@ -154,7 +154,7 @@ class SystemContainer:
                 )
             time.sleep(_PAUSE)
         if state.exit_code:
-            raise LifecycleError(ended(state.exit_code, handle))
+            raise LifecycleError(ended(state, handle))
         self._done("completed")
 
     def update(self) -> None:
@@ -287,7 +287,8 @@ class SystemContainer:
             self.take_place(data)
 
 
-def ended(status: int, handle: Handle) -> str:
+def ended(state: State, handle: Handle) -> str:
     """How a container ended, with the last lines of its log."""
     lines = "".join(f"\n    {line}" for line in containers.log(handle, tail=15))
-    return f"ended with status {status}{lines}"
+    status = f"with status {state.exit_code}" if not state.running else "and was started again"
+    return f"ended {status}{lines}"

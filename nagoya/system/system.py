@@ -167,8 +167,9 @@ class System:
             for name, handle in containers.list_containers(self.engine, self.name).items():
                 state = containers.state(handle, reload=False)
                 settings = self.declaration.containers.get(state.declared)
-                if name in started and settings and settings.detach and state.status == "exited":
-                    failed.append(f"  {name}: {ended(state.exit_code, handle)}")
+                has_ended = state.status == "exited" or state.restarts
+                if name in started and settings and settings.detach and has_ended:
+                    failed.append(f"  {name}: {ended(state, handle)}")
             if failed:
                 raise LifecycleError(
                     f"not everything of '{self.name}' runs:\n" + "\n".join(failed),

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -287,10 +288,12 @@ def test_a_container_that_takes_too_long_is_reported(toji: Toji) -> None:
         assert "job: still running after 1 s; `timeout: SECONDS` in moromi.yml" in error
 
 
-def test_a_container_that_ends_at_once_is_reported_by_init(toji: Toji) -> None:
-    toji.declare(server={"command": ["sh", "-c", "echo wrong setting; exit 1"]}, other={})
+@pytest.mark.parametrize("restart", ["no", "always"])
+def test_a_container_that_ends_at_once_is_reported_by_init(toji: Toji, restart: str) -> None:
+    command = ["sh", "-c", "echo wrong setting; exit 1"]
+    toji.declare(server={"command": command, "restart": restart}, other={})
     error = toji("init", status=7).stderr
-    assert "server: ended with status 1\n    wrong setting" in error
+    assert re.search(r"server: ended (with status 1|and was started again)\n    wrong set", error)
     assert "other" not in error.partition("toji: ")[2]
 
 

@@ -273,6 +273,24 @@ def test_a_report_is_written_although_the_declaration_is_invalid(toji: Toji) -> 
     assert {"r/containers/server.log", "r/moromi.yml.missing.txt"} <= set(names)
 
 
+@pytest.mark.parametrize("value", ["[5ecret-new]", "0755", "'5ecret-new"])
+def test_an_invalid_declaration_shows_no_secret(toji: Toji, value: str) -> None:
+    """A new one, which no container has yet."""
+    toji.declare(server={})
+    toji("init")
+    text = f"containers:\n  server: {{image: x, wrong: 1, environment: {{DB_PASSWORD: {value}}}}}\n"
+    (toji.folder / "moromi.yml").write_text(text)
+    path = toji.folder / "r.tar.gz"
+    toji("report", str(path))
+    with tarfile.open(path) as archive:
+        file = archive.extractfile("r/moromi.yml.missing.txt")
+        assert file
+        reason = file.read().decode()
+    assert "DB_PASSWORD: ..." in reason
+    assert "5ecret" not in reason
+    assert "0755" not in reason
+
+
 PLANTED = "5ecret-planted"
 
 

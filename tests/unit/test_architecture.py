@@ -45,6 +45,21 @@ def test_an_upward_import_is_noticed(tmp_path: Path) -> None:
     assert upward("koji", path) == []
 
 
+def test_a_module_has_at_most_300_lines(checkout: Path) -> None:
+    lengths = {
+        str(path): len(path.read_text().splitlines())
+        for path in (checkout / "nagoya").rglob("*.py")
+    }
+    assert {path: length for path, length in lengths.items() if length > 300} == {}
+
+
+def test_every_package_has_its_layer(checkout: Path) -> None:
+    """So that test_imports_point_downwards looks at all of them."""
+    packages = {path.parent.relative_to(checkout) for path in (checkout / "nagoya").rglob("*.py")}
+    expected = {Path("nagoya"), *(Path("nagoya", name) for name in LAYERS)}
+    assert packages <= expected
+
+
 def test_no_two_modules_share_a_name(checkout: Path) -> None:
     names = [path.stem for path in (checkout / "nagoya").rglob("*.py") if path.stem != "__init__"]
     packages = [path.parent.name for path in (checkout / "nagoya").rglob("*/__init__.py")]

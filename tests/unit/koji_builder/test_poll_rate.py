@@ -43,3 +43,37 @@ def test_counts_the_builders_every_five_minutes(
         assert manager.getNextTask() == "taken"
         slept.append(manager.options.sleeptime)
     assert slept == [4, 4, 20, 1]
+
+
+@pytest.mark.parametrize("waiting", [0, 3])
+def test_asks_for_the_load_of_all_builders_only_if_a_task_waits(
+    poll_rate: ModuleType, waiting: int
+) -> None:
+    """As Koji up to 1.33 does at each poll; the builder checks in with every poll."""
+    calls: list[Any] = []
+
+    class Host:
+        def updateHost(self, load: float, ready: bool) -> None:
+            calls.append((load, ready))
+
+        def getLoadData(self) -> None:
+            calls.append("load")
+
+    class TaskManager:
+        options = SimpleNamespace(sleeptime=1)
+        task_load = 0.5
+        session = SimpleNamespace(
+            host=Host(), listHosts=lambda **_: [], listTasks=lambda opts, queryOpts: waiting
+        )
+
+        def readyForTask(self) -> bool:
+            return True
+
+        def getNextTask(self) -> bool:
+            self.session.host.updateHost(self.task_load, self.readyForTask())
+            self.session.host.getLoadData()
+            return True
+
+    poll_rate.install(TaskManager)
+    assert TaskManager().getNextTask() == bool(waiting)
+    assert calls == [(0.5, True), *["load"] * bool(waiting)]

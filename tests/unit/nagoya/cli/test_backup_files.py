@@ -32,6 +32,14 @@ def test_a_file_that_exists_is_not_replaced(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
+def test_what_others_have_put_into_the_folder_gets_no_keys(tmp_path: Path) -> None:
+    (tmp_path / "koji.tar.part").touch(0o666)
+    with writing(tmp_path / "koji.tar", "backup", "toji backup FILE") as stream:
+        stream.write(b"keys")
+    assert (tmp_path / "koji.tar").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "koji.tar.part").read_bytes() == b""
+
+
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     path = tmp_path / "none/koji.tar"
     with pytest.raises(UsageError) as refused, writing(path, "backup", "toji backup FILE"):

@@ -34,3 +34,5 @@ def test_a_file_of_a_container() -> None:
 def test_an_archive_that_is_cut_off(size: int) -> None:
     with pytest.raises(EngineError, match="/file out of koji"):
         transfer.read_file(holding(archive(b"content" * 100)[:size]), "/file")
+    with pytest.raises(EngineError, match="/folder out of koji"):
+        transfer.read_folder(holding(archive(b"content" * 100)[:size]), "/folder")

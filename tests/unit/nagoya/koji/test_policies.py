@@ -73,7 +73,24 @@ def test_new_policies_are_written_and_the_hub_restarted_under_the_lock(
     wanted = {1: policy("all :: deny")}
     assert apply_policies(hub.system, "thehub", wanted, "seed.yml")
     assert hub.file == render(wanted.values())
-    assert hub.events == ["write", "restart"]
+    assert hub.events == ["write", "restart", "write"]
+
+
+def test_policies_with_which_the_hub_has_not_started_yet_are_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = Hub(monkeypatch)
+    wanted = {1: policy("all :: deny")}
+
+    def stop(names: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    hub.system.apply = stop
+    with pytest.raises(KeyboardInterrupt):
+        apply_policies(hub.system, "thehub", wanted, "seed.yml")
+    hub.system.apply = hub.restart
+    assert apply_policies(hub.system, "thehub", wanted, "seed.yml")
+    assert hub.file == render(wanted.values())
 
 
 def test_policies_that_the_hub_has_restart_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
