@@ -257,6 +257,14 @@ def test_no_new_privileges_is_said_to_be_in_the_way(containers: Containers) -> N
     assert (status, "must not run with no-new-privileges" in output) == (2, True)
 
 
+def test_a_privileged_builder_is_refused(containers: Containers) -> None:
+    """Told by a capability that nothing else has, so that no test starts a privileged container."""
+    options = {**CAPABILITIES, "cap_add": [*CAPABILITIES["cap_add"], "SYS_RAWIO"]}
+    status, output = outcome(containers.start(IMAGE, "/usr/bin/mock", "--check-host", **options))
+    assert status == 80
+    assert "hint: start the builder without --privileged" in output
+
+
 def test_nothing_here_was_privileged(host: Container, engine: docker.DockerClient) -> None:
     settings = engine.api.inspect_container(host.id)["HostConfig"]
     assert settings["Privileged"] is False
