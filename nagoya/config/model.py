@@ -114,6 +114,7 @@ class Container(StrictModel):
     cap_add: tuple[Capability, ...] = ()
     cap_drop: tuple[Capability, ...] = ()
     security_opt: tuple[SecurityOption, ...] = ()
+    read_only: bool = False
     restart: RestartPolicy = "no"
     mem_limit: MemorySize | None = None
     pids_limit: Annotated[int, Field(ge=1, le=2**22)] | None = None

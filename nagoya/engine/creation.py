@@ -39,6 +39,7 @@ class Specification:
     cap_add: Sequence[str] = ()
     cap_drop: Sequence[str] = ()
     security_opt: Sequence[str] = ()
+    read_only: bool = False
     mem_limit: str | None = None
     pids_limit: int | None = None
     cpus: float | None = None
@@ -81,6 +82,7 @@ def create(engine: Engine, wanted: Specification) -> Handle:
                     cap_add=list(wanted.cap_add),
                     cap_drop=list(wanted.cap_drop),
                     security_opt=list(wanted.security_opt),
+                    read_only=wanted.read_only,
                     mem_limit=wanted.mem_limit,
                     pids_limit=wanted.pids_limit,
                     nano_cpus=int(wanted.cpus * 1e9) if wanted.cpus else None,

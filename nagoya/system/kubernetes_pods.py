@@ -207,12 +207,14 @@ def _resources(container: Container) -> dict[str, Any]:
 
 
 def _security(container: Container) -> dict[str, Any]:
-    """The declared capabilities, and what the engine adds by default."""
+    """The declared capabilities and limits, and what the engine adds by default."""
     capabilities = {
         "drop": [name.removeprefix("CAP_") for name in container.cap_drop],
         "add": [name.removeprefix("CAP_") for name in container.cap_add],
     }
-    context = {"capabilities": _filled(capabilities)}
+    context: dict[str, Any] = {"capabilities": _filled(capabilities)}
+    if container.read_only:
+        context["readOnlyRootFilesystem"] = True
     for option in container.security_opt:
         context |= security_profile(option)
     return {key: value for key, value in context.items() if value != {}}

@@ -478,3 +478,10 @@ def test_restart_restarts_what_is_named_and_waits(toji: Toji, client: docker.Doc
     assert set(toji.states().values()) == {"running"}
     error = toji("restart", "on", status=7).stderr
     assert f"'{toji.system}' has no container 'on'; did you mean 'one'" in error
+
+
+def test_a_read_only_container_writes_to_its_volumes_alone(toji: Toji) -> None:
+    command = ["sh", "-c", "touch /data/file && ! touch /file && ! touch /tmp/file"]
+    toji.declare(once={"command": command, "detach": False, "read_only": True,
+                       "volumes": ["files:/data"]})  # fmt: skip
+    toji("init")

@@ -31,7 +31,7 @@ def alternative_names(found: x509.Certificate) -> x509.SubjectAlternativeName:
 @pytest.fixture(scope="module")
 def untouched(module_containers: Containers) -> Container:
     """The same with nothing added, as builders add their certificates to `kojicreds`."""
-    container = module_containers.start(IMAGE)
+    container = module_containers.start(IMAGE, read_only=True)
     assert outcome(container)[0] == 0
     return container
 

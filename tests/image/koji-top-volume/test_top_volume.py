@@ -8,7 +8,7 @@ DIRECTORIES = ["packages", "repos", "work", "scratch", "repos-dist", "vol"]
 
 
 def test_makes_the_directories_for_the_hubs_user(containers: Containers) -> None:
-    container = containers.start(IMAGE)
+    container = containers.start(IMAGE, read_only=True)
     assert outcome(container)[0] == 0
     tree = read_tree(container, FOLDER)
     assert tree.keys() == {"", ".complete", *DIRECTORIES}

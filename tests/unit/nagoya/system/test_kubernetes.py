@@ -192,7 +192,8 @@ FULL = {
     "links": ["other"], "cap_add": ["CAP_SYS_ADMIN"], "cap_drop": ["ALL"],
     "security_opt": ["no-new-privileges", "apparmor=unconfined", "seccomp:unconfined", "label=x"],
     "restart": "on-failure:3", "mem_limit": "4g", "pids_limit": 100, "cpus": 1.5,
-    "stop_timeout": 20, "callbacks": {"post_start": ["nagoya.system.compose.compose_file"]},
+    "stop_timeout": 20, "read_only": True,
+    "callbacks": {"post_start": ["nagoya.system.compose.compose_file"]},
 }  # fmt: skip
 ONCE = {"detach": False, "run_once": True, "timeout": 60, "network_mode": "none"}
 
@@ -224,6 +225,7 @@ def test_every_key_is_carried_over_or_named(declare: Declare) -> None:
             "resources": {"limits": {"memory": "4Gi", "cpu": "1500m"}},
             "securityContext": {
                 "capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]},
+                "readOnlyRootFilesystem": True,
                 "allowPrivilegeEscalation": False,
                 "appArmorProfile": {"type": "Unconfined"},
                 "seccompProfile": {"type": "Unconfined"},
