@@ -11,6 +11,7 @@ from typing import Any
 
 import koji
 import pytest
+from cryptography import x509
 
 from nagoya.config.declaration import Declaration
 from nagoya.koji.builds import build, wait_for_repo
@@ -181,6 +182,32 @@ def test_it_stops_and_returns(elsewhere: Elsewhere, far: str) -> None:
     elsewhere.koji.run("docker", "restart", far)
     elsewhere.wait_for(far, "far is registered in the channels default")
     assert elsewhere.host(session)["enabled"]
+
+
+def test_it_moves_to_another_authority(elsewhere: Elsewhere, far: str) -> None:
+    """As the document says: restarted between the two commands, it needs no other bundle."""
+    one = elsewhere.koji
+
+    def issuer() -> x509.Name:
+        pem = one.run("docker", "exec", far, "cat", "/etc/pki/koji/far.pem").stdout
+        return x509.load_pem_x509_certificate(pem.encode()).issuer
+
+    def restart() -> None:
+        line = "far is registered in the channels default"
+        times = elsewhere.log(far).count(line) + 1
+        one.run("docker", "restart", far)
+        elsewhere.wait_for(far, line, times)
+
+    former = issuer()
+    one.toji("credentials", "rotate")
+    restart()
+    assert issuer() != former
+    one.toji("credentials", "rotate", "--retire")
+    restart()
+    assert elsewhere.host(hub_of(one).session())["enabled"]
+    answer = json.loads(one.toji("credentials", "list", "--json").stdout)
+    states = {each["name"]: each["state"] for each in answer["certificates"]}
+    assert states["far"] == "valid"
 
 
 def test_it_is_revoked_and_gets_another_bundle(elsewhere: Elsewhere, far: str) -> None:
