@@ -23,7 +23,10 @@ _TASKS = 40
 _CALL_SECONDS = 15
 _HIDDEN = "..."
 _SECRET_NAME = re.compile(r"SECRET|PASS|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
-_SECRET_LINE = re.compile(rf"\b((?!keys?\b)\w*(?:{_SECRET_NAME.pattern})\w*)\W.*", re.IGNORECASE)
+_QUOTED = re.compile(
+    rf"(\b(?!keys?\b)\w*(?:{_SECRET_NAME.pattern})\w*\W|put quotes around ).*", re.IGNORECASE
+)
+"""Values in messages about moromi.yml."""
 _PRIVATE_KEY = re.compile(
     rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
@@ -135,8 +138,8 @@ def _variables(system: System, present: Iterable[Handle]) -> Iterator[tuple[str,
 def _add_declaration(report: _Report, system: System, invalid: DeclarationError | None) -> None:
     for number, path in enumerate(system.declaration.files):
         with report.part(f"moromi{f'-{number}' if number else ''}.yml") as add:
-            if invalid:  # its message quotes values, of secret variables too
-                raise LifecycleError(_SECRET_LINE.sub(rf"\1: {_HIDDEN}", str(invalid)))
+            if invalid:
+                raise LifecycleError(_QUOTED.sub(rf"\1{_HIDDEN}", str(invalid)))
             # As it is read, for a comment may hold a secret too.
             settings = without_secrets(yaml.safe_load(path.read_text()))
             add(yaml.safe_dump(settings, sort_keys=False).encode())

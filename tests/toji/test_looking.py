@@ -273,8 +273,12 @@ def test_a_report_is_written_although_the_declaration_is_invalid(toji: Toji) -> 
     assert {"r/containers/server.log", "r/moromi.yml.missing.txt"} <= set(names)
 
 
-@pytest.mark.parametrize("value", ["[5ecret-new]", "0755", "'5ecret-new"])
-def test_an_invalid_declaration_shows_no_secret(toji: Toji, value: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("[5ecret-new]", "environment.DB_PASSWORD:..."), ("0755", "put quotes around ..."),
+     ("'5ecret-new", "line 3")],
+)  # fmt: skip
+def test_an_invalid_declaration_shows_no_secret(toji: Toji, value: str, shown: str) -> None:
     """A new one, which no container has yet."""
     toji.declare(server={})
     toji("init")
@@ -286,7 +290,7 @@ def test_an_invalid_declaration_shows_no_secret(toji: Toji, value: str) -> None:
         file = archive.extractfile("r/moromi.yml.missing.txt")
         assert file
         reason = file.read().decode()
-    assert "DB_PASSWORD: ..." in reason
+    assert shown in reason
     assert "5ecret" not in reason
     assert "0755" not in reason
 

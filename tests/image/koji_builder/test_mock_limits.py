@@ -69,6 +69,7 @@ gcc -w -pthread -o /tmp/threads /tmp/threads.c && /tmp/threads
 def test_a_build_with_too_many_processes_is_ended(builder: Callable[..., Maker], bomb: str) -> None:
     make = builder(pids_limit=2000)
     hog, other = make().initialise(), make().initialise()
+    assert hog.mock("--install", "gcc")[0] == 0
     other.mock_in_background("--chroot", "--", "sleep", "600")
     status, output = hog.mock("--chroot", bomb)
     assert status == 10, output
