@@ -18,7 +18,7 @@ BOOKWORM := docs/examples/bookworm/moromi.yml
 help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
 
-demo: images ## build the images, start a Koji and build an RPM in it (KOJI=current: the newest)
+demo: images ## build the images, start a Koji and build an RPM in it (KOJI=current: Koji 1.35.3)
 	@tools/demo "$(KOJI)"
 
 down: ## stop and remove what `make demo` started (KOJI as above); the images stay
@@ -75,7 +75,7 @@ test-distribution: ## build some dozens of real packages on a distribution made 
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_distribution.py tests/system/test_distribution_guide.py'
 
-test-site: ## run the tests with a KDC, and with Debian 12's PostgreSQL
+test-site: ## run the tests with a KDC, and with PostgreSQL of Debian 12 outside of the system
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_kerberos.py tests/system/test_external_database.py'
 

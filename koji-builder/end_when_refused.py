@@ -2,7 +2,7 @@
 
 kojid would call again for ever. Where it ends, its container does, and registration.py says at the
 next start what is wrong with the certificate. toji restarts a system's own builders when it revokes
-their certificates; this is for those elsewhere, and on where there is a bundle.
+their certificates; this is for remote builders, and on where there is a bundle.
 """
 
 import functools

@@ -6,7 +6,7 @@ needs the hub, and for the tasks of the channel `createrepo` the top directory a
 read-only. Environment variables, with their defaults:
 
 KOJI_BUILDER_BUNDLE=/run/secrets/koji-builder-bundle
-                                       a file by `toji builder bundle`, for a builder elsewhere:
+                                       a file by `toji builder bundle`, for a remote builder:
                                        its name, key and certificate, the authority's, and the
                                        hub's URL. With it nothing has to be mounted
 KOJI_HUB_URL=https://koji/kojihub      the hub; it must show a certificate of that name. A bundle
@@ -46,7 +46,7 @@ Other options go into /etc/kojid/kojid.conf.d/*.conf (section [kojid]). These fi
 start, in the order of their names, and override this script and each other.
 
 Koji's sleeptime is 15 s. Every step of a build starts with a poll, so that a build would mostly
-wait. Each poll costs about 15 ms of CPU on hub and database.
+wait. docs/scale.md says what a poll costs the hub and the database.
 """
 
 import json

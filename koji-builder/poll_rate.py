@@ -1,6 +1,6 @@
 """A plugin for kojid: many idle builders cost the hub hardly more than 25 do (docs/scale.md).
 
-It makes `sleeptime` longer where there are many builders: together they poll 25 times a second, and
+It makes `sleeptime` longer where there are many builders: together they poll 25 times a second, but
 each at least every 20 s. Up to 25 builders poll every second, 300 every 12 s. It counts the enabled
 hosts at the first poll and then every five minutes.
 

@@ -23,8 +23,8 @@ KOJI_HUB_NAMES=                   DNS names and IP addresses of the hub, separat
                                   blanks, in addition to koji, localhost, the loopback addresses
                                   and the host in KOJI_WEB_URL. The hub's certificate is valid for
                                   all these, and the hub answers to no other
-KOJI_SITE_CERTIFICATE=            a file in PEM with a key, its certificate and those between that
-                                  and the authority's: shown to those who call the host in
+KOJI_SITE_CERTIFICATE=            a PEM file with the private key, the certificate and the
+                                  intermediate certificates: shown to those who call the host in
                                   KOJI_WEB_URL, in place of the hub's certificate
 KOJI_KEYTAB=                      a keytab with a key of HTTP/HOST@REALM: with it users and builders
                                   can log in with Kerberos too; see docs/kerberos.md

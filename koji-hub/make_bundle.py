@@ -1,4 +1,4 @@
-"""Make a bundle (util/bundle.py) for a builder elsewhere: `make_bundle.py NAME HUB-URL`.
+"""Make a bundle (util/bundle.py) for a remote builder: `make_bundle.py NAME HUB-URL`.
 
 It prints the bundle as a line of JSON, and records the certificate where the registrar records its
 own. The builder registers itself when it starts.

@@ -7,7 +7,7 @@ a folder that they share with the hub (util/exchange.py). A builder gets a certi
 name only: not for a user's or that of a part of Koji, nor for another builder's that is at work. A
 key whose certificate was revoked gets none any more; its owner can only leave.
 
-Builders elsewhere ask through Apache (builders.py), which has verified their certificates.
+Remote builders ask through Apache (builders.py), which has verified their certificates.
 """
 
 import sys

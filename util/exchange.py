@@ -6,7 +6,7 @@ Both mount the folder FOLDER, and the builder nothing else of the credentials:
     NAME.request       from the builder NAME, signed with its key, which never leaves the builder
     NAME.reply         the answer
 
-A builder elsewhere, which mounts nothing of the hub's, sends the same to its /builders, with the
+A remote builder, which mounts nothing of the hub's, sends the same to its /builders, with the
 certificate of its bundle: see koji-hub/builders.py.
 
 Any builder can write here, so that neither side believes a file: a request has to be signed, and

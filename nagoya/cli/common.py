@@ -78,7 +78,7 @@ def _shared(name: str, *flags: str, **attributes: Any) -> Callable[[Any], Any]:
         if value not in (None, False):
             setattr(settings, name, value)
         if settings.quiet and settings.verbose:
-            raise click.UsageError("-q and -v exclude each other")
+            raise click.UsageError("use either -q or -v")
 
     return click.option(*flags, expose_value=False, callback=keep, **attributes)
 

@@ -111,7 +111,7 @@ def renew(settings: Settings, names: tuple[str, ...], everything: bool) -> None:
       toji credentials renew --all
     """
     if names and everything:
-        raise UsageError("--all and names exclude each other")
+        raise UsageError("use either --all or names")
     renewed = on_system(settings, lambda system: kept.renew(system, names, everything=everything))
     _print("renewed", renewed, "nothing is due; `toji credentials renew --all` renews all")
 

@@ -57,9 +57,11 @@ def up(
       toji up --recreate kojidatabase
     """
     if build and dry_run:
-        raise click.UsageError("--build has no dry run; `moromi plan` shows what it would build")
+        raise click.UsageError(
+            "--build cannot be combined with --dry-run; `moromi plan` shows what it would build"
+        )
     if registry and (build or dry_run):
-        raise click.UsageError("--from has no dry run, and excludes --build")
+        raise click.UsageError("--from cannot be combined with --dry-run or --build")
     if build or registry:
         declared = settings.system_declaration
         images = {container.image for container in declared.containers.values()}

@@ -168,7 +168,7 @@ def _render(
         lines.append(f"koji client: koji -p {client['profile']} hello")
     lines.append(f"declared by: {read.file}")
     lines += [f"missing: {name}" for name in read.missing]
-    lines += [f"{name} was created with: {', '.join(d)}" for name, d in read.differences.items()]
+    lines += [f"{name} differs: {', '.join(d)}" for name, d in read.differences.items()]
     yield from (Text(line, overflow="fold") for line in [*lines, *read.conflicts, *warnings])
 
 

@@ -146,8 +146,10 @@ class Container(StrictModel):
         for name, text in self.environment.items():
             for match in _PUBLISHED.finditer(text):
                 if match[3] not in published:
+                    lack = f"but 'ports' does not publish port {match[3]}"
                     raise ValueError(
-                        f"{match[2]!r} in environment.{name} needs {match[3] or 'N'} in 'ports'"
+                        f"environment.{name} uses {match[2]}, "
+                        f"{lack if match[3] else 'which names no port'}"
                     )
         paths = [volume.path for volume in self.volumes]
         for path in paths:
@@ -155,12 +157,14 @@ class Container(StrictModel):
                 raise ValueError(f"'volumes' mounts two volumes at {path}")
         for key in ("ports", "links"):
             if self.network_mode and getattr(self, key):
-                raise ValueError(f"{key!r} needs a network, but has 'network_mode: none'")
+                raise ValueError(f"{key!r} cannot be used with 'network_mode: none'")
         if self.restart != "no" and not self.detach:
-            raise ValueError("'restart' is for servers, and not for 'detach: false'")
+            raise ValueError("'restart' cannot be combined with 'detach: false'")
         for key in ("run_once", "timeout"):
             if key in self.model_fields_set and getattr(self, key) and self.detach:
-                raise ValueError(f"{key!r} needs 'detach: false': toji waits for its end")
+                raise ValueError(
+                    f"{key!r} needs 'detach: false', because toji waits only for such containers"
+                )
         return self
 
 

@@ -50,6 +50,7 @@ class ExecSession:
         kill_after: float | None = None,
     ) -> None:
         self._handle = handle
+        self._program = command[0]
         self._doing = f"running {command[0]} in {handle.name}"
         self._unsent = b""
         self._received = b""
@@ -97,7 +98,9 @@ class ExecSession:
             frame = self._read_frame()
             if not frame:
                 reason = self._stderr.decode(errors="replace").strip()
-                raise EngineError(f"{self._doing}: it has ended{': ' + reason if reason else ''}")
+                raise EngineError(
+                    f"{self._doing}: {self._program} has ended{': ' + reason if reason else ''}"
+                )
             stream, data = frame
             if stream == _STDERR:
                 self._stderr += data
@@ -142,7 +145,9 @@ class ExecSession:
 
     def _check_deadline(self) -> None:
         if time.monotonic() >= self._deadline:
-            raise EngineTimeout(f"{self._doing}: it did not answer within {self._seconds:.0f} s")
+            raise EngineTimeout(
+                f"{self._doing}: {self._program} did not answer within {self._seconds:.0f} s"
+            )
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         """Call the engine's API and return its answer."""

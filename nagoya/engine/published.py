@@ -72,7 +72,7 @@ def address_of(host: str) -> str:
     except (OSError, UnicodeError) as error:
         raise EngineError(
             f"the host of published ports, '{host}', has no IPv4 address: {error}",
-            f"{OVERRIDE} names it where that is set, else DOCKER_HOST does",
+            f"correct {OVERRIDE}, or DOCKER_HOST if that is not set",
         ) from error
 
 

@@ -52,7 +52,7 @@ def push(engine: Engine, name: str, on_line: Callable[[str], None]) -> str:
             if digest := event.get("aux", {}).get("Digest"):
                 return str(digest)
             on_line(layers.line(event))
-    raise EngineError(f"pushing {name}: the engine does not tell the digest")
+    raise EngineError(f"pushing {name}: the engine reported no digest")
 
 
 def _events(call: Callable[[], Iterable[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
@@ -122,7 +122,7 @@ def _hints(repository: str) -> tuple[tuple[str, str], ...]:
         (r"no basic auth|unauthorized|authentication required|denied|incorrect username",
          f"`docker login {host}`, as the user who runs this, with an account that may do it"),
         (r"x509|failed to verify certificate",
-         f"the certificate of the registry's authority belongs into /etc/docker/certs.d/{host}/"
+         f"the certificate of the registry's authority must be in /etc/docker/certs.d/{host}/"
          "ca.crt on the engine's machine"),
         (r"HTTP response to HTTPS client",
          f'a registry without TLS has to be named in the engine\'s daemon.json: '

@@ -25,7 +25,8 @@ _HINTS = (
     (r"cannot assign requested address",
      "the engine's machine does not have the address to publish ports on; `ports` in moromi.yml or "
      "TESTCONTAINERS_HOST_OVERRIDE names it"),
-    (r"operation not permitted", "the engine may not do this on this machine"),
+    (r"operation not permitted",
+     "the engine lacks a privilege; `toji doctor` checks its capabilities"),
 )  # fmt: skip
 _logger = logging.getLogger(__name__)
 

@@ -94,8 +94,8 @@ def wait_for_repo(
                 names = ", ".join(builds) or "all of its builds"
                 raise NotReady(
                     f"no repository of {tag} contained {names} within {seconds:.0f} s",
-                    "kojira requests it: `toji logs koji`; "
-                    "a builder in the channel createrepo makes it",
+                    "see kojira's messages in `toji logs koji`, and check that a builder of the "
+                    "channel createrepo is ready",
                 )
             time.sleep(_PAUSE)
 

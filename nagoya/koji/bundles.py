@@ -65,11 +65,11 @@ def url_of(text: str) -> str:
         raise UsageError(f"'{text}' is not the URL of a hub", "https://koji.example.com")
     if "@" in parts.netloc:
         raise UsageError(
-            "the URL of the hub holds a user or a password",
+            "the URL of the hub must not contain a user name or a password",
             "leave it out: the builder logs in with the certificate of its bundle",
         )
     if is_own_address(parts.hostname or ""):
-        raise UsageError(f"'{text}' is every machine's own address", _LAN)
+        raise UsageError(f"with '{text}' each machine calls itself", _LAN)
     return f"https://{parts.netloc}/kojihub"
 
 
@@ -86,7 +86,7 @@ def published_url(url: str, address: str) -> str:
         )
     if is_own_address(host):
         raise LifecycleError(
-            f"the profile's address of the hub, {url}, is of use on this machine alone",
+            f"the profile's address of the hub, {url}, works only on this machine",
             f"`--url https://HOST` names one that the other machine reaches; {_LAN}",
         )
     return url

@@ -13,7 +13,7 @@ _CALL_SECONDS = 30
 
 @dataclass(frozen=True)
 class BuilderHost:
-    """A builder. It has a `container` of the system, or is elsewhere, or was removed; it checked in
+    """A builder. It has a `container` of the system, or is remote, or was removed; it checked in
     `seconds` ago, or never: None."""
 
     name: str

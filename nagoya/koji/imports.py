@@ -101,8 +101,9 @@ def find_rpms(
         # What cannot be read may belong to any build.
         if missing and not selection.unreadable:
             raise LifecycleError(
-                f"the RPMs for the tag {document.tag} make no build {', '.join(missing)}",
-                f"they make {some(nvrs)}",
+                f"none of the RPMs for the tag {document.tag} belongs to the expected build "
+                f"{' or '.join(missing)}",
+                f"the RPMs belong to {some(nvrs)}",
             )
         yield selection
 
@@ -203,7 +204,7 @@ def _files(system: System, document: Import, folder: Path) -> Iterator[dict[str,
     if document.container is None:
         matches = {pattern: _matches(pattern, folder) for pattern in document.rpms}
         if empty := [pattern for pattern, paths in matches.items() if not paths]:
-            raise LifecycleError(f"{folder} has no file {', '.join(empty)}")
+            raise LifecycleError(f"no file in {folder} matches {', '.join(empty)}")
         yield {
             str(path.relative_to(folder) if path.is_relative_to(folder) else path): path
             for paths in matches.values()

@@ -143,8 +143,7 @@ def profile_of(hub: SystemContainer) -> Profile:
     if 443 not in state.ports:
         raise LifecycleError(
             f"{hub.name} publishes no port 443, so no client on this machine can reach it",
-            f"add `ports: [443]` to it in moromi.yml, and run `toji --system {hub.system} remove` "
-            "before the next init",
+            f"add 443 to its `ports` in moromi.yml, then `toji --system {hub.system} up`",
         )
     return Profile(hub.system, hub.home, hub.name, _urls(state))
 

@@ -193,7 +193,9 @@ def _rpm(path: Path, lead: bytes, signature: _Header, header: _Header) -> Rpm:
     if header.number(_SOURCEPACKAGE) or (not source_rpm and lead[7] == 1):
         arch, source_rpm = "nosrc" if {_NOSOURCE, _NOPATCH} & header.tags else "src", ""
     elif not source_rpm:
-        raise LifecycleError(f"{path.name} names no source RPM, by which Koji finds its build")
+        raise LifecycleError(
+            f"{path.name} names no source RPM, so Koji cannot assign it to a build"
+        )
     return Rpm(
         name,
         version,
@@ -251,7 +253,9 @@ def _damaged_part(
         expected[_MD5] = signature.binary(_MD5).hex()
         digests[_MD5] = hashlib.md5(raw, usedforsecurity=False)
     if not digests:
-        raise LifecycleError(f"{path.name} has no digest of its payload: nobody can check it")
+        raise LifecycleError(
+            f"{path.name} has no payload digest, so its contents cannot be checked"
+        )
     while chunk := payload.read(_CHUNK):
         for digest in digests.values():
             digest.update(chunk)

@@ -135,18 +135,18 @@ class Reader:
             self._archive = tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK)  # noqa: SIM115
             first = self._archive.next()
             if first is None or first.name != MANIFEST or first.size > _CHUNK:
-                raise LifecycleError(f"{name} is not a backup of toji's", _WRONG_FILE)
+                raise LifecycleError(f"{name} is not a backup made by `toji backup`", _WRONG_FILE)
             content = self._read(first)
             raw = json.loads(b"".join(content))
         except (tarfile.TarError, ValueError) as error:
             raise LifecycleError(
-                f"{name} is not a backup of toji's: {error}", _WRONG_FILE
+                f"{name} is not a backup made by `toji backup`: {error}", _WRONG_FILE
             ) from None
         self.manifest = self._parse(raw)
 
     def _parse(self, raw: Any) -> Manifest:
         if not isinstance(raw, dict) or not isinstance(raw.get("format"), int):
-            raise LifecycleError(f"{self._name} is not a backup of toji's", _WRONG_FILE)
+            raise LifecycleError(f"{self._name} is not a backup made by `toji backup`", _WRONG_FILE)
         if raw.pop("format") > FORMAT:
             raise LifecycleError(
                 f"{self._name} was written by a newer Nagoya ({raw.get('nagoya')})",
@@ -178,7 +178,7 @@ class Reader:
             for member in _members(self._archive):
                 names = [member.name, member.linkname if member.islnk() else ""]
                 if any(name.startswith("/") or ".." in PurePosixPath(name).parts for name in names):
-                    raise self._damaged(f"{member.name} leads out of its folder")
+                    raise self._damaged(f"{member.name} would be written outside of its folder")
                 yield member
         except tarfile.TarError as error:
             raise self._damaged(str(error)) from None

@@ -186,7 +186,10 @@ class SystemContainer:
         except EngineError as error:
             status, output = 1, str(error)
         if status:
-            self.log(f"{self.name}: {output}; its tasks go back to the hub")
+            self.log(
+                f"{self.name} did not finish its tasks ({output}); the hub gives them to another "
+                "builder"
+            )
 
     def pre_commit(self) -> None:
         """Run the image's command that deletes what no image made of the container should hold."""

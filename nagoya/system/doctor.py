@@ -67,7 +67,11 @@ def examine_engine(facts: Facts, declaration: Declaration) -> list[Check]:
 def _engine(facts: Facts) -> Iterator[Check]:
     if facts.engine is None:
         problem = facts.problem
-        yield Check("engine", "error", *(problem.message, problem.hint) if problem else ("none",))
+        yield Check(
+            "engine",
+            "error",
+            *(problem.message, problem.hint) if problem else ("no engine answers",),
+        )
         return
     name, version = _product(facts.engine), str(facts.engine.version.get("Version", "?"))
     finding = f"{name} {version} at {facts.engine.address}"
@@ -106,7 +110,8 @@ def _machine(engine: EngineFacts) -> Iterator[Check]:
 def _storage(engine: EngineFacts) -> Iterator[Check]:
     driver = str(engine.info.get("Driver", "?"))
     if driver in _SLOW_DRIVERS:
-        hint = "it is slow and takes much space; `storage-driver` in the engine's daemon.json"
+        hint = "it is slow and takes much space; set `storage-driver` to overlay2 in the engine's "
+        hint += "daemon.json"
         yield Check("storage driver", "warning", driver, hint)
     else:
         yield Check("storage driver", "ok", driver)
@@ -210,7 +215,7 @@ def _ports(engine: EngineFacts, declaration: Declaration) -> Iterator[Check]:
     ports = [port for each in declaration.containers.values() for port in each.ports]
     fixed = [port for port in ports if port.host or port.address]
     if engine.foreign:
-        finding = f"no addresses of this machine: {', '.join(engine.foreign)}"
+        finding = "; ".join(f"{each} is not an address of this machine" for each in engine.foreign)
         hint = "`ip address` lists its own; 0.0.0.0 stands for all, [::] for all of IPv6"
         yield Check("ports", "error", finding, hint)
     elif engine.taken:

@@ -140,7 +140,7 @@ def _differences(state: State, declared: Container, observed: ObservedSystem) ->
         phrases.append(f"an older image {declared.image}")
     recorded, wanted = json.loads(state.labels[CONFIG_LABEL]), digests(declared)
     phrases += [
-        f"other {key}"
+        f"changed {key}"
         for key in Container.model_fields
         if key != "image" and recorded.get(key) != wanted.get(key)
     ]

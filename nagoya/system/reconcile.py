@@ -78,7 +78,7 @@ def scale(declaration: Declaration, observed: ObservedSystem, name: str, count: 
         )
     if users and count == 0:
         raise LifecycleError(
-            f"'{name}' cannot be removed: {', '.join(users)} needs it",
+            f"'{name}' cannot be removed, since other containers need it: {', '.join(users)}",
             f"`toji --system {observed.name} stop` stops the system and keeps its data",
         )
     check(declaration, observed)
@@ -264,9 +264,10 @@ class Reconciliation(Draft):
         name = self.wanted(state.name).image
         image = self.observed.images.get(name)
         if image and image.data != self._data(state):
+            expected = f"expects it in {', '.join(image.data)}" if image.data else "names no place"
             raise LifecycleError(
-                f"'{state.name}' keeps its data in {', '.join(self._data(state))}, and {name} in "
-                f"{', '.join(image.data) or 'no place that it names'}; it cannot be copied",
+                f"'{state.name}' keeps its data in {', '.join(self._data(state))}, but the image "
+                f"{name} {expected}, so toji cannot copy it",
                 f"`toji --system {self.observed.name} upgrade --backup FILE` converts it",
             )
 

@@ -30,7 +30,7 @@ def volumes(declaration: Declaration, observed: ObservedSystem, wanted: Mapping[
     names = _members(draft, wanted)
     draft.check_images(names)
     filling = [name for name in names if _fills(draft, name)]
-    phrase = "other volumes"
+    phrase = "changed volumes"
     found = differences(observed, declaration)
     draft.bring_up(filling, {name: phrase for name in filling if phrase in found.get(name, ())})
     return draft.plan("prepare")

@@ -204,7 +204,7 @@ class SnapshotOperation:
         if expired:
             raise LifecycleError(
                 f"the write lock on {', '.join(expired)} expired before the snapshot was complete",
-                "run the command again; was this process, or the machine, suspended?",
+                "toji or the machine was probably suspended; run the command again",
             )
 
     def _wait_restarted(self, names: Collection[str]) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from nagoya.config.extends import option
 from nagoya.errors import LifecycleError, NotReady
 from nagoya.system import plan
 from nagoya.system.readiness import wait
@@ -126,8 +127,9 @@ def operation_on(system: System, deadline: float) -> Iterator[SnapshotOperation]
         if not agents:
             raise LifecycleError(
                 f"no container of '{system.name}' can save its state",
-                "its images have no snapshot program; rebuild them from Nagoya's: `toji remove`, "
-                "`moromi build`, `toji init`",
+                f"its images have no snapshot program: `moromi {option(system.declaration.path)} "
+                f"build` makes newer ones, and `toji --system {system.name} up --recreate "
+                "kojidatabase` moves the system to them and keeps its data",
             )
         stopped = _stopped(agents)
         if stopped:

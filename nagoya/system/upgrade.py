@@ -70,7 +70,7 @@ def _try_out(
     )
 
     def checked() -> None:
-        trial.progress.log("this is a trial; its addresses and files last until its end:")
+        trial.progress.log("the addresses below belong to the trial and disappear with it:")
         started = reconcile.init(trial.declaration, trial.observe())
         trial.apply(replace(started, notices=()))  # its callbacks write the profile
         check(trial)
@@ -98,7 +98,7 @@ def check_up(system: System) -> None:
                     f"{name} has data of the schema {old.get('schema')}, and the present images "
                     f"need {new.get('schema')}",
                     f"`toji --system {system.name} upgrade --backup FILE` converts it; "
-                    f"`toji --system {system.name} start` starts the present containers",
+                    f"`toji --system {system.name} start` starts the old containers again",
                 )
 
 

@@ -244,7 +244,7 @@ name: never-made
         ),
         (
             "type: import\ntag: never-made\nbuilds: [a-1-1]\nrpms: ['x*.rpm']\n",
-            "has no file x*.rpm",
+            "matches x*.rpm",
         ),
     ],
 )

@@ -139,7 +139,7 @@ def test_init_tells_what_differs_and_up_changes_just_that(
     toji.declare(server=server, client={"links": ["server"]})
 
     output = toji("init").stderr
-    assert "server: other environment" in output
+    assert "server: changed environment" in output
     assert "up` recreates what differs" in output
     assert "stop server: replaced" in toji("up", "--dry-run").stdout
     assert client.containers.get(f"{toji.system}-server").id == before["server"].id
@@ -158,7 +158,7 @@ def test_init_tells_what_differs_and_up_changes_just_that(
     # The volume that the image declares, and nobody named, goes on too.
     run(client, f"{toji.system}-server", "test -e /data/kept")
     volumes = {mount["Name"] for mount in after["server"].attrs["Mounts"]}
-    assert "other environment" not in toji("init").stderr
+    assert "changed environment" not in toji("init").stderr
     toji("remove")
     assert not volumes & {one.name for one in client.volumes.list()}
 
@@ -236,10 +236,10 @@ def test_another_folders_file_changes_nothing(
         )
         environment = client.containers.get(f"{toji.system}-worker-2").attrs["Config"]["Env"]
         assert "OF=the first" in environment
-        assert other("--system", toji.system, "init").stderr.count("worker: other") == 0
+        assert other("--system", toji.system, "init").stderr.count("worker: changed") == 0
         # With -c the other one is what counts.
         output = other("--system", toji.system, "-c", "moromi.yml", "init").stderr
-        assert "worker: other environment" in output
+        assert "worker: changed environment" in output
         assert set(toji.states()) == {"worker", "worker-2", "more"}
 
 

@@ -89,7 +89,7 @@ def test_questions_and_answers(handle: Handle) -> None:
 def test_a_program_that_ends_says_why(handle: Handle) -> None:
     with (
         ExecSession(handle, ["sh", "-c", "echo the reason >&2; exit 1"]) as session,
-        pytest.raises(EngineError, match="it has ended: the reason"),
+        pytest.raises(EngineError, match="sh has ended: the reason"),
     ):
         session.ask("anything", 30)
 
@@ -131,7 +131,7 @@ def test_all_output_is_received_however_late_it_is_read(
     assert execute(handle, ["echo", "said"], seconds=30) == (0, "said\n")
     with (
         ExecSession(handle, ["sh", "-c", "echo reason >&2"]) as session,
-        pytest.raises(EngineError, match="it has ended: reason"),
+        pytest.raises(EngineError, match="sh has ended: reason"),
     ):
         session.ask("anything", 30)
 

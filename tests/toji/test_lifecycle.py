@@ -165,7 +165,7 @@ def test_a_port_is_published_on_an_address(
     toji("up")
     before = json.loads(toji("status", "--json").stdout)["containers"][0]["ports"]["80"]
     toji.declare(server={"ports": [f"{address}::80"], "environment": environment})
-    assert "server was created with: other ports" in toji("status").stdout
+    assert "server differs: changed ports" in toji("status").stdout
     toji("up")
     server = client.containers.get(f"{toji.system}-server")
     shown = f"[{reached}]" if ":" in reached else reached
@@ -179,7 +179,7 @@ def test_an_address_that_the_machine_lacks(toji: Toji) -> None:
     toji.declare(server={"ports": ["192.0.2.7:8443:80"]})
     error = toji("init", status=7).stderr
     assert "`ports` in moromi.yml or TESTCONTAINERS_HOST_OVERRIDE names it" in error
-    assert "no addresses of this machine: 192.0.2.7" in toji("doctor", status=1).stdout
+    assert "192.0.2.7 is not an address of this machine" in toji("doctor", status=1).stdout
 
 
 def test_a_port_that_another_system_has(
@@ -427,7 +427,7 @@ def test_what_goes_is_drained_as_its_image_says(toji: Toji) -> None:
     toji("scale", "worker=2")
     said = toji("scale", "worker=1", "--drain-timeout", "7").stderr
     assert "draining for up to 7 s" in said
-    assert "worker-2: refuses after 7; its tasks go back to the hub" in said
+    assert "worker-2 did not finish its tasks (refuses after 7); the hub gives them" in said
 
 
 def test_what_ends_before_it_is_drained_goes_too(
@@ -441,7 +441,7 @@ def test_what_ends_before_it_is_drained_goes_too(
     plan = reconcile.scale(declaration, system.observe(), "worker", 0)
     client.containers.get(f"{toji.system}-worker").kill()
     system.apply(plan)
-    assert "is not running; its tasks go back to the hub" in capsys.readouterr().err
+    assert "is not running); the hub gives them to another builder" in capsys.readouterr().err
     assert toji.states() == {"server": "running"}
 
 
@@ -452,7 +452,7 @@ def test_what_ends_before_it_is_drained_goes_too(
         ("worker=many", 64, "is not of the form NAME=N"),
         ("typo=2", 7, "moromi.yml declares no container 'typo'"),
         ("server=2", 7, "'server' cannot run more than once: worker would not find the copies"),
-        ("server=0", 7, "'server' cannot be removed: worker needs it"),
+        ("server=0", 7, "'server' cannot be removed, since other containers need it: worker"),
     ],
 )
 def test_a_wrong_scale_is_reported(toji: Toji, wanted: str, status: int, message: str) -> None:

@@ -191,7 +191,7 @@ def test_a_snapshot_that_fails_leaves_nothing_and_lets_go(pair: Toji) -> None:
     ("how", "message"),
     [
         ("babbles", "the answer to 'prepare pristine' is not valid: well, prepare"),
-        ("dies", "it has ended: out of order"),
+        ("dies", "sh has ended: out of order"),
     ],
 )
 def test_an_image_that_does_not_answer_as_it_should_is_reported(
@@ -209,7 +209,7 @@ def test_a_wait_ends_well_whatever_becomes_of_the_state(pair: Toji) -> None:
     said = pair("wait").stderr
     assert "the snapshot 'pristine' was not made" in said
     assert "first: running sh in" in said
-    assert "it has ended: out of order" in said
+    assert "sh has ended: out of order" in said
 
 
 def test_a_container_that_is_paused_half_way_is_reported(
@@ -293,6 +293,7 @@ def test_a_system_without_state_says_so(toji: Toji) -> None:
     toji("wait")
     error = toji("snapshot", "create", "later", status=7).stderr
     assert "can save its state" in error
+    assert f"`toji --system {toji.system} up --recreate kojidatabase`" in error
 
 
 def test_two_resets_at_once_come_one_after_the_other(pair: Toji) -> None:

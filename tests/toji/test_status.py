@@ -55,8 +55,8 @@ def test_status_tells_images_and_where_they_were_declared(
     assert f"declared by: {toji.folder}/moromi.yml" in toji("status").stdout
     toji.declare(server={"environment": {"NEW": "1"}})
     answer = json.loads(toji("status", "--json").stdout)
-    assert answer["differences"] == {"server": ["other environment"]}
-    assert "server was created with: other environment" in toji("status").stdout
+    assert answer["differences"] == {"server": ["changed environment"]}
+    assert "server differs: changed environment" in toji("status").stdout
 
 
 @contextmanager

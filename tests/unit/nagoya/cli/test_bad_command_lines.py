@@ -20,7 +20,7 @@ CASES = [
     ("toji nosuch", USAGE, "No such command 'nosuch'"),
     ("toji --nosuch", USAGE, "No such option"),
     ("toji --system", USAGE, "requires an argument"),
-    ("toji -q -v status", USAGE, "exclude each other"),
+    ("toji -q -v status", USAGE, "use either -q or -v"),
     ("toji up --timeout nan", USAGE, "'nan' is not a number of seconds"),
     ("toji up --timeout 1e400", USAGE, "'1e400' is not a number of seconds"),
     ("toji up --timeout=-1", USAGE, "'-1' is not a number of seconds"),

@@ -173,11 +173,12 @@ def test_a_problem_in_our_own_part_is_reported_without_a_file(
         ),
         (
             "containers: {koji: {run_once: true}}",
-            "containers.koji: 'run_once' needs 'detach: false': toji waits for its end",
+            "containers.koji: 'run_once' needs 'detach: false', because toji waits only for such "
+            "containers",
         ),
         (
             "containers: {koji: {environment: {URL: '{port:1}'}}}",
-            "containers.koji: '{port:1}' in environment.URL needs 1 in 'ports'",
+            "containers.koji: environment.URL uses {port:1}, but 'ports' does not publish port 1",
         ),
     ],
 )

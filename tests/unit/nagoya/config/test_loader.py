@@ -121,7 +121,7 @@ def container(**keys: str) -> dict[str, str]:
         ),
         (
             container(network_mode="none", ports="[80]"),
-            "containers.koji: 'ports' needs a network, but has 'network_mode: none'",
+            "containers.koji: 'ports' cannot be used with 'network_mode: none'",
         ),
         (
             container(network_mode="host"),
@@ -184,7 +184,8 @@ def container(**keys: str) -> dict[str, str]:
         ),
         (
             container(timeout="5"),
-            "containers.koji: 'timeout' needs 'detach: false': toji waits for its end",
+            "containers.koji: 'timeout' needs 'detach: false', because toji waits only for such "
+            "containers",
         ),
         (
             container(detach="perhaps"),
@@ -192,7 +193,8 @@ def container(**keys: str) -> dict[str, str]:
         ),
         (
             container(run_once="true"),
-            "containers.koji: 'run_once' needs 'detach: false': toji waits for its end",
+            "containers.koji: 'run_once' needs 'detach: false', because toji waits only for such "
+            "containers",
         ),
         (
             container(stop_timeout="0"),
@@ -212,11 +214,11 @@ def container(**keys: str) -> dict[str, str]:
         ),
         (
             container(environment='{A: "{port:80}"}', ports="[443]"),
-            "containers.koji: '{port:80}' in environment.A needs 80 in 'ports'",
+            "containers.koji: environment.A uses {port:80}, but 'ports' does not publish port 80",
         ),
         (
             container(environment='{A: "{port:}"}', ports="[443]"),
-            "containers.koji: '{port:}' in environment.A needs N in 'ports'",
+            "containers.koji: environment.A uses {port:}, which names no port",
         ),
         (
             container(environment='{"A=B": c}'),

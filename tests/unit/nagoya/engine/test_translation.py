@@ -28,7 +28,7 @@ from nagoya.errors import EngineError
             "listen tcp4 192.0.2.1:8443: bind: cannot assign requested address",
             "TESTCONTAINERS_HOST_OVERRIDE",
         ),
-        ("failed to mount: operation not permitted", "may not do this"),
+        ("failed to mount: operation not permitted", "lacks a privilege"),
         ("something that nobody knows", None),
     ],
 )

@@ -20,9 +20,9 @@ def test_the_profiles_url_where_the_port_is_published(address: str) -> None:
     [
         (SITE, "127.0.0.1", "published on 127.0.0.1 alone"),
         (SITE, "::1", "published on ::1 alone"),
-        ("https://127.0.0.1:443/kojihub", "0.0.0.0", "of use on this machine alone"),
-        ("https://[::1]:443/kojihub", "::", "of use on this machine alone"),
-        ("https://localhost/kojihub", "0.0.0.0", "of use on this machine alone"),
+        ("https://127.0.0.1:443/kojihub", "0.0.0.0", "works only on this machine"),
+        ("https://[::1]:443/kojihub", "::", "works only on this machine"),
+        ("https://localhost/kojihub", "0.0.0.0", "works only on this machine"),
     ],
 )
 def test_an_address_that_no_other_machine_reaches(url: str, address: str, said: str) -> None:

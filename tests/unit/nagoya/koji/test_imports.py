@@ -100,13 +100,13 @@ def test_two_files_of_a_container_with_one_name(
 
 def test_builds_that_do_not_come_of_the_rpms(tmp_path: Path) -> None:
     write_rpm(tmp_path, "a")
-    with pytest.raises(LifecycleError, match="make no build other-1-1") as caught:
+    with pytest.raises(LifecycleError, match="belongs to the expected build other-1-1") as caught:
         find(tmp_path, builds=["a-1-1", "other-1-1"])
-    assert caught.value.hint == "they make a-1-1"
+    assert caught.value.hint == "the RPMs belong to a-1-1"
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(LifecycleError, match=r"has no file x\*\.rpm"):
+    with pytest.raises(LifecycleError, match=r"no file in .* matches x\*\.rpm"):
         find(tmp_path, rpms=["x*.rpm"])
 
 

@@ -227,8 +227,9 @@ def test_a_profile_that_is_not_ours_is_never_touched(home: Path, container: Any)
 
 def test_a_hub_that_publishes_no_port_is_reported(container: Any) -> None:
     container.state = lambda: state({})
-    with pytest.raises(LifecycleError, match="publishes no port 443"):
+    with pytest.raises(LifecycleError, match="publishes no port 443") as caught:
         kojicallbacks.update_config_profile(container)
+    assert str(caught.value.hint).endswith("`toji --system some up`")
 
 
 def test_removing_the_profile_twice_is_harmless(home: Path, container: Any) -> None:

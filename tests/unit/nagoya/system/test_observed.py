@@ -20,9 +20,9 @@ def test_a_system_that_is_up_to_date_differs_in_nothing(declare: Declare) -> Non
 @pytest.mark.parametrize(
     ("keys", "phrases"),
     [
-        ({"environment": {"A": "2"}}, ["other environment"]),
-        ({"ports": [80, 443]}, ["other ports"]),
-        ({"command": ["true"], "cap_drop": ["ALL"]}, ["other command", "other cap_drop"]),
+        ({"environment": {"A": "2"}}, ["changed environment"]),
+        ({"ports": [80, 443]}, ["changed ports"]),
+        ({"command": ["true"], "cap_drop": ["ALL"]}, ["changed command", "changed cap_drop"]),
         ({"image": "other"}, ["image tiny, now other"]),
         # toji itself obeys these; no container has to be created again for them.
         ({"detach": False, "timeout": 5, "links": ["data"]}, []),
@@ -56,7 +56,7 @@ def test_every_copy_of_a_scaled_container_is_compared(declare: Declare) -> None:
     second = replace(observed.containers["worker"], name="worker-2", container="some-worker-2")
     observed = replace(observed, containers={**observed.containers, "worker-2": second})
     found = differences(observed, declare(worker={"stop_timeout": 3}))
-    assert found == {name: ["other stop_timeout"] for name in ("worker", "worker-2")}
+    assert found == {name: ["changed stop_timeout"] for name in ("worker", "worker-2")}
 
 
 def test_a_container_of_an_older_toji_differs(declare: Declare) -> None:

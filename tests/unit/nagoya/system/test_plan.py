@@ -105,7 +105,9 @@ def test_init_says_what_differs_and_leaves_it(declare: Declare, declared: Declar
     changed = declare(**{name: {"stop_timeout": 3} for name in ("server", "client")})
     wanted = reconcile.init(changed, running(declared, "server", "client"))
     assert lines(wanted) == []
-    assert "  server: other ports, other volumes_from, other stop_timeout\n" in wanted.notices[0]
+    assert (
+        "  server: changed ports, changed volumes_from, changed stop_timeout\n" in wanted.notices[0]
+    )
     assert "`toji --system some up` recreates what differs" in wanted.notices[0]
 
 
@@ -198,7 +200,7 @@ def test_data_that_cannot_be_copied_is_refused(declare: Declare) -> None:
             )
         },
     )
-    with pytest.raises(LifecycleError, match=r"keeps its data in /old.*cannot be copied"):
+    with pytest.raises(LifecycleError, match=r"keeps its data in /old.*toji cannot copy it"):
         reconcile.up(declared, observed, ["db"])
 
 
