@@ -23,7 +23,7 @@ KOJI_BUILDER_CAPACITY=                 the total weight of its tasks, more than 
                                        weighs 1.5 or more)
 KOJI_BUILDER_MAXJOBS=10                the maximum number of its tasks
 KOJI_BUILDER_SLEEPTIME=1               seconds between two polls of the hub for tasks; longer
-                                       where there are more than 25 builders (poll_rate.py)
+                                       where there are more than 15 builders (poll_rate.py)
 KOJI_BUILDER_MINSPACE=2048             MB of free space, below which it takes no task
 KOJI_BUILDER_MOCK=                     the path of another mock, for all builds; or `none` for a
                                        builder that only makes repositories, and so needs no

@@ -1,7 +1,7 @@
-"""A plugin for kojid: many idle builders cost the hub hardly more than 25 do (docs/scale.md).
+"""A plugin for kojid: many idle builders cost the hub hardly more than 15 do (docs/scale.md).
 
-It makes `sleeptime` longer where there are many builders: together they poll 25 times a second, but
-each at least every 20 s. Up to 25 builders poll every second, 300 every 12 s. It counts the enabled
+It makes `sleeptime` longer where there are many builders: together they poll 15 times a second, but
+each at least every 20 s. Up to 15 builders poll every second, 150 every 10 s. It counts the enabled
 hosts at the first poll and then every five minutes.
 
 Up to Koji 1.33 a poll asks for the load of all builders (`host.getLoadData`), for which the hub
@@ -18,7 +18,7 @@ from typing import Any
 
 import koji
 
-_POLLS_PER_SECOND = 25
+_POLLS_PER_SECOND = 15
 # Less than the hub's ReadyTimeout and AssignTimeout (entrypoint.py of koji-hub), from Koji 1.34 on.
 _LONGEST_SLEEP = 20
 _COUNT_SECONDS = 300

@@ -14,7 +14,7 @@ def poll_rate(load_script: Callable[[str], ModuleType]) -> ModuleType:
 
 @pytest.mark.parametrize(
     ("builders", "declared", "seconds"),
-    [(1, 1, 1), (25, 1, 1), (300, 1, 12), (5000, 1, 20), (300, 15, 15), (5000, 60, 60)],
+    [(1, 1, 1), (15, 1, 1), (150, 1, 10), (5000, 1, 20), (150, 15, 15), (5000, 60, 60)],
 )
 def test_a_large_fleet_polls_less_often(
     poll_rate: ModuleType, builders: int, declared: float, seconds: float
@@ -27,7 +27,7 @@ def test_counts_the_builders_every_five_minutes(
 ) -> None:
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(poll_rate, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    fleet = iter([100, 500, 2])
+    fleet = iter([60, 500, 2])
 
     class TaskManager:
         options = SimpleNamespace(sleeptime=1)
