@@ -24,6 +24,7 @@ from bench.table import Row, show
 _POLL_RATE = Path(__file__).parents[1] / "koji-builder" / "poll_rate.py"
 _SECONDS = 60
 _BUILDROOT_STATES = tuple(koji.BR_STATES[name] for name in ("INIT", "WAITING", "BUILDING"))
+_UNFINISHED = [koji.TASK_STATES[name] for name in ("FREE", "ASSIGNED", "OPEN")]
 _METHODS = [f"method{number}" for number in range(70)]
 """In place of the names of kojid's handlers, which it sends to the hub from 1.33 on."""
 
@@ -34,9 +35,9 @@ class _Builder(threading.Thread):
     def __init__(self, session: Any, seconds: float, ended: threading.Event) -> None:
         super().__init__()
         self.session = session
-        self.waiting = [koji.TASK_STATES[name] for name in ("FREE", "ASSIGNED")]
         self.host = session.host.getID()
-        self.assigned = "host.getTasks" in session.system.listMethods()
+        assigned = "host.getTasks" in session.system.listMethods()
+        self.data = {"data": {"methods": _METHODS, "maxjobs": 10}} if assigned else {}
         self.seconds = seconds
         self.ended = ended
         self.polls = 0
@@ -53,12 +54,8 @@ class _Builder(threading.Thread):
         self.session.listBuildroots(hostID=self.host, state=_BUILDROOT_STATES)
         self.session.host.getHostTasks()
         self.session.host.getHost()
-        if self.assigned:
-            self.session.host.updateHost(0.0, True, data={"methods": _METHODS, "maxjobs": 10})
-            self.session.host.getTasks()
-        else:
-            self.session.listTasks(opts={"state": self.waiting}, queryOpts={"countOnly": True})
-            self.session.host.updateHost(0.0, True)
+        self.session.listTasks(opts={"state": _UNFINISHED}, queryOpts={"countOnly": True})
+        self.session.host.updateHost(0.0, True, **self.data)
 
 
 def fleet_poll_rows(system: BenchSystem, sizes: Sequence[int]) -> Iterator[Row]:

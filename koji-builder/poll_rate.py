@@ -4,8 +4,8 @@ It makes `sleeptime` longer where there are many builders: together they poll 15
 each at least every 20 s. Up to 15 builders poll every second, 150 every 10 s. It counts the enabled
 hosts at the first poll and then every five minutes.
 
-Up to Koji 1.33 a poll asks for the load of all builders (`host.getLoadData`), for which the hub
-makes a query for each. The plugin leaves that out while no task waits.
+The last call of a poll looks at all builders: up to Koji 1.33 it asks for their load, later it
+makes the hub give tasks to them. The plugin leaves it out while there is no task for anybody.
 
 It is always on, whatever KOJI_BUILDER_PLUGINS says.
 """
@@ -22,7 +22,8 @@ _POLLS_PER_SECOND = 15
 # Less than the hub's ReadyTimeout and AssignTimeout (entrypoint.py of koji-hub), from Koji 1.34 on.
 _LONGEST_SLEEP = 20
 _COUNT_SECONDS = 300
-_WAITING = [koji.TASK_STATES[name] for name in ("FREE", "ASSIGNED")]
+# From 1.34 on, the call also frees the open tasks of builders that are gone.
+_UNFINISHED = [koji.TASK_STATES[name] for name in ("FREE", "ASSIGNED", "OPEN")]
 
 
 def sleep_seconds(builders: int, declared: float) -> float:
@@ -30,15 +31,18 @@ def sleep_seconds(builders: int, declared: float) -> float:
     return max(declared, min(builders / _POLLS_PER_SECOND, _LONGEST_SLEEP))
 
 
-def without_load(next_task: Any) -> Any:
-    """TaskManager.getNextTask, without the load of all builders while no task waits."""
+def next_if_any(task_manager: Any) -> Any:
+    """TaskManager.getNextTask, which only checks in with the hub while there is no task."""
+    next_task = task_manager.getNextTask
 
     @functools.wraps(next_task)
     def look_first(self: Any) -> Any:
-        if self.session.listTasks(opts={"state": _WAITING}, queryOpts={"countOnly": True}):
+        if self.session.listTasks(opts={"state": _UNFINISHED}, queryOpts={"countOnly": True}):
             return next_task(self)
         self.ready = self.readyForTask()
-        self.session.host.updateHost(self.task_load, self.ready)
+        # From 1.33 on, a builder tells what it can do, too.
+        data = {"data": self._get_host_data()} if hasattr(self, "_get_host_data") else {}
+        self.session.host.updateHost(self.task_load, self.ready, **data)
         return False
 
     return look_first
@@ -46,9 +50,7 @@ def without_load(next_task: Any) -> Any:
 
 def install(task_manager: Any) -> None:
     """Let TaskManager.getNextTask, which kojid calls at each poll, adapt `sleeptime`."""
-    next_task = task_manager.getNextTask
-    if "getLoadData" in next_task.__code__.co_names:
-        next_task = without_load(next_task)
+    next_task = next_if_any(task_manager)
     logger = logging.getLogger("koji.poll_rate")
     declared: float | None = None
     counted = -float("inf")

@@ -31,7 +31,9 @@ def test_counts_the_builders_every_five_minutes(
 
     class TaskManager:
         options = SimpleNamespace(sleeptime=1)
-        session = SimpleNamespace(listHosts=lambda **_: ["host"] * next(fleet))
+        session = SimpleNamespace(
+            listHosts=lambda **_: ["host"] * next(fleet), listTasks=lambda **_: 1
+        )
 
         def getNextTask(self) -> str:
             return "taken"
@@ -45,35 +47,32 @@ def test_counts_the_builders_every_five_minutes(
     assert slept == [4, 4, 20, 1]
 
 
-@pytest.mark.parametrize("waiting", [0, 3])
-def test_asks_for_the_load_of_all_builders_only_if_a_task_waits(
-    poll_rate: ModuleType, waiting: int
+@pytest.mark.parametrize("tasks", [0, 3])
+@pytest.mark.parametrize("data", [None, {"maxjobs": 10}], ids=["up to 1.32", "later"])
+def test_asks_for_tasks_only_if_there_are_any(
+    poll_rate: ModuleType, tasks: int, data: dict[str, int] | None
 ) -> None:
-    """As Koji up to 1.33 does at each poll; the builder checks in with every poll."""
+    """The builder checks in with every poll."""
     calls: list[Any] = []
-
-    class Host:
-        def updateHost(self, load: float, ready: bool) -> None:
-            calls.append((load, ready))
-
-        def getLoadData(self) -> None:
-            calls.append("load")
 
     class TaskManager:
         options = SimpleNamespace(sleeptime=1)
         task_load = 0.5
         session = SimpleNamespace(
-            host=Host(), listHosts=lambda **_: [], listTasks=lambda opts, queryOpts: waiting
+            host=SimpleNamespace(updateHost=lambda *words, **named: calls.append((words, named))),
+            listHosts=lambda **_: [],
+            listTasks=lambda opts, queryOpts: tasks,
         )
 
         def readyForTask(self) -> bool:
             return True
 
         def getNextTask(self) -> bool:
-            self.session.host.updateHost(self.task_load, self.readyForTask())
-            self.session.host.getLoadData()
+            calls.append("asked")
             return True
 
+    if data:
+        TaskManager._get_host_data = lambda self: data  # type: ignore[attr-defined]
     poll_rate.install(TaskManager)
-    assert TaskManager().getNextTask() == bool(waiting)
-    assert calls == [(0.5, True), *["load"] * bool(waiting)]
+    assert TaskManager().getNextTask() == bool(tasks)
+    assert calls == (["asked"] if tasks else [((0.5, True), {"data": data} if data else {})])
