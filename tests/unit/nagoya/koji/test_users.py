@@ -7,13 +7,16 @@ from click.testing import CliRunner
 
 from nagoya.cli import toji
 from nagoya.errors import UsageError
-from nagoya.koji.certificates import RESERVED
 from nagoya.koji.users import check_name, grant, unknown_permissions
 
 
 @pytest.mark.parametrize("name", ["alice", "a", "Bob_2", "first.last", "x" * 63])
 def test_names_of_users(name: str) -> None:
     check_name(name, ["koji", "kojibuilder"])
+
+
+# Of Koji's own parts.
+RESERVED = ("kojihub", "kojidatabase", "kojira", "kojiweb")
 
 
 @pytest.mark.parametrize("name", [*RESERVED, "koji_ca_cert", "kojibuilder"])
