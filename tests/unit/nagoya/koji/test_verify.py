@@ -15,5 +15,5 @@ def test_a_hub_that_cannot_take_the_sources_is_named(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(verify, "execute", execute)
     container = cast(Handle, None)
-    with pytest.raises(LifecycleError, match="the hub cannot make .*: No space left on device$"):
+    with pytest.raises(LifecycleError, match=r"the hub cannot make .*: No space left on device$"):
         verify._serve(container, container, "/demo")
