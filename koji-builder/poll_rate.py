@@ -5,7 +5,8 @@ each at least every 20 s. Up to 15 builders poll every second, 150 every 10 s. I
 hosts at the first poll and then every five minutes.
 
 The last call of a poll looks at all builders: up to Koji 1.33 it asks for their load, later it
-makes the hub give tasks to them. The plugin leaves it out while there is no task for anybody.
+makes the hub give tasks to them, and notice those that are gone. While there is no task for
+anybody, the plugin leaves it out but once a minute.
 
 It is always on, whatever KOJI_BUILDER_PLUGINS says.
 """
@@ -22,6 +23,7 @@ _POLLS_PER_SECOND = 15
 # Less than the hub's ReadyTimeout and AssignTimeout (entrypoint.py of koji-hub), from Koji 1.34 on.
 _LONGEST_SLEEP = 20
 _COUNT_SECONDS = 300
+_LOOK_SECONDS = 60
 # From 1.34 on, the call also frees the open tasks of builders that are gone.
 _UNFINISHED = [koji.TASK_STATES[name] for name in ("FREE", "ASSIGNED", "OPEN")]
 
@@ -34,10 +36,14 @@ def sleep_seconds(builders: int, declared: float) -> float:
 def next_if_any(task_manager: Any) -> Any:
     """TaskManager.getNextTask, which only checks in with the hub while there is no task."""
     next_task = task_manager.getNextTask
+    looked = -float("inf")
 
     @functools.wraps(next_task)
     def look_first(self: Any) -> Any:
-        if self.session.listTasks(opts={"state": _UNFINISHED}, queryOpts={"countOnly": True}):
+        nonlocal looked
+        due = time.monotonic() - looked >= _LOOK_SECONDS
+        if due or self.session.listTasks({"state": _UNFINISHED}, {"countOnly": True}):
+            looked = time.monotonic()
             return next_task(self)
         self.ready = self.readyForTask()
         # From 1.33 on, a builder tells what it can do, too.

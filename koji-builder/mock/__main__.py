@@ -14,6 +14,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,10 +26,13 @@ import settings as configuration
 import upstream
 import worker
 from cli import Call, parse
+from disk import DiskFullError, DiskWatch
 from errors import MockError, Status
 from logs import Logs
 from mounts import descend, refuse_links
 from settings import Account, Settings
+
+LOCK_SECONDS = 1.0  # longer than disk.py takes to see whether a buildroot is in use
 
 
 @contextmanager
@@ -71,11 +75,15 @@ def prepare(settings: Settings, account: Account) -> tuple[Path, int]:
         path.mkdir(exist_ok=True)
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
     lock = os.open(buildroot, os.O_DIRECTORY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise MockError(Status.LOCKED, f"{buildroot} is in use by another mock") from error
-    return buildroot, lock
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return buildroot, lock
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise MockError(Status.LOCKED, f"{buildroot} is in use by another mock") from error
+            time.sleep(0.05)
 
 
 def clean(root: Path) -> None:
@@ -142,14 +150,14 @@ def sign(settings: Settings, account: Account, result: Path) -> None:
 def check_host() -> None:
     """Try the namespaces and mounts of a buildroot. Raises MockError with the missing options."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    status = dict(line.split(":\t", 1) for line in lines)
-    if int(status["CapBnd"], 16) & 1 << kernel.SYS_RAWIO:
+    status = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if int(status.get("CapBnd", "0"), 16) & 1 << kernel.SYS_RAWIO:
         raise MockError(
             Status.NAMESPACE,
             "the container is privileged, so root in a build could reach the machine's devices",
             "start the builder without --privileged, which it never needs",
         )
-    if status["NoNewPrivs"] == "1":
+    if status.get("NoNewPrivs") == "1":
         raise MockError(
             Status.NAMESPACE,
             "the container runs with no-new-privileges, so mock cannot become root",
@@ -193,11 +201,18 @@ def run(argv: list[str], account: Account) -> int:
                 make_bootstrap(settings.of_bootstrap, account, logs)
         files = open_files(call, buildroot, account)
 
-        status = worker.supervise(lambda: actions.run(call, settings, account, logs, files))
+        watch = DiskWatch(buildroot, account.uid)
+        status = worker.supervise(
+            lambda: actions.run(call, settings, account, logs, files), watch.look
+        )
+        if status:
+            watch.check()
         if status == 0 and call.mode == "rebuild" and settings.sign:
             sign(settings, account, buildroot / "result")
         return status
     except MockError as failure:
+        if isinstance(failure, DiskFullError):
+            clean(buildroot / "root")
         logs.error(str(failure))
         return failure.status
 

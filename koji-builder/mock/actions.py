@@ -14,7 +14,7 @@ from errors import MockError, Status
 from logs import Logs
 from packages import check_own_rpm, dnf, installed, list_packages
 from settings import Account, Settings
-from worker import Chroot
+from worker import Chroot, Output
 
 ROUNDS = 10  # how often build requirements may bring new ones; upstream's limit
 # The machine's name has a line of its own: the first name of a line is the one that rpmbuild writes
@@ -178,9 +178,9 @@ def install_requirements(
 
 def is_dynamic(chroot: Chroot, source: Path) -> bool:
     """Whether a source RPM, in the chroot, has a `%generate_buildrequires`."""
-    output: list[bytes] = []
-    chroot.inside(["rpm", "-qp", "--requires", str(source)], output.append)
-    return b"rpmlib(DynamicBuildRequires)" in b"".join(output)
+    output = Output()
+    chroot.inside(["rpm", "-qp", "--requires", str(source)], output)
+    return "rpmlib(DynamicBuildRequires)" in str(output)
 
 
 def build_source(chroot: Chroot, call: Call, files: Files) -> None:

@@ -109,16 +109,6 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def remove_files(account: Account) -> None:
-    """As root: remove the files of the unprivileged user from the chroot's disk."""
-    device = Path("/").stat().st_dev
-    for _, names, files, directory in os.fwalk("/", onerror=None):
-        for name in files:
-            if os.lstat(name, dir_fd=directory).st_uid == account.uid:
-                os.unlink(name, dir_fd=directory)
-        names[:] = [n for n in names if os.lstat(n, dir_fd=directory).st_dev == device]
-
-
 def copy_in(descriptor: int, path: Path) -> None:
     """Copy an open file to a path that must not exist."""
     with os.fdopen(os.dup(descriptor), "rb") as source:

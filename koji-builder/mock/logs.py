@@ -8,7 +8,7 @@ kojid reads them from the start in every call.
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from errors import MockError, Status
@@ -59,7 +59,8 @@ class Logs:
         """Report a failure in every log that kojid may refer to."""
         print(f"ERROR: {text}", file=sys.stderr, flush=True)
         for name in ("root", "build"):
-            self.write(name, f"ERROR: {text}\n".encode())
+            with suppress(OSError):  # the disk may be full
+                self.write(name, f"ERROR: {text}\n".encode())
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

@@ -10,7 +10,7 @@ import chroot_files
 import kernel
 from errors import MockError, Status
 from logs import Logs
-from worker import Chroot
+from worker import Chroot, Output
 
 # rpm's macros for everything that is installed. Debian's rpm keeps its database in the user's home,
 # and from 4.20 on runs scriptlets without a network, which fails in this container. Nothing is
@@ -93,25 +93,26 @@ def prepare_offline(chroot: Chroot) -> list[str]:
 
 def try_dnf(chroot: Chroot, argv: list[str], deadline: float) -> int | None:
     """Run dnf, and return its status; None if it is worth another try before `deadline`."""
-    output: list[bytes] = []
+    end = b""
 
     def sink(data: bytes) -> None:
-        output.append(data)
+        nonlocal end
+        end = (end + data)[-(1 << 16) :]
         chroot.logs.root(data)
 
     status = chroot.outside(argv, sink, network=True)
-    if status and OUT_OF_REACH.search(b"".join(output)) and time.monotonic() < deadline:
+    if status and OUT_OF_REACH.search(end) and time.monotonic() < deadline:
         return None
     return status
 
 
 def installed(chroot: Chroot) -> set[str]:
     """The packages in the chroot (NAME-VERSION-RELEASE.ARCH), as the builder's rpm lists them."""
-    output: list[bytes] = []
+    output = Output()
     argv = ["rpm", "--root", str(chroot.path), "--dbpath", str(chroot_files.DATABASE), "-qa"]
-    if chroot.outside(argv, output.append) != 0:
-        raise MockError(Status.PACKAGES, b"".join(output).decode(errors="replace"))
-    return set(b"".join(output).decode(errors="replace").splitlines())
+    if chroot.outside(argv, output) != 0:
+        raise MockError(Status.PACKAGES, str(output))
+    return set(str(output).splitlines())
 
 
 def share_database(chroot: Chroot) -> None:
@@ -119,9 +120,9 @@ def share_database(chroot: Chroot) -> None:
 
     Fedora, CentOS Stream and openSUSE have it in /usr/lib/sysimage/rpm, for example.
     """
-    output: list[bytes] = []
-    chroot.inside(["rpm", "--eval", "%_dbpath"], output.append)
-    line = b"".join(output).decode(errors="replace").strip().rpartition("\n")[2]
+    output = Output()
+    chroot.inside(["rpm", "--eval", "%_dbpath"], output)
+    line = str(output).strip().rpartition("\n")[2]
     place = line if re.fullmatch(r"(/[\w+~.-]+)+", line) else str(chroot_files.DATABASE)
 
     def link_database() -> None:
@@ -132,13 +133,12 @@ def share_database(chroot: Chroot) -> None:
 
 def check_own_rpm(chroot: Chroot, package: str) -> None:
     """Say in root.log if the chroot's own rpm, where there is one, cannot read the database."""
-    output: list[bytes] = []
-    if chroot.inside(["rpm", "-q", package], output.append) not in (0, 127):
-        said = b"".join(output).decode(errors="replace").strip()
+    output = Output()
+    if chroot.inside(["rpm", "-q", package], output) not in (0, 127):
         chroot.logs.note(
             "the chroot's own rpm cannot read the database that the builder's rpm has written, as"
             " that of EL 8 and older, which has no SQLite. Builds that ask it what is installed"
-            f" (rpm -q) find nothing. It says: {said}"
+            f" (rpm -q) find nothing. It says: {str(output).strip()}"
         )
 
 

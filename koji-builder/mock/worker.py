@@ -14,22 +14,27 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-import chroot_files
 import kernel
 import mounts
 from errors import MockError, Status
-from limits import INTERVAL, DiskFullError, Limits
+from limits import INTERVAL, ProcessLimit
 from logs import Logs
 from settings import Account, Settings, personality
 
+WATCH_SECONDS = 0.5
+_CHUNK, _PIPE_SIZE = 1 << 16, 1 << 20  # bytes; a user's pipe cannot be longer (fs.pipe-max-size)
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
-def supervise(work: Callable[[], int]) -> int:
-    """Run `work` as the worker and return its status; 128 plus the signal's number if stopped."""
+def supervise(work: Callable[[], int], watch: Callable[[], None] = lambda: None) -> int:
+    """Run `work` as the worker and return its status; 128 plus the signal's number if stopped.
+
+    `watch` is called every WATCH_SECONDS. If it raises MockError the worker is killed.
+    """
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
     alive, held = os.pipe()
     # A blocked signal is not lost, and interrupts nothing: it stays pending for _wait.
@@ -43,9 +48,10 @@ def supervise(work: Callable[[], int]) -> int:
         if worker == 0:
             os.close(held)
             _work(work, alive, mask)
-        status = _wait(worker)
-        kernel.setns(own_pids, kernel.NEW_PIDS)
-        return status
+        try:
+            return _wait(worker, watch)
+        finally:
+            kernel.setns(own_pids, kernel.NEW_PIDS)
     except kernel.KernelError as error:
         raise error.as_mock_error() from error
     finally:
@@ -78,18 +84,42 @@ def _exit(number: int, _frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _wait(worker: int) -> int:
+def _wait(worker: int, watch: Callable[[], None]) -> int:
     """Wait for the worker and return its status; kill it if a stop signal comes first."""
     stopped = 0
     while True:
-        number = signal.sigwait(STOP_SIGNALS | {signal.SIGCHLD})
-        if number in STOP_SIGNALS and not stopped:
-            stopped = number
+        received = signal.sigtimedwait(STOP_SIGNALS | {signal.SIGCHLD}, WATCH_SECONDS)
+        if received and received.si_signo in STOP_SIGNALS and not stopped:
+            stopped = received.si_signo
             os.kill(worker, signal.SIGKILL)
+        try:
+            watch()
+        except MockError:
+            os.kill(worker, signal.SIGKILL)
+            os.waitpid(worker, 0)
+            raise
         pid, wait_status = os.waitpid(worker, os.WNOHANG)
         if pid:
             status = os.waitstatus_to_exitcode(wait_status)
             return 128 + stopped if stopped else (status if status >= 0 else 128 - status)
+
+
+class Output:
+    """What a program prints, as a sink. A program of a build may print without end."""
+
+    LONGEST = 64 << 20
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def __call__(self, data: bytes) -> None:
+        """Add it. Raises MockError if there is too much."""
+        self._data += data
+        if len(self._data) > self.LONGEST:
+            raise MockError(Status.CHROOT, "a program printed more than 64 MiB to be read by mock")
+
+    def __str__(self) -> str:
+        return self._data.decode(errors="replace")
 
 
 class Chroot:
@@ -122,7 +152,7 @@ class Chroot:
                 scratch = self.path.with_name("scratch")
                 mounts.make(mounts.bootstrap_plan(settings, self.path, scratch), self.programs)
             mounts.make_read_only(*roots)
-            self.limits = Limits(settings, account)
+            self.limit = ProcessLimit()
         except kernel.KernelError as error:
             raise error.as_mock_error() from error
 
@@ -234,23 +264,20 @@ class Chroot:
                 if deadline is not None and time.monotonic() > deadline:
                     os.kill(child, signal.SIGKILL)
                     raise MockError(Status.TIMEOUT, f"{argv[0]} ran longer than {timeout} s")
-                self.limits.check()
+                self.limit.check()
+                self._reap_orphans(child)
                 ready, _, _ = select.select(reading, [], [], INTERVAL)
                 if reader in ready and not _drain(reader, sink):
                     reading.remove(reader)
                 if exited in ready:
                     _drain(reader, sink)
                     break
-            if status := self._status(child):
-                self.limits.check_disk()
-            return status
-        except DiskFullError:
-            self.end_processes()
-            self.do(self._remove_files, user=False)
-            raise
         finally:
             os.close(reader)
             os.close(exited)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        self._reap_orphans(child)
+        return status if status >= 0 else 128 - status
 
     def _start(
         self, argv: list[str], environment: dict[str, str], prepare: Callable[[], None], writer: int
@@ -276,27 +303,25 @@ class Chroot:
         finally:
             os._exit(127)
 
-    def _remove_files(self) -> None:
-        chroot_files.remove_files(self.account)
-
-    def _status(self, child: int) -> int:
-        """The child's exit status, or 128 plus the signal's number; also reap orphans."""
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            pass
-        return status if status >= 0 else 128 - status
+    def _reap_orphans(self, child: int) -> None:
+        """Reap what other processes have left, until it is the child's turn."""
+        with suppress(ChildProcessError):
+            options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            while (ended := os.waitid(os.P_ALL, 0, options)) and ended.si_pid != child:
+                os.waitpid(ended.si_pid, 0)
 
 
 def _drain(reader: int, sink: Callable[[bytes], None]) -> bool:
-    """Pass on what can be read now; return false once every writer has closed the pipe."""
-    while True:
+    """Pass on what can be read now; return false once every writer has closed the pipe.
+
+    As much as a pipe holds, and no more: a writer may be as fast as this.
+    """
+    for _ in range(_PIPE_SIZE // _CHUNK):
         try:
-            chunk = os.read(reader, 65536)
+            chunk = os.read(reader, _CHUNK)
         except BlockingIOError:
             return True
         if not chunk:
             return False
         sink(chunk)
+    return True

@@ -4,7 +4,6 @@ import errno
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,9 +33,14 @@ def writing(file: Path, what: str, command: str, *, private: bool = True) -> Ite
         raise UsageError(f"{file} exists already", "choose another name, or delete it")
     if not file.parent.is_dir():
         raise UsageError(f"{file} cannot be written: no folder {file.parent}")
-    # A new file for its owner alone, whatever somebody else has put into the folder.
-    descriptor, name = tempfile.mkstemp(".part", f"{file.name}.", file.parent)
-    partial = Path(name)
+    partial = file.with_name(f"{file.name}.part")
+    try:
+        partial.unlink(missing_ok=True)
+        # Nothing that somebody else has put there gets the keys.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        descriptor = os.open(partial, flags, 0o600)
+    except OSError as error:
+        raise LifecycleError(f"{partial} cannot be written: {error.strerror}") from error
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream

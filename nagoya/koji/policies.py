@@ -27,7 +27,8 @@ CHECK_LABEL = "nagoya.check-policies"
 ends with 0, or with 1 and one problem a line on its stdout."""
 
 _CHECK_SECONDS, _START_SECONDS = 30, 120
-_UNTRIED = "# The hub has not started with these policies yet.\n"
+_FORMER_FILE = f"{POLICY_FILE}.former"
+"""Those before, while the hub has not started with the new ones: it reads *.conf alone."""
 
 
 def _rule(text: str) -> str:
@@ -67,26 +68,32 @@ def apply_policies(system: System, hub: str, policies: Mapping[int, Policy], sou
         )
     content = render(policies.values())
     with system.lock():
-        status, former = execute(handle, ["cat", POLICY_FILE], seconds=_CHECK_SECONDS)
-        if status:
-            former = render([])
-        if former == content:
+        former, untried = _read(handle, _FORMER_FILE), True
+        if former is None:
+            former, untried = _read(handle, POLICY_FILE) or render([]), False
+        if former == content and not untried:
             return False
         _check(handle, policies, source)
-        # Whatever ends this, the next seed sees by that line whether there is something to do.
-        _write(handle, content + _UNTRIED)
+        _write(handle, _FORMER_FILE, former)
+        _write(handle, POLICY_FILE, content)
         try:
             _restart(system, hub)
         except NagoyaError as error:
-            _write(handle, former)
+            _write(handle, POLICY_FILE, former)
             _restart(system, hub)
+            execute(handle, ["rm", _FORMER_FILE], seconds=_CHECK_SECONDS)
             names = ", ".join(policy.name for policy in policies.values())
             raise LifecycleError(
                 f"the hub did not start with the policies of {source} ({names}): {error.message}",
                 "the former policies were put back; correct the seed and apply it again",
             ) from error
-        _write(handle, content)
+        execute(handle, ["rm", _FORMER_FILE], seconds=_CHECK_SECONDS)
     return True
+
+
+def _read(handle: Handle, path: str) -> str | None:
+    status, text = execute(handle, ["cat", path], seconds=_CHECK_SECONDS)
+    return None if status else text
 
 
 def _check(handle: Handle, policies: Mapping[int, Policy], source: str) -> None:
@@ -108,8 +115,8 @@ def _check(handle: Handle, policies: Mapping[int, Policy], source: str) -> None:
         )
 
 
-def _write(handle: Handle, content: str) -> None:
-    folder, _, name = POLICY_FILE.rpartition("/")
+def _write(handle: Handle, path: str, content: str) -> None:
+    folder, _, name = path.rpartition("/")
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         member = tarfile.TarInfo(name)

@@ -24,7 +24,8 @@ _CALL_SECONDS = 15
 _HIDDEN = "..."
 _SECRET_NAME = re.compile(r"SECRET|PASS|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
 _QUOTED = re.compile(
-    rf"(\b(?!keys?\b)\w*(?:{_SECRET_NAME.pattern})\w*\W|put quotes around ).*", re.IGNORECASE
+    rf"((?<!unknown )\b\w*(?:{_SECRET_NAME.pattern})\w*\W|line \d+, column \d+: ).*",
+    re.IGNORECASE,
 )
 """Values in messages about moromi.yml."""
 _PRIVATE_KEY = re.compile(

@@ -160,15 +160,15 @@ class System:
         A wrong setting ends a container within a second or so; a wait would report it too.
         """
         started = {operation.target for operation in done if operation.verb == "start"}
-        seconds = _EARLY_EXIT_SECONDS if started and not self.dry_run else 0
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + (_EARLY_EXIT_SECONDS if started and not self.dry_run else 0)
+        before: dict[str, int] = {}
         while time.monotonic() < deadline:
             failed = []
             for name, handle in containers.list_containers(self.engine, self.name).items():
                 state = containers.state(handle, reload=False)
                 settings = self.declaration.containers.get(state.declared)
-                has_ended = state.status == "exited" or state.restarts
-                if name in started and settings and settings.detach and has_ended:
+                stays = state.running and state.restarts == before.setdefault(name, state.restarts)
+                if name in started and settings and settings.detach and not stays:
                     failed.append(f"  {name}: {ended(state, handle)}")
             if failed:
                 raise LifecycleError(

@@ -275,7 +275,7 @@ def test_a_report_is_written_although_the_declaration_is_invalid(toji: Toji) -> 
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [("[5ecret-new]", "environment.DB_PASSWORD:..."), ("0755", "put quotes around ..."),
+    [("[5ecret-new]", "environment.DB_PASSWORD:..."), ("0755", "line 2, column 59: ..."),
      ("'5ecret-new", "line 3")],
 )  # fmt: skip
 def test_an_invalid_declaration_shows_no_secret(toji: Toji, value: str, shown: str) -> None:

@@ -79,14 +79,15 @@ def test_a_build_with_too_many_processes_is_ended(builder: Callable[..., Maker],
 
 
 def test_the_build_that_has_filled_the_disk_is_ended(builder: Callable[..., Maker]) -> None:
-    """Its files are removed, so that there is room for the others."""
+    """Its buildroot is emptied, so that there is room for the others."""
     make = builder(tmpfs={"/var/lib/mock": "exec,size=1g,mode=755"})
     hog, other = make().initialise(), make().initialise()
     other.mock_in_background("--unpriv", "--chroot", "head -c 8M /dev/zero > own; sleep 600")
     fill = "while :; do head -c 1M /dev/zero >> $HOME/file || sleep 0.1; done"
     status, _ = hog.mock("--unpriv", "--chroot", fill)
     assert status == 10
-    assert "takes most of the running ones; its files were removed" in hog.log("root")
+    assert "takes most of the running ones; its buildroot was emptied" in hog.log("root")
+    assert hog.root(f"ls {hog.path}/root") == ""
     assert is_alive(other), other.log("root")[-500:]
     other.root(f"head -c 100M /dev/zero > {other.path}/result/room")
 

@@ -32,7 +32,7 @@ def test_counts_the_builders_every_five_minutes(
     class TaskManager:
         options = SimpleNamespace(sleeptime=1)
         session = SimpleNamespace(
-            listHosts=lambda **_: ["host"] * next(fleet), listTasks=lambda **_: 1
+            listHosts=lambda **_: ["host"] * next(fleet), listTasks=lambda *_: 1
         )
 
         def getNextTask(self) -> str:
@@ -49,11 +49,14 @@ def test_counts_the_builders_every_five_minutes(
 
 @pytest.mark.parametrize("tasks", [0, 3])
 @pytest.mark.parametrize("data", [None, {"maxjobs": 10}], ids=["up to 1.32", "later"])
-def test_asks_for_tasks_only_if_there_are_any(
-    poll_rate: ModuleType, tasks: int, data: dict[str, int] | None
-) -> None:
+def test_asks_for_tasks_if_there_are_any_and_once_a_minute(
+    poll_rate: ModuleType, monkeypatch: pytest.MonkeyPatch, tasks: int,
+    data: dict[str, int] | None,
+) -> None:  # fmt: skip
     """The builder checks in with every poll."""
     calls: list[Any] = []
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(poll_rate, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
     class TaskManager:
         options = SimpleNamespace(sleeptime=1)
@@ -61,7 +64,7 @@ def test_asks_for_tasks_only_if_there_are_any(
         session = SimpleNamespace(
             host=SimpleNamespace(updateHost=lambda *words, **named: calls.append((words, named))),
             listHosts=lambda **_: [],
-            listTasks=lambda opts, queryOpts: tasks,
+            listTasks=lambda opts, query_options: tasks,
         )
 
         def readyForTask(self) -> bool:
@@ -74,5 +77,7 @@ def test_asks_for_tasks_only_if_there_are_any(
     if data:
         TaskManager._get_host_data = lambda self: data  # type: ignore[attr-defined]
     poll_rate.install(TaskManager)
-    assert TaskManager().getNextTask() == bool(tasks)
-    assert calls == (["asked"] if tasks else [((0.5, True), {"data": data} if data else {})])
+    for clock.now in (0, 20, 40, 60):
+        TaskManager().getNextTask()
+    checked_in = ((0.5, True), {"data": data} if data else {})
+    assert calls == ["asked", *(["asked"] if tasks else [checked_in]) * 2, "asked"]

@@ -1,6 +1,5 @@
 """How much a build may take, as far as it can be seen without one."""
 
-import fcntl
 import os
 import threading
 from collections.abc import Callable
@@ -49,28 +48,6 @@ def test_threads_count(limits: ModuleType, monkeypatch: pytest.MonkeyPatch) -> N
     thread.join()
 
 
-def test_what_is_written_is_the_users_own(limits: ModuleType, tmp_path: Path) -> None:
-    """On this disk: no link is followed, and a file with holes counts with what it takes."""
-    (tmp_path / "deep/er").mkdir(parents=True)
-    (tmp_path / "deep/er/file").write_bytes(os.urandom(10_000))
-    (tmp_path / "link").symlink_to("/usr")
-    with (tmp_path / "holes").open("wb") as file:
-        file.truncate(1 << 40)
-    size, number = limits.written(tmp_path, os.getuid())
-    assert number == 5
-    assert 10_000 <= size < 1 << 20
-    assert limits.written(tmp_path, os.getuid() + 1) == (0, 0)
-
-
-def test_a_buildroot_is_in_use_while_it_is_locked(limits: ModuleType, tmp_path: Path) -> None:
-    assert not limits.is_in_use(tmp_path)
-    assert not limits.is_in_use(tmp_path / "missing")
-    lock = os.open(tmp_path, os.O_DIRECTORY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    assert limits.is_in_use(tmp_path)
-    os.close(lock)
-
-
 def test_a_log_has_a_limit(driver: Driver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The reason is written nevertheless."""
     logs, errors = driver("logs"), driver("errors")
@@ -81,3 +58,13 @@ def test_a_log_has_a_limit(driver: Driver, monkeypatch: pytest.MonkeyPatch, tmp_
         log.build(b"x" * 90)
     log.error(str(failure.value))
     assert (tmp_path / "build.log").read_text().startswith("x" * 90 + "ERROR: the build was ended")
+
+
+def test_what_a_program_prints_for_mock_has_a_limit(driver: Driver) -> None:
+    worker, errors = driver("worker"), driver("errors")
+    output = worker.Output()
+    output(b"some ")
+    output(b"text")
+    assert str(output) == "some text"
+    with pytest.raises(errors.MockError, match="64 MiB"):
+        output(bytes(worker.Output.LONGEST))

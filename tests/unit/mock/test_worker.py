@@ -75,3 +75,34 @@ before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 print(worker.supervise(lambda: 30), signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before)
 """
     assert run(checkout, script).stdout == "30 True\n"
+
+
+def test_a_watch_ends_the_worker(checkout: Path) -> None:
+    script = """\
+from errors import MockError, Status
+def watch():
+    raise MockError(Status.BUILD, "too much")
+try:
+    worker.supervise(lambda: time.sleep(600), watch)
+except MockError as error:
+    print(error)
+try:
+    os.waitpid(-1, 0)
+except ChildProcessError:
+    print("nothing is left")
+"""
+    ended = run(checkout, script)
+    assert (ended.stdout, ended.stderr) == ("too much\nnothing is left\n", "")
+
+
+def test_a_program_that_prints_without_end_is_still_looked_at(checkout: Path) -> None:
+    """Not only when it pauses."""
+    script = """\
+reader, writer = os.pipe()
+os.set_blocking(reader, False)
+os.write(writer, b"x" * 1000)
+def sink(data):
+    os.write(writer, data)
+print(worker._drain(reader, sink))
+"""
+    assert run(checkout, script).stdout == "True\n"

@@ -33,11 +33,13 @@ def test_a_file_that_exists_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_what_others_have_put_into_the_folder_gets_no_keys(tmp_path: Path) -> None:
-    (tmp_path / "koji.tar.part").touch(0o666)
+    (tmp_path / "koji.tar.part").symlink_to("others")
+    (tmp_path / "others").touch(0o666)
     with writing(tmp_path / "koji.tar", "backup", "toji backup FILE") as stream:
         stream.write(b"keys")
     assert (tmp_path / "koji.tar").stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "koji.tar.part").read_bytes() == b""
+    assert (tmp_path / "others").read_bytes() == b""
+    assert {path.name for path in tmp_path.iterdir()} == {"koji.tar", "others"}
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,151 @@
+"""Where the disk of a builder is full, the build that has written most to it is ended, as the
+kernel does where memory is full. Its buildroot is emptied, so that the others go on.
+
+This runs in the first process of a call, outside of the chroot and its mounts.
+"""
+
+import errno
+import fcntl
+import math
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from errors import MockError, Status
+from mountinfo import beneath, mount_points
+
+# The disk is full for builds once less of its bytes or inodes is free than this part of them, up to
+# that many.
+RESERVE, MOST_RESERVE = 0.02, (1 << 30, 1 << 16)
+SETTLING = 5.0  # seconds in which a build that was ended gives its space back
+
+
+class DiskFullError(MockError):
+    """The disk is full, and this build has written more to it than the others."""
+
+
+class DiskWatch:
+    """Watches the disk for the build in a buildroot, whose user has this uid."""
+
+    def __init__(self, buildroot: Path, uid: int) -> None:
+        self._buildroot, self._uid = buildroot, uid
+        self._next = 0.0
+
+    def look(self) -> None:
+        """Check, but not soon after a check that took long."""
+        started = time.monotonic()
+        if started >= self._next:
+            self.check()
+            self._next = time.monotonic() + 10 * (time.monotonic() - started)
+
+    def check(self) -> None:
+        """Raise DiskFullError if the disk is full and this build is the one to end for it."""
+        kind = shortage(self._buildroot)
+        if kind is None:
+            return
+        own = written(self._buildroot, self._uid)[kind]
+        others = [written(path, self._uid)[kind] for path in self._neighbours()]
+        free = free_and_reserve(self._buildroot)[0][kind]
+        if own <= free or any(other > own for other in others):
+            return
+        if others and own < 2 * max(others):
+            # Another builder on this disk, or one that has just ended, may give space back.
+            time.sleep(SETTLING)
+        if shortage(self._buildroot) == kind:
+            name = ("bytes", "inodes")[kind]
+            raise DiskFullError(
+                Status.BUILD,
+                f"the build was ended: the builder's disk has {free:,} {name} left, and this build,"
+                f" which has written {own:,.0f}, takes most of the running ones; its buildroot was"
+                " emptied",
+                "give the builder a larger disk, or fewer builds at once (KOJI_BUILDER_CAPACITY)",
+            )
+
+    def _neighbours(self) -> Iterator[Path]:
+        """The buildroots in which other mocks run."""
+        for path in self._buildroot.parent.iterdir():
+            if path != self._buildroot and is_in_use(path):
+                yield path
+
+
+def shortage(path: Path) -> int | None:
+    """What the disk of `path` lacks: 0 for bytes, 1 for inodes, None for neither."""
+    free, reserve = free_and_reserve(path)
+    return next((kind for kind in (0, 1) if free[kind] < reserve[kind]), None)
+
+
+def free_and_reserve(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Of the disk of `path`: the bytes and inodes that are free, and those that should be."""
+    disk = os.statvfs(path)
+    free = disk.f_bavail * disk.f_frsize, disk.f_favail
+    total = disk.f_blocks * disk.f_frsize, disk.f_files  # Btrfs does not count inodes
+    shares = (int(amount * RESERVE) for amount in total)
+    bytes_, inodes = (min(share, most) for share, most in zip(shares, MOST_RESERVE, strict=True))
+    return free, (bytes_, inodes)
+
+
+def written(buildroot: Path, uid: int) -> tuple[float, float]:
+    """The bytes on the disk and the inodes of a user's files in a buildroot.
+
+    Nothing, if something is mounted there, as kojid's plugin runroot does: it is not the build's.
+    Infinite, if the folders are too deep to look at.
+    """
+    if beneath(str(buildroot), mount_points()):
+        return 0, 0
+    size = number = 0.0
+    try:
+        for status in statuses(buildroot):
+            if status.st_uid == uid:
+                names = 1 if stat.S_ISDIR(status.st_mode) else max(status.st_nlink, 1)
+                size += status.st_blocks * 512 / names
+                number += 1 / names
+    except FileNotFoundError:  # it is gone
+        return 0, 0
+    except OSError:
+        return math.inf, math.inf
+    return size, number
+
+
+def statuses(directory: Path) -> Iterator[os.stat_result]:
+    """Of all that is below a directory. No link is followed, and what vanishes is left out.
+
+    Raises OSError if the folders are deeper than this process may open files.
+    """
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW
+    open_directories = [os.open(directory, flags)]
+    listings = [os.scandir(open_directories[-1])]
+    try:
+        while listings:
+            entry = next(listings[-1], None)
+            if entry is None:
+                listings.pop().close()
+                os.close(open_directories.pop())
+                continue
+            try:
+                yield entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    open_directories.append(os.open(entry.name, flags, dir_fd=open_directories[-1]))
+                    listings.append(os.scandir(open_directories[-1]))
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    raise
+    finally:
+        for descriptor in open_directories:
+            os.close(descriptor)
+
+
+def is_in_use(buildroot: Path) -> bool:
+    """Whether a mock runs in a buildroot: it has the lock then (see prepare in __main__.py)."""
+    try:
+        directory = os.open(buildroot, os.O_DIRECTORY)
+    except OSError:  # a file, or gone
+        return False
+    try:
+        fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(directory)

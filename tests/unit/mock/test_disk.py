@@ -1,0 +1,131 @@
+"""Which build is ended where the disk is full."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+Driver = Callable[[str], ModuleType]
+MB = 1 << 20
+
+
+@pytest.fixture
+def disk(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = driver("disk")
+    monkeypatch.setattr(module, "SETTLING", 0)
+    return module
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Makes a buildroot in which a mock runs."""
+    locks = []
+
+    def make(name: str, size: int) -> Path:
+        buildroot = tmp_path / name
+        (buildroot / "root").mkdir(parents=True)
+        (buildroot / "root/file").write_bytes(os.urandom(size))
+        locks.append(os.open(buildroot, os.O_DIRECTORY))
+        fcntl.flock(locks[-1], fcntl.LOCK_EX)
+        return buildroot
+
+    yield make
+    for lock in locks:
+        os.close(lock)
+
+
+def fill(disk: ModuleType, monkeypatch: pytest.MonkeyPatch, free: int, inodes: int = 500) -> None:
+    """Let the disk have so much left, of 1 GiB and 1,000 inodes."""
+    status = SimpleNamespace(f_bavail=free, f_frsize=1, f_blocks=1 << 30, f_favail=inodes,
+                             f_files=1000)  # fmt: skip
+    monkeypatch.setattr(disk, "os", SimpleNamespace(**{**vars(os), "statvfs": lambda path: status}))
+
+
+@pytest.mark.parametrize(
+    ("left", "ends"),
+    [((30 * MB, 500), False), ((MB, 500), True), ((0, 500), True), ((MB, 5), True),
+     ((30 * MB, 1), True), ((4 * MB, 500), False)],
+    ids=["room", "short", "full", "short of both", "no inodes", "has written less than is left"],
+)  # fmt: skip
+def test_a_build_is_ended_if_the_disk_is_full(
+    disk: ModuleType, monkeypatch: pytest.MonkeyPatch, hold: Callable[..., Path],
+    left: tuple[int, int], ends: bool,
+) -> None:  # fmt: skip
+    watch = disk.DiskWatch(hold("one", 3 * MB), os.getuid())
+    fill(disk, monkeypatch, *left)
+    if ends:
+        with pytest.raises(disk.DiskFullError, match="its buildroot was emptied"):
+            watch.look()
+    else:
+        watch.look()
+
+
+def test_the_build_that_has_written_most_is_ended(
+    disk: ModuleType, monkeypatch: pytest.MonkeyPatch, hold: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Of those that run; what others have left counts for nothing."""
+    small, large = hold("small", 2 * MB), hold("large", 3 * MB)
+    (tmp_path / "left/root").mkdir(parents=True)
+    (tmp_path / "left/root/file").write_bytes(os.urandom(5 * MB))
+    fill(disk, monkeypatch, MB)
+    disk.DiskWatch(small, os.getuid()).check()
+    with pytest.raises(disk.DiskFullError):
+        disk.DiskWatch(large, os.getuid()).check()
+
+
+def test_space_that_is_given_back_meanwhile_ends_nothing(
+    disk: ModuleType, monkeypatch: pytest.MonkeyPatch, hold: Callable[..., Path]
+) -> None:
+    watch, _ = disk.DiskWatch(hold("one", 3 * MB), os.getuid()), hold("other", 2 * MB)
+    fill(disk, monkeypatch, MB)
+    time = SimpleNamespace(sleep=lambda seconds: fill(disk, monkeypatch, 100 * MB))
+    monkeypatch.setattr(disk, "time", time)
+    watch.check()
+
+
+def test_what_is_written_is_the_users_own(disk: ModuleType, tmp_path: Path) -> None:
+    """On this disk: no link is followed, a file with holes counts with what it takes, and a hard
+    link not again."""
+    (tmp_path / "deep/er").mkdir(parents=True)
+    (tmp_path / "deep/er/file").write_bytes(os.urandom(10_000))
+    (tmp_path / "deep/again").hardlink_to(tmp_path / "deep/er/file")
+    (tmp_path / "link").symlink_to("/usr")
+    with (tmp_path / "holes").open("wb") as file:
+        file.truncate(1 << 40)
+    size, number = disk.written(tmp_path, os.getuid())
+    assert number == 5
+    assert 10_000 <= size < MB
+    assert disk.written(tmp_path, os.getuid() + 1) == (0, 0)
+    assert disk.written(tmp_path / "missing", os.getuid()) == (0, 0)
+
+
+def test_a_buildroot_in_which_something_is_mounted_counts_for_nothing(
+    disk: ModuleType, monkeypatch: pytest.MonkeyPatch, hold: Callable[..., Path]
+) -> None:
+    """It is not the build's, and must not be removed with the buildroot."""
+    one = hold("one", 3 * MB)
+    mount = SimpleNamespace(path=f"{one}/root/mnt/koji")
+    monkeypatch.setattr(disk, "mount_points", lambda: [mount])
+    assert disk.written(one, os.getuid()) == (0, 0)
+
+
+def test_folders_too_deep_to_look_at_are_the_largest(
+    disk: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    (tmp_path / "deep").mkdir()
+    monkeypatch.setattr(disk, "os", SimpleNamespace(**{**vars(os), "open": refuse}))
+    assert disk.written(tmp_path, os.getuid()) == (float("inf"), float("inf"))
+
+
+def test_a_buildroot_is_in_use_while_it_is_locked(
+    disk: ModuleType, hold: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert disk.is_in_use(hold("one", 1))
+    assert not disk.is_in_use(tmp_path)
+    assert not disk.is_in_use(tmp_path / "missing")
