@@ -123,6 +123,16 @@ def test_what_is_wrong_is_one_line_with_a_hint(running_koji: Koji, postgresql: P
         assert "Traceback" not in log
 
 
+def change_of(postgresql: PostgreSQL, path: str) -> tuple[str, str] | None:
+    """What a script of Koji's creates, and the statement that renames it. Some only add rows."""
+    _, script = execute(postgresql.container, "cat", path)
+    if created := re.search(r"CREATE TABLE (\w+)", script):
+        return "ALTER TABLE {} RENAME TO {}", created[1]
+    if added := re.search(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", script):
+        return f"ALTER TABLE {added[1]} RENAME COLUMN {{}} TO {{}}", added[2]
+    return None
+
+
 def test_tables_of_another_version_are_refused(running_koji: Koji, postgresql: PostgreSQL) -> None:
     def refusal() -> str:
         return outcome(begin(running_koji, postgresql, PERSON, PASSWORD))[1]
@@ -132,14 +142,11 @@ def test_tables_of_another_version_are_refused(running_koji: Koji, postgresql: P
     # As a Koji of the site's own was, which was never converted.
     postgresql.sql("COMMENT ON SCHEMA public IS NULL", "builds")
     folder = "/usr/lib/nagoya/schema"
-    newest = execute(postgresql.container, "ls", "-v", folder)[1].split()[-1]
-    _, script = execute(postgresql.container, "cat", f"{folder}/{newest}")
-    if created := re.search(r"CREATE TABLE (\w+)", script):
-        rename = "ALTER TABLE {} RENAME TO {}"
-        name = created[1]
-    else:
-        table, name = re.findall(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", script)[0]
-        rename = f"ALTER TABLE {table} RENAME COLUMN {{}} TO {{}}"
+    scripts = execute(postgresql.container, "ls", "-v", folder)[1].split()
+    newest = scripts[-1]
+    rename, name = next(
+        filter(None, (change_of(postgresql, f"{folder}/{each}") for each in reversed(scripts)))
+    )
     postgresql.sql(rename.format(name, "gone"), "builds")
     log = refusal()
     assert "run those of Koji's scripts that were not run on it: " in log
