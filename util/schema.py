@@ -21,6 +21,7 @@ Version = tuple[int, int]
 _NAME = re.compile(r"schema-upgrade-\d+\.\d+-(\d+)\.(\d+)\.sql")
 _COMMENT = "schema of Koji "
 _CREATES = re.compile(r"CREATE\s+(?:UNIQUE\s+)?(?:TABLE|INDEX)\s+(?:IF NOT EXISTS\s+)?(\w+)", re.I)
+_INSERTS = re.compile(r"INSERT\s+INTO\s+(\w+)\s*\(\s*(\w+)[^)]*\)\s*VALUES\s*\('([^']+)'", re.I)
 _ADDS = re.compile(r"ALTER\s+TABLE\s+(\w+)\s+ADD\s+COLUMN\s+(\w+)", re.I)
 
 
@@ -99,7 +100,8 @@ def text(version: Version) -> str:
 
 
 def _has_run(cursor: "Cursor", script: str) -> bool:
-    """Whether the first thing that a script creates is there."""
+    """Whether the first table, index or column that a script creates is there, or else the first
+    row."""
     if created := _CREATES.search(script):
         cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [created[1]])
     elif added := _ADDS.search(script):
@@ -108,6 +110,9 @@ def _has_run(cursor: "Cursor", script: str) -> bool:
             " WHERE table_name = %s AND column_name = %s)",
             [added[1], added[2]],
         )
+    elif row := _INSERTS.search(script):
+        table, column, value = row.groups()
+        cursor.execute(f"SELECT EXISTS (SELECT FROM {table} WHERE {column} = %s)", [value])
     else:
         return False
     (answer,) = cursor.fetchone() or (False,)

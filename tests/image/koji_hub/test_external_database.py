@@ -123,14 +123,16 @@ def test_what_is_wrong_is_one_line_with_a_hint(running_koji: Koji, postgresql: P
         assert "Traceback" not in log
 
 
-def change_of(postgresql: PostgreSQL, path: str) -> tuple[str, str] | None:
-    """What a script of Koji's creates, and the statement that renames it. Some only add rows."""
+def change_of(postgresql: PostgreSQL, path: str) -> tuple[str, str]:
+    """A statement that renames what a script of Koji's creates, and the name of that."""
     _, script = execute(postgresql.container, "cat", path)
     if created := re.search(r"CREATE TABLE (\w+)", script):
         return "ALTER TABLE {} RENAME TO {}", created[1]
     if added := re.search(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", script):
         return f"ALTER TABLE {added[1]} RENAME COLUMN {{}} TO {{}}", added[2]
-    return None
+    (row, *_) = re.findall(r"INSERT INTO (\w+) \((\w+).*?VALUES \('(\w+)'", script)
+    table, column, name = row
+    return f"UPDATE {table} SET {column} = '{{1}}' WHERE {column} = '{{0}}'", name
 
 
 def test_tables_of_another_version_are_refused(running_koji: Koji, postgresql: PostgreSQL) -> None:
@@ -142,11 +144,8 @@ def test_tables_of_another_version_are_refused(running_koji: Koji, postgresql: P
     # As a Koji of the site's own was, which was never converted.
     postgresql.sql("COMMENT ON SCHEMA public IS NULL", "builds")
     folder = "/usr/lib/nagoya/schema"
-    scripts = execute(postgresql.container, "ls", "-v", folder)[1].split()
-    newest = scripts[-1]
-    rename, name = next(
-        filter(None, (change_of(postgresql, f"{folder}/{each}") for each in reversed(scripts)))
-    )
+    newest = execute(postgresql.container, "ls", "-v", folder)[1].split()[-1]
+    rename, name = change_of(postgresql, f"{folder}/{newest}")
     postgresql.sql(rename.format(name, "gone"), "builds")
     log = refusal()
     assert "run those of Koji's scripts that were not run on it: " in log

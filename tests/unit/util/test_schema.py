@@ -18,6 +18,7 @@ def scripts(tmp_path: Path) -> Any:
         ("schema-upgrade-1.10-1.11.sql", "begin; create unique index if not exists second ON x;"),
         ("schema-upgrade-1.11-1.12.sql", "ALTER TABLE users ADD COLUMN third TEXT;"),
         ("schema-upgrade-1.12-1.13.sql", "INSERT INTO users DEFAULT VALUES;"),
+        ("schema-upgrade-1.13-1.14.sql", "INSERT INTO types (name, text) VALUES ('fourth', 'x');"),
     ):
         (tmp_path / name).write_text(text)
     return schema.upgrades(tmp_path)
@@ -38,7 +39,7 @@ class Database:
 
 
 def test_scripts_are_in_the_order_of_versions(scripts: Any) -> None:
-    assert list(scripts) == [(1, 10), (1, 11), (1, 12), (1, 13)]
+    assert list(scripts) == [(1, 10), (1, 11), (1, 12), (1, 13), (1, 14)]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,7 @@ def test_scripts_are_in_the_order_of_versions(scripts: Any) -> None:
         (Database("first", comment="standard public schema"), (1, 10)),
         (Database("first", "second"), (1, 11)),
         (Database("first", "second", "third"), (1, 12)),
+        (Database("first", "second", "third", "fourth"), (1, 14)),
         (Database(), (0, 0)),
     ],
 )
@@ -58,10 +60,10 @@ def test_the_version_is_recorded_or_seen(
 
 
 def test_only_later_scripts_are_run(scripts: Any) -> None:
-    assert list(schema.pending(scripts, (1, 11))) == [(1, 12), (1, 13)]
-    assert schema.pending(scripts, (1, 13)) == {}
+    assert list(schema.pending(scripts, (1, 11))) == [(1, 12), (1, 13), (1, 14)]
+    assert schema.pending(scripts, (1, 14)) == {}
 
 
 def test_a_newer_database_is_refused(scripts: Any) -> None:
-    with pytest.raises(Fatal, match=r"schema of Koji 1\.14, and this image that of Koji 1\.13"):
-        schema.pending(scripts, (1, 14))
+    with pytest.raises(Fatal, match=r"schema of Koji 1\.15, and this image that of Koji 1\.14"):
+        schema.pending(scripts, (1, 15))
