@@ -22,7 +22,7 @@ from bench.systems import BenchSystem, ready_system
 from bench.table import Row, show
 
 _POLL_RATE = Path(__file__).parents[1] / "koji-builder" / "poll_rate.py"
-_SECONDS = 60
+_SECONDS = _LOOK_SECONDS = 60
 _BUILDROOT_STATES = tuple(koji.BR_STATES[name] for name in ("INIT", "WAITING", "BUILDING"))
 _UNFINISHED = [koji.TASK_STATES[name] for name in ("FREE", "ASSIGNED", "OPEN")]
 _METHODS = [f"method{number}" for number in range(70)]
@@ -36,8 +36,9 @@ class _Builder(threading.Thread):
         super().__init__()
         self.session = session
         self.host = session.host.getID()
-        assigned = "host.getTasks" in session.system.listMethods()
-        self.data = {"data": {"methods": _METHODS, "maxjobs": 10}} if assigned else {}
+        self.assigned = "host.getTasks" in session.system.listMethods()
+        self.data = {"data": {"methods": _METHODS, "maxjobs": 10}} if self.assigned else {}
+        self.asks_at = time.monotonic() + random.uniform(0, _LOOK_SECONDS)
         self.seconds = seconds
         self.ended = ended
         self.polls = 0
@@ -56,6 +57,9 @@ class _Builder(threading.Thread):
         self.session.host.getHost()
         self.session.listTasks(opts={"state": _UNFINISHED}, queryOpts={"countOnly": True})
         self.session.host.updateHost(0.0, True, **self.data)
+        if self.assigned and time.monotonic() >= self.asks_at:
+            self.session.host.getTasks()
+            self.asks_at += _LOOK_SECONDS
 
 
 def fleet_poll_rows(system: BenchSystem, sizes: Sequence[int]) -> Iterator[Row]:

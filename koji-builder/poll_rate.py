@@ -5,8 +5,8 @@ each at least every 20 s. Up to 15 builders poll every second, 150 every 10 s. I
 hosts at the first poll and then every five minutes.
 
 The last call of a poll looks at all builders: up to Koji 1.33 it asks for their load, later it
-makes the hub give tasks to them, and notice those that are gone. While there is no task for
-anybody, the plugin leaves it out but once a minute.
+makes the hub give tasks to them. While there is no task for anybody, the plugin leaves it out;
+but once a minute for the later ones, whose hub notices by it that a builder is gone.
 
 It is always on, whatever KOJI_BUILDER_PLUGINS says.
 """
@@ -36,12 +36,13 @@ def sleep_seconds(builders: int, declared: float) -> float:
 def next_if_any(task_manager: Any) -> Any:
     """TaskManager.getNextTask, which only checks in with the hub while there is no task."""
     next_task = task_manager.getNextTask
+    hub_assigns = "getLoadData" not in next_task.__code__.co_names
     looked = -float("inf")
 
     @functools.wraps(next_task)
     def look_first(self: Any) -> Any:
         nonlocal looked
-        due = time.monotonic() - looked >= _LOOK_SECONDS
+        due = hub_assigns and time.monotonic() - looked >= _LOOK_SECONDS
         if due or self.session.listTasks({"state": _UNFINISHED}, {"countOnly": True}):
             looked = time.monotonic()
             return next_task(self)
