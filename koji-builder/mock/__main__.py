@@ -9,7 +9,6 @@ import fcntl
 import grp
 import os
 import shlex
-import shutil
 import signal
 import stat
 import subprocess
@@ -94,7 +93,14 @@ def clean(root: Path) -> None:
             f"cannot remove {root}: {mounted[0].path} is still mounted",
             f"umount {shlex.quote(mounted[0].path)}",
         )
-    shutil.rmtree(root)
+    # It removes folders of any depth.
+    removed = subprocess.run(
+        ["rm", "-rf", "--", str(root)], check=False, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    if removed.returncode:
+        reason = (removed.stderr.splitlines() or ["?"])[0]
+        raise MockError(Status.CHROOT, f"cannot remove {root}: {reason}")
     root.mkdir()
 
 
@@ -213,6 +219,7 @@ def run(argv: list[str], account: Account) -> int:
     except MockError as failure:
         if isinstance(failure, DiskFullError):
             clean(buildroot / "root")
+            logs.shorten()
         logs.error(str(failure))
         return failure.status
 

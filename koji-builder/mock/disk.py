@@ -20,6 +20,7 @@ from mountinfo import beneath, mount_points
 # that many.
 RESERVE, MOST_RESERVE = 0.02, (1 << 30, 1 << 16)
 SETTLING = 5.0  # seconds in which a build that was ended gives its space back
+LONGEST_LOOK = 5.0  # seconds at one buildroot
 
 
 class DiskFullError(MockError):
@@ -47,8 +48,8 @@ class DiskWatch:
             return
         own = written(self._buildroot, self._uid)[kind]
         others = [written(path, self._uid)[kind] for path in self._neighbours()]
-        free = free_and_reserve(self._buildroot)[0][kind]
-        if own <= free or any(other > own for other in others):
+        free, reserve = (amounts[kind] for amounts in free_and_reserve(self._buildroot))
+        if own <= max(free, reserve) or any(other > own for other in others):
             return
         if others and own < 2 * max(others):
             # Another builder on this disk, or one that has just ended, may give space back.
@@ -90,7 +91,7 @@ def written(buildroot: Path, uid: int) -> tuple[float, float]:
     """The bytes on the disk and the inodes of a user's files in a buildroot.
 
     Nothing, if something is mounted there, as kojid's plugin runroot does: it is not the build's.
-    Infinite, if the folders are too deep to look at.
+    Infinite, if the folders are too deep to look at, or change so that a look does not end.
     """
     if beneath(str(buildroot), mount_points()):
         return 0, 0
@@ -111,13 +112,17 @@ def written(buildroot: Path, uid: int) -> tuple[float, float]:
 def statuses(directory: Path) -> Iterator[os.stat_result]:
     """Of all that is below a directory. No link is followed, and what vanishes is left out.
 
-    Raises OSError if the folders are deeper than this process may open files.
+    Raises OSError if the folders are deeper than this process may open files, TimeoutError after
+    LONGEST_LOOK.
     """
+    deadline = time.monotonic() + LONGEST_LOOK
     flags = os.O_DIRECTORY | os.O_NOFOLLOW
     open_directories = [os.open(directory, flags)]
     listings = [os.scandir(open_directories[-1])]
     try:
         while listings:
+            if time.monotonic() > deadline:
+                raise TimeoutError
             entry = next(listings[-1], None)
             if entry is None:
                 listings.pop().close()
@@ -132,6 +137,8 @@ def statuses(directory: Path) -> Iterator[os.stat_result]:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     raise
     finally:
+        for listing in listings:
+            listing.close()
         for descriptor in open_directories:
             os.close(descriptor)
 

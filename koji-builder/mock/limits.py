@@ -11,8 +11,10 @@ from pathlib import Path
 from errors import MockError, Status
 
 INTERVAL = 0.25  # seconds between two looks
-# Processes and threads of one build: half of the builder's limit, and no more than this.
+# Processes and threads of one build: half of the builder's limit, and no more than this, or than
+# its memory is enough for.
 MOST_PROCESSES = 8192
+PROCESS_SIZE = 1 << 19  # bytes
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -28,16 +30,23 @@ def engine_limit(controller: str, *names: str) -> int | None:
     return None
 
 
-def tmpfs_options() -> str:
-    """Options for a tmpfs that a build writes to: it holds at most a quarter of the memory.
+def memory() -> int:
+    """The bytes of memory that the builder may use."""
+    machines = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(engine_limit("memory", "memory.max", "memory.limit_in_bytes") or machines, machines)
 
-    Memory that a file takes is no process's, so the kernel would kill others for it. An empty file
-    takes some, too.
+
+def tmpfs_size() -> int:
+    """The bytes of memory that a build may use for files in one place.
+
+    Such memory is no process's, so the kernel would kill others for it.
     """
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = engine_limit("memory", "memory.max", "memory.limit_in_bytes") or memory
-    size = min(limit, memory) // 4
-    return f"mode=1777,size={size},nr_inodes={max(size >> 14, 1024)}"
+    return memory() // 4
+
+
+def tmpfs_options() -> str:
+    """Options for a tmpfs that a build writes to. An empty file takes memory, too."""
+    return f"mode=1777,size={tmpfs_size()},nr_inodes={max(tmpfs_size() >> 14, 1024)}"
 
 
 class ProcessLimit:
@@ -45,7 +54,7 @@ class ProcessLimit:
 
     def __init__(self) -> None:
         half = (engine_limit("pids", "pids.max") or 2 * MOST_PROCESSES) // 2
-        self._most = min(half, MOST_PROCESSES)
+        self._most = min(half, MOST_PROCESSES, memory() // PROCESS_SIZE)
         # Where the kernel refuses the worker a /proc of its own, other builds' processes are there.
         self._sees_own = Path("/proc/self").readlink() == Path("1")
         self._next = 0.0
@@ -60,7 +69,8 @@ class ProcessLimit:
                 f"the build was ended: it had {threads} processes and threads, and one build may"
                 f" have {self._most}",
                 "let it start fewer at once, or raise the builder's pids_limit in moromi.yml: one"
-                f" build may have half of that, up to {MOST_PROCESSES}",
+                f" build may have half of that, up to {MOST_PROCESSES}, and one for each"
+                f" {PROCESS_SIZE >> 10} KiB of mem_limit",
             )
         self._next = time.monotonic() + INTERVAL
 

@@ -7,12 +7,13 @@ The chroot has /proc, /sys, /dev, and the directories that the configuration bin
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import kernel
 from errors import MockError, Status
-from limits import tmpfs_options
+from limits import tmpfs_options, tmpfs_size
 from mountinfo import MountPoint, beneath, mount_points
 from settings import Settings
 
@@ -74,7 +75,7 @@ def chroot_plan(settings: Settings) -> list[Mount]:
     ]
     if settings.own_dev:
         plan += [
-            Mount("dev", "", "tmpfs", kernel.NO_SUID, "mode=755,size=1m"),
+            Mount("dev", "", "tmpfs", kernel.NO_SUID, "mode=755,size=1m,nr_inodes=1024"),
             *(Mount(f"dev/{name}", f"/dev/{name}", flags=kernel.BIND) for name in DEVICES),
             Mount("dev/pts", "", "devpts", kernel.NO_SUID | kernel.NO_EXEC,
                   "newinstance,ptmxmode=0666,mode=620,gid=5"),
@@ -154,6 +155,10 @@ def mount_proc(mounts: list[MountPoint], scratch: Path) -> None:
         kernel.mount("proc", str(fresh), "proc", kernel.NO_SUID | kernel.NO_DEV | kernel.NO_EXEC)
     except kernel.KernelError:
         return
+    # The memory of System V's is no process's, as that of a tmpfs.
+    with suppress(OSError):
+        pages = tmpfs_size() // os.sysconf("SC_PAGE_SIZE")
+        (fresh / "sys/kernel/shmall").write_text(f"{pages}\n")
     for mask in beneath("/proc", mounts):
         target = fresh / mask.path.removeprefix("/proc/")
         if target.exists():
@@ -181,15 +186,31 @@ def _change_flags(path: Path, added: int, removed: int) -> None:
     kernel.mount("none", str(path), flags=flags)
 
 
-def isolate(root: Path) -> int:
-    """Give the worker its own mounts; return the chroot, which is now a mount point, opened."""
+def isolate(root: Path, *others: Path) -> int:
+    """Give the worker its own mounts; return the chroot, which is now a mount point, opened.
+
+    Of all buildroots, it sees those that `root` and `others` are in.
+    """
     mounts = mount_points()
     kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_IPC)
     kernel.mount("none", "/", flags=kernel.RECURSIVE | kernel.PRIVATE)
+    show_only(root.parent, *(other.parent for other in others))
     kernel.mount("tmpfs", SCRATCH, "tmpfs", kernel.NO_SUID | kernel.NO_DEV, tmpfs_options())
     mount_proc(mounts, Path(SCRATCH))
     _hide()
     return open_root(root)
+
+
+def show_only(*buildroots: Path) -> None:
+    """Cover mock's basedir, so that only these folders in it can be seen."""
+    basedir = buildroots[0].parent
+    opened = {path.name: os.open(path, os.O_DIRECTORY | os.O_NOFOLLOW) for path in buildroots}
+    kernel.mount("tmpfs", str(basedir), "tmpfs", kernel.NO_SUID | kernel.NO_DEV, "mode=755,size=1m")
+    for name, descriptor in opened.items():
+        (basedir / name).mkdir()
+        kernel.mount(f"/proc/self/fd/{descriptor}", str(basedir / name),
+                     flags=kernel.BIND | kernel.RECURSIVE)  # fmt: skip
+        os.close(descriptor)
 
 
 def open_root(root: Path) -> int:

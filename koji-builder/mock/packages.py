@@ -41,6 +41,7 @@ def dnf(chroot: Chroot, *words: str) -> None:
     complain that they lack something; only `builddep` is needed here, and ours.
     """
     chroot.end_processes()
+    chroot.empty_scratch()
     Path("/tmp/.rpmmacros").write_text(MACROS)
     Path("/tmp/dnf.conf").write_text(chroot.settings.dnf_conf)
     argv = ["dnf-3", "--config", "/tmp/dnf.conf", "--installroot", str(chroot.path), "--assumeyes",

@@ -26,6 +26,7 @@ from logs import Logs
 from settings import Account, Settings, personality
 
 WATCH_SECONDS = 0.5
+LONGEST_HELD = 5.0  # seconds that a program of a build may be a debugger's after its end
 _CHUNK, _PIPE_SIZE = 1 << 16, 1 << 20  # bytes; a user's pipe cannot be longer (fs.pipe-max-size)
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
@@ -72,6 +73,7 @@ def _work(work: Callable[[], int], alive: int, mask: Collection[int]) -> None:
             signal.signal(number, _exit)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         kernel.prctl(kernel.DIE_WITH_PARENT, signal.SIGKILL)
+        kernel.prctl(kernel.DUMPABLE, 0)  # it has directories of the builder open
         if not select.select([alive], [], [], 0)[0]:
             status = work()
     except Exception:
@@ -141,13 +143,15 @@ class Chroot:
         if settings.forcearch:
             personality(settings.forcearch, machine)
         roots = [self.path]
+        bootstrap = settings.basedir / f"{settings.root}-bootstrap/root"
+        others = [bootstrap] if settings.bootstrap else []
         self.programs: int | None = None  # the root whose dnf and rpm install packages
         self.programs_path = Path("/")
         try:
-            self.directory = mounts.isolate(self.path)
+            self.directory = mounts.isolate(self.path, *others)
             mounts.make(mounts.chroot_plan(settings), self.directory)
             if settings.bootstrap:
-                roots.append(settings.basedir / f"{settings.root}-bootstrap/root")
+                roots.append(bootstrap)
                 self.programs, self.programs_path = mounts.open_root(roots[-1]), roots[-1]
                 scratch = self.path.with_name("scratch")
                 mounts.make(mounts.bootstrap_plan(settings, self.path, scratch), self.programs)
@@ -196,11 +200,7 @@ class Chroot:
         return self._run(argv, self.settings.environment, prepare, sink, timeout)
 
     def end_processes(self) -> None:
-        """End what scriptlets and builds have left, and empty /tmp, which root's can write to.
-
-        Only this process, PID 1 of its namespace, stays. What runs next, with the builder's
-        network, finds nothing that somebody has planted for it.
-        """
+        """End what scriptlets and builds have left running, all but this process."""
         if os.getpid() != 1:
             raise RuntimeError("the worker is not PID 1, so these processes are not all its own")
         try:
@@ -209,6 +209,10 @@ class Chroot:
                 os.wait()
         except (ProcessLookupError, ChildProcessError):
             pass
+
+    def empty_scratch(self) -> None:
+        """Empty /tmp, which scriptlets can write to. What runs next, with the builder's network,
+        finds nothing that somebody has planted for it."""
         for path in Path(mounts.SCRATCH).iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -216,7 +220,12 @@ class Chroot:
                 path.unlink()
 
     def do(self, work: Callable[[], None], *, user: bool) -> None:
-        """Run a function in the chroot, where no link leads out of it; MockError if it raises."""
+        """Run a function in the chroot, where no link leads out of it; MockError if it raises.
+
+        What runs there is ended before: it could stop a process of the same user.
+        """
+        self.end_processes()
+        self.oom_score.raise_to_first()
         child = os.fork()
         if child == 0:
             status = 1
@@ -228,6 +237,7 @@ class Chroot:
                 self.logs.error(f"{work.__name__}: {error}")
             finally:
                 os._exit(status)
+        self.oom_score.reset()
         if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0:
             raise MockError(Status.CHROOT, f"{work.__name__} failed in the chroot")
 
@@ -256,7 +266,7 @@ class Chroot:
         self.oom_score.reset()
         os.close(writer)
         os.set_blocking(reader, False)
-        exited = os.pidfd_open(child)
+        exited, held = os.pidfd_open(child), 0.0
         deadline = time.monotonic() + timeout if timeout else None
         reading = [reader, exited]
         try:
@@ -264,14 +274,20 @@ class Chroot:
                 if deadline is not None and time.monotonic() > deadline:
                     os.kill(child, signal.SIGKILL)
                     raise MockError(Status.TIMEOUT, f"{argv[0]} ran longer than {timeout} s")
-                self.limit.check()
                 self._reap_orphans(child)
+                self.limit.check()
                 ready, _, _ = select.select(reading, [], [], INTERVAL)
                 if reader in ready and not _drain(reader, sink):
                     reading.remove(reader)
                 if exited in ready:
                     _drain(reader, sink)
-                    break
+                    if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                        break
+                    # Another process traces it, and so keeps it from being reaped.
+                    time.sleep(INTERVAL)
+                    held += INTERVAL
+                    if held > LONGEST_HELD:
+                        raise MockError(Status.BUILD, f"{argv[0]} has ended and cannot be reaped")
         finally:
             os.close(reader)
             os.close(exited)

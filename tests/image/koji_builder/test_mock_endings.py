@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from tests.image.koji_builder.buildroots import DEMO, SRPMS, Maker, processes
+from tests.image.koji_builder.buildroots import DEMO, SRPMS, Maker, processes, spec
 from tests.image.tracked import wait_until
 
 
@@ -85,3 +85,41 @@ def test_a_daemon_that_a_build_leaves_behind_ends_with_it(make: Maker) -> None:
     status, output = buildroot.mock("--chroot", "--", "sh", "-c", "sleep 500 & echo started")
     assert (status, "started" in output) == (0, True)
     assert "sleep 500 " not in processes(buildroot.container).values()
+
+
+# A program that ends while another one traces it, so that nobody else can reap it.
+TRACED = r"""
+cat > /tmp/traced.c << 'END'
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <unistd.h>
+int main(void)
+{
+    prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+    if (fork() == 0) {
+        ptrace(PTRACE_SEIZE, getppid(), 0, 0);
+        sleep(600);
+    }
+    sleep(1);
+    return 0;
+}
+END
+gcc -w -o /tmp/traced /tmp/traced.c && exec /tmp/traced
+"""
+
+
+def test_a_program_that_is_traced_to_its_end_does_not_hold_mock(make: Maker) -> None:
+    buildroot = make().initialise()
+    assert buildroot.mock("--install", "gcc")[0] == 0
+    status, output = buildroot.mock("--unpriv", "--chroot", TRACED)
+    assert (status, "has ended and cannot be reaped" in output) == (10, True)
+    assert not buildroot.processes()
+
+
+def test_what_a_build_leaves_running_is_ended_before_its_results_are_copied(make: Maker) -> None:
+    """It could stop the process that copies them, which is the same user's."""
+    leave = "%build\nsetsid sleep 98765 >/dev/null 2>&1 &\n%install\n%files"
+    buildroot = make().initialise()
+    buildroot.mock_in_background("--rebuild", buildroot.srpm(spec("leaver", leave)))
+    wait_until(lambda: not buildroot.processes(), 120, "mock has ended")
+    assert "leaver-1-1.noarch.rpm" in buildroot.results()

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -37,17 +38,17 @@ def hold(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         os.close(lock)
 
 
-def fill(disk: ModuleType, monkeypatch: pytest.MonkeyPatch, free: int, inodes: int = 500) -> None:
-    """Let the disk have so much left, of 1 GiB and 1,000 inodes."""
-    status = SimpleNamespace(f_bavail=free, f_frsize=1, f_blocks=1 << 30, f_favail=inodes,
-                             f_files=1000)  # fmt: skip
+def fill(disk: ModuleType, monkeypatch: pytest.MonkeyPatch, free: int, inodes: int = 40) -> None:
+    """Let the disk have so much left, of 100 MiB and 50 inodes."""
+    status = SimpleNamespace(f_bavail=free, f_frsize=1, f_blocks=100 * MB, f_favail=inodes,
+                             f_files=50)  # fmt: skip
     monkeypatch.setattr(disk, "os", SimpleNamespace(**{**vars(os), "statvfs": lambda path: status}))
 
 
 @pytest.mark.parametrize(
     ("left", "ends"),
-    [((30 * MB, 500), False), ((MB, 500), True), ((0, 500), True), ((MB, 5), True),
-     ((30 * MB, 1), True), ((4 * MB, 500), False)],
+    [((30 * MB, 40), False), ((MB, 40), True), ((0, 40), True), ((MB, 0), True),
+     ((30 * MB, 0), True), ((4 * MB, 40), False)],
     ids=["room", "short", "full", "short of both", "no inodes", "has written less than is left"],
 )  # fmt: skip
 def test_a_build_is_ended_if_the_disk_is_full(
@@ -81,8 +82,10 @@ def test_space_that_is_given_back_meanwhile_ends_nothing(
 ) -> None:
     watch, _ = disk.DiskWatch(hold("one", 3 * MB), os.getuid()), hold("other", 2 * MB)
     fill(disk, monkeypatch, MB)
-    time = SimpleNamespace(sleep=lambda seconds: fill(disk, monkeypatch, 100 * MB))
-    monkeypatch.setattr(disk, "time", time)
+    give_back = SimpleNamespace(
+        sleep=lambda seconds: fill(disk, monkeypatch, 100 * MB), monotonic=time.monotonic
+    )
+    monkeypatch.setattr(disk, "time", give_back)
     watch.check()
 
 
@@ -121,6 +124,21 @@ def test_folders_too_deep_to_look_at_are_the_largest(
     (tmp_path / "deep").mkdir()
     monkeypatch.setattr(disk, "os", SimpleNamespace(**{**vars(os), "open": refuse}))
     assert disk.written(tmp_path, os.getuid()) == (float("inf"), float("inf"))
+
+
+def test_folders_that_change_all_the_time_are_the_largest(
+    disk: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(disk, "LONGEST_LOOK", -1)
+    assert disk.written(tmp_path, os.getuid()) == (float("inf"), float("inf"))
+
+
+def test_a_build_that_has_written_less_than_the_reserve_goes_on(
+    disk: ModuleType, monkeypatch: pytest.MonkeyPatch, hold: Callable[..., Path]
+) -> None:
+    """Its end would not help."""
+    fill(disk, monkeypatch, MB)
+    disk.DiskWatch(hold("one", 3 * MB // 2), os.getuid()).check()
 
 
 def test_a_buildroot_is_in_use_while_it_is_locked(
