@@ -9,7 +9,7 @@ from typing import Any
 
 from nagoya.config.validation import describe_errors
 from nagoya.errors import DeclarationError, LifecycleError
-from nagoya.koji.hub import HubConnection, hub_errors
+from nagoya.koji.hub import HubConnection, hub_errors, without_logout
 
 TYPES = (
     "archive-type", "build-type", "channel", "content-generator", "external-repo", "group", "host",
@@ -43,7 +43,7 @@ def _run(
             ValidationError,
         )
         from koji_habitude.koji import ClientSession  # noqa: PLC0415
-        from koji_habitude.models import CORE_MODELS, SubModel  # noqa: PLC0415
+        from koji_habitude.models import CORE_MODELS, SubModel, channel  # noqa: PLC0415
         from koji_habitude.workflow import (  # noqa: PLC0415
             ApplyWorkflow,
             WorkflowPhantomsError,
@@ -65,7 +65,7 @@ def _run(
         def get_session(self, profile: str = "") -> ClientSession:
             """koji-habitude's finds profiles in ~/.koji only."""
             ca = str(hub.profile.ca)
-            session = ClientSession(hub.profile.urls["hub"], opts={"serverca": ca})
+            session = without_logout(ClientSession)(hub.profile.urls["hub"], opts={"serverca": ca})
             session.ssl_login(cert=str(hub.profile.certificate()), serverca=ca)
             vars(session)["_currentuser"] = session.getLoggedInUser()
             return session
@@ -81,6 +81,8 @@ def _run(
         def processor_step_callback(self, _step: int, _handled: int) -> None:
             pass
 
+    # It calls `createChannel`, which no hub has.
+    channel.ChannelCreate.impl_apply = _add_channel
     # koji-habitude ignores unknown keys. The order matters: documents consist of the sub-models.
     for model in (*SubModel.__subclasses__(), *CORE_MODELS.values()):
         model.model_config["extra"] = "forbid"
@@ -104,4 +106,14 @@ def _run(
             f"the seed refers to objects that neither it nor the hub has: {names}",
             "declare them in the seed, or correct their names",
         ) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        path, kind = documents[0]["__file__"], type(error).__name__
+        raise LifecycleError(
+            f"koji-habitude cannot read {path}: {kind}: {error}",
+            "look at its templates first: what they calculate is not checked before",
+        ) from error
     return workflow
+
+
+def _add_channel(change: Any, session: Any) -> Any:
+    return session.addChannel(change.obj.name, change.obj.description)

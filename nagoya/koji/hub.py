@@ -57,7 +57,7 @@ class HubConnection:
         }  # fmt: skip
         if seconds is not None:
             options |= {"timeout": seconds, "max_retries": 0}
-        session = koji.ClientSession(self.profile.urls["hub"], opts=options)
+        session = without_logout(koji.ClientSession)(self.profile.urls["hub"], opts=options)
         try:
             if user is not None:
                 session.ssl_login(cert=str(self.profile.certificate(user)), serverca=ca)
@@ -129,6 +129,11 @@ class HubConnection:
             f"the hub at {url} rejected the login of {user}: {error}",
             f"`{toji} wait` shows whether the hub is ready",
         )
+
+
+def without_logout(session_class: Any) -> Any:
+    """A `koji.ClientSession` whose destructor calls nothing: Python ignores a Ctrl-C there."""
+    return type("Session", (session_class,), {"__del__": lambda self: None})
 
 
 def bypass_proxies(host: str) -> None:

@@ -65,6 +65,8 @@ def read_seed(path: Path) -> Seed:
             problems.append(f"document {number}: needs a 'type'")
         elif kind not in known:
             problems.append(f"document {number}: unknown type '{kind}'{did_you_mean(kind, known)}")
+        elif not isinstance(document.get("name", ""), str):
+            problems.append(f"document {number} ({kind}): put quotes around its 'name'")
         elif kind not in _MODELS:
             seed.habitude.append({**document, "__file__": str(path), "__line__": line})
         else:

@@ -109,12 +109,13 @@ def demo_sources(system: System, package: str) -> Sources:
 
 def _serve(hub: Handle, builder: Handle, folder: str) -> None:
     """Copy the git repositories to the hub unless it has them."""
-    command = ["sh", "-c", f"test -d {_SERVED}/git && echo yes || mkdir -p {_SERVED}"]
+    command = ["sh", "-c", f"test -e {_SERVED}/complete && echo yes || mkdir -p {_SERVED}"]
     status, output = execute(hub, command, seconds=_COPY_SECONDS)
     if status:
         raise LifecycleError(f"the hub cannot make {_SERVED}: {output.strip()}")
     if not output.strip():
         transfer.write_files(hub, _SERVED, b"".join(transfer.read_chunks(builder, folder)))
+        execute(hub, ["touch", f"{_SERVED}/complete"], seconds=_COPY_SECONDS)
 
 
 def _build(

@@ -134,7 +134,7 @@ def operation_on(system: System, deadline: float) -> Iterator[SnapshotOperation]
         stopped = _stopped(agents)
         if stopped:
             raise LifecycleError(
-                f"not running: {', '.join(stopped)}", f"toji --system {system.name} start"
+                f"not running: {', '.join(stopped)}", f"toji --system {system.name} up"
             )
         yield SnapshotOperation(system, agents, deadline)
 

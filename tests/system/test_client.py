@@ -130,3 +130,14 @@ def test_credentials_are_the_owners_alone(running: Koji) -> None:
     folder = Path(running.description["certificate"]).parent
     assert folder.stat().st_mode & 0o077 == 0
     assert not [file for file in folder.iterdir() if file.stat().st_mode & 0o077]
+
+
+def test_a_seed_adds_a_channel(running: Koji, tmp_path: Path) -> None:
+    seed = tmp_path / "seed.yml"
+    seed.write_text("type: channel\nname: seeded\ndescription: made by a seed\n")
+    running.toji("seed", str(seed))
+    assert running.session().getChannel("seeded")["description"] == "made by a seed"
+    seed.write_text("type: template\nname: t\ncontent: 'name: {{ 1/0 }}'\n---\ntype: t\nname: u\n")
+    ended = running.toji("seed", str(seed), check=False)
+    assert ended.status == 7
+    assert "bug in toji" not in ended.stderr

@@ -12,7 +12,7 @@ import requests
 from requests.utils import should_bypass_proxies
 
 from nagoya.errors import LifecycleError
-from nagoya.koji.hub import HubConnection, bypass_proxies, hub_errors
+from nagoya.koji.hub import HubConnection, bypass_proxies, hub_errors, without_logout
 from nagoya.koji.profile import Profile
 
 
@@ -157,3 +157,10 @@ def test_a_hub_that_is_gone_in_the_middle() -> None:
     with pytest.raises(LifecycleError) as caught, hub_errors():
         raise requests.ConnectionError("Connection aborted")
     assert "toji wait" in str(caught.value.hint)
+
+
+def test_the_end_of_a_session_calls_nothing() -> None:
+    calls: list[str] = []
+    one = without_logout(type("Other", (), {"__del__": lambda self: calls.append("logout")}))()
+    del one
+    assert calls == []

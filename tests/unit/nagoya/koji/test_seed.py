@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from koji_habitude.models import CORE_TYPES
@@ -55,6 +56,7 @@ rpms: ["*.rpm"]
         ("- a\n- b\n", "document 1: needs a 'type'"),
         ("type: tga\nname: x\n", "document 1: unknown type 'tga'; did you mean 'tag'?"),
         ("type: user\n", "document 1 (user): needs 'name'"),
+        ("type: tag\nname: 5\n", "document 1 (tag): put quotes around its 'name'"),
         ("type: user\nnam: x\n", "document 1 (user): nam: unknown key; did you mean 'name'?"),
         ("type: import\ntag: t\n", "document 1 (import): needs either 'rpms' or 'repo'"),
         ("type: import\ntag: t\nrepo: http://a/\n", "repo: 'http://a/' is not an https URL"),
@@ -123,3 +125,11 @@ def test_a_reserved_user_is_reported_before_anything_is_done(tmp_path: Path) -> 
         "document 1 (user): 'kojiweb' is reserved: a part of the system has that name",
         "document 2 (user): 'al ice' cannot be a user's name",
     ]
+
+
+def test_a_channel_is_added_by_the_call_that_hubs_have() -> None:
+    calls = []
+    hub = SimpleNamespace(addChannel=lambda *words: calls.append(words))
+    change = SimpleNamespace(obj=SimpleNamespace(name="large", description="x"))
+    habitude._add_channel(change, hub)
+    assert calls == [("large", "x")]
