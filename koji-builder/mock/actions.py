@@ -65,7 +65,7 @@ def initialize(chroot: Chroot) -> None:
     """Install the configured packages, and prepare the chroot for builds."""
     settings, logs = chroot.settings, chroot.logs
     with logs.step("chroot init"):
-        logs.write("hw_info", hardware(chroot.path).encode())
+        logs.write("hw_info", hardware(chroot.path.parent).encode())
         chroot.do(chroot_files.furnish, user=False)
         for action, modules in settings.modules:
             dnf(chroot, "module", action, *modules.replace(",", " ").split())
