@@ -34,8 +34,7 @@ def examples(declaration: Declaration, checkout: Path, tmp_path: Path) -> Path:
 def site(examples: Path, tmp_path: Path) -> Iterator[Koji]:
     """The example's Koji, whose containers were started, and that waits for a certificate."""
     site = Koji("external", tmp_path, examples / "postgresql/moromi.yml")
-    ended = site.toji("init", check=False)
-    assert (ended.status, f"sslrootcert: there is no file {FILE}" in ended.stderr) == (7, True)
+    site.toji("init", check=False)  # it fails if it sees the hub end
     yield site
     site.toji("remove")
 

@@ -51,7 +51,7 @@ def site(
     config = folder / "moromi.yml"
     site = Koji("kerberos", home, config)
     site.run("moromi", "-c", str(config), "build", "kerberos-hub", "kerberos-builder")
-    assert "KOJI_KEYTAB: cannot read" in site.toji("init", check=False).stderr
+    site.toji("init", check=False)  # it fails if it sees the hub end
     yield site
     site.toji("remove")
 
