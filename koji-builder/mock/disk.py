@@ -43,24 +43,24 @@ class DiskWatch:
 
     def check(self) -> None:
         """Raise DiskFullError if the disk is full and this build is the one to end for it."""
-        kind = shortage(self._buildroot)
+        kind = find_shortage(self._buildroot)
         if kind is None:
             return
-        own = written(self._buildroot, self._uid)[kind]
-        others = [written(path, self._uid)[kind] for path in self._neighbours()]
+        own = measure(self._buildroot, self._uid)[kind]
+        others = [measure(path, self._uid)[kind] for path in self._neighbours()]
         free, reserve = (amounts[kind] for amounts in free_and_reserve(self._buildroot))
         if own <= max(free, reserve) or any(other > own for other in others):
             return
         if others and own < 2 * max(others):
             # Another builder on this disk, or one that has just ended, may give space back.
             time.sleep(SETTLING)
-        if shortage(self._buildroot) == kind:
+        if find_shortage(self._buildroot) == kind:
             name = ("bytes", "inodes")[kind]
             raise DiskFullError(
                 Status.BUILD,
-                f"the build was ended: the builder's disk has {free:,} {name} left, and this build,"
-                f" which has written {own:,.0f}, takes most of the running ones; its buildroot was"
-                " emptied",
+                f"the build was ended: the builder's disk has {free:,} {name} left, and no"
+                f" other running build has written more than this one, {own:,.0f}; its buildroot"
+                " was emptied",
                 "give the builder a larger disk, or fewer builds at once (KOJI_BUILDER_CAPACITY)",
             )
 
@@ -71,7 +71,7 @@ class DiskWatch:
                 yield path
 
 
-def shortage(path: Path) -> int | None:
+def find_shortage(path: Path) -> int | None:
     """What the disk of `path` lacks: 0 for bytes, 1 for inodes, None for neither."""
     free, reserve = free_and_reserve(path)
     return next((kind for kind in (0, 1) if free[kind] < reserve[kind]), None)
@@ -87,7 +87,7 @@ def free_and_reserve(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
     return free, (bytes_, inodes)
 
 
-def written(buildroot: Path, uid: int) -> tuple[float, float]:
+def measure(buildroot: Path, uid: int) -> tuple[float, float]:
     """The bytes on the disk and the inodes of a user's files in a buildroot.
 
     Nothing, if something is mounted there, as kojid's plugin runroot does: it is not the build's.
@@ -97,7 +97,7 @@ def written(buildroot: Path, uid: int) -> tuple[float, float]:
         return 0, 0
     size = number = 0.0
     try:
-        for status in statuses(buildroot):
+        for status in walk(buildroot):
             if status.st_uid == uid:
                 names = 1 if stat.S_ISDIR(status.st_mode) else max(status.st_nlink, 1)
                 size += status.st_blocks * 512 / names
@@ -109,7 +109,7 @@ def written(buildroot: Path, uid: int) -> tuple[float, float]:
     return size, number
 
 
-def statuses(directory: Path) -> Iterator[os.stat_result]:
+def walk(directory: Path) -> Iterator[os.stat_result]:
     """Of all that is below a directory. No link is followed, and what vanishes is left out.
 
     Raises OSError if the folders are deeper than this process may open files, TimeoutError after

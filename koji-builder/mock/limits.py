@@ -39,7 +39,7 @@ def memory() -> int:
 def tmpfs_size() -> int:
     """The bytes of memory that a build may use for files in one place.
 
-    Such memory is no process's, so the kernel would kill others for it.
+    No process owns that memory, so the kernel would kill other processes for it.
     """
     return memory() // 4
 

@@ -155,7 +155,7 @@ def mount_proc(mounts: list[MountPoint], scratch: Path) -> None:
         kernel.mount("proc", str(fresh), "proc", kernel.NO_SUID | kernel.NO_DEV | kernel.NO_EXEC)
     except kernel.KernelError:
         return
-    # The memory of System V's is no process's, as that of a tmpfs.
+    # No process owns System V's shared memory, as with a tmpfs.
     with suppress(OSError):
         pages = tmpfs_size() // os.sysconf("SC_PAGE_SIZE")
         (fresh / "sys/kernel/shmall").write_text(f"{pages}\n")

@@ -26,7 +26,7 @@ from logs import Logs
 from settings import Account, Settings, personality
 
 WATCH_SECONDS = 0.5
-LONGEST_HELD = 5.0  # seconds that a program of a build may be a debugger's after its end
+TRACER_SECONDS = 5.0  # for which a tracer may keep a program that has ended from being reaped
 _CHUNK, _PIPE_SIZE = 1 << 16, 1 << 20  # bytes; a user's pipe cannot be longer (fs.pipe-max-size)
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
@@ -107,7 +107,7 @@ def _wait(worker: int, watch: Callable[[], None]) -> int:
 
 
 class Output:
-    """What a program prints, as a sink. A program of a build may print without end."""
+    """A sink that keeps what a program prints; a program of a build may print without end."""
 
     LONGEST = 64 << 20
 
@@ -266,7 +266,7 @@ class Chroot:
         self.oom_score.reset()
         os.close(writer)
         os.set_blocking(reader, False)
-        exited, held = os.pidfd_open(child), 0.0
+        exited, delay = os.pidfd_open(child), 0.0
         deadline = time.monotonic() + timeout if timeout else None
         reading = [reader, exited]
         try:
@@ -285,8 +285,8 @@ class Chroot:
                         break
                     # Another process traces it, and so keeps it from being reaped.
                     time.sleep(INTERVAL)
-                    held += INTERVAL
-                    if held > LONGEST_HELD:
+                    delay += INTERVAL
+                    if delay > TRACER_SECONDS:
                         raise MockError(Status.BUILD, f"{argv[0]} has ended and cannot be reaped")
         finally:
             os.close(reader)

@@ -58,8 +58,9 @@ def test_a_build_is_ended_if_the_disk_is_full(
     watch = disk.DiskWatch(hold("one", 3 * MB), os.getuid())
     fill(disk, monkeypatch, *left)
     if ends:
-        with pytest.raises(disk.DiskFullError, match="its buildroot was emptied"):
+        with pytest.raises(disk.DiskFullError, match="its buildroot was emptied") as failure:
             watch.look()
+        assert "no other running build has written more than this one, " in str(failure.value)
     else:
         watch.look()
 
@@ -98,11 +99,11 @@ def test_what_is_written_is_the_users_own(disk: ModuleType, tmp_path: Path) -> N
     (tmp_path / "link").symlink_to("/usr")
     with (tmp_path / "holes").open("wb") as file:
         file.truncate(1 << 40)
-    size, number = disk.written(tmp_path, os.getuid())
+    size, number = disk.measure(tmp_path, os.getuid())
     assert number == 5
     assert 10_000 <= size < MB
-    assert disk.written(tmp_path, os.getuid() + 1) == (0, 0)
-    assert disk.written(tmp_path / "missing", os.getuid()) == (0, 0)
+    assert disk.measure(tmp_path, os.getuid() + 1) == (0, 0)
+    assert disk.measure(tmp_path / "missing", os.getuid()) == (0, 0)
 
 
 def test_a_buildroot_in_which_something_is_mounted_counts_for_nothing(
@@ -112,7 +113,7 @@ def test_a_buildroot_in_which_something_is_mounted_counts_for_nothing(
     one = hold("one", 3 * MB)
     mount = SimpleNamespace(path=f"{one}/root/mnt/koji")
     monkeypatch.setattr(disk, "mount_points", lambda: [mount])
-    assert disk.written(one, os.getuid()) == (0, 0)
+    assert disk.measure(one, os.getuid()) == (0, 0)
 
 
 def test_folders_too_deep_to_look_at_are_the_largest(
@@ -123,14 +124,14 @@ def test_folders_too_deep_to_look_at_are_the_largest(
 
     (tmp_path / "deep").mkdir()
     monkeypatch.setattr(disk, "os", SimpleNamespace(**{**vars(os), "open": refuse}))
-    assert disk.written(tmp_path, os.getuid()) == (float("inf"), float("inf"))
+    assert disk.measure(tmp_path, os.getuid()) == (float("inf"), float("inf"))
 
 
 def test_folders_that_change_all_the_time_are_the_largest(
     disk: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(disk, "LONGEST_LOOK", -1)
-    assert disk.written(tmp_path, os.getuid()) == (float("inf"), float("inf"))
+    assert disk.measure(tmp_path, os.getuid()) == (float("inf"), float("inf"))
 
 
 def test_a_build_that_has_written_less_than_the_reserve_goes_on(
