@@ -27,6 +27,9 @@ _PORT_TAKEN = re.compile(
     r":(\d+)\b(?:(?!:\d).)*(?:port is already allocated|address already in use)",
     re.IGNORECASE | re.DOTALL,
 )
+# What the runtime answers about a container that has exited before the engine has noticed it.
+_EXITING = re.compile(r"stopped container|deleted process|task \S+ not found|not running")
+_EXIT_SECONDS, _EXIT_PAUSE = 10.0, 0.05
 
 
 def list_containers(engine: Engine, system: str) -> dict[str, Handle]:
@@ -135,13 +138,19 @@ def set_restart_policy(container: Handle, restart: str) -> None:
         return
     name, _, tries = restart.partition(":")
     policy: Any = {"Name": name, "MaximumRetryCount": int(tries or 0)}
+    deadline = time.monotonic() + _EXIT_SECONDS
     with translated(f"setting the restart policy of {container.name}"):
-        try:
-            container.docker.update(restart_policy=policy)
-        except docker.errors.APIError as error:
-            # Podman before 5.1 has no such call.
-            if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
-                raise
+        while True:
+            try:
+                container.docker.update(restart_policy=policy)
+                return
+            except docker.errors.APIError as error:
+                # Podman before 5.1 has no such call.
+                if error.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+                    return
+                if not _EXITING.search(str(error.explanation)) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_EXIT_PAUSE)
 
 
 def stop(container: Handle) -> None:

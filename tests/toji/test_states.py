@@ -282,7 +282,7 @@ def test_what_is_stopped_is_started_for_a_reset_and_asked_for_before_a_snapshot(
     pair("stop")
     error = pair("snapshot", "create", "later", status=7).stderr
     assert "not running: first (exited), second (exited)" in error
-    assert f"toji --system {pair.system} start" in error
+    assert f"toji --system {pair.system} up" in error
     pair("reset")
     assert set(pair.states().values()) == {"running"}
 
