@@ -78,6 +78,16 @@ def test_a_build_with_too_many_processes_is_ended(builder: Callable[..., Maker],
     assert is_alive(other), other.log("root")[-500:]
 
 
+def test_little_memory_is_for_fewer_processes(builder: Callable[..., Maker]) -> None:
+    """What the kernel keeps of a process is memory, too: here, for 1,400."""
+    hog = builder(mem_limit="700m", memswap_limit="700m")().initialise()
+    assert hog.mock("--install", "gcc")[0] == 0
+    status, output = hog.mock("--chroot", THREADS)
+    assert status == 10, output
+    assert "one build may have 1400\n  hint: " in hog.log("root")
+    assert not hog.processes()
+
+
 def test_the_build_that_has_filled_the_disk_is_ended(builder: Callable[..., Maker]) -> None:
     """Its buildroot is emptied, so that there is room for the others."""
     make = builder(tmpfs={"/var/lib/mock": "exec,size=1g,mode=755"})
@@ -101,11 +111,19 @@ def test_a_build_that_fails_for_a_full_disk_says_so(builder: Callable[..., Maker
     assert "give the builder a larger disk" in output
 
 
-def test_files_in_memory_have_a_limit(builder: Callable[..., Maker]) -> None:
-    """They are no process's, so the kernel would kill other builds for them."""
+@pytest.mark.parametrize(
+    "take",
+    [
+        "head -c 2G /dev/zero > /dev/shm/file",
+        "for segment in 1 2 3; do ipcmk --shmem 150M; done",
+    ],
+    ids=["files", "System V's"],
+)
+def test_shared_memory_has_a_limit(builder: Callable[..., Maker], take: str) -> None:
+    """It is no process's, so the kernel would kill other builds for it. The limit is 300 MiB."""
     make = builder(mem_limit="1200m", memswap_limit="1200m")
     hog, other = make().initialise(), make().initialise()
     other.mock_in_background("--chroot", "--", "sleep", "600")
-    _, output = hog.mock("--chroot", "head -c 2G /dev/zero > /dev/shm/file")
+    _, output = hog.mock("--chroot", take)
     assert "No space left on device" in output
     assert is_alive(other), other.log("root")[-500:]
