@@ -31,7 +31,7 @@ images: ## build the images
 	@tools/engine start
 	@options=$$(tools/koji options "$(KOJI)") && moromi $$options build
 
-test: ## run every test; a private engine that this starts is stopped at the end
+test: ## run all tests but the long ones; a private engine that this starts is stopped at the end
 	@tools/setup test
 	@tools/engine with $(MAKE) --no-print-directory _test
 
@@ -79,7 +79,7 @@ test-site: ## run the tests with a KDC, and with PostgreSQL of Debian 12 outside
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_kerberos.py tests/system/test_external_database.py'
 
-test-soak: ## run 300 builds while something breaks every half minute
+test-soak: ## run 300 builds, and half a minute after each fault the next one
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_soak.py'
 

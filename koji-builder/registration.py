@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A new container has a new key.
         again = f"`toji up --recreate {builder.name}` makes this builder again"
         if builder.settings.get("registrar"):
-            again = f"`toji builder bundle {builder.name}` makes another bundle for it"
+            again = f"`toji builder bundle {builder.name} -o FILE` makes another bundle for it"
         barred = "was revoked" in str(refusal) or "has expired" in str(refusal)
         raise entry.Fatal(
             f"the hub did not let {builder.name} {command}: {refusal}",

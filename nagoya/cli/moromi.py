@@ -118,9 +118,9 @@ def run(settings: Settings) -> None:
 def plan(settings: Settings, names: tuple[str, ...], as_json: bool, mermaid: bool) -> None:
     """Show what `moromi build` would do and why.
 
-    It also shows the order in which containers are started: those in one line in parallel, after
-    those of the lines above. The drawing shows containers with their volumes, links and ports; it
-    needs no engine.
+    It also shows the order in which containers start: those in one line start in parallel, once
+    those in the lines above have started. The drawing shows containers with their volumes,
+    links and ports; it needs no engine.
 
     \b
       moromi plan
@@ -188,8 +188,8 @@ def fetch(settings: Settings, names: tuple[str, ...]) -> None:
 def base(settings: Settings, install: bool) -> None:
     """Pull the base image, or make it with mmdebstrap.
 
-    It is made where no registry has it. It has the registry's name, so that plain `docker build`
-    works too. An existing one is left alone.
+    If no registry has the image, mmdebstrap makes it, under the name that it has in the registry,
+    so that plain `docker build` works too. An existing one is left alone.
 
     \b
       moromi base

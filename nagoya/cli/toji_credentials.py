@@ -48,7 +48,7 @@ def credentials() -> None:
 @json_option
 @command
 def list_(settings: Settings, as_json: bool) -> None:
-    """List certificates, the days that they expire, and revocations.
+    """List certificates, their expiry dates, and revocations.
 
     \b
       toji credentials list

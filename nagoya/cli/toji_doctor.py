@@ -14,7 +14,7 @@ _LINE = " {:<15}  {:<7}  {}"
 @json_option
 @command
 def doctor(settings: Settings, as_json: bool) -> None:
-    """Look at this machine and its engine, before anything is built.
+    """Check this machine and its engine.
 
     Each line is something that a Koji needs, with what to do if it is missing. Nothing is changed.
     Exits with status 1 if something prevents a Koji; a warning does not.

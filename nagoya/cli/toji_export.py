@@ -39,7 +39,7 @@ class _PlainDumper(yaml.SafeDumper):
 
 @click.group()
 def export() -> None:
-    """Print the declaration of a system for programs other than toji.
+    """Write a system for docker compose or Kubernetes.
 
     \b
       toji export compose >compose.yml
@@ -55,7 +55,8 @@ def export() -> None:
 def compose(settings: Settings, registry: str | None) -> None:
     """Print a file for `docker compose`, which runs the same Koji without toji.
 
-    An engine is needed only with --from. On stderr: what of moromi.yml Compose cannot do.
+    Needs an engine only with --from. Prints on stderr what moromi.yml declares and Compose cannot
+    do.
 
     \b
       toji export compose >compose.yml
@@ -119,7 +120,7 @@ def kubernetes(settings: Settings, folder: Path, registry: str | None) -> None:
     """Write a Kustomize base and overlays to a folder; the images have to exist here.
 
     The base is written again each time; an overlay that exists is left unchanged, since it is the
-    site's. On stderr: what of moromi.yml Kubernetes cannot do.
+    site's. Prints on stderr what moromi.yml declares and Kubernetes cannot do.
 
     \b
       toji export kubernetes --from registry.example.com/koji koji

@@ -17,7 +17,8 @@ from nagoya.system.system import System
 def seed(settings: Settings, file: Path) -> None:
     """Create what FILE declares: tags, targets, users, builds etc.
 
-    Existing objects are left unchanged. docs/seed.md describes the file.
+    Existing objects are left unchanged, but policies are replaced, and the hub is restarted for
+    them. docs/seed.md describes the file.
 
     \b
       toji seed demo/seed.yml

@@ -51,7 +51,7 @@ def up(
 
     \b
       toji up
-      toji up --build             as `moromi build`, then `toji up`
+      toji up --build             build first what changed, as `moromi build` does
       toji up --from registry.example.com/koji
       toji up --dry-run
       toji up --recreate kojidatabase

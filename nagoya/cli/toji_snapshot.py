@@ -27,7 +27,8 @@ def snapshot() -> None:
     """Save the state of a system, and restore it.
 
     The state is the database, the top directory and the hub's configuration. `toji remove` deletes
-    a system's snapshots with it. The first `toji wait` makes the snapshot `pristine`.
+    a system's snapshots with it. The snapshot `pristine` is made when a
+    system is ready for the first time.
 
     \b
       toji snapshot create seeded
@@ -43,7 +44,7 @@ def snapshot() -> None:
 def create(settings: Settings, name: str, timeout: float) -> None:
     """Save the state as NAME while the system runs.
 
-    Calls that write wait meanwhile, so that nothing in the snapshot is half written.
+    Calls to the hub wait meanwhile, so that nothing in the snapshot is half written.
 
     \b
       toji snapshot create seeded

@@ -10,7 +10,7 @@ from nagoya.config.declaration import Declaration
 from nagoya.engine import connect
 from nagoya.engine.resources import network_name
 from tests.image.postgresql import NAME, PostgreSQL
-from tests.image.tracked import Containers
+from tests.image.tracked import Containers, wait_until
 from tests.system.conftest import Koji
 
 FILE = "/etc/pki/koji/postgresql.crt"
@@ -105,6 +105,12 @@ def test_several_hubs(site: Koji, containers: Containers, examples: Path) -> Non
         assert refusal() == ""
         site.toji("start")
         site.toji("wait")
+    # A copy takes calls, alone too.
+    site.toji("-c", str(hubs), "scale", "hub=2")
+    site.run("docker", "stop", *(f"{site.system}-{name}" for name in ("koji", "hub")))
+    wait_until(lambda: refusal() == "", 60, "the copy is called")
+    site.toji("start")
+    site.toji("wait")
     site.toji("user", "alice")
     kept = shutil.copy(site.home / f".koji/nagoya/{site.system}/alice.pem", site.home)
     assert [refusal("--cert", kept) for _ in range(4)] == [""] * 4

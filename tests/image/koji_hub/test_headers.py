@@ -48,6 +48,7 @@ def test_files_run_no_scripts(hub: Hub, path: str) -> None:
 def test_pages_run_no_scripts_of_others(hub: Hub) -> None:
     policy = get(hub, "/koji/tasks").headers["Content-Security-Policy"]
     assert "default-src 'self'; script-src 'self' 'unsafe-inline';" in policy
+    assert "form-action 'self';" in policy
 
 
 def test_work_is_served_and_not_listed(hub: Hub) -> None:
