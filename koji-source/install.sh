@@ -21,6 +21,9 @@ take() { # IMAGE PATH...: copy what an image needs into its root folder
 sed -i -E "s/(old|new)\.fiFromHeader\(\)/map(operator.attrgetter('name', 'size', 'mode', \
         'mtime', 'fflags', 'rdev', 'inode', 'nlink', 'state', 'vflags', 'user', 'group', \
         'digest'), rpm.files(\1))/; s/^import os\$/import operator\n&/" "$source/koji/rpmdiff.py"
+# Its query compares with a list as with a single number.
+sed -i 's/WHERE parent IN %s", (parents,)/WHERE parent IN %s", (tuple(parents),)/' \
+    "$source/util/koji-sweep-db"
 for part in koji cli util hub kojihub www plugins builder; do
     [ ! -d "$source/$part" ] || make -C "$source/$part" install SHELL=/bin/bash \
         DESTDIR="$all" PYTHON="$python"

@@ -121,9 +121,9 @@ def renew(settings: Settings, names: tuple[str, ...], everything: bool) -> None:
 def revoke(settings: Settings, names: tuple[str, ...]) -> None:
     """Revoke certificates. The hub and kojiweb refuse them at once, and sessions end.
 
-    A part of Koji and kojiadmin get another key and certificate at once. A user gets another by
-    `toji credentials issue`, a builder by `toji up --recreate`. Everybody has to log in to kojiweb
-    again.
+    A part of Koji, or kojiadmin, gets another key and certificate at once if its own is revoked. A
+    user gets another by `toji credentials issue`, a builder by `toji up --recreate`. Everybody has
+    to log in to kojiweb again.
 
     \b
       toji credentials revoke alice

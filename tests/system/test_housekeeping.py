@@ -6,6 +6,7 @@ from pathlib import Path
 import koji
 import pytest
 
+from tests.system.building import child, sources, state
 from tests.system.conftest import Koji
 
 UNTAGGED, TAGGED = "demo-gcc-12-1", "demo-buildroot-12-1"
@@ -58,3 +59,25 @@ def test_a_session_that_nobody_uses_goes(old: Koji) -> None:
     assert sql(old, f"SELECT count(*) FROM sessions WHERE id = {number}") == "0"
     assert stays.getLoggedInUser()["name"] == "kojiadmin"
     old.toji("wait")
+
+
+def test_a_site_lets_scratch_builds_go(old: Koji, tmp_path: Path) -> None:
+    """With the file of docs/reliability.md: their tasks after a year, then their buildroots."""
+    session = old.session()
+    old.client("regen-repo", "--wait", "demo-build")
+    build = session.build(sources(old, "greeting").git, "demo", {"scratch": True})
+    assert state(session, build) == "CLOSED"
+    (buildroot,) = session.listBuildroots(taskID=child(session, build, "buildArch")["id"])
+    options = "scratch-builds = true\nscratch-builds-age = 365\nbuildroots = true\nforce = true\n"
+    path = tmp_path / "site.conf"
+    path.write_text(f"[sweep-db]\n{options}")
+    old.run("docker", "cp", str(path),
+            f"{old.system}-koji:/etc/koji-sweep-db/koji-sweep-db.conf.d/site.conf")  # fmt: skip
+    old.toji("restart", "koji")
+    clean(old)
+    assert session.getTaskInfo(build) is not None
+    year = "completion_time = completion_time - interval '366 days'"
+    sql(old, f"UPDATE task SET {year} WHERE id = {build}")
+    clean(old)
+    assert session.getTaskInfo(build) is None
+    assert session.getBuildroot(buildroot["id"], strict=False) is None
