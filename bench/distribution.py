@@ -31,17 +31,17 @@ def distribution_rows(
     system."""
     path = extends.resolve(config, Path.cwd())
     koji = Koji(system.name, Path(system.environment["HOME"]), path)
-    one = distributions.start(lambda name: koji, loader.read(path), "short", {}, [PACKAGE])
-    with (one.sources / one.made[PACKAGE]["srpm"]).open("rb") as file:
+    site = distributions.start(lambda name: koji, loader.read(path), "short", {}, [PACKAGE])
+    with (site.sources / site.manifest[PACKAGE]["srpm"]).open("rb") as file:
         system.execute("kojibuilder", "tee", _SRPM, stdin=file.read())
     for mock in mocks:
         tag = f"bench-{mock}"
         extra, more = (distributions.UPSTREAMS, _UPSTREAMS) if mock == "upstreams" else ({}, "")
-        distributions.add_target(one.session, tag, extra=extra)
+        distributions.add_target(site.session, tag, extra=extra)
         write_mock_config(system, tag, more, tag)
         (build,), (alone,) = side_by_side(
             rounds,
-            partial(_build, one, tag),
+            partial(_build, site, tag),
             partial(_alone, system, tag),
         )
         yield Row(
@@ -49,9 +49,9 @@ def distribution_rows(
         )
 
 
-def _build(one: distributions.DistributionKoji, target: str) -> tuple[float]:
+def _build(site: distributions.DistributionKoji, target: str) -> tuple[float]:
     start = time.monotonic()
-    wait_until_closed(one.session, one.submit(PACKAGE, "srpm", target, scratch=True))
+    wait_until_closed(site.session, site.submit(PACKAGE, "srpm", target, scratch=True))
     return (time.monotonic() - start,)
 
 

@@ -110,11 +110,11 @@ def registry(client: docker.DockerClient, folder: Path) -> Iterator[Registry]:
         address = f"{gateway}:{container.ports['5000/tcp'][0]['HostPort']}"
         ca = folder / "koji_ca_cert.crt"
         _wait(address, ca)
-        one = Registry(container, address, ca)
+        server = Registry(container, address, ca)
         try:
-            yield one
+            yield server
         finally:
-            one.distrust()
+            server.distrust()
     finally:
         container.remove(force=True, v=True)
         network.remove()

@@ -78,7 +78,7 @@ def _header(region: int, values: Mapping[int, Value]) -> bytes:
                 content = struct.pack(f">{count}I", *numbers)
             case list():
                 kind, count = 9 if tag in (1004, 1005, 1016) else 8, len(value)
-                content = b"".join(_bytes(one) + b"\0" for one in value)
+                content = b"".join(_bytes(text) + b"\0" for text in value)
             case bytes():
                 kind, count, content = 7, len(value), value
             case _:

@@ -94,13 +94,13 @@ class Moromi:
 @pytest.fixture
 def moromi(tmp_path: Path, client: docker.DockerClient) -> Iterator[Moromi]:
     """moromi with images of the test's own, which are removed after it, untagged ones too."""
-    one = Moromi(tmp_path, client)
-    yield one
+    program = Moromi(tmp_path, client)
+    yield program
     # Children are younger than their parents, and have to go first.
     for image in sorted(client.api.images(all=True), key=lambda image: -image["Created"]):
         label = (image["Labels"] or {}).get("nagoya.image", "")
-        named = [tag for tag in image["RepoTags"] or [] if tag.startswith(one.prefix)]
-        for reference in named or [image["Id"]] * label.startswith(one.prefix):
+        named = [tag for tag in image["RepoTags"] or [] if tag.startswith(program.prefix)]
+        for reference in named or [image["Id"]] * label.startswith(program.prefix):
             try:
                 client.api.remove_image(reference)
             except docker.errors.APIError:

@@ -230,7 +230,10 @@ def test_the_plan_is_what_the_build_does(moromi: Moromi) -> None:
     assert re.search(r"^  X-parent +unchanged$", out, re.MULTILINE)
     assert re.search(r"^  X-child +build: child/file changed$", out, re.MULTILINE)
 
-    operations = {one["name"]: one for one in json.loads(moromi("plan", "--json")[0])["images"]}
+    operations = {
+        operation["name"]: operation
+        for operation in json.loads(moromi("plan", "--json")[0])["images"]
+    }
     assert operations["X-parent"]["action"] == "keep"
     assert operations["X-child"]["action"] == "build"
     before = moromi.identity("parent"), moromi.identity("child")

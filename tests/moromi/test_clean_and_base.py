@@ -9,7 +9,7 @@ from tests.moromi.conftest import BASE, Moromi
 
 
 def exists(moromi: Moromi, image: str | None) -> bool:
-    return any(found["Id"] == image for found in moromi.client.api.images(all=True))
+    return any(entry["Id"] == image for entry in moromi.client.api.images(all=True))
 
 
 def rebuilt(moromi: Moromi) -> str | None:
@@ -41,13 +41,13 @@ def test_clean_leaves_another_checkouts_images(moromi: Moromi) -> None:
     first = rebuilt(moromi)
     other = Moromi(moromi.folder / "other", moromi.client, moromi.prefix)
     other.declare(one=f"FROM {BASE}\nRUN echo other >/{moromi.prefix}3\n")
-    ours = moromi.identity("one")
+    image = moromi.identity("one")
     other("build")
     assert other("clean", "--yes")[0] == "nothing to remove\n"
     assert exists(moromi, first)
     moromi("clean", "--yes")
     assert not exists(moromi, first)
-    assert not exists(moromi, ours)
+    assert not exists(moromi, image)
     assert other.identity("one")
 
 

@@ -46,10 +46,10 @@ SHOW = """
 import json, os
 os.chdir("/data/volume")
 def shown(name):
-    found = os.lstat(name)
+    status = os.lstat(name)
     attributes = {key: os.getxattr(name, key, follow_symlinks=False).hex()
                   for key in os.listxattr(name, follow_symlinks=False)}
-    return [oct(found.st_mode), found.st_uid, found.st_gid, attributes]
+    return [oct(status.st_mode), status.st_uid, status.st_gid, attributes]
 print(json.dumps({name: shown(name) for name in [".", "..", *sorted(os.listdir("."))]}))
 print(int(os.stat("setuid").st_mtime), os.stat("file").st_ino == os.stat("linked").st_ino)
 """
@@ -68,9 +68,9 @@ def live(moromi: Moromi) -> "Live":
     moromi.write("root/build.sh", BUILD)
     moromi.write("root/input", "output")
     moromi.declare(base=PYTHON, server=SERVER, store=STORE)
-    one = Live(moromi)
-    one.change(lambda raw: None)
-    return one
+    system = Live(moromi)
+    system.change(lambda raw: None)
+    return system
 
 
 # The smallest image with Python on this engine is one of ours.
@@ -278,9 +278,9 @@ def test_a_running_system_of_the_same_declaration_is_untouched(live: Live) -> No
 def running(moromi: Moromi) -> set[tuple[str, str]]:
     listed = moromi.client.containers.list()
     return {
-        (one.id, one.attrs["State"]["StartedAt"])
-        for one in listed
-        if one.name.startswith(moromi.prefix)
+        (container.id, container.attrs["State"]["StartedAt"])
+        for container in listed
+        if container.name.startswith(moromi.prefix)
     }
 
 
@@ -356,17 +356,17 @@ def leftovers(moromi: Moromi) -> list[str]:
     short = f"build-{moromi.prefix}live-"
     client = moromi.client
     return [
-        str(one.name)
-        for one in [
+        str(resource.name)
+        for resource in [
             *client.containers.list(all=True, ignore_removed=True),
             *client.networks.list(),
             *client.volumes.list(),
         ]
-        if str(one.name).startswith(short)
+        if str(resource.name).startswith(short)
     ]
 
 
 def assert_nothing_is_left(moromi: Moromi) -> None:
     assert leftovers(moromi) == []
     unnamed = moromi.client.images.list(filters={"dangling": True, "label": "nagoya.system"})
-    assert [one.id for one in unnamed if moromi.prefix in str(one.labels)] == []
+    assert [image.id for image in unnamed if moromi.prefix in str(image.labels)] == []

@@ -29,9 +29,9 @@ def site(
     client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Registry]:
     """A registry that the engine trusts."""
-    with registry(client, tmp_path_factory.mktemp("site") / "registry") as one:
-        one.trust()
-        yield one
+    with registry(client, tmp_path_factory.mktemp("site") / "registry") as server:
+        server.trust()
+        yield server
         forget(client, NOWHERE)  # a push that failed leaves its names
 
 
@@ -92,17 +92,17 @@ def test_it_says_what_is_in_the_images_and_how_they_were_made(
     finally:
         container.remove()
     assert files[f"sbom/{moromi.name('one')}.json"] == b"{}\n"
-    made = json.loads(files[f"provenance/{moromi.name('two')}.json"])
+    provenance = json.loads(files[f"provenance/{moromi.name('two')}.json"])
     labels = moromi.client.api.inspect_image(pinned)["Config"]["Labels"]
     listed = json.loads(labels["nagoya.release"])
     name = moromi.name("two")
-    assert made["subject"] == [
+    assert provenance["subject"] == [
         {"name": f"{site.address}/koji/{name}", "digest": {"sha256": listed[name][7:]}}
     ]
-    (parent,) = made["predicate"]["buildDefinition"]["resolvedDependencies"]
-    one = moromi.name("one")
-    assert parent == {"name": one, "digest": {"sha256": listed[one][7:]}}
-    assert set(listed) == {one, name, BASE}
+    (parent,) = provenance["predicate"]["buildDefinition"]["resolvedDependencies"]
+    parent_name = moromi.name("one")
+    assert parent == {"name": parent_name, "digest": {"sha256": listed[parent_name][7:]}}
+    assert set(listed) == {parent_name, name, BASE}
 
 
 def test_a_system_is_started_from_a_registry(

@@ -19,20 +19,20 @@ SECONDS = 240
 """When a build of the demo's is given up, however busy the machine."""
 
 
-def system_of(one: Koji) -> System:
+def system_of(site: Koji) -> System:
     """The same system as the host's library sees it."""
-    declared = loader.read(loader.locate(one.config))
-    return System(connect(), declared, one.system, Progress(quiet=True))
+    declared = loader.read(loader.locate(site.config))
+    return System(connect(), declared, site.system, Progress(quiet=True))
 
 
-def hub_of(one: Koji) -> HubConnection:
+def hub_of(site: Koji) -> HubConnection:
     """The same hub as the host's library reaches it."""
-    return HubConnection.of(system_of(one))
+    return HubConnection.of(system_of(site))
 
 
-def sources(one: Koji, package: str) -> Sources:
+def sources(site: Koji, package: str) -> Sources:
     """A demo package's sources; the hub serves its git repository from now on."""
-    return demo_sources(system_of(one), package)
+    return demo_sources(system_of(site), package)
 
 
 def uploaded(session: koji.ClientSession, package: Sources, folder: Path) -> str:
@@ -48,6 +48,6 @@ def state(session: koji.ClientSession, task: int, seconds: float = SECONDS) -> s
 def child(session: koji.ClientSession, task: int, method: str) -> dict[str, Any] | None:
     """A task's child of that method, once there is one."""
     return next(
-        (one for one in session.getTaskChildren(task) if one["method"] == method),
+        (subtask for subtask in session.getTaskChildren(task) if subtask["method"] == method),
         None,
     )

@@ -110,15 +110,15 @@ def starter(
 
         def begin(name: str = "test", *, config: Path = declaration.path) -> Koji:
             folder = folders.mktemp(name)
-            made = stack.enter_context(running_koji(config, prefix=name, folder=folder))
-            stack.callback(report, made)
-            return Koji(made.name, made.home, config)
+            site = stack.enter_context(running_koji(config, prefix=name, folder=folder))
+            stack.callback(report, site)
+            return Koji(site.name, site.home, config)
 
-        def report(made: instance.Koji) -> None:
+        def report(site: instance.Koji) -> None:
             # A test may have removed it already.
-            if request.session.testsfailed and containers.list_containers(connect(), made.name):
-                made.reports = ARTIFACTS
-                made.report(made.name)
+            if request.session.testsfailed and containers.list_containers(connect(), site.name):
+                site.reports = ARTIFACTS
+                site.report(site.name)
 
         yield begin
 
@@ -148,9 +148,9 @@ def seeded(
 ) -> Iterator[Koji]:
     """A Koji that has proved that it builds: seeded with the demo, `hello` built in it."""
     with starter(request, tmp_path_factory, declaration) as begin:
-        one = begin("seeded")
-        one.toji("verify")
-        yield one
+        site = begin("seeded")
+        site.toji("verify")
+        yield site
 
 
 def declaration_with(

@@ -60,7 +60,7 @@ class DistributionKoji:
         return self.koji.session()
 
     @cached_property
-    def made(self) -> dict[str, dict[str, str]]:
+    def manifest(self) -> dict[str, dict[str, str]]:
         """What sources.json holds."""
         return dict(json.loads((self.sources / "sources.json").read_text()))
 
@@ -69,15 +69,15 @@ class DistributionKoji:
         if source == "srpm":
             url = upload(self.session, self._srpm(name))
         else:
-            made = self.made[name]
-            url = f"git+https://koji/demo/{made['git']}#{made['commit']}"
+            entry = self.manifest[name]
+            url = f"git+https://koji/demo/{entry['git']}#{entry['commit']}"
         self.tasks[name] = self.session.build(url, target, options)
         return self.tasks[name]
 
     def _srpm(self, name: str) -> Path:
         """The source RPM of a package of tests/packages, or of the distribution's own."""
-        if name in self.made:
-            return self.sources / self.made[name]["srpm"]
+        if name in self.manifest:
+            return self.sources / self.manifest[name]["srpm"]
         (path,) = self.distribution.glob(f"{name}-[0-9]*.src.rpm")
         return path
 
@@ -107,14 +107,14 @@ class DistributionKoji:
 
     def _in_builder(self, command: list[str], input: bytes | None = None) -> str:
         builder = containers.get(connect(), f"{self.koji.system}-kojibuilder")
-        status, said = execute(builder, command, seconds=SECONDS, input=input)
-        assert status == 0, said
-        return said
+        status, output = execute(builder, command, seconds=SECONDS, input=input)
+        assert status == 0, output
+        return output
 
     def _describe(self, pattern: str) -> dict[str, str]:
         script = f"QUERY='{QUERY}'; set -- {pattern}; {DESCRIBE}"
-        said = self._in_builder(["bash", "-c", script])
-        parts = re.split(r"^@ (.*)\n", said, flags=re.MULTILINE)[1:]
+        output = self._in_builder(["bash", "-c", script])
+        parts = re.split(r"^@ (.*)\n", output, flags=re.MULTILINE)[1:]
         return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
@@ -130,12 +130,12 @@ def start(
     sources = cache.sources(declaration.containers["kojibuilder"].image, form, names)
     _put(koji, "/mnt/koji/demo/git", sources / "git")
     koji.toji("seed", str(SEED))
-    one = DistributionKoji(koji, distribution, sources)
-    _prepare_tag(one.session, one.made)
-    assert building.state(one.session, one.session.newRepo(BUILD_TAG), SECONDS) == "CLOSED"
+    site = DistributionKoji(koji, distribution, sources)
+    _prepare_tag(site.session, site.manifest)
+    assert building.state(site.session, site.session.newRepo(BUILD_TAG), SECONDS) == "CLOSED"
     for name, source in packages.items():
-        one.submit(name, source)
-    return one
+        site.submit(name, source)
+    return site
 
 
 def add_target(

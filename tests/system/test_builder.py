@@ -89,22 +89,22 @@ def test_ten_builders_started_at_once_are_all_ready(
 
 
 def test_builders_stop_come_back_and_survive(start: Callable[..., Koji]) -> None:
-    one = start("stops")
-    session = one.session()
-    builder = one.status()["kojibuilder"]["container"]
+    site = start("stops")
+    session = site.session()
+    builder = site.status()["kojibuilder"]["container"]
 
-    one.run("docker", "stop", builder)
+    site.run("docker", "stop", builder)
     assert not session.getHost("kojibuilder")["enabled"]
-    line = one.client("list-hosts", "--quiet").stdout.split()
+    line = site.client("list-hosts", "--quiet").stdout.split()
     assert line[:2] == ["kojibuilder", "N"]
 
-    one.run("docker", "start", builder)
-    one.toji("wait")
+    site.run("docker", "start", builder)
+    site.toji("wait")
     assert session.getHost("kojibuilder")["enabled"]
 
-    one.run("docker", "kill", "--signal=KILL", builder)
-    one.run("docker", "start", builder)
-    one.toji("wait")
+    site.run("docker", "kill", "--signal=KILL", builder)
+    site.run("docker", "start", builder)
+    site.toji("wait")
     session.createTag("after-kill", arches="x86_64")
     task = session.newRepo("after-kill")
     assert finished(session, task)["state"] == koji.TASK_STATES["CLOSED"]
@@ -112,12 +112,12 @@ def test_builders_stop_come_back_and_survive(start: Callable[..., Koji]) -> None
 
 def test_restarted_hosts_take_tasks_again(start: Callable[..., Koji]) -> None:
     """The task restartHosts runs on one of the builders that it restarts."""
-    one = start("restarts")
-    session = one.session()
+    site = start("restarts")
+    session = site.session()
     closed = koji.TASK_STATES["CLOSED"]
     for builders in (1, 2):
-        one.toji("scale", f"kojibuilder={builders}")
-        one.toji("wait")
+        site.toji("scale", f"kojibuilder={builders}")
+        site.toji("wait")
         restart = session.restartHosts()
         assert finished(session, restart)["state"] == closed
         children = session.getTaskChildren(restart)

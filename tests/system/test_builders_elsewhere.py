@@ -79,20 +79,20 @@ def elsewhere(
         )
 
     folder = tmp_path_factory.mktemp("elsewhere")
-    one = start("far", config=declaration_with(declaration, checkout, folder, publish))
+    site = start("far", config=declaration_with(declaration, checkout, folder, publish))
     text = (checkout / DOCUMENT).read_text()
     (block,) = re.findall(r"^```sh\n(docker run .*?)^docker logs", text, re.MULTILINE | re.DOTALL)
-    network = f"{one.system}-elsewhere"
-    one.run("docker", "network", "create", network)
+    network = f"{site.system}-elsewhere"
+    site.run("docker", "network", "create", network)
     command = shlex.split(block.replace("\\\n", " "))
-    elsewhere = Elsewhere(one, network, tmp_path_factory.mktemp("bundles"), command)
+    elsewhere = Elsewhere(site, network, tmp_path_factory.mktemp("bundles"), command)
     try:
         yield elsewhere
     finally:
         for container in elsewhere.containers:
             print(elsewhere.log(container))
-            one.run("docker", "rm", "--force", "--volumes", container)
-        one.run("docker", "network", "rm", network)
+            site.run("docker", "rm", "--force", "--volumes", container)
+        site.run("docker", "network", "rm", network)
 
 
 @pytest.fixture(scope="module")
@@ -108,27 +108,27 @@ def far(elsewhere: Elsewhere) -> str:
 def test_it_builds_an_rpm_and_shares_nothing(
     elsewhere: Elsewhere, far: str, checkout: Path, tmp_path: Path
 ) -> None:
-    one, hub = elsewhere.koji, hub_of(elsewhere.koji)
+    site, hub = elsewhere.koji, hub_of(elsewhere.koji)
     session = hub.session()
     assert "is in no channel createrepo: its tasks read the top" in elsewhere.log(far)
     assert [each["name"] for each in session.listChannels(elsewhere.host(session)["id"])] == [
         "default"
     ]
-    (seen,) = json.loads(one.run("docker", "inspect", far).stdout)
-    assert [mount["Destination"] for mount in seen["Mounts"]] == [
+    (attributes,) = json.loads(site.run("docker", "inspect", far).stdout)
+    assert [mount["Destination"] for mount in attributes["Mounts"]] == [
         "/run/secrets/koji-builder-bundle"
     ]
-    assert list(seen["NetworkSettings"]["Networks"]) == [elsewhere.network]
-    listed = json.loads(one.toji("builder", "list", "--json").stdout)["builders"]
+    assert list(attributes["NetworkSettings"]["Networks"]) == [elsewhere.network]
+    listed = json.loads(site.toji("builder", "list", "--json").stdout)["builders"]
     assert {(each["name"], each["container"]) for each in listed} == {
         ("far", False),
         ("kojibuilder", True),
     }
-    assert "far" not in one.status()
+    assert "far" not in site.status()
     # All that the channel `default` gets is for the builder elsewhere.
     session.removeHostFromChannel("kojibuilder", "default")
-    one.toji("seed", str(checkout / "demo/seed.yml"))
-    package = sources(one, "hello").write(tmp_path)
+    site.toji("seed", str(checkout / "demo/seed.yml"))
+    package = sources(site, "hello").write(tmp_path)
     wait_for_repo(hub, BUILD_TAG, [BUILDROOT])
     built = build(hub, TARGET, package)
     assert "hello-1.0-1.demo.noarch.rpm" in built.rpms
@@ -186,41 +186,41 @@ def test_it_stops_and_returns(elsewhere: Elsewhere, far: str) -> None:
 
 def test_it_moves_to_another_authority(elsewhere: Elsewhere, far: str) -> None:
     """As the document says: restarted between the two commands, it needs no other bundle."""
-    one = elsewhere.koji
+    site = elsewhere.koji
 
     def issuer() -> x509.Name:
-        pem = one.run("docker", "exec", far, "cat", "/etc/pki/koji/far.pem").stdout
+        pem = site.run("docker", "exec", far, "cat", "/etc/pki/koji/far.pem").stdout
         return x509.load_pem_x509_certificate(pem.encode()).issuer
 
     def restart() -> None:
         line = "far is registered in the channels default"
         times = elsewhere.log(far).count(line) + 1
-        one.run("docker", "restart", far)
+        site.run("docker", "restart", far)
         elsewhere.wait_for(far, line, times)
 
     former = issuer()
-    one.toji("credentials", "rotate")
+    site.toji("credentials", "rotate")
     restart()
     assert issuer() != former
-    one.toji("credentials", "rotate", "--retire")
+    site.toji("credentials", "rotate", "--retire")
     restart()
-    assert elsewhere.host(hub_of(one).session())["enabled"]
-    answer = json.loads(one.toji("credentials", "list", "--json").stdout)
+    assert elsewhere.host(hub_of(site).session())["enabled"]
+    answer = json.loads(site.toji("credentials", "list", "--json").stdout)
     states = {each["name"]: each["state"] for each in answer["certificates"]}
     assert states["far"] == "valid"
 
 
 def test_it_is_revoked_and_gets_another_bundle(elsewhere: Elsewhere, far: str) -> None:
-    one = elsewhere.koji
-    one.toji("credentials", "revoke", "far")
+    site = elsewhere.koji
+    site.toji("credentials", "revoke", "far")
     elsewhere.wait_for(far, "the certificate of far was revoked")
     assert "`toji builder bundle far` makes another bundle" in elsewhere.log(far)
-    one.run("docker", "rm", "--force", far)
+    site.run("docker", "rm", "--force", far)
     elsewhere.containers.remove(far)
     elsewhere.bundle("far", "again.json")
     elsewhere.run(far, "again.json", "--env", "KOJI_BUILDER_ARCHES=aarch64")
     elsewhere.wait_for(far, "far is registered in the channels default")
-    assert elsewhere.host(hub_of(one).session())["arches"] == "aarch64"
+    assert elsewhere.host(hub_of(site).session())["arches"] == "aarch64"
 
 
 def test_a_hub_that_is_stopped(elsewhere: Elsewhere, far: str) -> None:

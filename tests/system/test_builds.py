@@ -21,11 +21,11 @@ from tests.system.conftest import Koji
 def test_verify_proves_the_system_and_may_be_repeated(seeded: Koji) -> None:
     again = seeded.toji("verify", "--json")
     built = json.loads(again.stdout)["builds"]
-    assert [one["rpm"] for one in built] == ["hello-1.0-1.demo.noarch"] * 2
+    assert [entry["rpm"] for entry in built] == ["hello-1.0-1.demo.noarch"] * 2
     for step in ("ready", "log in", "seed", "repository", "build from a source RPM"):
         assert re.search(rf"\] {step} .* \d+\.\d s", again.stderr), step
-    for one in built:
-        page = requests.get(one["url"], verify=seeded.description["ca"], timeout=30)
+    for entry in built:
+        page = requests.get(entry["url"], verify=seeded.description["ca"], timeout=30)
         assert page.status_code == 200
 
 
@@ -44,8 +44,8 @@ def test_kojis_client_downloads_builds_tasks_and_logs(
         rpm.read(path)
         path.unlink()
     # It checks what it has downloaded with the module `rpm`, which PyPI does not have.
-    said = seeded.client("download-build", "--noprogress", "hello-1.0-1.demo", check=False)
-    assert "CERTIFICATE" not in said.stderr
+    answer = seeded.client("download-build", "--noprogress", "hello-1.0-1.demo", check=False)
+    assert "CERTIFICATE" not in answer.stderr
     assert "hello-1.0-1.demo.src.rpm" in {path.name for path in tmp_path.glob("*.rpm")}
     seeded.client("download-logs", "--nvr", "hello-1.0-1.demo")
     assert "Wrote: " in (tmp_path / "kojilogs/hello-1.0-1.demo/build.log").read_text()
@@ -85,14 +85,14 @@ def test_a_package_in_c_is_compiled(seeded: Koji, tmp_path: Path) -> None:
 
 def test_a_scratch_build_leaves_no_build(seeded: Koji) -> None:
     hub = hub_of(seeded)
-    made = build(hub, "demo", sources(seeded, "greeting").git, scratch=True, seconds=SECONDS)
-    assert (made.nvr, made.scratch) == ("greeting-1.0-1.demo", True)
-    assert set(made.rpms) == {
+    result = build(hub, "demo", sources(seeded, "greeting").git, scratch=True, seconds=SECONDS)
+    assert (result.nvr, result.scratch) == ("greeting-1.0-1.demo", True)
+    assert set(result.rpms) == {
         "greeting-1.0-1.demo.src.rpm", "greeting-1.0-1.demo.noarch.rpm",
     }  # fmt: skip
-    assert all(hub.download(url) for url in [made.url, *made.rpms.values()])
+    assert all(hub.download(url) for url in [result.url, *result.rpms.values()])
     session = seeded.session()
-    assert session.listBuilds(taskID=made.task) == []
+    assert session.listBuilds(taskID=result.task) == []
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,13 @@ def test_a_failure_says_where_its_reason_is(
     with pytest.raises(koji.BuildError, match=f"see .*{log}"):
         session.getTaskResult(task)
 
-    made = child(session, task, "buildArch")
-    assert reason in session.downloadTaskOutput(made["id"], log).decode()
+    subtask = child(session, task, "buildArch")
+    assert reason in session.downloadTaskOutput(subtask["id"], log).decode()
     assert f"/{log}" in seeded.client("taskinfo", "-r", str(task)).stdout
     assert reason in seeded.toji("logs", "--task", str(task)).stdout
     web = seeded.description["urls"]["web"]
     page = requests.get(
-        f"{web}/taskinfo?taskID={made['id']}", verify=seeded.description["ca"], timeout=30
+        f"{web}/taskinfo?taskID={subtask['id']}", verify=seeded.description["ca"], timeout=30
     )
     assert page.status_code == 200
     assert log in page.text
@@ -145,10 +145,10 @@ def test_a_cancelled_build_leaves_no_process_and_no_mount(seeded: Koji, tmp_path
     assert "/var/lib/mock/" not in mounts
 
 
-def sleeping(one: Koji, name: str = "kojibuilder") -> bool:
+def sleeping(site: Koji, name: str = "kojibuilder") -> bool:
     """Whether the package `slow` is at work in a builder."""
     try:
-        top = connect().client.containers.get(f"{one.system}-{name}").top(ps_args="-eo pid,args")
+        top = connect().client.containers.get(f"{site.system}-{name}").top(ps_args="-eo pid,args")
     except docker.errors.APIError:
         return False
     return any("sleep 600" in words or "sleep 15" in words for _, words in top["Processes"])
@@ -168,11 +168,13 @@ def test_a_report_holds_the_tasks_logs_and_no_secret(seeded: Koji, tmp_path: Pat
     path = tmp_path / "report.tar.gz"
     seeded.toji("report", str(path))
     seeded.run("tar", "-xzf", str(path), "-C", str(tmp_path))
-    files = {str(one.relative_to(tmp_path / "report")) for one in (tmp_path / "report").rglob("*")}
+    files = {
+        str(file.relative_to(tmp_path / "report")) for file in (tmp_path / "report").rglob("*")
+    }
     assert {"versions.json", "moromi.yml", "hub.json", "containers/koji.log"} <= files
-    assert [one for one in files if re.fullmatch(r"tasks/\d+-buildArch/build.log", one)]
+    assert [name for name in files if re.fullmatch(r"tasks/\d+-buildArch/build.log", name)]
     everything = b"".join(
-        one.read_bytes() for one in (tmp_path / "report").rglob("*") if one.is_file()
+        file.read_bytes() for file in (tmp_path / "report").rglob("*") if file.is_file()
     )
     assert b"PRIVATE KEY" not in everything
     key = Path(seeded.description["certificate"]).read_text().splitlines()[1]

@@ -16,10 +16,10 @@ from util.certificates import Authority
 
 
 def test_hello(running: Koji) -> None:
-    said = running.client("hello").stdout
-    assert ", kojiadmin!" in said
-    assert running.description["urls"]["hub"] in said
-    assert "Authenticated via client certificate" in said
+    output = running.client("hello").stdout
+    assert ", kojiadmin!" in output
+    assert running.description["urls"]["hub"] in output
+    assert "Authenticated via client certificate" in output
 
 
 def test_the_api_is_listed(running: Koji) -> None:
@@ -86,8 +86,8 @@ def test_a_user_whom_nobody_added_is_refused(running: Koji, tmp_path: Path) -> N
 
 
 def test_toji_adds_a_user_with_permissions(running: Koji) -> None:
-    said = running.toji("user", "--json", "--permission", "tag", "--permission", "repo", "tagger")
-    (user,) = json.loads(said.stdout)["users"]
+    answer = running.toji("user", "--json", "--permission", "tag", "--permission", "repo", "tagger")
+    (user,) = json.loads(answer.stdout)["users"]
     session = running.session(certificate=Path(user["certificate"]))
     assert session.getLoggedInUser()["name"] == "tagger"
     assert sorted(session.getPerms()) == ["repo", "tag"]
@@ -114,8 +114,8 @@ def test_plain_http_leads_to_the_published_https(running: Koji) -> None:
         f"http://127.0.0.1:{port}/koji/hosts", verify=running.description["ca"], timeout=30
     )
     assert (answer.status_code, answer.url) == (200, f"{web}/hosts")
-    said = running.toji("exec", "koji", "cat", "/etc/koji-hub/hub.conf").stdout
-    assert f"kojiweburl = {web}\n" in said
+    configuration = running.toji("exec", "koji", "cat", "/etc/koji-hub/hub.conf").stdout
+    assert f"kojiweburl = {web}\n" in configuration
 
 
 def test_a_strict_verifier_accepts_the_hub(running: Koji) -> None:

@@ -52,9 +52,9 @@ def project(tmp_path: Path, declaration: Declaration) -> Iterator[Project]:
         "KOJI_PORT_80": str(free_port("127.0.0.1")),
         **({"DOCKER_CONFIG": str(PLUGIN)} if PLUGIN.exists() else {}),
     }
-    one = Project(name, tmp_path, declaration.path, environment)
-    yield one
-    one.shell("docker compose down --volumes --timeout 3", check=False)
+    compose = Project(name, tmp_path, declaration.path, environment)
+    yield compose
+    compose.shell("docker compose down --volumes --timeout 3", check=False)
 
 
 def test_a_koji_under_compose(project: Project, checkout: Path, declaration: Declaration) -> None:
@@ -74,8 +74,8 @@ def test_a_koji_under_compose(project: Project, checkout: Path, declaration: Dec
     for document in seed.imports.values():
         names = tuple(Path(name).name for name in document.rpms)
         copied = document.model_copy(update={"container": None, "rpms": names})
-        with find_rpms(None, copied, project.home / "demo/rpms", print) as found:
-            import_rpms(hub, session, copied, found, print)
+        with find_rpms(None, copied, project.home / "demo/rpms", print) as selection:
+            import_rpms(hub, session, copied, selection, print)
         wait_for_repo(hub, document.tag, document.builds)
     (source,) = (project.home / "demo").rglob("hello-1*.src.rpm")
     assert "hello-1.0-1.demo.noarch.rpm" in build(hub, "demo", source).rpms

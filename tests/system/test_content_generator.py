@@ -15,10 +15,10 @@ def test_a_content_generator_imports_a_build(running: Koji, checkout: Path, tmp_
     (script,) = re.findall(r"^```sh\n(.*?)^```", page, re.M | re.S)
     script = script.replace("nagoya-koji", f"nagoya-{running.system}")
     script = script.replace("/nagoya/koji/", f"/nagoya/{running.system}/")
-    said = running.run(
+    output = running.run(
         "bash", "-euxc", f"cd {tmp_path}\nexport NAGOYA_SYSTEM={running.system}\n{script}"
     ).stdout
-    assert "State: COMPLETE" in said
+    assert "State: COMPLETE" in output
 
     session = running.session()
     build = session.getBuild("picture-1-1")

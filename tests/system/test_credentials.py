@@ -42,49 +42,49 @@ def live(start: Callable[..., Koji]) -> Koji:
     return start("credentials")
 
 
-def listed(one: Koji) -> dict[str, dict[str, Any]]:
-    answer = json.loads(one.toji("credentials", "list", "--json").stdout)
+def listed(site: Koji) -> dict[str, dict[str, Any]]:
+    answer = json.loads(site.toji("credentials", "list", "--json").stdout)
     return {each["name"]: each for each in answer["certificates"]}
 
 
-def make_short(one: Koji, life: str, *names: str) -> None:
+def make_short(site: Koji, life: str, *names: str) -> None:
     """Give names certificates of so many hours, an hour of which is over."""
-    handle = containers.get(connect(), f"{one.system}-kojicreds")
+    handle = containers.get(connect(), f"{site.system}-kojicreds")
     image = str(handle.docker.attrs["Image"])
     volumes = ["--network=none", f"--volumes-from={handle.name}"]
-    one.run("docker", "run", "--rm", *volumes, image, "python3", "-c", LATER, life, *names)
+    site.run("docker", "run", "--rm", *volumes, image, "python3", "-c", LATER, life, *names)
 
 
-def pem(one: Koji, user: str = "kojiadmin") -> Path:
-    return Path(one.description["certificate"]).with_name(f"{user}.pem")
+def pem(site: Koji, user: str = "kojiadmin") -> Path:
+    return Path(site.description["certificate"]).with_name(f"{user}.pem")
 
 
-def add(one: Koji, user: str) -> Path:
+def add(site: Koji, user: str) -> Path:
     """A user, and a copy of the user's file, which stays after a revocation."""
-    one.toji("user", user)
-    copy = one.home / f"{user}-{hashlib.sha256(pem(one, user).read_bytes()).hexdigest()}.pem"
-    copy.write_bytes(pem(one, user).read_bytes())
+    site.toji("user", user)
+    copy = site.home / f"{user}-{hashlib.sha256(pem(site, user).read_bytes()).hexdigest()}.pem"
+    copy.write_bytes(pem(site, user).read_bytes())
     return copy
 
 
-def served(one: Koji) -> str:
+def served(site: Koji) -> str:
     """The serial number of the hub's certificate."""
-    port = one.status()["koji"]["ports"]["443"]
+    port = site.status()["koji"]["ports"]["443"]
     text = ssl.get_server_certificate(("127.0.0.1", port))
     return f"{x509.load_pem_x509_certificate(text.encode()).serial_number:x}"
 
 
-def is_refused(one: Koji, certificate: Path) -> bool:
+def is_refused(site: Koji, certificate: Path) -> bool:
     try:
-        one.session(certificate=certificate)
+        site.session(certificate=certificate)
     except koji.AuthError as error:
         return "SSLError" in str(error)
     return False
 
 
-def user_of_session(one: Koji, session: koji.ClientSession) -> str:
+def user_of_session(site: Koji, session: koji.ClientSession) -> str:
     """Whom the hub takes somebody for who knows a session's key, and shows no certificate."""
-    answer = one.description
+    answer = site.description
     options = {"serverca": answer["ca"], "max_retries": 1}
     stolen = koji.ClientSession(answer["urls"]["hub"], options, sinfo=session.sinfo)
     stolen.callnum = session.callnum + 1
@@ -96,31 +96,31 @@ def user_of_session(one: Koji, session: koji.ClientSession) -> str:
     return str(user["name"]) if user else ""
 
 
-def browser(one: Koji, certificate: Path | None) -> requests.Session:
-    found = requests.Session()
-    found.trust_env = False  # REQUESTS_CA_BUNDLE would replace `verify`
-    found.verify = one.description["ca"]
-    found.cert = str(certificate) if certificate else None
-    return found
+def browser(site: Koji, certificate: Path | None) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # REQUESTS_CA_BUNDLE would replace `verify`
+    session.verify = site.description["ca"]
+    session.cert = str(certificate) if certificate else None
+    return session
 
 
-def user_of(one: Koji, web: requests.Session) -> str:
+def user_of(site: Koji, web: requests.Session) -> str:
     """Whom kojiweb takes a browser for; empty without a login."""
-    page = web.get(f"{one.description['urls']['web']}/", timeout=30)
+    page = web.get(f"{site.description['urls']['web']}/", timeout=30)
     assert page.status_code == 200
-    _, found, rest = page.text.partition("userinfo?userID=")
-    return rest.partition(">")[2].partition("<")[0] if found and "logout" in page.text else ""
+    _, link, rest = page.text.partition("userinfo?userID=")
+    return rest.partition(">")[2].partition("<")[0] if link and "logout" in page.text else ""
 
 
 def test_lists_parts_builders_and_users(live: Koji) -> None:
     live.toji("user", "carol")
-    found = listed(live)
+    certificates = listed(live)
     kinds = {"kojiadmin": "user", "carol": "user", "kojibuilder": "builder"}
-    assert {name: each["kind"] for name, each in found.items()} == {
+    assert {name: each["kind"] for name, each in certificates.items()} == {
         **kinds, **dict.fromkeys(PARTS, "part"),
     }  # fmt: skip
-    assert {(each["state"], each["days"]) for each in found.values()} == {("valid", 824)}
-    assert found["kojihub"]["serial"] == served(live)
+    assert {(each["state"], each["days"]) for each in certificates.values()} == {("valid", 824)}
+    assert certificates["kojihub"]["serial"] == served(live)
     assert "kojibuilder" in live.toji("credentials", "list").stdout
 
 
@@ -131,8 +131,8 @@ def test_warns_of_what_expires_soon_or_has_expired(live: Koji) -> None:
     assert live.toji("wait", "-q").stderr == ""
     make_short(live, SOON, "alice", "kojihub")
     make_short(live, EXPIRED, "bob")
-    for said in (live.toji("status").stdout, live.toji("wait", "-q").stderr):
-        lines = [line for line in said.splitlines() if "certificates" in line]
+    for output in (live.toji("status").stdout, live.toji("wait", "-q").stderr):
+        lines = [line for line in output.splitlines() if "certificates" in line]
         assert ["bob (" in lines[0], "alice (" in lines[1], "kojihub (" in lines[1]] == [True] * 3
         assert all("`toji credentials renew`" in line for line in lines)
     assert live.toji("credentials", "renew").stdout == "renewed: kojihub, alice, bob\n"
@@ -151,7 +151,7 @@ def test_an_expired_file_is_not_handed_out(live: Koji) -> None:
 
 
 @contextmanager
-def callers(one: Koji) -> Iterator[list[str]]:
+def callers(site: Koji) -> Iterator[list[str]]:
     """Call the hub all the time, logged in and not; what failed."""
     failed: list[str] = []
     over = threading.Event()
@@ -163,7 +163,7 @@ def callers(one: Koji) -> Iterator[list[str]]:
             except Exception as error:
                 failed.append(repr(error))
 
-    sessions = [one.session(login=login) for login in (True, False)]
+    sessions = [site.session(login=login) for login in (True, False)]
     for session in sessions:
         session.opts |= {"max_retries": 5, "retry_interval": 1, "anon_retry": True}
     threads = [threading.Thread(target=call, args=[session]) for session in sessions]
@@ -269,8 +269,8 @@ def test_a_revoked_builder_names_the_reason_and_gets_another_key(live: Koji) -> 
     live.toji("credentials", "revoke", "kojibuilder")
     waited = live.toji("wait", "--timeout", "120", check=False)
     assert waited.status == 8
-    said = "the hub did not let kojibuilder join: the certificate of kojibuilder was revoked"
-    assert said in waited.stderr
+    message = "the hub did not let kojibuilder join: the certificate of kojibuilder was revoked"
+    assert message in waited.stderr
     assert "toji up --recreate" in waited.stderr
     live.toji("up", "--recreate", "kojibuilder")
     live.toji("wait")

@@ -86,12 +86,12 @@ def test_koji_builds_what_rpmbuild_builds_of_more(long: DistributionKoji, name: 
     assert_as_rpmbuild_does(long, name)
 
 
-def assert_as_rpmbuild_does(one: DistributionKoji, name: str) -> None:
+def assert_as_rpmbuild_does(site: DistributionKoji, name: str) -> None:
     """The same RPMs, with the same files, modes, digests, scriptlets and relations."""
-    build = one.finish(name)
-    built = one.built(build)
+    build = site.finish(name)
+    built = site.built(build)
     assert built
-    assert built == one.rebuilt_plainly(build)
+    assert built == site.rebuilt_plainly(build)
 
 
 @pytest.mark.parametrize("name", ["popt"])
@@ -107,16 +107,16 @@ def test_debug_information_is_packed_by_itself(short: DistributionKoji, name: st
 @pytest.mark.long
 def test_one_build_for_two_arches(start: Callable[..., Koji], declaration: Declaration) -> None:
     """The noarch subpackage comes of both, so Koji compares it."""
-    one = distributions.start(start, declaration, "short", {}, [BOTH])
-    distributions.serve(one.koji, declaration, "short", "i386")
-    session = one.session
+    site = distributions.start(start, declaration, "short", {}, [BOTH])
+    distributions.serve(site.koji, declaration, "short", "i386")
+    session = site.session
     session.editHost("kojibuilder", arches="x86_64 i386")
     distributions.add_target(session, "both", "x86_64 i686")
-    one.submit(BOTH, "git", "both")
-    build = one.finish(BOTH)
-    built = one.built(build)
+    site.submit(BOTH, "git", "both")
+    build = site.finish(BOTH)
+    built = site.built(build)
     assert {name.rsplit(".", 2)[1] for name in built} == {"x86_64", "i686", "noarch"}
-    assert built == one.rebuilt_plainly(build) | one.rebuilt_plainly(build, "i686")
+    assert built == site.rebuilt_plainly(build) | site.rebuilt_plainly(build, "i686")
 
 
 @pytest.mark.long

@@ -76,13 +76,13 @@ def test_a_setting_of_a_tag_that_mock_cannot_follow(seeded: Koji, tmp_path: Path
 def test_packages_for_i686_are_built(
     start: Callable[..., Koji], declaration: Declaration, checkout: Path, tmp_path: Path
 ) -> None:
-    def both(raw: dict[str, Any]) -> None:
+    def set_arches(raw: dict[str, Any]) -> None:
         raw["containers"]["kojibuilder"]["environment"]["KOJI_BUILDER_ARCHES"] = "x86_64 i686"
 
-    one = start("i686", config=declaration_with(declaration, checkout, tmp_path, both))
-    session = one.session()
+    site = start("i686", config=declaration_with(declaration, checkout, tmp_path, set_arches))
+    session = site.session()
     assert session.getHost("kojibuilder")["arches"] == "x86_64 i386"
-    assert "Koji's name for i686 is i386" in one.toji("logs", "kojibuilder").stdout
+    assert "Koji's name for i686 is i386" in site.toji("logs", "kojibuilder").stdout
 
     narrow = spec("narrow", "%build\nuname -m").replace("BuildArch: noarch\n", "")
     folder = "/srv/distribution/repos/t/1/i386"
@@ -90,12 +90,12 @@ def test_packages_for_i686_are_built(
     {MAKE_I686.replace("--groupfile /tmp/comps.xml", "")}
     cat > /tmp/narrow.spec <<'END'\n{narrow}\nEND
     rpmbuild -bs --quiet --define '_srcrpmdir /tmp' --define '_topdir /tmp/top' /tmp/narrow.spec"""
-    builder, hub = f"{one.system}-kojibuilder", f"{one.system}-koji"
-    one.run("docker", "exec", builder, "bash", "-ec", make)
-    one.run("docker", "exec", hub, "mkdir", "-p", "/mnt/koji/external")
+    builder, hub = f"{site.system}-kojibuilder", f"{site.system}-koji"
+    site.run("docker", "exec", builder, "bash", "-ec", make)
+    site.run("docker", "exec", hub, "mkdir", "-p", "/mnt/koji/external")
     copy = f"docker cp {builder}:{folder} - | docker cp - {hub}:/mnt/koji/external"
-    one.run("bash", "-ec", copy)
-    one.run("docker", "cp", f"{builder}:/tmp/narrow-1-1.src.rpm", str(tmp_path))
+    site.run("bash", "-ec", copy)
+    site.run("docker", "cp", f"{builder}:/tmp/narrow-1-1.src.rpm", str(tmp_path))
 
     session.createTag("narrow", arches="i686")
     session.createBuildTarget("narrow", "narrow", "narrow")
@@ -104,7 +104,7 @@ def test_packages_for_i686_are_built(
         session.groupPackageListAdd("narrow", group, "demo-buildroot")
     session.createExternalRepo("narrow", "https://koji/kojifiles/external/$arch/")
     session.addExternalRepoToTag("narrow", "narrow", 10)
-    one.client("regen-repo", "--wait", "narrow")
+    site.client("regen-repo", "--wait", "narrow")
     source = session.build(upload(session, tmp_path / "narrow-1-1.src.rpm"), "narrow",
                            {"scratch": True})  # fmt: skip
     assert state(session, source) == "CLOSED"

@@ -112,10 +112,10 @@ def test_several_hubs(site: Koji, containers: Containers, examples: Path) -> Non
     site.toji("start")
     site.toji("wait")
     site.toji("user", "alice")
-    kept = shutil.copy(site.home / f".koji/nagoya/{site.system}/alice.pem", site.home)
-    assert [refusal("--cert", kept) for _ in range(4)] == [""] * 4
+    certificate = shutil.copy(site.home / f".koji/nagoya/{site.system}/alice.pem", site.home)
+    assert [refusal("--cert", certificate) for _ in range(4)] == [""] * 4
     site.toji("credentials", "revoke", "alice")
-    assert "" not in [refusal("--cert", kept) for _ in range(4)]
+    assert "" not in [refusal("--cert", certificate) for _ in range(4)]
 
 
 def on_a_server(site: Koji, containers: Containers) -> PostgreSQL:

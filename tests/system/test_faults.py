@@ -30,14 +30,14 @@ def faulty(start: Callable[..., Koji]) -> Koji:
 @pytest.fixture(scope="module")
 def building(start: Callable[..., Koji], checkout: Path) -> Koji:
     """A seeded Koji with two builders, in which the package `slow` takes 15 seconds."""
-    one = start("heals")
-    one.toji("seed", str(checkout / "demo/seed.yml"))
-    one.session().editTag2(BUILD_TAG, extra={"rpm.macro.seconds": "15"})
+    site = start("heals")
+    site.toji("seed", str(checkout / "demo/seed.yml"))
+    site.session().editTag2(BUILD_TAG, extra={"rpm.macro.seconds": "15"})
     # A build takes the tag as it was when its repository was made.
-    one.client("regen-repo", "--wait", BUILD_TAG)
-    one.toji("scale", "kojibuilder=2")
-    one.toji("wait")
-    return one
+    site.client("regen-repo", "--wait", BUILD_TAG)
+    site.toji("scale", "kojibuilder=2")
+    site.toji("wait")
+    return site
 
 
 @pytest.fixture
@@ -55,13 +55,13 @@ def slow(building: Koji, tmp_path: Path) -> tuple[int, str]:
     return task, str(name)
 
 
-def inspected(one: Koji, name: str) -> dict[str, Any]:
-    return inspect(get(connect(), f"{one.system}-{name}"))
+def inspected(site: Koji, name: str) -> dict[str, Any]:
+    return inspect(get(connect(), f"{site.system}-{name}"))
 
 
-def kill(one: Koji, name: str) -> None:
+def kill(site: Koji, name: str) -> None:
     """Kill the first process of a container behind the engine's back."""
-    os.kill(inspected(one, name)["State"]["Pid"], signal.SIGKILL)
+    os.kill(inspected(site, name)["State"]["Pid"], signal.SIGKILL)
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -98,13 +98,13 @@ def test_what_dies_at_every_start_ends_a_wait(faulty: Koji) -> None:
 
 
 @contextmanager
-def cut_off(one: Koji, name: str) -> Iterator[None]:
+def cut_off(site: Koji, name: str) -> Iterator[None]:
     """A container without its network, whose connections go silent and are not closed."""
-    container = f"{one.system}-{name}"
-    (network,) = inspected(one, name)["NetworkSettings"]["Networks"]
-    one.run("docker", "network", "disconnect", network, container)
+    container = f"{site.system}-{name}"
+    (network,) = inspected(site, name)["NetworkSettings"]["Networks"]
+    site.run("docker", "network", "disconnect", network, container)
     yield
-    one.run("docker", "network", "connect", "--alias", name, network, container)
+    site.run("docker", "network", "connect", "--alias", name, network, container)
 
 
 def test_a_builder_that_is_cut_off_notices_and_goes_on(
@@ -129,15 +129,15 @@ def failed_calls(log: str) -> list[str]:
 def test_what_a_builder_that_is_gone_had_to_do_is_done_by_another(
     building: Koji, slow: tuple[int, str]
 ) -> None:
-    task, gone = slow
-    container = f"{building.system}-{gone}"
+    task, builder = slow
+    container = f"{building.system}-{builder}"
     building.run("docker", "update", "--restart", "no", container)
     building.run("docker", "kill", container)
     session = building.session()
     assert state(session, task, 600) == "CLOSED"
-    made = child(session, task, "buildArch")
-    assert made
-    assert made["host_id"] != session.getHost(gone)["id"]
+    subtask = child(session, task, "buildArch")
+    assert subtask
+    assert subtask["host_id"] != session.getHost(builder)["id"]
     building.run("docker", "update", "--restart", "always", container)
     building.run("docker", "start", container)
     building.toji("wait")
@@ -156,7 +156,9 @@ def test_a_hub_that_dies_while_a_buildroot_is_installed_fails_no_build(
 
     def installing() -> bool:
         processes = [
-            words for one in builders for _, words in one.top(ps_args="-eo pid,args")["Processes"]
+            words
+            for builder in builders
+            for _, words in builder.top(ps_args="-eo pid,args")["Processes"]
         ]
         return any("nagoya/mock" in words and "--init" in words for words in processes)
 

@@ -41,10 +41,10 @@ def test_a_proxy_of_the_environment_is_not_asked(
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "example.com")
     seeded.toji("user", "carol")
-    one = instance.Koji(system_of(seeded), hub_of(seeded), seeded.home, tmp_path)
-    assert one.session("carol").getLoggedInUser()["name"] == "carol"
-    assert one.hub.download(f"{one.files_url}/packages/")
-    assert ", kojiadmin!" in one.cli("hello").stdout
+    site = instance.Koji(system_of(seeded), hub_of(seeded), seeded.home, tmp_path)
+    assert site.session("carol").getLoggedInUser()["name"] == "carol"
+    assert site.hub.download(f"{site.files_url}/packages/")
+    assert ", kojiadmin!" in site.cli("hello").stdout
 
 
 def test_the_client_runs_as_a_user(fixture: instance.Koji) -> None:

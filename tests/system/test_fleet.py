@@ -18,13 +18,13 @@ from tests.system.test_builds import sleeping
 @pytest.fixture(scope="module")
 def fleet(start: Callable[..., Koji], checkout: Path) -> Koji:
     """A seeded Koji with three builders, in which the package `slow` takes 15 seconds."""
-    one = start("fleet")
-    one.toji("seed", str(checkout / "demo/seed.yml"))
-    wait_for_repo(hub_of(one), BUILD_TAG, [BUILDROOT])
-    one.toji("scale", "kojibuilder=3")
-    one.toji("wait")
-    one.session().editTag2("demo-build", extra={"rpm.macro.seconds": "15"})
-    return one
+    site = start("fleet")
+    site.toji("seed", str(checkout / "demo/seed.yml"))
+    wait_for_repo(hub_of(site), BUILD_TAG, [BUILDROOT])
+    site.toji("scale", "kojibuilder=3")
+    site.toji("wait")
+    site.session().editTag2("demo-build", extra={"rpm.macro.seconds": "15"})
+    return site
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def test_a_builder_that_is_scaled_away_ends_its_work_first(
     fleet.toji("scale", "kojibuilder=2")
     assert "kojibuilder-3" not in fleet.status()
     assert state(session, task, 600) == "CLOSED"
-    made = child(session, task, "buildArch")
-    assert made["host_id"] == session.getHost(name)["id"]
+    subtask = child(session, task, "buildArch")
+    assert subtask["host_id"] == session.getHost(name)["id"]
     assert not session.getHost(name)["enabled"]
     fleet.toji("scale", "kojibuilder=3")
     fleet.toji("wait")
@@ -103,13 +103,13 @@ def test_a_builder_that_is_scaled_away_ends_its_work_first(
 
 def test_builders_have_the_capabilities_that_are_declared_and_no_more(fleet: Koji) -> None:
     container = f"{fleet.system}-kojibuilder"
-    asked = fleet.run(
+    output = fleet.run(
         "docker", "inspect", "--format",
         "{{.HostConfig.Privileged}} {{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}}", container,
     ).stdout  # fmt: skip
-    assert asked.startswith("false [ALL] [")
-    assert "SYS_ADMIN" in asked
-    assert "SYS_TIME" not in asked
+    assert output.startswith("false [ALL] [")
+    assert "SYS_ADMIN" in output
+    assert "SYS_TIME" not in output
     status = fleet.toji("exec", "kojibuilder", "cat", "/proc/1/status").stdout
     bounding = int(next(line for line in status.splitlines() if "CapBnd" in line).split()[1], 16)
     # capability(7): CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SYS_CHROOT SYS_ADMIN

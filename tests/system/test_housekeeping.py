@@ -15,18 +15,18 @@ UNTAGGED, TAGGED = "demo-gcc-12-1", "demo-buildroot-12-1"
 @pytest.fixture(scope="module")
 def old(start: Callable[..., Koji], checkout: Path) -> Koji:
     """A seeded Koji."""
-    one = start("old")
-    one.toji("seed", str(checkout / "demo/seed.yml"))
-    return one
+    site = start("old")
+    site.toji("seed", str(checkout / "demo/seed.yml"))
+    return site
 
 
-def sql(one: Koji, statement: str) -> str:
+def sql(site: Koji, statement: str) -> str:
     command = ["runuser", "-u", "postgres", "--", "psql", "koji", "-Atc", statement]
-    return one.toji("exec", "kojidatabase", *command).stdout.strip()
+    return site.toji("exec", "kojidatabase", *command).stdout.strip()
 
 
-def clean(one: Koji) -> None:
-    one.toji("exec", "koji", "python3", "/usr/lib/nagoya/housekeeping.py")
+def clean(site: Koji) -> None:
+    site.toji("exec", "koji", "python3", "/usr/lib/nagoya/housekeeping.py")
 
 
 def test_a_build_that_has_had_no_tag_for_long_goes(old: Koji) -> None:

@@ -41,7 +41,7 @@ createrepo_c --quiet --general-compress-type=zstd --compress-type=zstd os
 """
 
 
-def seed(one: Koji, folder: Path, tag: str, *, check: bool = True, **document: Any) -> Run:
+def seed(site: Koji, folder: Path, tag: str, *, check: bool = True, **document: Any) -> Run:
     """Apply a seed with a tag and an import to it."""
     path = folder / "seed.yml"
     documents: list[dict[str, Any]] = [
@@ -49,7 +49,7 @@ def seed(one: Koji, folder: Path, tag: str, *, check: bool = True, **document: A
         {"type": "import", "tag": tag, "owner": "kojiadmin", **document},
     ]
     path.write_text(yaml.safe_dump_all(documents))
-    return one.toji("seed", str(path), check=check)
+    return site.toji("seed", str(path), check=check)
 
 
 def tagged(session: koji.ClientSession, tag: str) -> list[str]:
@@ -73,13 +73,13 @@ def test_rpms_of_any_age_become_builds_and_a_repository(seeded: Koji, tmp_path: 
     assert {rpm["arch"] for rpm in session.listRPMs(build["id"])} == {"src", "noarch"}
     assert building.state(session, session.newRepo("aged")) == "CLOSED"
 
-    (one,) = (rpm for rpm in session.listRPMs(build["id"]) if rpm["name"] == "aged-libs")
+    (libs,) = (rpm for rpm in session.listRPMs(build["id"]) if rpm["name"] == "aged-libs")
     for rpm in session.listRPMs(build["id"]):
         page = f"{seeded.description['urls']['web']}/rpminfo?rpmID={rpm['id']}"
         assert requests.get(page, verify=seeded.description["ca"], timeout=60).status_code == 200
     again = seed(seeded, tmp_path, "aged", rpms=["*.rpm"]).stderr
     assert "RPMs imported" not in again
-    assert session.getRPM(one["id"])["payloadhash"] == one["payloadhash"]
+    assert session.getRPM(libs["id"])["payloadhash"] == libs["payloadhash"]
 
 
 def test_two_equal_seeds_at_once(seeded: Koji, tmp_path: Path) -> None:
@@ -93,8 +93,8 @@ def test_two_equal_seeds_at_once(seeded: Koji, tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump_all(documents))
     with ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(lambda _: seeded.toji("seed", str(path)), range(2)))
-    said = "".join(run.stderr for run in runs)
-    assert said.count("1 RPMs imported, 1 builds tagged") == 1
+    output = "".join(run.stderr for run in runs)
+    assert output.count("1 RPMs imported, 1 builds tagged") == 1
     assert tagged(seeded.session(), "twice") == ["twice-1-1"]
 
 

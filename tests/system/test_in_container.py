@@ -39,10 +39,10 @@ def engine() -> docker.DockerClient:
 @pytest.fixture
 def network(engine: docker.DockerClient) -> Iterator[Network]:
     """The network of the job's container, as a CI service makes one for each job."""
-    made = engine.networks.create(f"job-{secrets.token_hex(3)}")
-    made.reload()
-    yield made
-    made.remove()
+    bridge = engine.networks.create(f"job-{secrets.token_hex(3)}")
+    bridge.reload()
+    yield bridge
+    bridge.remove()
 
 
 @pytest.fixture
@@ -123,9 +123,9 @@ def test_with_an_override(job: Callable[..., str], gateway: str) -> None:
 @pytest.fixture
 def site(engine: docker.DockerClient, tmp_path: Path) -> Iterator[Registry]:
     """A registry that the engine trusts."""
-    with registry(engine, tmp_path / "registry") as one:
-        one.trust()
-        yield one
+    with registry(engine, tmp_path / "registry") as server:
+        server.trust()
+        yield server
 
 
 def commands(workflow: dict[str, Any], job: str) -> list[str]:

@@ -40,8 +40,8 @@ def test_a_tag(running_koji):
 def test_the_client(running_koji):
     options = ["--config", running_koji.profile_file, "-p", running_koji.profile]
     options += ["--cert", running_koji.certificate("bob")]
-    said = subprocess.run(["koji", *options, "hello"], stdout=subprocess.PIPE, text=True)
-    assert ", bob!" in said.stdout
+    answer = subprocess.run(["koji", *options, "hello"], stdout=subprocess.PIPE, text=True)
+    assert ", bob!" in answer.stdout
 """
 
 
@@ -93,8 +93,8 @@ def test_its_images_are_those_of_the_checkout(person: Koji, programs: Path, chec
     in_folder(person, "moromi fetch")
     installed = json.loads(in_folder(person, "python digests.py"))
     person.run("moromi", "-c", str(checkout / "moromi.yml"), "fetch")
-    ours = person.run(sys.executable, "-c", f"import os; os.chdir({str(checkout)!r}){DIGESTS}")
-    assert installed == json.loads(ours.stdout)
+    answer = person.run(sys.executable, "-c", f"import os; os.chdir({str(checkout)!r}){DIGESTS}")
+    assert installed == json.loads(answer.stdout)
 
 
 def test_the_demo_is_reached_by_its_name(person: Koji) -> None:
@@ -121,11 +121,11 @@ def test_a_failure_leaves_a_report_and_on_demand_the_koji(person: Koji) -> None:
     with tarfile.open(report.removeprefix("report: ")) as archive:
         names = {Path(name).name for name in archive.getnames()}
     assert {"koji.log", "kojibuilder.log", "hub.json", "moromi.yml"} <= names
-    (kept,) = (
-        one for one in json.loads(in_folder(person, "toji list --json"))["systems"]
-        if one["system"].startswith("left-")
+    (entry,) = (
+        entry for entry in json.loads(in_folder(person, "toji list --json"))["systems"]
+        if entry["system"].startswith("left-")
     )  # fmt: skip
-    assert kept["stale"]
-    assert f"{kept['system']} is still there" in output
-    in_folder(person, f"toji --system {kept['system']} wait")
-    assert f"removed {kept['system']}" in in_folder(person, "toji remove --stale")
+    assert entry["stale"]
+    assert f"{entry['system']} is still there" in output
+    in_folder(person, f"toji --system {entry['system']} wait")
+    assert f"removed {entry['system']}" in in_folder(person, "toji remove --stale")

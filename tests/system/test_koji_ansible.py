@@ -79,6 +79,6 @@ def applied(koji: Koji, folder: Path) -> int:
     }
     interpreter = f"ansible_python_interpreter={sys.executable}"
     command = ["ansible-playbook", "-i", "localhost,", "-c", "local", "-e", interpreter]
-    said = koji.run(*command, str(playbook)).stdout
-    (changed,) = re.findall(r"ok=\d+ +changed=(\d+) +unreachable=0 +failed=0", said)
+    output = koji.run(*command, str(playbook)).stdout
+    (changed,) = re.findall(r"ok=\d+ +changed=(\d+) +unreachable=0 +failed=0", output)
     return int(changed)

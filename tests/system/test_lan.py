@@ -92,11 +92,11 @@ def lan(
 ) -> Lan:
     folder = tmp_path_factory.mktemp("lan")
     config = declaration_with(declaration, checkout, folder, lambda raw: None)
-    one = start("lan", config=config)
-    one.toji("user", "alice")
-    folder = one.home / ".koji/nagoya" / one.system
-    session = one.session(certificate=folder / "alice.pem")
-    lan = Lan(one, facts(one), session)
+    site = start("lan", config=config)
+    site.toji("user", "alice")
+    folder = site.home / ".koji/nagoya" / site.system
+    session = site.session(certificate=folder / "alice.pem")
+    lan = Lan(site, facts(site), session)
     raw = yaml.safe_load(config.read_text())
     raw["containers"]["koji"]["ports"] = ["0.0.0.0::80", "0.0.0.0::443"]
     config.write_text(yaml.safe_dump(raw))
@@ -104,12 +104,12 @@ def lan(
     return lan
 
 
-def facts(one: Koji) -> dict[str, Any]:
+def facts(site: Koji) -> dict[str, Any]:
     """What a new name must not change."""
-    folder = one.home / ".koji/nagoya" / one.system
-    status = one.status()
+    folder = site.home / ".koji/nagoya" / site.system
+    status = site.status()
     return {
-        "certificates": json.loads(one.toji("credentials", "list", "--json").stdout),
+        "certificates": json.loads(site.toji("credentials", "list", "--json").stdout),
         "files": {path.name: path.read_bytes() for path in sorted(folder.glob("*.[pc]*"))},
         "ports": status["koji"]["ports"],
         "created": {name: status[name]["created"] for name in ("kojidatabase", "kojibuilder")},
@@ -133,17 +133,17 @@ def test_users_and_builders_go_on(lan: Lan) -> None:
     assert lan.session.getLoggedInUser()["name"] == "alice"
     assert "alice" in lan.client("hello").stdout
     (host,) = lan.session.listHosts()
-    seen = lan.session.getLastHostUpdate(host["id"], ts=True)
+    update = lan.session.getLastHostUpdate(host["id"], ts=True)
     deadline = time.monotonic() + 120
-    while lan.session.getLastHostUpdate(host["id"], ts=True) == seen:
+    while lan.session.getLastHostUpdate(host["id"], ts=True) == update:
         assert time.monotonic() < deadline, "the builder does not check in"
         time.sleep(1)
     # toji needs no name.
     lan.koji.toji("user", "bob")
 
 
-def profile(one: Koji) -> str:
-    return str(one.home / f".koji/config.d/nagoya-{one.system}.conf")
+def profile(site: Koji) -> str:
+    return str(site.home / f".koji/config.d/nagoya-{site.system}.conf")
 
 
 def certificate_of(folder: Path, name: str) -> bytes:

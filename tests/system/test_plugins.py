@@ -38,16 +38,16 @@ def test_messages(checkout: Path, declaration: Declaration, tmp_path: Path) -> N
     """protonmsg and a real broker."""
     folder = copied(checkout, "messaging", declaration, tmp_path)
     with example(folder, tmp_path) as (person, run):
-        told = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
-        (added,) = (one for one in told if one["type"] == "PackageListChange")
+        messages = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+        (added,) = (message for message in messages if message["type"] == "PackageListChange")
         assert (added["action"], added["tag"], added["package"]) == ("add", "candidate", "hello")
 
         session = person.session()
         session.createEmptyBuild("hello", "1", "1", None)
         session.tagBuildBypass("candidate", "hello-1-1")
         lines = person.toji("exec", "broker", "receive.py").stdout.splitlines()
-        told = [json.loads(line) for line in lines]
-        (tagged,) = (one for one in told if one["type"] == "Tag")
+        messages = [json.loads(line) for line in lines]
+        (tagged,) = (message for message in messages if message["type"] == "Tag")
         assert (tagged["tag"], tagged["name"], tagged["user"]) == (
             "candidate", "hello", "kojiadmin",
         )  # fmt: skip

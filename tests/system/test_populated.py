@@ -74,13 +74,13 @@ def test_its_repository_is_current_and_nobody_makes_another(populated: Koji) -> 
 def test_its_credentials_are_its_own_and_nothing_else_is_trusted(
     populated: Koji, running: Koji
 ) -> None:
-    authorities = [Path(one.description["ca"]).read_text() for one in (populated, running)]
+    authorities = [Path(site.description["ca"]).read_text() for site in (populated, running)]
     assert authorities[0] != authorities[1]
     bundles, counts = [], []
-    for one in (populated, running):
-        shown = one.toji("exec", "kojibuilder", "cat", "/etc/ssl/certs/ca-certificates.crt").stdout
+    for site in (populated, running):
+        shown = site.toji("exec", "kojibuilder", "cat", "/etc/ssl/certs/ca-certificates.crt").stdout
         bundles.append(shown)
-        listed = one.toji("exec", "kojibuilder", "ls", "/etc/ssl/certs").stdout
+        listed = site.toji("exec", "kojibuilder", "ls", "/etc/ssl/certs").stdout
         counts.append((shown.count("BEGIN CERTIFICATE"), len(listed.split())))
     assert bundles[0].replace(authorities[0], authorities[1]) == bundles[1]
     assert counts[0] == counts[1]
@@ -104,6 +104,8 @@ def test_no_image_holds_a_key_or_a_name_of_the_system_it_was_made_of(
     config = client.api.inspect_image(image)["Config"]
     client.close()
     # What a commit cannot remove is empty, and so counts as unset.
-    assert {one.partition("=")[0] for one in config["Env"] if not one.endswith("=")} == {"PATH"}
+    assert {
+        variable.partition("=")[0] for variable in config["Env"] if not variable.endswith("=")
+    } == {"PATH"}
     assert not config["Labels"].get("nagoya.system")
     assert not config["Labels"].get("nagoya.private.embedded")

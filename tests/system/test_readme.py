@@ -19,7 +19,7 @@ def engine() -> Iterator[docker.DockerClient]:
     """The engine, without containers of the names that the README uses."""
     client = connect().client
     present = {
-        str(found.name) for found in client.containers.list(all=True, ignore_removed=True)
+        str(container.name) for container in client.containers.list(all=True, ignore_removed=True)
     } & set(BY_HAND)
     assert not present, f"remove these containers first: {present}"
     yield client

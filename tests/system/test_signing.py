@@ -63,8 +63,10 @@ def test_signed_packages_become_a_repository(
         script = script.replace(old, new)
     seeded.run("bash", "-euxc", f"cd {tmp_path}\n{script}")
     session = seeded.session()
-    (rpm,) = (one for one in session.listBuildRPMs("hello-1.0-1.demo") if one["arch"] != "src")
-    keys = {one["sigkey"] for one in session.queryRPMSigs(rpm["id"])} - {""}
+    (rpm,) = (
+        entry for entry in session.listBuildRPMs("hello-1.0-1.demo") if entry["arch"] != "src"
+    )
+    keys = {signature["sigkey"] for signature in session.queryRPMSigs(rpm["id"])} - {""}
     assert len(keys) == 2
     # Koji up to 1.33 takes the checksums of files of these names from the former repository.
     fresh = session.getKojiVersion() >= "1.34"
@@ -82,12 +84,12 @@ def test_signed_packages_become_a_repository(
     builder = containers.get(connect(), f"{seeded.system}-kojibuilder")
     key = (tmp_path / "RPM-GPG-KEY-demo").read_bytes()
     command = ["sh", "-c", CHECK_SIGNATURES]
-    _, said = execute(builder, command, seconds=60, input=key)
-    assert re.findall("digests (.+)", said)[:2] == ["signatures OK", "SIGNATURES NOT OK"]
+    _, output = execute(builder, command, seconds=60, input=key)
+    assert re.findall("digests (.+)", output)[:2] == ["signatures OK", "SIGNATURES NOT OK"]
 
 
-def configure(one: Koji, command: str) -> None:
+def configure(site: Koji, command: str) -> None:
     """Change a file of the builder's own configuration, $0 in the command."""
     path = "/etc/kojid/kojid.conf.d/of-a-test.conf"
-    one.toji("exec", "kojibuilder", "sh", "-c", command, path)
-    one.toji("restart", "kojibuilder")
+    site.toji("exec", "kojibuilder", "sh", "-c", command, path)
+    site.toji("restart", "kojibuilder")

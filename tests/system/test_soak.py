@@ -51,12 +51,12 @@ done
 @pytest.fixture(scope="module")
 def fleet(start: Callable[..., Koji], checkout: Path) -> Koji:
     """A seeded Koji with three builders."""
-    one = start("soak")
-    one.toji("seed", str(checkout / "demo/seed.yml"))
-    wait_for_repo(hub_of(one), BUILD_TAG, [BUILDROOT])
-    one.toji("scale", f"kojibuilder={len(BUILDERS)}")
-    one.toji("wait")
-    return one
+    site = start("soak")
+    site.toji("seed", str(checkout / "demo/seed.yml"))
+    wait_for_repo(hub_of(site), BUILD_TAG, [BUILDROOT])
+    site.toji("scale", f"kojibuilder={len(BUILDERS)}")
+    site.toji("wait")
+    return site
 
 
 @pytest.fixture
@@ -73,28 +73,28 @@ def source_rpms(fleet: Koji, tmp_path: Path) -> list[Path]:
     return sorted(tmp_path.glob("srpms/*.src.rpm"))
 
 
-def killed(one: Koji, name: str) -> None:
-    kill(one, name)
+def killed(site: Koji, name: str) -> None:
+    kill(site, name)
 
 
-def stopped_and_started(one: Koji, name: str) -> None:
-    one.run("docker", "kill", f"{one.system}-{name}")
+def stopped_and_started(site: Koji, name: str) -> None:
+    site.run("docker", "kill", f"{site.system}-{name}")
     time.sleep(10)
-    one.run("docker", "start", f"{one.system}-{name}")
+    site.run("docker", "start", f"{site.system}-{name}")
 
 
-def restarted(one: Koji, name: str) -> None:
-    one.toji("restart", name)
+def restarted(site: Koji, name: str) -> None:
+    site.toji("restart", name)
 
 
-def without_network(one: Koji, name: str) -> None:
-    with cut_off(one, name):
+def without_network(site: Koji, name: str) -> None:
+    with cut_off(site, name):
         time.sleep(45)
 
 
-def with_loss(one: Koji, name: str) -> None:
+def with_loss(site: Koji, name: str) -> None:
     """A fifth of the packets that it receives get lost."""
-    with loss(inspected(one, name)["State"]["Pid"]):
+    with loss(inspected(site, name)["State"]["Pid"]):
         time.sleep(30)
 
 
@@ -131,22 +131,22 @@ def faults(fleet: Koji) -> Iterator[list[str]]:
         running.result()
 
 
-def usage(one: Koji) -> dict[str, str]:
+def usage(site: Koji) -> dict[str, str]:
     """The memory of each container and the size of what it has written, and the volumes' sizes."""
     api = connect().client.api
     disk = api.df()
     written = {
-        each["Names"][0].removeprefix(f"/{one.system}-"): each.get("SizeRw", 0)
+        each["Names"][0].removeprefix(f"/{site.system}-"): each.get("SizeRw", 0)
         for each in disk["Containers"]
     }
     used = {}
     for name in CONTAINERS:
-        memory = api.stats(f"{one.system}-{name}", stream=False)["memory_stats"]
+        memory = api.stats(f"{site.system}-{name}", stream=False)["memory_stats"]
         cached = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
         resident = memory["usage"] - cached
         used[name] = f"{resident >> 20} MiB of memory, {written[name] >> 20} MiB written"
     for volume in disk["Volumes"]:
-        if volume["Name"].startswith(f"{one.system}-"):
+        if volume["Name"].startswith(f"{site.system}-"):
             used[volume["Name"]] = f"{volume['UsageData']['Size'] >> 20} MiB"
     return used
 

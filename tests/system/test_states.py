@@ -22,27 +22,27 @@ from tests.system.test_builds import sleeping
 
 
 @pytest.fixture(scope="module")
-def kept(start: Callable[..., Koji]) -> Koji:
+def site(start: Callable[..., Koji]) -> Koji:
     """A Koji with two states to go back to: the pristine, and `proved`, where hello was built and
     `slow` takes 15 seconds."""
-    one = start("states")
-    one.toji("verify")
-    one.session().editTag2("demo-build", extra={"rpm.macro.seconds": "15"})
+    site = start("states")
+    site.toji("verify")
+    site.session().editTag2("demo-build", extra={"rpm.macro.seconds": "15"})
     # A build takes its macros from the moment that its repository is of.
-    one.client("regen-repo", "--wait", "demo-build")
-    one.toji("snapshot", "create", "proved")
-    return one
+    site.client("regen-repo", "--wait", "demo-build")
+    site.toji("snapshot", "create", "proved")
+    return site
 
 
 @pytest.fixture
-def proved(kept: Koji) -> Iterator[Koji]:
+def proved(site: Koji) -> Iterator[Koji]:
     """The same, in its state `proved`."""
-    kept.toji("reset", "proved")
-    yield kept
+    site.toji("reset", "proved")
+    yield site
 
 
-def tags(one: Koji) -> set[str]:
-    return {tag["name"] for tag in one.session(login=False).listTags()}
+def tags(site: Koji) -> set[str]:
+    return {tag["name"] for tag in site.session(login=False).listTags()}
 
 
 def test_pristine_is_what_it_was_after_the_first_wait(proved: Koji) -> None:
@@ -111,8 +111,10 @@ def test_work_that_is_under_way_ends(proved: Koji, tmp_path: Path) -> None:
     proved.toji("reset", "proved")
     assert session.getTaskInfo(task) is None
     assert not sleeping(proved)
-    left = proved.toji("exec", "kojibuilder", "ls", "-A", "/var/lib/mock", "/etc/mock/koji").stdout
-    assert left.split() == ["/etc/mock/koji:", "/var/lib/mock:"]
+    listing = proved.toji(
+        "exec", "kojibuilder", "ls", "-A", "/var/lib/mock", "/etc/mock/koji"
+    ).stdout
+    assert listing.split() == ["/etc/mock/koji:", "/var/lib/mock:"]
     again = session.build(sources(proved, "greeting").git, "demo")
     assert again == task
     assert state(session, again) == "CLOSED"
@@ -206,8 +208,8 @@ def test_work_of_a_builder_that_is_gone_is_for_others(proved: Koji, tmp_path: Pa
     proved.toji("scale", "kojibuilder=1")
     proved.toji("reset", "second-at-work")
     assert state(session, task, 600) == "CLOSED"
-    made = child(session, task, "buildArch")
-    assert made["host_id"] == session.getHost("kojibuilder")["id"]
+    subtask = child(session, task, "buildArch")
+    assert subtask["host_id"] == session.getHost("kojibuilder")["id"]
     proved.toji("snapshot", "delete", "second-at-work")
 
 
@@ -223,8 +225,8 @@ def test_two_people_at_once(proved: Koji, tmp_path: Path) -> None:
         for who, words in (("one", ["reset", "proved"]), ("two", ["snapshot", "create", "other"]),
                            ("three", ["reset", "proved"]))
     ]  # fmt: skip
-    description = [one.communicate(timeout=200)[0] for one in started]
-    assert [one.returncode for one in started] == [0, 0, 0], description
+    description = [process.communicate(timeout=200)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], description
     assert proved.session().getBuild("hello-1.0-1.demo") is not None
     path = "/mnt/koji/packages/hello/1.0/1.demo/noarch/hello-1.0-1.demo.noarch.rpm"
     for name in ("other", "proved"):
@@ -273,7 +275,7 @@ def test_a_status_shows_what_the_hub_is_at(proved: Koji) -> None:
     assert description[-1]["ready"]
     assert description[-1]["profile"] == f"nagoya-{proved.system}"
     assert [host["name"] for host in description[-1]["activity"]["hosts"]] == ["kojibuilder"]
-    tasks = {one["id"]: one for each in description for one in each["activity"]["tasks"]}
+    tasks = {entry["id"]: entry for each in description for entry in each["activity"]["tasks"]}
     assert (tasks[task]["method"], tasks[task]["owner"]) == ("sleep", "kojiadmin")
     assert tasks[task]["obstacle"] is None
     assert tasks[impossible]["obstacle"].endswith("has the arch x86_64_v2")
@@ -317,12 +319,12 @@ done
 
 
 @pytest.fixture(scope="module")
-def rpms(kept: Koji, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def rpms(site: Koji, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Sixty RPMs to import, by their names."""
     folder = tmp_path_factory.mktemp("rpms")
-    kept.toji("exec", "kojibuilder", "bash", "-ec", MAKE_RPMS)
-    container = f"{kept.system}-kojibuilder"
-    kept.run("docker", "cp", f"{container}:/tmp/imported/RPMS/noarch", str(folder))
+    site.toji("exec", "kojibuilder", "bash", "-ec", MAKE_RPMS)
+    container = f"{site.system}-kojibuilder"
+    site.run("docker", "cp", f"{container}:/tmp/imported/RPMS/noarch", str(folder))
     return {path.name: path for path in folder.rglob("*.rpm")}
 
 
@@ -330,9 +332,9 @@ class Importer(threading.Thread):
     """Somebody who imports RPMs as fast as the hub lets: uploaded in pieces, moved to its place
     and committed to the database."""
 
-    def __init__(self, one: Koji, rpms: list[Path]) -> None:
+    def __init__(self, site: Koji, rpms: list[Path]) -> None:
         super().__init__(daemon=True)
-        self.session = one.session()
+        self.session = site.session()
         self.rpms = rpms
         self.failed: list[Exception] = []
 
@@ -349,16 +351,16 @@ class Importer(threading.Thread):
             self.failed.append(error)
 
 
-def sums(one: Koji) -> dict[str, str]:
+def sums(site: Koji) -> dict[str, str]:
     """Of every RPM below packages/, by its name."""
     script = "find /mnt/koji/packages -name '*.rpm' -exec sha256sum '{}' +"
-    lines = one.toji("exec", "koji", "sh", "-c", script).stdout.splitlines()
+    lines = site.toji("exec", "koji", "sh", "-c", script).stdout.splitlines()
     return {Path(line.split()[1]).name: line.split()[0] for line in lines}
 
 
-def known(one: Koji) -> set[str]:
+def known(site: Koji) -> set[str]:
     """Every RPM that the hub knows, by its file's name."""
-    session = one.session(login=False)
+    session = site.session(login=False)
     return {
         f"{rpm['nvr']}.{rpm['arch']}.rpm"
         for build in session.listBuilds()
@@ -366,30 +368,30 @@ def known(one: Koji) -> set[str]:
     }
 
 
-def test_nothing_is_half_written_in_a_snapshot(kept: Koji, rpms: dict[str, Path]) -> None:
+def test_nothing_is_half_written_in_a_snapshot(site: Koji, rpms: dict[str, Path]) -> None:
     """Whatever the moment, files and database say the same, and nobody's call is lost."""
-    kept.toji("reset")
+    site.toji("reset")
     paths = list(rpms.values())
-    importers = [Importer(kept, paths[start::3]) for start in range(3)]
+    importers = [Importer(site, paths[start::3]) for start in range(3)]
     for importer in importers:
         importer.start()
     names = []
     while any(importer.is_alive() for importer in importers):
         names.append(f"busy-{len(names)}")
-        kept.toji("snapshot", "create", names[-1])
+        site.toji("snapshot", "create", names[-1])
     for importer in importers:
         importer.join()
     assert [importer.failed for importer in importers] == [[], [], []]
-    assert known(kept) == set(rpms)
+    assert known(site) == set(rpms)
     true = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in rpms.items()}
     counts = []
     for name in names:
-        kept.toji("reset", name)
-        found = sums(kept)
-        assert set(found) == known(kept), name
-        assert found == {name: true[name] for name in found}, name
-        counts.append(len(found))
-        kept.toji("snapshot", "delete", name)
+        site.toji("reset", name)
+        checksums = sums(site)
+        assert set(checksums) == known(site), name
+        assert checksums == {name: true[name] for name in checksums}, name
+        counts.append(len(checksums))
+        site.toji("snapshot", "delete", name)
     assert counts == sorted(counts)
     assert len(set(counts)) > 1, "no snapshot was made while they were at work"
 

@@ -10,24 +10,24 @@ from tests.system.conftest import Koji
 
 
 def test_stop_and_start_keep_the_data(start: Callable[..., Koji]) -> None:
-    one = start("kept")
-    one.client("add-tag", "kept", "--arches=x86_64")
-    session = one.session()
+    site = start("kept")
+    site.client("add-tag", "kept", "--arches=x86_64")
+    session = site.session()
     session.createBuildTarget("kept", "kept", "kept")
-    repo = wait_for_repo(hub_of(one), "kept")
-    before = one.description
+    repo = wait_for_repo(hub_of(site), "kept")
+    before = site.description
 
-    one.toji("stop")
-    assert {container["state"] for container in one.status().values()} == {"exited"}
-    assert [one.status()[name]["exit_code"] for name in ("kojidatabase", "koji")] == [0, 0]
-    one.toji("start")
-    one.toji("wait")
+    site.toji("stop")
+    assert {container["state"] for container in site.status().values()} == {"exited"}
+    assert [site.status()[name]["exit_code"] for name in ("kojidatabase", "koji")] == [0, 0]
+    site.toji("start")
+    site.toji("wait")
 
-    assert one.description == before
-    assert "kept" in one.client("list-tags").stdout.split()
-    assert one.session().getRepo("kept") == repo
-    one.toji("exec", "koji", "test", "-e", f"/mnt/koji/repos/kept/{repo['id']}/repo.json")
-    one.toji("remove")
+    assert site.description == before
+    assert "kept" in site.client("list-tags").stdout.split()
+    assert site.session().getRepo("kept") == repo
+    site.toji("exec", "koji", "test", "-e", f"/mnt/koji/repos/kept/{repo['id']}/repo.json")
+    site.toji("remove")
 
 
 def test_two_systems_side_by_side(start: Callable[..., Koji], running: Koji) -> None:
@@ -36,7 +36,7 @@ def test_two_systems_side_by_side(start: Callable[..., Koji], running: Koji) -> 
     other.client("add-tag", "only-there")
     assert "only-there" in other.client("list-tags").stdout.split()
     assert "only-there" not in running.client("list-tags").stdout.split()
-    authorities = {Path(one.description["ca"]).read_bytes() for one in (other, running)}
+    authorities = {Path(site.description["ca"]).read_bytes() for site in (other, running)}
     assert len(authorities) == 2
 
     other.toji("remove")

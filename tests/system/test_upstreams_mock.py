@@ -18,17 +18,17 @@ from tests.system.test_distribution import SHORT
 
 
 @pytest.fixture(scope="module")
-def both(start: Callable[..., Koji], tmp_path_factory: pytest.TempPathFactory) -> Koji:
+def site(start: Callable[..., Koji], tmp_path_factory: pytest.TempPathFactory) -> Koji:
     """A Koji that has built hello, and whose repository has a dnf for bootstrap chroots."""
-    one = start("mock")
-    one.toji("verify")
-    builder = connect().client.containers.get(f"{one.system}-kojibuilder")
+    site = start("mock")
+    site.toji("verify")
+    builder = connect().client.containers.get(f"{site.system}-kojibuilder")
     rpms = {"type": "import", "tag": "demo-build", "container": "kojibuilder"}
     seed = tmp_path_factory.mktemp("seed") / "dnf.yml"
     seed.write_text(yaml.safe_dump({**rpms, "rpms": [pack_dnf(builder)]}))
-    one.session().packageListAdd("demo-build", "demo-dnf", owner="kojiadmin")
-    one.toji("seed", str(seed))
-    return one
+    site.session().packageListAdd("demo-build", "demo-dnf", owner="kojiadmin")
+    site.toji("seed", str(seed))
+    return site
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def both(start: Callable[..., Koji], tmp_path_factory: pytest.TempPathFactory) -
     ],
 )  # fmt: skip
 def test_a_tag_gets_the_mock_that_it_asks_for(
-    both: Koji, tmp_path: Path, extra: dict[str, object], log: str, line: str
+    site: Koji, tmp_path: Path, extra: dict[str, object], log: str, line: str
 ) -> None:
-    session = both.session()
+    session = site.session()
     session.editTag2("demo-build", extra=extra)
-    both.client("regen-repo", "--wait", "demo-build")
-    srpm = uploaded(session, sources(both, "hello-c"), tmp_path)
+    site.client("regen-repo", "--wait", "demo-build")
+    srpm = uploaded(session, sources(site, "hello-c"), tmp_path)
     task = session.build(srpm, "demo", {"scratch": True})
     ended = state(session, task, 600)
     build = child(session, task, "buildArch")
@@ -65,9 +65,9 @@ def test_a_tag_gets_the_mock_that_it_asks_for(
 def distribution(start: Callable[..., Koji], declaration: Declaration) -> DistributionKoji:
     """A Koji on the distribution of Debian's packages, whose target `upstreams` takes upstream's
     mock, with the sources of SHORT."""
-    one = distributions.start(start, declaration, "short", {}, SHORT)
-    distributions.add_target(one.session, "upstreams", extra=distributions.UPSTREAMS)
-    return one
+    site = distributions.start(start, declaration, "short", {}, SHORT)
+    distributions.add_target(site.session, "upstreams", extra=distributions.UPSTREAMS)
+    return site
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -78,7 +78,7 @@ def test_both_build_the_same_of_real_packages(distribution: DistributionKoji, na
     distribution.submit(name, SHORT[name])
     build = distribution.finish(name)
     folder = "/mnt/koji/packages/{name}/{version}/{release}".format(**build)
-    ours = read_headers(builder, f"{folder}/[!d]*/*.rpm")
+    headers = read_headers(builder, f"{folder}/[!d]*/*.rpm")
     assert state(session, task, distributions.SECONDS) == "CLOSED"
     built = child(session, task, "buildArch")
     assert built
@@ -87,4 +87,4 @@ def test_both_build_the_same_of_real_packages(distribution: DistributionKoji, na
     upstreams = read_headers(builder, f"/mnt/koji/scratch/kojiadmin/task_{task}/*.rpm")
     # Koji makes another source RPM of a git repository for each build.
     source = {"SOURCEPKGID"} if SHORT[name] == "git" else set()
-    assert differences(ours, upstreams) <= OF_THE_MOMENT | source
+    assert differences(headers, upstreams) <= OF_THE_MOMENT | source

@@ -108,24 +108,24 @@ class Toji:
     def states(self) -> dict[str, str]:
         """Each container's state, as toji tells it."""
         answer = json.loads(self("status", "--json").stdout)
-        return {one["name"]: one["state"] for one in answer["containers"]}
+        return {container["name"]: container["state"] for container in answer["containers"]}
 
 
 @contextmanager
 def own_system(folder: Path) -> Iterator[Toji]:
     """toji with a system that is removed in the end."""
-    one = Toji(folder, f"t{secrets.token_hex(3)}")
-    yield one
+    toji = Toji(folder, f"t{secrets.token_hex(3)}")
+    yield toji
     if (folder / "moromi.yml").exists():
-        one.declare(nothing={})
-        one("remove")
+        toji.declare(nothing={})
+        toji("remove")
 
 
 @pytest.fixture
 def toji(tmp_path: Path) -> Iterator[Toji]:
     """toji with a system of the test's own."""
-    with own_system(tmp_path) as one:
-        yield one
+    with own_system(tmp_path) as program:
+        yield program
 
 
 @pytest.fixture

@@ -29,10 +29,10 @@ class Relay:
 
     def cut(self) -> None:
         """Close every connection, and take no more."""
-        for one in (self._server, *self._sockets):
+        for connection in (self._server, *self._sockets):
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
     def _pass_on(self, client: socket.socket) -> None:
         engine = socket.socket(socket.AF_UNIX)
@@ -40,8 +40,8 @@ class Relay:
         self._sockets += [client, engine]
         ends = {client: engine, engine: client}
         pending = {client: b"", engine: b""}
-        for one in ends:
-            one.settimeout(0)
+        for connection in ends:
+            connection.settimeout(0)
         with suppress(OSError, ValueError), client, engine:
             while ends:
                 for source, target in [*ends.items()]:
@@ -51,11 +51,16 @@ class Relay:
                             if not pending[target]:
                                 del ends[source]
                                 end(target)
-                for target in [one for one in pending if pending[one]]:
+                for target in [connection for connection in pending if pending[connection]]:
                     with suppress(*_BLOCKED):
                         pending[target] = pending[target][target.send(pending[target]) :]
-                blocked = [one for one in pending if pending[one]]
-                select.select([one for one in ends if not pending[ends[one]]], blocked, [], 0.1)
+                blocked = [connection for connection in pending if pending[connection]]
+                select.select(
+                    [connection for connection in ends if not pending[ends[connection]]],
+                    blocked,
+                    [],
+                    0.1,
+                )
 
 
 def end(connection: socket.socket) -> None:
@@ -72,11 +77,11 @@ def relay(
     server: socket.socket, target: Path, tls: ssl.SSLContext | None = None
 ) -> Iterator[Relay]:
     """A relay from a listening socket to one of the engine's."""
-    one = Relay(server, target, tls)
-    thread = threading.Thread(target=one.serve)
+    proxy = Relay(server, target, tls)
+    thread = threading.Thread(target=proxy.serve)
     thread.start()
     try:
-        yield one
+        yield proxy
     finally:
-        one.cut()
+        proxy.cut()
         thread.join()

@@ -86,7 +86,7 @@ def test_data_outlives_a_pruned_container(toji: Toji, client: docker.DockerClien
     toji("init")
     assert run(client, f"{toji.system}-server", "cat /data/file") == "precious"
     toji("remove")
-    assert f"{toji.system}-files" not in [one.name for one in client.volumes.list()]
+    assert f"{toji.system}-files" not in [volume.name for volume in client.volumes.list()]
 
 
 def test_a_new_volume_holds_what_the_image_has(
@@ -133,7 +133,7 @@ def test_init_tells_what_differs_and_up_changes_just_that(
     server = {"ports": [80], "environment": {"URL": "http://127.0.0.1:{port:80}"}}
     toji.declare(server=server, client={"links": ["server"]})
     toji("up")
-    before = {one: client.containers.get(f"{toji.system}-{one}") for one in ("server", "client")}
+    before = {name: client.containers.get(f"{toji.system}-{name}") for name in ("server", "client")}
     run(client, f"{toji.system}-server", "touch /data/kept")
     server["environment"] = {**server["environment"], "NEW": "yes"}  # type: ignore[dict-item]
     toji.declare(server=server, client={"links": ["server"]})
@@ -145,7 +145,7 @@ def test_init_tells_what_differs_and_up_changes_just_that(
     assert client.containers.get(f"{toji.system}-server").id == before["server"].id
 
     toji("up")
-    after = {one: client.containers.get(f"{toji.system}-{one}") for one in ("server", "client")}
+    after = {name: client.containers.get(f"{toji.system}-{name}") for name in ("server", "client")}
     assert after["client"].id == before["client"].id
     assert after["server"].id != before["server"].id
     bindings = after["server"].attrs["HostConfig"]["PortBindings"]
@@ -160,7 +160,7 @@ def test_init_tells_what_differs_and_up_changes_just_that(
     volumes = {mount["Name"] for mount in after["server"].attrs["Mounts"]}
     assert "changed environment" not in toji("init").stderr
     toji("remove")
-    assert not volumes & {one.name for one in client.volumes.list()}
+    assert not volumes & {volume.name for volume in client.volumes.list()}
 
 
 def test_data_in_a_container_is_copied_only_when_it_is_named(

@@ -78,9 +78,9 @@ def test_init_twice_is_harmless(toji: Toji, client: docker.DockerClient) -> None
 
 def test_two_inits_at_once_make_one_system(toji: Toji, client: docker.DockerClient) -> None:
     toji.declare(data=ONCE, server={"volumes_from": ["data"]}, client={"links": ["server"]})
-    both = [toji.start("init"), toji.start("init")]
-    ended = [process.communicate(timeout=60) for process in both]
-    assert [process.returncode for process in both] == [0, 0], ended
+    processes = [toji.start("init"), toji.start("init")]
+    ended = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ended
     assert toji.states() == {"data": "exited", "server": "running", "client": "running"}
     assert len(client.networks.list(names=[f"^{toji.system}$"])) == 1
 
@@ -123,7 +123,9 @@ def test_one_without_a_network_reaches_nobody_and_is_ready(
     toji("wait", "--timeout", "30")
     container = client.containers.get(f"{toji.system}-alone")
     assert execute(container, "ls", "/sys/class/net") == (0, "lo\n")
-    shown = {one["name"]: one for one in json.loads(toji("status", "--json").stdout)["containers"]}
+    shown = {
+        entry["name"]: entry for entry in json.loads(toji("status", "--json").stdout)["containers"]
+    }
     assert (shown["alone"]["address"], shown["alone"]["state"]) == (None, "running")
     assert shown["other"]["address"]
 
@@ -372,9 +374,9 @@ def test_many_systems_at_once_have_nothing_in_common(
         ended = [process.communicate(timeout=100) for process in started]
         assert [process.returncode for process in started] == [0] * 4, ended
         servers = [client.containers.get(f"{system}-server") for system in systems]
-        bindings = [one.attrs["HostConfig"]["PortBindings"].values() for one in servers]
-        assert len({one[0]["HostPort"] for both in bindings for one in both}) == 8
-        assert len({one.attrs["Mounts"][0]["Name"] for one in servers}) == 4
+        bindings = [server.attrs["HostConfig"]["PortBindings"].values() for server in servers]
+        assert len({port[0]["HostPort"] for ports in bindings for port in ports}) == 8
+        assert len({server.attrs["Mounts"][0]["Name"] for server in servers}) == 4
     finally:
         for system in systems:
             toji("--system", system, "remove")
@@ -425,9 +427,9 @@ def test_what_goes_is_drained_as_its_image_says(toji: Toji) -> None:
     toji.declare(worker={})
     toji("init")
     toji("scale", "worker=2")
-    said = toji("scale", "worker=1", "--drain-timeout", "7").stderr
-    assert "draining for up to 7 s" in said
-    assert "worker-2 did not finish its tasks (refuses after 7); the hub gives them" in said
+    output = toji("scale", "worker=1", "--drain-timeout", "7").stderr
+    assert "draining for up to 7 s" in output
+    assert "worker-2 did not finish its tasks (refuses after 7); the hub gives them" in output
 
 
 def test_what_ends_before_it_is_drained_goes_too(
@@ -463,10 +465,10 @@ def test_a_wrong_scale_is_reported(toji: Toji, wanted: str, status: int, message
 
 def test_restart_restarts_what_is_named_and_waits(toji: Toji, client: docker.DockerClient) -> None:
     def started() -> dict[str, str]:
-        names = {one: f"{toji.system}-{one}" for one in toji.states()}
+        names = {container: f"{toji.system}-{container}" for container in toji.states()}
         return {
-            one: client.containers.get(name).attrs["State"]["StartedAt"]
-            for one, name in names.items()
+            container: client.containers.get(name).attrs["State"]["StartedAt"]
+            for container, name in names.items()
         }
 
     toji.declare(one={}, two={"links": ["one"]}, other={})

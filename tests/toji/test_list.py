@@ -35,7 +35,7 @@ time.sleep(100)
 def entry(toji: Toji) -> dict[str, Any]:
     """What `toji list` says of the test's own system."""
     listed = json.loads(toji("list", "--json").stdout)
-    return next(one for one in listed["systems"] if one["system"] == toji.system)
+    return next(system for system in listed["systems"] if system["system"] == toji.system)
 
 
 def test_a_system_is_listed_until_it_is_removed(toji: Toji) -> None:
@@ -107,9 +107,9 @@ def test_one_that_cannot_be_removed_keeps_no_other(
     toji: Toji, tmp_path_factory: pytest.TempPathFactory, client: docker.DockerClient
 ) -> None:
     with own_system(tmp_path_factory.mktemp("first")) as first:
-        for one in (first, toji):
-            one.declare(server={})
-            process = make(one)
+        for program in (first, toji):
+            program.declare(server={})
+            process = make(program)
             process.kill()
             process.wait()
         declaration = first.folder / "moromi.yml"
@@ -144,8 +144,8 @@ def test_a_container_beside_the_others_is_removed_with_them(
     script = (
         "import sys; from nagoya.engine import connect, containers;"
         "from nagoya.engine.helper import run_helper;"
-        "one = containers.get(connect(), sys.argv[1] + '-server');"
-        "run_helper(one, sys.argv[1] + '-beside', ['sleep', '50'],"
+        "server = containers.get(connect(), sys.argv[1] + '-server');"
+        "run_helper(server, sys.argv[1] + '-beside', ['sleep', '50'],"
         " {'nagoya.system': sys.argv[1], 'nagoya.container': ''})"
     )
     reader = subprocess.Popen(
@@ -158,4 +158,6 @@ def test_a_container_beside_the_others_is_removed_with_them(
     reader.wait()
     toji("remove")
     assert not client.containers.list(all=True, filters=beside)
-    assert server.attrs["Mounts"][0]["Name"] not in [one.name for one in client.volumes.list()]
+    assert server.attrs["Mounts"][0]["Name"] not in [
+        volume.name for volume in client.volumes.list()
+    ]

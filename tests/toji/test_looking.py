@@ -315,15 +315,15 @@ def test_a_planted_secret_is_not_shown(toji: Toji, kind: str) -> None:
     program = f'printf "%b\\n" "{printed}"; touch /ready; sleep 600'
     declared = {"environment": {**variables, **url}, "command": ["sh", "-c", program]}
     toji.declare(server=declared)
-    said = toji("init").stderr
+    output = toji("init").stderr
     toji.declare(server={**declared, "environment": {**declared["environment"], "OTHER": "1"}})
     for words in (
         ["status"], ["status", "--json"], ["list", "--json"], ["up", "--dry-run"],
         ["report", str(toji.folder / "r.tar.gz")],
     ):  # fmt: skip
         ended = toji(*words)
-        said += ended.stdout + ended.stderr
-    assert PLANTED not in said
+        output += ended.stdout + ended.stderr
+    assert PLANTED not in output
     with tarfile.open(toji.folder / "r.tar.gz") as archive:
         for member in archive:
             file = archive.extractfile(member)

@@ -30,9 +30,9 @@ answer() {
     case $1 in
         list)
             printf '{"answer": {'; comma=
-            for one in kept-*; do
-                [ ! -e "$one" ] || printf '%s"%s": {"created": 1.5, "bytes": 500000}' \
-                    "$comma" "${one#kept-}"
+            for file in kept-*; do
+                [ ! -e "$file" ] || printf '%s"%s": {"created": 1.5, "bytes": 500000}' \
+                    "$comma" "${file#kept-}"
                 comma=', '
             done
             echo '}}'; return ;;
@@ -82,7 +82,7 @@ def declare(toji: Toji, **containers: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toji]:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toji]:
     """Two containers with a state, and one without; ready for the first time."""
     with own_system(tmp_path_factory.mktemp("pair")) as toji:
         keeper = {"image": IMAGE}
@@ -93,15 +93,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toji]:
 
 
 @pytest.fixture
-def pair(made: Toji) -> Toji:
+def pair(system: Toji) -> Toji:
     """The same as each test finds it: with its first state, and no other snapshot."""
     for name in ("first", "second"):
         run(
-            made,
+            system,
             name,
             "cd /data; rm -f fails babbles dies slow restarts kept-later; echo born >state",
         )
-    return made
+    return system
 
 
 def run(toji: Toji, name: str, script: str) -> str:
@@ -109,28 +109,28 @@ def run(toji: Toji, name: str, script: str) -> str:
     return execute(container, "sh", "-c", script)[1].strip()
 
 
-def asked(toji: Toji) -> list[str]:
+def take_verbs(toji: Toji) -> list[str]:
     """The verbs that both were asked since the last time, in order, each twice."""
     script = "cat /data/asked; rm /data/asked"
-    lines = [line for one in ("first", "second") for line in run(toji, one, script).splitlines()]
+    lines = [line for name in ("first", "second") for line in run(toji, name, script).splitlines()]
     return [line.split(" ", 1)[1] for line in sorted(lines)]
 
 
-def both(*verbs: str) -> list[str]:
+def double(*verbs: str) -> list[str]:
     return [verb for verb in verbs for _ in range(2)]
 
 
 def names(toji: Toji) -> list[str]:
     answer = json.loads(toji("snapshot", "list", "--json").stdout)
-    return [one["name"] for one in answer["snapshots"]]
+    return [snapshot["name"] for snapshot in answer["snapshots"]]
 
 
-def test_the_first_wait_keeps_the_state_and_later_ones_do_not(made: Toji) -> None:
-    assert asked(made) == both("list", "hold", "save pristine", "release")
-    made("wait")
-    assert asked(made) == both("list")
-    assert names(made) == ["pristine"]
-    assert "1 MB" in made("snapshot", "list").stdout
+def test_the_first_wait_keeps_the_state_and_later_ones_do_not(system: Toji) -> None:
+    assert take_verbs(system) == double("list", "hold", "save pristine", "release")
+    system("wait")
+    assert take_verbs(system) == double("list")
+    assert names(system) == ["pristine"]
+    assert "1 MB" in system("snapshot", "list").stdout
 
 
 def test_reset_goes_back_and_url_and_containers_stay(
@@ -139,9 +139,9 @@ def test_reset_goes_back_and_url_and_containers_stay(
     before = client.containers.get(f"{pair.system}-first").attrs["State"]["StartedAt"]
     for name in ("first", "second"):
         run(pair, name, "echo changed >/data/state")
-    asked(pair)
+    take_verbs(pair)
     pair("reset")
-    assert asked(pair) == both("list", "hold", "prepare pristine", "switch", "release")
+    assert take_verbs(pair) == double("list", "hold", "prepare pristine", "switch", "release")
     assert [run(pair, name, "cat /data/state") for name in ("first", "second")] == ["born"] * 2
     assert client.containers.get(f"{pair.system}-first").attrs["State"]["StartedAt"] == before
 
@@ -171,7 +171,7 @@ def test_snapshots_have_names(pair: Toji) -> None:
     ],
 )
 def test_a_wrong_name_is_reported(pair: Toji, words: list[str], message: str) -> None:
-    asked(pair)
+    take_verbs(pair)
     status = 64 if "cannot name" in message else 7
     assert message in pair(*words, status=status).stderr
     assert run(pair, "first", "cat /data/state; ls /data/new 2>/dev/null || true") == "born"
@@ -180,10 +180,10 @@ def test_a_wrong_name_is_reported(pair: Toji, words: list[str], message: str) ->
 
 def test_a_snapshot_that_fails_leaves_nothing_and_lets_go(pair: Toji) -> None:
     run(pair, "second", "echo save >/data/fails")
-    asked(pair)
+    take_verbs(pair)
     error = pair("snapshot", "create", "later", status=7).stderr
     assert "second: no room for it\n  hint: make room" in error
-    assert asked(pair) == both("list", "hold", "save later", "drop later", "release")
+    assert take_verbs(pair) == double("list", "hold", "save later", "drop later", "release")
     assert names(pair) == ["pristine"]
 
 
@@ -198,25 +198,25 @@ def test_an_image_that_does_not_answer_as_it_should_is_reported(
     pair: Toji, how: str, message: str
 ) -> None:
     run(pair, "second", f"echo prepare >/data/{how}")
-    asked(pair)
+    take_verbs(pair)
     assert message in pair("reset", status=7).stderr
-    assert asked(pair) == both("list", "hold", "prepare pristine", "release")
+    assert take_verbs(pair) == double("list", "hold", "prepare pristine", "release")
     assert run(pair, "second", "cat /data/state") == "born"
 
 
 def test_a_wait_ends_well_whatever_becomes_of_the_state(pair: Toji) -> None:
     run(pair, "first", "echo list >/data/dies")
-    said = pair("wait").stderr
-    assert "the snapshot 'pristine' was not made" in said
-    assert "first: running sh in" in said
-    assert "sh has ended: out of order" in said
+    output = pair("wait").stderr
+    assert "the snapshot 'pristine' was not made" in output
+    assert "first: running sh in" in output
+    assert "sh has ended: out of order" in output
 
 
 def test_a_container_that_is_paused_half_way_is_reported(
     pair: Toji, client: docker.DockerClient
 ) -> None:
     run(pair, "second", "echo prepare >/data/slow")
-    asked(pair)
+    take_verbs(pair)
     container = client.containers.get(f"{pair.system}-second")
     process = pair.start("reset")
     wait_until(lambda: "prepare" in run(pair, "second", "cat /data/asked || true"), what="asked")
@@ -250,12 +250,12 @@ def test_a_first_wait_that_cannot_keep_the_state_says_so_and_is_well(toji: Toji)
 def test_a_reset_that_fails_lets_go(pair: Toji, verb: str) -> None:
     run(pair, "first", "echo changed >/data/state")
     run(pair, "second", f"echo {verb} >/data/fails")
-    asked(pair)
+    take_verbs(pair)
     error = pair("reset", status=7).stderr
     assert "second: no room for it" in error
     assert ("some containers were switched and others were not" in error) == (verb == "switch")
     # Whoever was never held is none to let go.
-    assert asked(pair).count("release") == (1 if verb == "hold" else 2)
+    assert take_verbs(pair).count("release") == (1 if verb == "hold" else 2)
     if verb != "switch":
         assert run(pair, "first", "cat /data/state") == "changed"
     run(pair, "second", "rm /data/fails")
@@ -297,12 +297,14 @@ def test_a_system_without_state_says_so(toji: Toji) -> None:
 
 
 def test_two_resets_at_once_come_one_after_the_other(pair: Toji) -> None:
-    asked(pair)
+    take_verbs(pair)
     run(pair, "first", "echo prepare >/data/slow")
-    ended = [one.communicate(timeout=60) for one in [pair.start("reset"), pair.start("reset")]]
+    ended = [
+        process.communicate(timeout=60) for process in [pair.start("reset"), pair.start("reset")]
+    ]
     run(pair, "first", "rm /data/slow")
     assert any("another toji is at work" in answer for _, answer in ended)
-    assert asked(pair) == both("list", "hold", "prepare pristine", "switch", "release") * 2
+    assert take_verbs(pair) == double("list", "hold", "prepare pristine", "switch", "release") * 2
 
 
 def test_a_reset_that_takes_too_long_can_have_more_time(pair: Toji) -> None:
@@ -324,7 +326,7 @@ def test_a_reset_of_what_is_not_ready_says_that_it_was_restored(pair: Toji) -> N
 
 def test_ctrl_c_lets_go(pair: Toji) -> None:
     run(pair, "second", "echo switch >/data/slow")
-    asked(pair)
+    take_verbs(pair)
     process = pair.start("reset")
     wait_until(
         lambda: "switch" in run(pair, "second", "cat /data/asked || true"), 30, "it goes back"
@@ -333,14 +335,14 @@ def test_ctrl_c_lets_go(pair: Toji) -> None:
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in error
-    assert asked(pair)[-1] == "release"
+    assert take_verbs(pair)[-1] == "release"
 
 
 def test_a_container_that_is_killed_half_way_is_reported_and_nothing_is_lost(
     pair: Toji, client: docker.DockerClient
 ) -> None:
     run(pair, "second", "echo save >/data/slow")
-    asked(pair)
+    take_verbs(pair)
     process = pair.start("snapshot", "create", "later")
     wait_until(lambda: "save" in run(pair, "second", "cat /data/asked || true"), 30, "it keeps")
     client.containers.get(f"{pair.system}-second").kill()

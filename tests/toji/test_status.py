@@ -17,7 +17,7 @@ from tests.toji.conftest import IMAGE, PROGRAM, Toji
 
 def status(toji: Toji) -> dict[str, dict[str, object]]:
     answer = json.loads(toji("status", "--json").stdout)
-    return {one["name"]: one for one in answer["containers"]}
+    return {container["name"]: container for container in answer["containers"]}
 
 
 def test_health_is_that_of_this_moment(toji: Toji, client: docker.DockerClient) -> None:
@@ -64,19 +64,19 @@ def terminal(
     toji: Toji, *arguments: str, columns: int
 ) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     """toji on a terminal of so many columns."""
-    ours, theirs = pty.openpty()
+    control, tty = pty.openpty()
     process = subprocess.Popen(
         [PROGRAM, "--system", toji.system, *arguments], cwd=toji.folder,
         env={**os.environ, "HOME": str(toji.folder), "COLUMNS": str(columns), "TERM": "xterm"},
-        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        stdin=tty, stdout=tty, stderr=tty, start_new_session=True,
     )  # fmt: skip
-    os.close(theirs)
+    os.close(tty)
     try:
-        yield process, ours
+        yield process, control
     finally:
         process.kill()
         process.wait()
-        os.close(ours)
+        os.close(control)
 
 
 def output(descriptor: int, until: str | None = None) -> str:
