@@ -52,16 +52,16 @@ class PollTime:
         if os.getpid() == self._main_process and _has_children():
             seconds *= _BUSY
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
+        while (remaining := deadline - time.monotonic()) > 0:
             try:
                 exited = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
-                time.sleep(left)
+                time.sleep(remaining)
                 return
             if exited is not None and exited.si_pid != self._reported:
                 self._reported = exited.si_pid
                 return
-            if self._woken(min(left, _LOOK)):
+            if self._woken(min(remaining, _LOOK)):
                 return
 
     def wake_up(self) -> None:

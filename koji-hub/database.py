@@ -194,7 +194,7 @@ class Database:
     def _check(self, cursor: Cursor) -> None:
         scripts = schema.upgrades()
         # Whoever runs the scripts by hand does not record it.
-        version = max(schema.version_of(cursor, scripts), schema.seen(cursor, scripts))
+        version = max(schema.version_of(cursor, scripts), schema.detect(cursor, scripts))
         if lacking := schema.pending(scripts, version):
             names = ", ".join(path.name for path in lacking.values())
             raise entry.Fatal(

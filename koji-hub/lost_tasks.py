@@ -55,9 +55,9 @@ class LostTasks:
             return
         self._next_look = self._clock() + PAUSE
         try:
-            if lost := self.find():
+            if hosts := self.find():
                 session = login()
-                for task in lost:
+                for task in hosts:
                     self._free(session, task)
                 session.logout()
         except (*UNREACHABLE, koji.GenericError) as error:
@@ -89,5 +89,5 @@ class LostTasks:
             silent[host] = update, since if update == before else self._clock()
         self._silent = silent
         now = self._clock()
-        gone = {host for host, (_, since) in silent.items() if now - since >= self._timeout}
-        return [task for task in tasks if task["host_id"] in gone]
+        hosts = {host for host, (_, since) in silent.items() if now - since >= self._timeout}
+        return [task for task in tasks if task["host_id"] in hosts]

@@ -129,8 +129,8 @@ class Registrar:
                 raise Refused(f"another builder named {name} is at work", later=True)
             match verb:
                 case "join":
-                    said = registration.join(session, {**body["builder"], "name": name})
-                    return {"said": said, **self._certified(name, key)}
+                    message = registration.join(session, {**body["builder"], "name": name})
+                    return {"said": message, **self._certified(name, key)}
                 case "renew":
                     return self._certified(name, key)
                 case "disable":

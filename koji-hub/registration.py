@@ -61,8 +61,8 @@ def _koji_names(arches: Collection[str] | None) -> tuple[list[str], str]:
     """Arches as tasks have them, which Koji compares literally: i386 for i686, for example. Also
     what to say about those with another name."""
     names = {arch: koji.canonArch(arch) for arch in arches or ()}
-    said = [f"; Koji's name for {arch} is {name}" for arch, name in names.items() if arch != name]
-    return list(dict.fromkeys(names.values())), "".join(said)
+    notes = [f"; Koji's name for {arch} is {name}" for arch, name in names.items() if arch != name]
+    return list(dict.fromkeys(names.values())), "".join(notes)
 
 
 def _tasks(session: koji.ClientSession, name: str) -> list[dict[str, Any]]:

@@ -58,11 +58,11 @@ def with_names(own: Path, names: Names) -> bytes:
 def names_of(certificate: x509.Certificate) -> Names:
     """The names that a certificate is valid for."""
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return Names()
-    ips = found.get_values_for_type(x509.IPAddress)
-    return Names(tuple(found.get_values_for_type(x509.DNSName)), tuple(ips))  # type: ignore[arg-type]
+    ips = names.get_values_for_type(x509.IPAddress)
+    return Names(tuple(names.get_values_for_type(x509.DNSName)), tuple(ips))  # type: ignore[arg-type]
 
 
 def name_pattern(pem: Path) -> str:

@@ -457,8 +457,8 @@ def store(
 ) -> None:
     """Write NAME's files."""
     files.write(folder / f"private/{name}.key", key_pem(key), mode=0o600)
-    both = key_pem(key) + pem(certificate)
-    files.write(folder / f"{name}.pem", both, mode=0o600)
+    content = key_pem(key) + pem(certificate)
+    files.write(folder / f"{name}.pem", content, mode=0o600)
     files.write(folder / f"certs/{name}.crt", pem(certificate))
 
 

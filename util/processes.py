@@ -66,10 +66,10 @@ def send(number: int, pids: Iterable[int]) -> None:
 def wait_gone(pids: Collection[int]) -> None:
     """Wait until none of them is running. Raises Fatal if one is after 5 s."""
     deadline = time.monotonic() + _PATIENCE
-    while left := set(pids).intersection(process.pid for process in processes()):
+    while rest := set(pids).intersection(process.pid for process in processes()):
         if time.monotonic() > deadline:
             raise Fatal(
-                f"still running after {_PATIENCE:g} s: PIDs {', '.join(map(str, sorted(left)))}"
+                f"still running after {_PATIENCE:g} s: PIDs {', '.join(map(str, sorted(rest)))}"
             )
         time.sleep(_PAUSE)
 

@@ -27,10 +27,12 @@ def debian(listing: str) -> list[dict[str, str]]:
 
 def python(distributions: Iterable[metadata.Distribution]) -> list[dict[str, str]]:
     """The components of these distributions."""
-    found = sorted({(one.metadata["Name"], one.version) for one in distributions})
+    packages = sorted(
+        {(distribution.metadata["Name"], distribution.version) for distribution in distributions}
+    )
     return [
         _component(name, version, f"pypi/{name.lower().replace('_', '-')}")
-        for name, version in found
+        for name, version in packages
     ]
 
 

@@ -52,10 +52,10 @@ def version_of(cursor: "Cursor", scripts: dict[Version, Path]) -> Version:
     (comment,) = cursor.fetchone() or ("",)
     if recorded := re.fullmatch(rf"{_COMMENT}(\d+)\.(\d+)", comment or ""):
         return int(recorded[1]), int(recorded[2])
-    return seen(cursor, scripts)
+    return detect(cursor, scripts)
 
 
-def seen(cursor: "Cursor", scripts: dict[Version, Path]) -> Version:
+def detect(cursor: "Cursor", scripts: dict[Version, Path]) -> Version:
     """The version of the newest script whose work is there."""
     return max(
         (version for version, path in scripts.items() if _has_run(cursor, path.read_text())),

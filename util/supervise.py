@@ -94,7 +94,9 @@ class _Supervisor:
             elif number == _RESTART_SIGNAL:
                 self._restart_sidecars()
             self._reap()
-            for daemon in [one for one, at in self._restart_at.items() if at <= time.monotonic()]:
+            for daemon in [
+                daemon for daemon, at in self._restart_at.items() if at <= time.monotonic()
+            ]:
                 del self._restart_at[daemon]
                 self._start(daemon)
         self._end(self._pause, _SIDECARS_GRACE)

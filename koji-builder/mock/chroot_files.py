@@ -85,8 +85,8 @@ def add_user(etc: Path, account: Account, home: str) -> None:
     for name, line in lines.items():
         path = etc / name
         lines_before = path.read_text().splitlines() if path.exists() else []
-        kept = [other for other in lines_before if other.split(":")[0] != line.split(":")[0]]
-        path.write_text("".join(f"{text}\n" for text in [*kept, line]))
+        others = [other for other in lines_before if other.split(":")[0] != line.split(":")[0]]
+        path.write_text("".join(f"{text}\n" for text in [*others, line]))
 
 
 def recreate_home(settings: Settings, account: Account) -> None:

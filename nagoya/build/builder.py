@@ -116,9 +116,9 @@ class Build:
             for system in self.systems.values():
                 system.abandon()
             done = {name for name, result in interrupted.results.items() if result.state == "done"}
-            left = [name for name in operations if name in self.graph.steps and name not in done]
-            if left:
-                self.progress.log(f"not built, so still the old images: {', '.join(left)}")
+            rest = [name for name in operations if name in self.graph.steps and name not in done]
+            if rest:
+                self.progress.log(f"not built, so still the old images: {', '.join(rest)}")
             raise
 
     def _observe(self) -> Observed:

@@ -63,7 +63,7 @@ class Push:
 
     def _check(self) -> None:
         plan = self.build.plan()
-        causes = [f"  {name}: {one.cause}" for name, one in plan.items() if one.action != "keep"]
+        causes = [f"  {name}: {step.cause}" for name, step in plan.items() if step.action != "keep"]
         if causes:
             raise BuildError(
                 "\n".join(["not up to date, so nothing was pushed:", *causes]),

@@ -41,9 +41,9 @@ def select_volumes(
     if keep_secrets:
         embedded = [s for s in secrets if any(_covers(p, s) or _covers(s, p) for p in paths)]
         return VolumeSelection(tuple(paths), embedded=tuple(embedded))
-    kept = [path for path in paths if not any(_covers(secret, path) for secret in secrets)]
-    left_out = [secret for secret in secrets if any(_covers(path, secret) for path in kept)]
-    return VolumeSelection(tuple(kept), tuple(left_out))
+    selection = [path for path in paths if not any(_covers(secret, path) for secret in secrets)]
+    left_out = [secret for secret in secrets if any(_covers(path, secret) for path in selection)]
+    return VolumeSelection(tuple(selection), tuple(left_out))
 
 
 def _within(path: str, folder: str) -> bool:

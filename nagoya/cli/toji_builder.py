@@ -77,8 +77,8 @@ def list_(settings: Settings, as_json: bool) -> None:
     table = new_table("builder", "container", "enabled", "arches", "channels", "checked in")
     for host in hosts:
         yes = ["yes" if value else "no" for value in (host.container, host.enabled)]
-        seen = "never" if host.seconds is None else f"{host.seconds:.0f} s ago"
-        table.add_row(host.name, *yes, ", ".join(host.arches), ", ".join(host.channels), seen)
+        update = "never" if host.seconds is None else f"{host.seconds:.0f} s ago"
+        table.add_row(host.name, *yes, ", ".join(host.arches), ", ".join(host.channels), update)
     print_table(table)
 
 

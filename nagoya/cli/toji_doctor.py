@@ -29,8 +29,8 @@ def doctor(settings: Settings, as_json: bool) -> None:
         print(_LINE.format("check", "state", "finding"))
         _print(*checks)
     try:
-        seen = engine_facts(settings.engine, settings.declaration, settings.system)
-        facts = replace(facts, engine=seen)
+        engine = engine_facts(settings.engine, settings.declaration, settings.system)
+        facts = replace(facts, engine=engine)
     except EngineError as error:
         facts = replace(facts, problem=error)
     checks += (rest := examine_engine(facts, settings.declaration))

@@ -85,15 +85,17 @@ def read(path: Path) -> MergedConfig:
 
 def _chain(path: Path | None) -> Iterator[tuple[Path, dict[Any, Any]]]:
     """Each file with its contents, beginning with the one that was asked for."""
-    seen: list[Path] = []
+    files: list[Path] = []
     while path is not None:
         raw = _parse(path)
         extended = _extended(path, raw.pop("extends")) if "extends" in raw else None
         path = path.resolve()
         yield path, raw
-        seen.append(path)
-        if extended is not None and extended.resolve() in seen:
-            circle = Cycle(map(str, [*seen[seen.index(extended.resolve()) :], extended.resolve()]))
+        files.append(path)
+        if extended is not None and extended.resolve() in files:
+            circle = Cycle(
+                map(str, [*files[files.index(extended.resolve()) :], extended.resolve()])
+            )
             raise DeclarationError(str(path), [f"extends: circular dependency: {circle}"])
         path = extended
 

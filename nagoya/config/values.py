@@ -58,9 +58,9 @@ class Port(StrictModel):
 
     def overlaps(self, other: "Port") -> bool:
         """Whether both would take the same port of an address."""
-        one, two = (ip_address(port.address or "127.0.0.1") for port in (self, other))
-        same = one == two or (
-            one.version == two.version and (one.is_unspecified or two.is_unspecified)
+        first, second = (ip_address(port.address or "127.0.0.1") for port in (self, other))
+        same = first == second or (
+            first.version == second.version and (first.is_unspecified or second.is_unspecified)
         )
         return self.host is not None and self.host == other.host and same
 

@@ -48,8 +48,8 @@ class Certificate:
     def state(self) -> State:
         if self.revoked:
             return "revoked"
-        left = self.expires - datetime.now(UTC)
-        return "expired" if left <= timedelta() else "expires soon" if left < WARNING else "valid"
+        rest = self.expires - datetime.now(UTC)
+        return "expired" if rest <= timedelta() else "expires soon" if rest < WARNING else "valid"
 
     @property
     def days(self) -> int:

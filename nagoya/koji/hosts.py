@@ -31,11 +31,11 @@ def read_hosts(system: System) -> list[BuilderHost]:
     hosts, channels = session.listHosts(), session.listChannels()
     with session.multicall(strict=True) as calls:
         members = {each["name"]: calls.listHosts(channelID=each["id"]) for each in channels}
-        seen = {each["name"]: calls.getLastHostUpdate(each["id"], ts=True) for each in hosts}
+        updates = {each["name"]: calls.getLastHostUpdate(each["id"], ts=True) for each in hosts}
     return builder_hosts(
         hosts,
         {name: [host["name"] for host in call.result] for name, call in members.items()},
-        {name: call.result for name, call in seen.items()},
+        {name: call.result for name, call in updates.items()},
         present,
         time.time(),
     )
@@ -44,7 +44,7 @@ def read_hosts(system: System) -> list[BuilderHost]:
 def builder_hosts(
     hosts: Sequence[Mapping[str, Any]],
     members: Mapping[str, Collection[str]],
-    seen: Mapping[str, float | None],
+    updates: Mapping[str, float | None],
     containers: Collection[str],
     now: float,
 ) -> list[BuilderHost]:
@@ -57,7 +57,7 @@ def builder_hosts(
             host["enabled"],
             host["arches"].split(),
             sorted(channel for channel, names in members.items() if name in names),
-            None if (last := seen[name]) is None else round(now - last, 1),
+            None if (last := updates[name]) is None else round(now - last, 1),
         )
         for host in sorted(hosts, key=lambda host: str(host["name"]))
     ]

@@ -262,8 +262,8 @@ def _rename(member: tarfile.TarInfo, root: str) -> None:
         _, *rest = PurePosixPath(getattr(member, attribute)).parts
         setattr(member, attribute, str(PurePosixPath(root, *rest)) if root or rest else "")
     # The extended headers of a name that was long would win.
-    gone = ("path", "linkpath") if member.islnk() else ("path",)
-    member.pax_headers = {k: v for k, v in member.pax_headers.items() if k not in gone}
+    headers = ("path", "linkpath") if member.islnk() else ("path",)
+    member.pax_headers = {k: v for k, v in member.pax_headers.items() if k not in headers}
 
 
 class _Output:

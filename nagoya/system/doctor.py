@@ -229,12 +229,12 @@ def _ports(engine: EngineFacts, declaration: Declaration) -> Iterator[Check]:
 def _addresses(engine: EngineFacts) -> Iterator[Check]:
     if _product(engine) != "Docker":
         return
-    left = free_networks(engine.info.get("DefaultAddressPools") or _POOLS, engine.subnets)
-    finding = f"for about {left} more networks, one for each system"
-    if left < _FEW:
+    room = free_networks(engine.info.get("DefaultAddressPools") or _POOLS, engine.subnets)
+    finding = f"for about {room} more networks, one for each system"
+    if room < _FEW:
         hint = "`toji remove --stale` and `docker network prune` free some; "
         hint += "`default-address-pools` in the engine's daemon.json makes room"
-        yield Check("address ranges", "warning" if left else "error", finding, hint)
+        yield Check("address ranges", "warning" if room else "error", finding, hint)
     else:
         yield Check("address ranges", "ok", finding)
 
@@ -243,7 +243,7 @@ def free_networks(pools: Iterable[Mapping[str, Any]], subnets: Iterable[str]) ->
     """How many networks an engine's pools still have room for, beside these subnets."""
     used = [ip_network(each, strict=False) for each in subnets]
     taken: list[IPv4Network] = [each for each in used if isinstance(each, IPv4Network)]
-    left = 0
+    count = 0
     for pool in pools:
         base, size = ip_network(pool["Base"]), int(pool["Size"])
         if not isinstance(base, IPv4Network):
@@ -252,8 +252,8 @@ def free_networks(pools: Iterable[Mapping[str, Any]], subnets: Iterable[str]) ->
         blocks = {each.supernet(new_prefix=size) for each in inside if each.prefixlen >= size}
         wide = [each for each in inside if each.prefixlen < size]
         covered = sum(1 << size - max(each.prefixlen, base.prefixlen) for each in wide)
-        left += max(0, (1 << size - base.prefixlen) - len(blocks) - covered)
-    return left
+        count += max(0, (1 << size - base.prefixlen) - len(blocks) - covered)
+    return count
 
 
 def _clock(facts: Facts) -> Iterator[Check]:

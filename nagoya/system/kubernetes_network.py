@@ -36,7 +36,7 @@ def policies(
     """The arrows that begin and end at a container, and no other connection."""
     containers = declaration.containers
     container = containers[name]
-    sources = [other for other, one in containers.items() if name in one.links]
+    sources = [other for other, container in containers.items() if name in container.links]
     ports = _ports(declaration, name, facts[container.image])
     ingress: list[dict[str, Any]] = []
     if sources and ports:

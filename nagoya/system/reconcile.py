@@ -41,14 +41,14 @@ def up(declaration: Declaration, observed: ObservedSystem, recreate: Collection[
     """
     check(declaration, observed)
     draft = Reconciliation(declaration, observed)
-    causes, kept = draft.outdated(recreate)
+    causes, holders = draft.outdated(recreate)
     for name in reversed(causes):  # as long as the hub answers
         draft.drain(observed.containers[name], causes[name])
     draft.bring_up(draft.members(), causes)
     notices = [
         f"{name} was not recreated ({phrases}), because it holds data; `toji --system "
         f"{observed.name} up --recreate {name}` recreates it with a copy of the data"
-        for name, phrases in kept.items()
+        for name, phrases in holders.items()
     ]
     wanted = draft.plan("start", [*losses(declaration, observed), *notices])
     recorded = observed.config_file
@@ -127,18 +127,18 @@ class Reconciliation(Draft):
                 )
         changed = differences(self.observed, self.declaration)
         causes: dict[str, str] = {}
-        kept: dict[str, str] = {}
+        holders: dict[str, str] = {}
         for name in members:
             if name not in present:
                 continue
             phrases = changed.get(name, ["--recreate"] if name in recreate else [])
             phrases += self._moved(present[name], causes)
             if phrases and self._data(present[name]) and name not in recreate:
-                kept[name] = ", ".join(phrases)
+                holders[name] = ", ".join(phrases)
             elif phrases:
                 causes[name] = ", ".join(phrases)
                 self._check_data(present[name])
-        return causes, kept
+        return causes, holders
 
     def bring_up(self, members: Collection[str], recreate: Mapping[str, str]) -> None:
         """Add what creates, replaces and starts containers; `members` is in order."""
@@ -151,14 +151,14 @@ class Reconciliation(Draft):
         for name in members:
             needs = self.after(self.needs(name))
             state = self.observed.containers.get(name)
-            left = self.observed.replacements.get(name)
+            replacement = self.observed.replacements.get(name)
             self.call("pre_init", name, needs)
-            if left and state:
+            if replacement and state:
                 self.add("remove replacement", name, INTERRUPTED_UP, needs)
-            if left and not state:
+            if replacement and not state:
                 cause = "`toji up` was interrupted before it was renamed"
                 self.add("keep replacement", name, cause, needs)
-                self.start(left, needs)
+                self.start(replacement, needs)
             elif state is None:
                 self._create(name, needs)
             elif name in recreate:
@@ -169,8 +169,8 @@ class Reconciliation(Draft):
 
     def _create(self, name: str, needs: Iterable[str]) -> None:
         volumes = self._volumes(name)
-        kept = [volume for volume in volumes.values() if volume in self.observed.volumes]
-        cause = f"missing; its data is in {', '.join(kept)}" if kept else "missing"
+        remains = [volume for volume in volumes.values() if volume in self.observed.volumes]
+        cause = f"missing; its data is in {', '.join(remains)}" if remains else "missing"
         before = [*needs, *self._prerequisites(name, volumes)]
         if name in lost(self.declaration, self.observed):
             # They have sessions and numbers that the new one does not know.

@@ -31,8 +31,8 @@ def volumes(declaration: Declaration, observed: ObservedSystem, wanted: Mapping[
     draft.check_images(names)
     filling = [name for name in names if _fills(draft, name)]
     phrase = "changed volumes"
-    found = differences(observed, declaration)
-    draft.bring_up(filling, {name: phrase for name in filling if phrase in found.get(name, ())})
+    changes = differences(observed, declaration)
+    draft.bring_up(filling, {name: phrase for name in filling if phrase in changes.get(name, ())})
     return draft.plan("prepare")
 
 

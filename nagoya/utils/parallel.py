@@ -91,8 +91,8 @@ def run_graph(
             stop.set()
         deadline = time.monotonic() + _GRACE
         try:
-            while running and (left := deadline - time.monotonic()) > 0:
-                collect(left)
+            while running and (remaining := deadline - time.monotonic()) > 0:
+                collect(remaining)
         except (queue.Empty, KeyboardInterrupt):
             pass
         raise Interrupted(results, list(running)) from None
