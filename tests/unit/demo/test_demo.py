@@ -69,9 +69,9 @@ def test_a_link_comes_with_its_target(
     (tmp_path / "link").symlink_to("program")
     monkeypatch.setattr(buildroot, "debian_files", lambda _: [str(tmp_path / "link")])
     monkeypatch.setattr(buildroot, "libraries", lambda _: set())
-    found = buildroot.gather(buildroot.GCC, set())
-    assert found == {tmp_path / "link", tmp_path / "program"}
-    assert buildroot.gather(buildroot.GCC, found) == set()
+    files = buildroot.gather(buildroot.GCC, set())
+    assert files == {tmp_path / "link", tmp_path / "program"}
+    assert buildroot.gather(buildroot.GCC, files) == set()
 
 
 @pytest.mark.parametrize("argv", [[], ["/x", "no-such-package"]])
@@ -97,7 +97,7 @@ def test_the_same_sources_have_the_same_commit(sources: ModuleType, tmp_path: Pa
 def test_every_package_of_the_demo_is_in_the_seed(
     seed: list[dict[str, Any]], sources: ModuleType
 ) -> None:
-    tags = {one["name"]: one for one in seed if one["type"] == "tag"}
+    tags = {record["name"]: record for record in seed if record["type"] == "tag"}
     named = {package["name"] for package in tags["demo"]["packages"]}
     assert named == {path.name for path in sources.PACKAGES.iterdir()}
     for path in sources.PACKAGES.iterdir():
@@ -109,7 +109,9 @@ def test_groups_name_packages_by_their_own_names(
     seed: list[dict[str, Any]], buildroot: ModuleType
 ) -> None:
     recipes = {buildroot.BUILDROOT.name, buildroot.GCC.name}
-    (tag,) = [one for one in seed if one["type"] == "tag" and one["name"] == "demo-build"]
+    (tag,) = [
+        record for record in seed if record["type"] == "tag" and record["name"] == "demo-build"
+    ]
     assert {package["name"] for package in tag["packages"]} == recipes
     assert {group["name"] for group in tag["groups"]} == {"build", "srpm-build"}
     for group in tag["groups"]:
@@ -117,9 +119,9 @@ def test_groups_name_packages_by_their_own_names(
 
 
 def test_targets_lead_to_tags_that_are_there(seed: list[dict[str, Any]]) -> None:
-    tags = {one["name"] for one in seed if one["type"] == "tag"}
-    for target in (one for one in seed if one["type"] == "target"):
+    tags = {record["name"] for record in seed if record["type"] == "tag"}
+    for target in (record for record in seed if record["type"] == "target"):
         assert {target["build-tag"], target["dest-tag"]} <= tags
-    parents = [link["name"] for one in seed for link in one.get("inheritance", [])]
+    parents = [link["name"] for record in seed for link in record.get("inheritance", [])]
     assert set(parents) <= tags
     assert json.dumps(seed)  # nothing in it but plain values

@@ -208,13 +208,13 @@ def test_a_former_authority_is_trusted_no_more(
     Authority.create(folders[0])
     for folder in folders:
         script.trust(root, folder / "koji_ca_cert.crt")
-    former, ours = ((folder / "koji_ca_cert.crt").read_text() for folder in folders)
+    former, current = ((folder / "koji_ca_cert.crt").read_text() for folder in folders)
     trusted = root / "etc/ssl/certs"
     bundle = (trusted / "ca-certificates.crt").read_text()
     # The image's own authorities stay.
-    assert bundle == (tmp_path / "other/koji_ca_cert.crt").read_text() + ours
+    assert bundle == (tmp_path / "other/koji_ca_cert.crt").read_text() + current
     assert former not in [path.read_text() for path in trusted.iterdir()]
-    assert (root / "usr/local/share/ca-certificates/koji.crt").read_text() == ours
+    assert (root / "usr/local/share/ca-certificates/koji.crt").read_text() == current
 
 
 @pytest.fixture
@@ -288,18 +288,18 @@ def test_channels_whose_tasks_need_the_top_directory(script: ModuleType, tmp_pat
 
 
 def test_a_builder_is_only_in_channels_that_it_can_serve(script: ModuleType) -> None:
-    def made(unserved: list[str], **values: str) -> Any:
+    def make(unserved: list[str], **values: str) -> Any:
         return script.builder(script.Settings.read(values, "far"), unserved)
 
-    assert made(["createrepo"])["new"]["channels"] == ["default"]
-    assert made(["createrepo"])["unserved"] == ["createrepo"]
-    assert made(["createrepo"])["channels"] is None
-    chosen = made(["createrepo"], KOJI_BUILDER_CHANNELS="createrepo maven")
+    assert make(["createrepo"])["new"]["channels"] == ["default"]
+    assert make(["createrepo"])["unserved"] == ["createrepo"]
+    assert make(["createrepo"])["channels"] is None
+    chosen = make(["createrepo"], KOJI_BUILDER_CHANNELS="createrepo maven")
     assert chosen["channels"] == ["maven"]
     for values in ({"KOJI_BUILDER_CHANNELS": "createrepo"}, {"KOJI_BUILDER_MOCK": "none"}):
-        assert made([], **values)
+        assert make([], **values)
         with pytest.raises(Fatal, match="none of its channels, createrepo: their tasks read the"):
-            made(["createrepo"], **values)
+            make(["createrepo"], **values)
 
 
 def test_a_bundle_s_authority_is_trusted_until_the_hub_names_others(
@@ -313,8 +313,8 @@ def test_a_bundle_s_authority_is_trusted_until_the_hub_names_others(
     assert "--add-host" in str(refusal.value.hint)
     assert (folder / "koji_ca_cert.crt").read_text() == bundle.authority
     script.install(root, bundle)
-    both = bundle.authority + bundle.authority
-    (folder / "koji_ca_cert.crt").write_text(both)
+    authorities = bundle.authority + bundle.authority
+    (folder / "koji_ca_cert.crt").write_text(authorities)
     with pytest.raises(Fatal, match="gave up waiting for the hub at"):
         script.find_hub(root, "https://127.0.0.1:1/kojihub", 0, bundle)
-    assert (folder / "koji_ca_cert.crt").read_text() == both
+    assert (folder / "koji_ca_cert.crt").read_text() == authorities

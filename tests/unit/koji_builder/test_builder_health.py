@@ -22,7 +22,7 @@ def test_good(health: ModuleType, changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "seen", "why"),
+    ("changes", "last_update", "why"),
     [
         ({}, None, "has not checked in since it was started"),
         ({}, 99, "has not checked in since it was started"),
@@ -32,7 +32,7 @@ def test_good(health: ModuleType, changes: dict[str, Any]) -> None:
     ],
 )
 def test_not_good(
-    health: ModuleType, changes: dict[str, Any], seen: float | None, why: str
+    health: ModuleType, changes: dict[str, Any], last_update: float | None, why: str
 ) -> None:
     with pytest.raises(LookupError, match=f"b1 .*{why}"):
-        health.judge({**HOST, **changes}, last_update=seen, started=100, now=200)
+        health.judge({**HOST, **changes}, last_update=last_update, started=100, now=200)

@@ -24,7 +24,7 @@ def daemon(setup: ModuleType, root: Path, line: str) -> dict[str, str]:
     names: dict[str, Callable[[str], str]] = {}
     exec(path.read_text(), names)
     paths = ("/good/%2e%2e/bad", "/good/%252e%252e/bad", "/good/%2E./bad", "/a%20b/c++/~d@e=f")
-    return {one: names["parsed"](one) for one in paths}
+    return {path: names["parsed"](path) for path in paths}
 
 
 def test_a_path_is_decoded_once_before_it_is_settled(setup: ModuleType, tmp_path: Path) -> None:

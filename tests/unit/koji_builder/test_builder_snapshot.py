@@ -15,7 +15,7 @@ def snapshot(load_script: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.mark.parametrize(
-    ("host", "seen", "restart"),
+    ("host", "last_update", "restart"),
     [
         ({"id": 1, "enabled": True}, 1.5, False),
         ({"id": 1, "enabled": False}, 1.5, False),
@@ -29,7 +29,7 @@ def test_a_host_without_a_session_starts_anew(
     monkeypatch: pytest.MonkeyPatch,
     *,
     host: dict[str, Any] | None,
-    seen: float | None,
+    last_update: float | None,
     restart: bool,
 ) -> None:
     """A host that was disabled stays disabled."""
@@ -41,7 +41,7 @@ def test_a_host_without_a_session_starts_anew(
 
         def getLastHostUpdate(self, number: int, ts: bool) -> float | None:
             assert (number, ts) == (1, True)
-            return seen
+            return last_update
 
     (tmp_path / "run").mkdir()
     (tmp_path / "run/koji-builder.json").write_text(json.dumps({"hub": "url", "name": "builder"}))

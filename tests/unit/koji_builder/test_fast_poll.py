@@ -137,38 +137,38 @@ def test_all_else_is_the_module_time(fast_poll: ModuleType) -> None:
 
 def modules(waitrepo_in: str) -> dict[str, Any]:
     """kojid's own module, koji.tasks and koji.daemon, one of which has WaitrepoTask."""
-    found: dict[str, Any] = {name: ModuleType(name) for name in ("kojid", "tasks", "daemon")}
-    for module in found.values():
+    parts: dict[str, Any] = {name: ModuleType(name) for name in ("kojid", "tasks", "daemon")}
+    for module in parts.values():
         module.time = time
-    found["tasks"].BaseTaskHandler = type("BaseTaskHandler", (), {"wait": lambda self, task: task})
-    found[waitrepo_in].WaitrepoTask = type("WaitrepoTask", (), {"PAUSE": 60})
-    return found
+    parts["tasks"].BaseTaskHandler = type("BaseTaskHandler", (), {"wait": lambda self, task: task})
+    parts[waitrepo_in].WaitrepoTask = type("WaitrepoTask", (), {"PAUSE": 60})
+    return parts
 
 
 @pytest.mark.parametrize("waitrepo_in", ["kojid", "tasks"])
 def test_is_installed_wherever_koji_has_its_waits(
     fast_poll: ModuleType, waitrepo_in: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = modules(waitrepo_in)
+    parts = modules(waitrepo_in)
     with caplog.at_level("INFO"):
-        fast_poll.install(**found)
-    assert isinstance(found["kojid"].time, fast_poll.PollTime)
-    assert isinstance(found["tasks"].time, fast_poll.TaskTime)
-    assert isinstance(found["daemon"].time, fast_poll.CommandTime)
-    assert found[waitrepo_in].WaitrepoTask.PAUSE == 2
+        fast_poll.install(**parts)
+    assert isinstance(parts["kojid"].time, fast_poll.PollTime)
+    assert isinstance(parts["tasks"].time, fast_poll.TaskTime)
+    assert isinstance(parts["daemon"].time, fast_poll.CommandTime)
+    assert parts[waitrepo_in].WaitrepoTask.PAUSE == 2
     assert [record.levelname for record in caplog.records] == ["INFO"]
 
 
 def test_a_task_that_waits_makes_kojid_look_for_its_subtasks(
     fast_poll: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = modules("tasks")
-    fast_poll.install(**found)
-    kojid = found["kojid"].time
+    parts = modules("tasks")
+    fast_poll.install(**parts)
+    kojid = parts["kojid"].time
     clock = Clock("runs")
     monkeypatch.setattr(fast_poll, "time", clock)
     monkeypatch.setattr(fast_poll.os, "waitid", clock.waitid)
-    assert found["tasks"].BaseTaskHandler().wait(7) == 7
+    assert parts["tasks"].BaseTaskHandler().wait(7) == 7
     # The real one, whose descriptor is readable: no time passes.
     kojid.sleep(60)
     assert clock.now == 0
@@ -180,10 +180,10 @@ def test_a_task_that_waits_makes_kojid_look_for_its_subtasks(
 def test_a_kojid_that_waits_otherwise_is_warned_about(
     fast_poll: ModuleType, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = modules("kojid")
-    del found["kojid"].WaitrepoTask
-    del found["tasks"].time, found["tasks"].BaseTaskHandler
-    fast_poll.install(**found)
+    parts = modules("kojid")
+    del parts["kojid"].WaitrepoTask
+    del parts["tasks"].time, parts["tasks"].BaseTaskHandler
+    fast_poll.install(**parts)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert (

@@ -93,7 +93,7 @@ def test_no_answer_yet(post: ModuleType, root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "later", "said"),
+    ("status", "later", "message"),
     [
         (400, False, "it is too old"),
         (404, False, "the hub's image is older"),
@@ -102,10 +102,10 @@ def test_no_answer_yet(post: ModuleType, root: Path) -> None:
     ],
 )
 def test_a_refusal_says_why(
-    post: ModuleType, root: Path, status: int, later: bool, said: str
+    post: ModuleType, root: Path, status: int, later: bool, message: str
 ) -> None:
     answering = hub(root, status, b"it is too old")
-    with answering as (url, _), pytest.raises(post.Refused, match=said) as refusal:
+    with answering as (url, _), pytest.raises(post.Refused, match=message) as refusal:
         post.Https(root, "far", url).send(b"request")
     assert isinstance(refusal.value, post.NotYet) is later
 

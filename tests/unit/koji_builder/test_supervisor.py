@@ -52,7 +52,7 @@ ENDS, STAYS = f"trap 'exit 0' TERM; {WAIT}", f"trap '' TERM; {WAIT}"
 
 
 @pytest.mark.parametrize(
-    ("hub_and_kojid", "status", "asked"),
+    ("hub_and_kojid", "status", "requests"),
     [
         (("answers", ENDS), 0, ["leave"]),
         (("answers", STAYS), 137, ["leave"]),
@@ -61,12 +61,12 @@ ENDS, STAYS = f"trap 'exit 0' TERM; {WAIT}", f"trap '' TERM; {WAIT}"
     ],
 )
 def test_leaves_before_it_stops(
-    start: Start, tmp_path: Path, hub_and_kojid: tuple[str, str], status: int, asked: list[str]
+    start: Start, tmp_path: Path, hub_and_kojid: tuple[str, str], status: int, requests: list[str]
 ) -> None:
     process = start(*hub_and_kojid)
     process.terminate()
     assert process.wait(timeout=10) == status
-    assert (tmp_path / "asked").read_text().split() == asked
+    assert (tmp_path / "asked").read_text().split() == requests
 
 
 def test_a_kojid_that_ends_by_itself_asks_nothing(start: Start, tmp_path: Path) -> None:

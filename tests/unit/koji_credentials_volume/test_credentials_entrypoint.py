@@ -34,9 +34,9 @@ def test_makes_all_once(
     first = tree(tmp_path)
     script.prepare(tmp_path, Names())
     assert tree(tmp_path) == first
-    said = capsys.readouterr().err.splitlines()
-    assert "made the certificates" in said[0]
-    assert "is complete already" in said[1]
+    lines = capsys.readouterr().err.splitlines()
+    assert "made the certificates" in lines[0]
+    assert "is complete already" in lines[1]
 
 
 @pytest.mark.parametrize("broken_off_at", ["kojihub", "kojidatabase", "kojiweb"])

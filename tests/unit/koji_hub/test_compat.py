@@ -41,11 +41,11 @@ class Calls:
 def test_tells_the_arguments(
     compat: ModuleType, function: Any, spec: tuple[Any, ...], text: str
 ) -> None:
-    found = compat.getargspec(function)
-    assert tuple(found) == spec
+    result = compat.getargspec(function)
+    assert tuple(result) == spec
     # The hub changes the list in place.
-    assert isinstance(found[0], list)
-    assert compat.formatargspec(*found) == text
+    assert isinstance(result[0], list)
+    assert compat.formatargspec(*result) == text
 
 
 def test_only_apache_puts_them_back(compat: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,56 +40,56 @@ def parameters(script: ModuleType, root: Path, **values: str) -> dict[str, str]:
     environment = Environment(values)
     database = script.Database.read(environment, root)
     environment.check()
-    found: dict[str, str] = parse_dsn(database.address(root, Path("private"), USER))
+    dsn: dict[str, str] = parse_dsn(database.address(root, Path("private"), USER))
     for name in (*script.FILES, "passfile"):
-        if found.get(name, "system") != "system":
-            path = Path(found[name])
+        if dsn.get(name, "system") != "system":
+            path = Path(dsn[name])
             assert (path.parent, stat.S_IMODE(path.stat().st_mode)) == (root / "private", 0o400)
-            found[name] = path.read_text()
-    return found
+            dsn[name] = path.read_text()
+    return dsn
 
 
 def test_kojis_own_database(script: ModuleType, root: Path) -> None:
-    found = parameters(script, root)
-    assert found["host"] == "kojidatabase"
-    assert found["sslmode"] == "verify-full"
-    assert found["sslrootcert"] == "koji_ca_cert.crt"
-    assert found["sslcert"] == found["sslkey"] == "kojihub.pem"
+    dsn = parameters(script, root)
+    assert dsn["host"] == "kojidatabase"
+    assert dsn["sslmode"] == "verify-full"
+    assert dsn["sslrootcert"] == "koji_ca_cert.crt"
+    assert dsn["sslcert"] == dsn["sslkey"] == "kojihub.pem"
 
 
 def test_a_database_of_the_sites_own_knows_the_hub_by_its_certificate(
     script: ModuleType, root: Path
 ) -> None:
-    found = parameters(script, root, KOJI_DATABASE_URL=URL)
-    assert (found["host"], found["port"], found["dbname"]) == ("db.example.com", "5433", "builds")
-    assert found["sslmode"] == "verify-full"
-    assert found["sslrootcert"] == "etc/db/ca.crt"
-    assert found["sslcert"] == found["sslkey"] == "kojihub.pem"
+    dsn = parameters(script, root, KOJI_DATABASE_URL=URL)
+    assert (dsn["host"], dsn["port"], dsn["dbname"]) == ("db.example.com", "5433", "builds")
+    assert dsn["sslmode"] == "verify-full"
+    assert dsn["sslrootcert"] == "etc/db/ca.crt"
+    assert dsn["sslcert"] == dsn["sslkey"] == "kojihub.pem"
 
 
 def test_a_certificate_of_the_sites_own(script: ModuleType, root: Path) -> None:
     url = f"{URL}&sslcert=/etc/db/own.crt&sslkey=/etc/db/own.key"
-    found = parameters(script, root, KOJI_DATABASE_URL=url)
-    assert (found["sslcert"], found["sslkey"]) == ("etc/db/own.crt", "etc/db/own.key")
-    found = parameters(script, root, KOJI_DATABASE_URL=f"{URL}&sslcert=/etc/db/own.key")
-    assert (found["sslcert"], found["sslkey"]) == ("etc/db/own.key", "etc/db/own.key")
+    dsn = parameters(script, root, KOJI_DATABASE_URL=url)
+    assert (dsn["sslcert"], dsn["sslkey"]) == ("etc/db/own.crt", "etc/db/own.key")
+    dsn = parameters(script, root, KOJI_DATABASE_URL=f"{URL}&sslcert=/etc/db/own.key")
+    assert (dsn["sslcert"], dsn["sslkey"]) == ("etc/db/own.key", "etc/db/own.key")
 
 
 def test_a_password_is_in_a_file_alone(script: ModuleType, root: Path) -> None:
     (root / "secret").write_text("a:b\\c'd\n")
     values = {"KOJI_DATABASE_URL": URL, "KOJI_DATABASE_PASSWORD_FILE": str(root / "secret")}
-    found = parameters(script, root, **values)
-    assert found["passfile"] == "*:*:*:*:a\\:b\\\\c'd\n"
-    assert "password" not in found
-    assert "sslcert" not in found
+    dsn = parameters(script, root, **values)
+    assert dsn["passfile"] == "*:*:*:*:a\\:b\\\\c'd\n"
+    assert "password" not in dsn
+    assert "sslcert" not in dsn
     assert "a:b" not in repr(script.Database.read(Environment(values), root))
 
 
 def test_the_parameters_of_libpq_are_the_sites(script: ModuleType, root: Path) -> None:
     url = "postgresql://other@a,b/koji?sslmode=require&connect_timeout=9&sslrootcert=system"
-    found = parameters(script, root, KOJI_DATABASE_URL=url)
-    assert (found["user"], found["host"], found["connect_timeout"]) == ("other", "a,b", "9")
-    assert found["sslmode"] == "require"
+    dsn = parameters(script, root, KOJI_DATABASE_URL=url)
+    assert (dsn["user"], dsn["host"], dsn["connect_timeout"]) == ("other", "a,b", "9")
+    assert dsn["sslmode"] == "require"
 
 
 @pytest.mark.parametrize("url", ["mysql://db/koji", "postgresql://koji:secret@db/koji"])
@@ -127,10 +127,12 @@ def test_what_no_waiting_mends_is_final(
     with pytest.raises(psycopg2.OperationalError):
         own.ask("")
     database = script.Database.read(Environment({"KOJI_DATABASE_URL": URL}), root)
-    with pytest.raises(Fatal, match=r"^the database builds at db\.example\.com:5433 cannot") as it:
+    with pytest.raises(
+        Fatal, match=r"^the database builds at db\.example\.com:5433 cannot"
+    ) as refusal:
         database.ask("")
-    assert " ".join(answer.split()) in str(it.value)
-    assert hint in str(it.value.hint)
+    assert " ".join(answer.split()) in str(refusal.value)
+    assert hint in str(refusal.value.hint)
 
 
 def test_an_unknown_host_may_become_known(

@@ -59,13 +59,13 @@ def written(script: ModuleType, root: Path, **values: str) -> dict[str, configpa
         "web": root / "dev/shm/koji-hub/web.conf",
         "kojira": root / "etc/kojira/kojira.conf",
     }
-    found: dict[str, configparser.ConfigParser] = {}
+    parsers: dict[str, configparser.ConfigParser] = {}
     for name, path in paths.items():
-        found[name] = configparser.ConfigParser(interpolation=None)
+        parsers[name] = configparser.ConfigParser(interpolation=None)
         if name == "web":
-            found[name] = configparser.ConfigParser()
-        found[name].read_string(path.read_text())
-    return found
+            parsers[name] = configparser.ConfigParser()
+        parsers[name].read_string(path.read_text())
+    return parsers
 
 
 def test_an_empty_environment_will_do(script: ModuleType, root: Path) -> None:

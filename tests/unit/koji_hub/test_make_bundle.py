@@ -90,8 +90,8 @@ def test_of_two_people_at_once_one_gets_a_bundle(script: Any, root: Path) -> Non
             return None
 
     with ThreadPoolExecutor() as pool:
-        made = [each for each in pool.map(make, range(4)) if each]
-    assert made == [(root / "run/koji-hub/builders/far.crt").read_text()]
+        bundles = [each for each in pool.map(make, range(4)) if each]
+    assert bundles == [(root / "run/koji-hub/builders/far.crt").read_text()]
 
 
 def test_a_builder_at_work_keeps_its_name(
@@ -112,7 +112,7 @@ def test_a_builder_at_work_keeps_its_name(
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("kojiadmin", "is the name of a user"),
         ("kojihub", "is the name of a user"),
@@ -122,8 +122,8 @@ def test_a_builder_at_work_keeps_its_name(
         ("x" * 64, "cannot be a builder's name"),
     ],
 )
-def test_a_name_that_no_builder_can_have(script: Any, root: Path, name: str, said: str) -> None:
-    with pytest.raises(Fatal, match=said):
+def test_a_name_that_no_builder_can_have(script: Any, root: Path, name: str, message: str) -> None:
+    with pytest.raises(Fatal, match=message):
         script.make(root, name, HUB)
 
 

@@ -73,7 +73,7 @@ def test_a_new_host_and_its_channels_are_one_transaction(registration: ModuleTyp
 
 
 @pytest.mark.parametrize(
-    ("written", "known", "said"),
+    ("written", "known", "note"),
     [
         (["x86_64", "i686"], ["x86_64", "i386"], "; Koji's name for i686 is i386"),
         (
@@ -86,13 +86,13 @@ def test_a_new_host_and_its_channels_are_one_transaction(registration: ModuleTyp
     ],
 )
 def test_arches_have_the_names_that_tasks_have(
-    registration: ModuleType, written: list[str], known: list[str], said: str
+    registration: ModuleType, written: list[str], known: list[str], note: str
 ) -> None:
     new, old = Hub(), Hub(KNOWN, member=("default",))
-    assert said in registration.join(new, builder(arches=written))
+    assert note in registration.join(new, builder(arches=written))
     assert new.done[0] == ("addHost", "b1", known)
     assert registration.join(old, builder(arches=written)).startswith(
-        f"b1 is registered in the channels default{said}"
+        f"b1 is registered in the channels default{note}"
     )
     assert old.done == [("editHost", "b1", ("arches", " ".join(known)))]
 
@@ -161,6 +161,6 @@ def test_leaves_and_hands_back(registration: ModuleType) -> None:
 
 def test_a_host_is_taken_out_of_channels_that_it_cannot_serve(registration: ModuleType) -> None:
     hub = Hub(KNOWN, member=("default", "createrepo"))
-    said = registration.join(hub, builder(unserved=["createrepo"]))
-    assert said == "b1 is registered in the channels default"
+    message = registration.join(hub, builder(unserved=["createrepo"]))
+    assert message == "b1 is registered in the channels default"
     assert hub.done == [("removeHostFromChannel", "b1", "createrepo")]

@@ -23,9 +23,11 @@ def test_each_name_has_the_date_of_its_last_revocation(
     for name in ("alice", "bob", "alice"):
         authority.issue(name, client=True)
         authority.revoke(name, [certificates.load(folder / f"{name}.pem")])
-    found = certificates.read_revocations(folder / "koji_ca.crl")
+    revocations = certificates.read_revocations(folder / "koji_ca.crl")
     assert set(sessions.revoked(folder)) == {"alice", "bob"}
-    assert sessions.revoked(folder)["alice"] == max(one.date.timestamp() for one in found)
+    assert sessions.revoked(folder)["alice"] == max(
+        revocation.date.timestamp() for revocation in revocations
+    )
 
 
 def test_only_new_revocations_are_told_where_others_are_known(
@@ -38,5 +40,8 @@ def test_only_new_revocations_are_told_where_others_are_known(
         authority.issue(name, client=True)
         authority.revoke(name, [certificates.load(tmp_path / f"{name}.pem")])
         assert set(sessions.revoked(tmp_path, known)) == {name}
-        known = {one.serial for one in certificates.read_revocations(tmp_path / "koji_ca.crl")}
+        known = {
+            revocation.serial
+            for revocation in certificates.read_revocations(tmp_path / "koji_ca.crl")
+        }
     assert sessions.revoked(tmp_path, known) == {}

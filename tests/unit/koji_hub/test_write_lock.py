@@ -79,9 +79,9 @@ def test_it_is_had_when_the_calls_inside_have_ended(write_lock: ModuleType, tmp_
     # It was opened again, so the next call is not kept out.
     another = Caller(write_lock, tmp_path)
     assert another.inside.wait(10)
-    for one in (caller, another):
-        one.go.set()
-        one.join()
+    for user in (caller, another):
+        user.go.set()
+        user.join()
     assert write_lock.exclusive(10, 60, tmp_path) is None
 
 
@@ -134,10 +134,10 @@ def test_of_many_who_want_it_one_holds_it_at_a_time(write_lock: ModuleType, tmp_
             write_lock.release(tmp_path)
 
     writers = [threading.Thread(target=writer, args=[number]) for number in range(4)]
-    for one in writers:
-        one.start()
-    for one in writers:
-        one.join(60)
+    for thread in writers:
+        thread.start()
+    for thread in writers:
+        thread.join(60)
     assert len(most) == 80
     assert max(most) == 1
 

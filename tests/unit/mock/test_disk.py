@@ -46,17 +46,17 @@ def fill(disk: ModuleType, monkeypatch: pytest.MonkeyPatch, free: int, inodes: i
 
 
 @pytest.mark.parametrize(
-    ("left", "ends"),
+    ("space", "ends"),
     [((30 * MB, 40), False), ((MB, 40), True), ((0, 40), True), ((MB, 0), True),
      ((30 * MB, 0), True), ((4 * MB, 40), False)],
     ids=["room", "short", "full", "short of both", "no inodes", "has written less than is left"],
 )  # fmt: skip
 def test_a_build_is_ended_if_the_disk_is_full(
     disk: ModuleType, monkeypatch: pytest.MonkeyPatch, hold: Callable[..., Path],
-    left: tuple[int, int], ends: bool,
+    space: tuple[int, int], ends: bool,
 ) -> None:  # fmt: skip
     watch = disk.DiskWatch(hold("one", 3 * MB), os.getuid())
-    fill(disk, monkeypatch, *left)
+    fill(disk, monkeypatch, *space)
     if ends:
         with pytest.raises(disk.DiskFullError, match="its buildroot was emptied") as failure:
             watch.look()
@@ -110,10 +110,10 @@ def test_a_buildroot_in_which_something_is_mounted_counts_for_nothing(
     disk: ModuleType, monkeypatch: pytest.MonkeyPatch, hold: Callable[..., Path]
 ) -> None:
     """It is not the build's, and must not be removed with the buildroot."""
-    one = hold("one", 3 * MB)
-    mount = SimpleNamespace(path=f"{one}/root/mnt/koji")
+    buildroot = hold("one", 3 * MB)
+    mount = SimpleNamespace(path=f"{buildroot}/root/mnt/koji")
     monkeypatch.setattr(disk, "mount_points", lambda: [mount])
-    assert disk.measure(one, os.getuid()) == (0, 0)
+    assert disk.measure(buildroot, os.getuid()) == (0, 0)
 
 
 def test_folders_too_deep_to_look_at_are_the_largest(

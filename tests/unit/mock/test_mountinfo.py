@@ -44,5 +44,5 @@ def test_reads_its_own_mount_points_in_any_locale(checkout: Path) -> None:
 
 def test_finds_what_is_beneath_a_directory(driver: Driver) -> None:
     mountinfo = driver("mountinfo")
-    found = mountinfo.parse("".join(LINE.format(path) for path in ("/a", "/a/b", "/ab", "/a/b/c")))
-    assert [mount.path for mount in mountinfo.beneath("/a", found)] == ["/a/b", "/a/b/c"]
+    mounts = mountinfo.parse("".join(LINE.format(path) for path in ("/a", "/a/b", "/ab", "/a/b/c")))
+    assert [mount.path for mount in mountinfo.beneath("/a", mounts)] == ["/a/b", "/a/b/c"]

@@ -45,8 +45,8 @@ def test_a_remount_repeats_the_restrictions(driver: Driver) -> None:
 
 def test_closes_all_but_the_chroot(driver: Driver) -> None:
     """And in it the control groups, which builds share."""
-    found = driver("mountinfo").parse(MOUNTINFO)
-    closed = driver("mounts").read_only_mounts([Path("/var/lib/mock/a/root")], found)
+    mounts = driver("mountinfo").parse(MOUNTINFO)
+    closed = driver("mounts").read_only_mounts([Path("/var/lib/mock/a/root")], mounts)
     assert [mount.path for mount in closed] == [
         "/", "/proc", "/proc/sys", "/var/lib/mock/a/root/sys",
         "/var/lib/mock/a/root/sys/fs/cgroup", "/mnt/with space", "/etc/pki/koji",
@@ -58,8 +58,8 @@ def test_a_bootstrap_chroot_has_the_buildroot_at_its_own_path(
 ) -> None:
     conf = "[x]\nbaseurl=file:///mnt/one, file:///mnt/two\n        https://koji/three\n"
     root, scratch = Path("/var/lib/mock/a/root"), Path("/var/lib/mock/a/scratch")
-    made = settings(**{"yum.conf": conf, "internal_dev_setup": False})
-    plan = driver("mounts").bootstrap_plan(made, root, scratch)
+    options = settings(**{"yum.conf": conf, "internal_dev_setup": False})
+    plan = driver("mounts").bootstrap_plan(options, root, scratch)
     assert [mount.target for mount in plan][:3] == ["proc", "sys", "dev"]
     shared = {mount.source: mount.target for mount in plan[-5:]}
     assert list(shared) == ["/tmp", str(scratch), "/mnt/one", "/mnt/two", str(root)]

@@ -40,9 +40,9 @@ config_opts['module_setup_commands'] = [('enable', 'perl:5.26, ruby')]
 @pytest.fixture
 def options(driver: Driver) -> dict[str, Any]:
     """The defaults after the configuration above."""
-    found: dict[str, Any] = driver("settings").defaults()
-    exec(KOJI, {"config_opts": found})
-    return found
+    config: dict[str, Any] = driver("settings").defaults()
+    exec(KOJI, {"config_opts": config})
+    return config
 
 
 def test_takes_over_what_koji_says(driver: Driver, options: dict[str, Any]) -> None:
@@ -153,11 +153,11 @@ def test_only_a_file_of_roots_counts(
 ) -> None:
     path = tmp_path / "x.cfg"
     path.write_text("config_opts['root'] = 'x'")
-    kept = os.fstat
+    original = os.fstat
 
     def owned(uid: int, mode: int) -> None:
         def fstat(descriptor: int) -> os.stat_result:
-            fields = list(kept(descriptor))
+            fields = list(original(descriptor))
             fields[0], fields[4] = mode, uid
             return os.stat_result(fields)
 
