@@ -29,17 +29,17 @@ def context(root: Path) -> Context:
     return Context(root, dockerfile.read(root / "hub" / "Dockerfile"))
 
 
-def members(made: Context) -> list[tarfile.TarInfo]:
-    with tarfile.open(fileobj=io.BytesIO(b"".join(made.tar()))) as archive:
+def members(files: Context) -> list[tarfile.TarInfo]:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(files.tar()))) as archive:
         return archive.getmembers()
 
 
 def test_only_what_is_copied_is_in_it(tree: Tree) -> None:
-    made = context(tree({**FILES, ".dockerignore": "**/__pycache__\n**/*.pyc\n"}))
-    assert made.paths == [
+    files = context(tree({**FILES, ".dockerignore": "**/__pycache__\n**/*.pyc\n"}))
+    assert files.paths == [
         "hub/Dockerfile", "hub/setup.py", "util", "util/a.py", "util/deep", "util/deep/b.py",
     ]  # fmt: skip
-    assert [member.name for member in members(made)] == made.paths
+    assert [member.name for member in members(files)] == files.paths
 
 
 def test_dockerignore_may_let_in_again(tree: Tree) -> None:
@@ -50,12 +50,12 @@ def test_dockerignore_may_let_in_again(tree: Tree) -> None:
 
 
 def test_it_is_packed_the_same_wherever_and_whenever(tree: Tree) -> None:
-    one, other = context(tree(FILES, at="one")), context(tree(FILES, at="other"))
-    os.utime(other.root / "util/a.py", (1, 1))
-    (other.root / "util/a.py").chmod(0o600)
-    assert b"".join(one.tar()) == b"".join(other.tar())
-    assert one.digests() == other.digests()
-    assert {(m.uid, m.gid, m.uname, m.mtime) for m in members(one)} == {(0, 0, "", 1577836800)}
+    first, second = context(tree(FILES, at="one")), context(tree(FILES, at="other"))
+    os.utime(second.root / "util/a.py", (1, 1))
+    (second.root / "util/a.py").chmod(0o600)
+    assert b"".join(first.tar()) == b"".join(second.tar())
+    assert first.digests() == second.digests()
+    assert {(m.uid, m.gid, m.uname, m.mtime) for m in members(first)} == {(0, 0, "", 1577836800)}
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_the_whole_tree(tree: Tree) -> None:
 
 
 def test_large_files_come_in_chunks(tree: Tree) -> None:
-    made = context(tree({**FILES, "util/large": "x" * 3_000_000}))
-    assert len(list(made.tar())) > 1
-    assert ("util/large", 3_000_000) in [(m.name, m.size) for m in members(made)]
+    files = context(tree({**FILES, "util/large": "x" * 3_000_000}))
+    assert len(list(files.tar())) > 1
+    assert ("util/large", 3_000_000) in [(m.name, m.size) for m in members(files)]
 
 
 @pytest.mark.parametrize("ignored", ["", "src\n"])

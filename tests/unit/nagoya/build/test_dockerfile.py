@@ -13,9 +13,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "Dockerfile"
 
 
-def parsed(path: Path, text: str, **given: str) -> Dockerfile:
+def parsed(path: Path, text: str, **arguments: str) -> Dockerfile:
     path.write_text(text)
-    return read(path, given)
+    return read(path, arguments)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_parents(path: Path, text: str, parents: tuple[str, ...]) -> None:
     ],
 )
 def test_what_is_copied(path: Path, text: str, copied: list[str]) -> None:
-    assert [one.path for one in parsed(path, f"FROM x\n{text}\n").copied] == copied
+    assert [copy.path for copy in parsed(path, f"FROM x\n{text}\n").copied] == copied
 
 
 def test_lines_are_reported(path: Path) -> None:

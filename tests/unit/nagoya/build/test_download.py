@@ -48,10 +48,10 @@ class Index:
     links: list[str] = field(default_factory=lambda: [f"koji-1.0.tar.gz#sha256={SHA256}"])
     login: str = ""
     failures: int = 0
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     def answer(self, path: str, login: str | None) -> tuple[int, str, bytes]:
-        self.asked.append(path)
+        self.requests.append(path)
         if self.login and login != f"Basic {base64.b64encode(self.login.encode()).decode()}":
             return 401, "text/plain", b""
         if path.endswith("/simple/koji/"):
@@ -160,7 +160,7 @@ def test_nothing_of_a_source_distribution_is_run(
     index.links = [f"koji-1.0.tar.gz#sha256={sha256}"]
     pip(index_url=index.simple)
     assert fetch(sha256) == index.archive
-    assert index.asked == ["/simple/koji/", "/files/koji-1.0.tar.gz"]
+    assert index.requests == ["/simple/koji/", "/files/koji-1.0.tar.gz"]
     assert not (tmp_path / "ran").exists()
 
 
@@ -174,7 +174,7 @@ def test_the_checksum_chooses_among_the_files(
     ]
     pip(index_url=index.simple)
     assert fetch() == ARCHIVE
-    assert index.asked[1:] == ["/files/koji-1.0-cp27-cp27m-win32.whl"]
+    assert index.requests[1:] == ["/files/koji-1.0-cp27-cp27m-win32.whl"]
 
 
 def test_an_index_without_checksums(
@@ -233,7 +233,11 @@ def test_a_configuration_file_and_what_overrides_it(
     )
     pip(config_file=str(file))
     assert "koji==1.0 was not found" in refused(fetch).message
-    assert (first.asked, second.asked, third.asked) == ([], ["/simple/koji/"], ["/simple/koji/"])
+    assert (first.requests, second.requests, third.requests) == (
+        [],
+        ["/simple/koji/"],
+        ["/simple/koji/"],
+    )
     pip(index_url=first.simple)
     assert fetch() == ARCHIVE
 
@@ -256,7 +260,7 @@ def test_a_folder_and_no_index(
     (tmp_path / "koji-1.0.tar.gz").write_bytes(ARCHIVE)
     pip(no_index="1", find_links=f"{tmp_path / 'missing'} {tmp_path}", index_url=index.simple)
     assert fetch() == ARCHIVE
-    assert index.asked == []
+    assert index.requests == []
     assert (
         f"{tmp_path.as_uri()}: has no file of koji==2" in refused(fetch, release="koji==2").message
     )
@@ -281,7 +285,7 @@ def test_an_http_index_has_to_be_trusted_and_a_proxy_is_used(
     assert "not being trusted" in refused(fetch).message
     pip(trusted_host="index.invalid")
     assert fetch() == ARCHIVE
-    assert index.asked[0] == "http://index.invalid/simple/koji/"
+    assert index.requests[0] == "http://index.invalid/simple/koji/"
 
 
 def test_a_proxy_of_the_environment(
@@ -310,9 +314,9 @@ def test_a_site_with_its_own_authority(
         check=True,
         capture_output=True,
     )
-    both = tmp_path / "both.pem"
-    both.write_text(key.read_text() + certificate.read_text())
-    pip(index_url=serve(both).simple)
+    pair = tmp_path / "both.pem"
+    pair.write_text(key.read_text() + certificate.read_text())
+    pip(index_url=serve(pair).simple)
     assert "CERTIFICATE_VERIFY_FAILED" in refused(fetch).message
     pip(cert=str(certificate))
     assert fetch() == ARCHIVE

@@ -193,18 +193,18 @@ def test_ours_are_named(checkout: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert path == checkout / "demo" / "moromi.yml"
     assert extends.resolve("./nagoya-demo", tmp_path) == tmp_path / "nagoya-demo"
     declared = loader.read(path)
-    given = {one.image for one in declared.containers.values()}
-    assert given == set(declared.produced_by)
+    images = {container.image for container in declared.containers.values()}
+    assert images == set(declared.produced_by)
     blank = loader.read(loader.locate(None))
     assert loader.read_system(declared, "demo").containers == blank.containers
-    for name, one in declared.containers.items():
-        assert one.model_copy(update={"image": ""}) == blank.containers[name].model_copy(
+    for name, container in declared.containers.items():
+        assert container.model_copy(update={"image": ""}) == blank.containers[name].model_copy(
             update={"image": ""}
         )
 
 
 @pytest.mark.parametrize(
-    ("paths", "secret", "kept", "left_out", "embedded"),
+    ("paths", "secret", "rest", "left_out", "embedded"),
     [
         (["/a"], ["/a"], (), (), ("/a",)),
         (["/a", "/b"], ["/a/x"], ("/a", "/b"), ("/a/x",), ("/a/x",)),
@@ -216,12 +216,12 @@ def test_ours_are_named(checkout: Path, tmp_path: Path, monkeypatch: pytest.Monk
 def test_secrets_are_left_out_or_named(
     paths: list[str],
     secret: list[str],
-    kept: tuple[str, ...],
+    rest: tuple[str, ...],
     left_out: tuple[str, ...],
     embedded: tuple[str, ...],
 ) -> None:
     without = select_volumes(paths, secret, keep_secrets=False)
-    assert (without.paths, without.left_out, without.embedded) == (kept, left_out, ())
+    assert (without.paths, without.left_out, without.embedded) == (rest, left_out, ())
     assert "LABEL" not in without.dockerfile("image")
     whole = select_volumes(paths, secret, keep_secrets=True)
     assert (whole.paths, whole.left_out, whole.embedded) == (tuple(paths), (), embedded)
@@ -242,12 +242,12 @@ def copied(*members: tarfile.TarInfo) -> bytes:
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
-    one = tarfile.TarInfo(name)
-    one.type, one.linkname, one.mode, one.uid = kind, link, 0o2750, 33
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname, entry.mode, entry.uid = kind, link, 0o2750, 33
     if kind == tarfile.REGTYPE:
-        one.size = 4
-        one.pax_headers = {"SCHILY.xattr.security.capability": "\udcff\0"}
-    return one
+        entry.size = 4
+        entry.pax_headers = {"SCHILY.xattr.security.capability": "\udcff\0"}
+    return entry
 
 
 def test_a_volume_takes_its_folder_s_place_without_its_secrets() -> None:
@@ -263,27 +263,27 @@ def test_a_volume_takes_its_folder_s_place_without_its_secrets() -> None:
     )
     output = io.BytesIO()
     pieces = (archive[start : start + 700] for start in range(0, len(archive), 700))
-    with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as made:
-        repack(pieces, "/data/volume", ["/data/volume/keys"], made)
+    with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        repack(pieces, "/data/volume", ["/data/volume/keys"], tar)
     output.seek(0)
-    with tarfile.open(fileobj=output) as made:
-        members = made.getmembers()
-    assert [one.name for one in members] == [
+    with tarfile.open(fileobj=output) as tar:
+        members = tar.getmembers()
+    assert [entry.name for entry in members] == [
         "data/volume", "data/volume", "data/volume/file", "data/volume/linked",
         "data/volume/symlink", ("data/volume/" + 30 * "long/").rstrip("/"),
     ]  # fmt: skip
-    assert [one.isdir() for one in members[:2]] == [False, True]
+    assert [entry.isdir() for entry in members[:2]] == [False, True]
     assert (members[1].mode, members[1].uid) == (0o2750, 33)
     assert (members[3].linkname, members[4].linkname) == ("data/volume/file", "file")
-    for one in members[2:4]:
-        assert one.pax_headers["SCHILY.xattr.security.capability"] == "\udcff\0"
+    for entry in members[2:4]:
+        assert entry.pax_headers["SCHILY.xattr.security.capability"] == "\udcff\0"
 
 
 def test_a_build_context() -> None:
     context = b"".join(build_context("FROM it\n", io.BytesIO(b"volumes" * 1000)))
     with tarfile.open(fileobj=io.BytesIO(context)) as archive:
-        found = {one.name: archive.extractfile(one) for one in archive}
-        assert {name: file.read() for name, file in found.items() if file} == {
+        files = {entry.name: archive.extractfile(entry) for entry in archive}
+        assert {name: file.read() for name, file in files.items() if file} == {
             "Dockerfile": b"FROM it\n",
             "volumes.tar": b"volumes" * 1000,
         }

@@ -66,7 +66,9 @@ def planned(
 ) -> dict[str, str]:
     plan = plan_build(graph, wanted or list(graph.steps), observed, options or BuildOptions())
     return {
-        name: f"{one.action}: {one.cause}" for name, one in plan.items() if one.action != "keep"
+        name: f"{operation.action}: {operation.cause}"
+        for name, operation in plan.items()
+        if operation.action != "keep"
     }
 
 
@@ -88,7 +90,11 @@ def test_from_nothing(graph: BuildGraph) -> None:
 def test_the_order_is_one_in_which_it_can_be_done(graph: BuildGraph) -> None:
     plan = plan_build(graph, graph.steps, everything(graph), BuildOptions())
     names = list(plan)
-    assert all(names.index(n) < names.index(one.name) for one in plan.values() for n in one.needs)
+    assert all(
+        names.index(n) < names.index(operation.name)
+        for operation in plan.values()
+        for n in operation.needs
+    )
 
 
 def test_a_changed_file_is_the_cause_and_children_follow(graph: BuildGraph) -> None:
@@ -173,8 +179,8 @@ def test_a_name_that_passes_to_other_software_is_a_notice(graph: BuildGraph) -> 
     (notice,) = replaced_software(graph, plan, moved)
     assert notice.startswith("hub: built from pkg:pypi/koji@1.30.0 so far, now from pkg:")
     assert "`tag: NAME`" in notice
-    kept = plan_build(graph, ["hub", "data"], replace(moved, outdated={}), BuildOptions())
-    assert list(replaced_software(graph, kept, moved)) == []
+    other = plan_build(graph, ["hub", "data"], replace(moved, outdated={}), BuildOptions())
+    assert list(replaced_software(graph, other, moved)) == []
 
 
 def test_no_cache_is_for_the_named_images(graph: BuildGraph) -> None:

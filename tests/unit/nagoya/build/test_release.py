@@ -102,7 +102,7 @@ def test_what_a_pull_does() -> None:
         references["hub"]: "id-hub",
     }
     plan = plan_pull(references, {"base", "hub", "top", "new"}, here)
-    assert {name: (one.action, one.cause) for name, one in plan.items()} == {
+    assert {name: (step.action, step.cause) for name, step in plan.items()} == {
         "debian:1": ("keep", "present"),
         "base": ("pull", "another image has that name"),
         "hub": ("tag", "pulled before"),
@@ -116,7 +116,7 @@ def test_how_an_image_was_made(graph: BuildGraph) -> None:
         "nagoya.inputs": "3" * 64,
         "org.opencontainers.image.created": "2026-11-27T12:00:00+00:00",
     }
-    made = statement(
+    record = statement(
         "r.example.com/koji/hub",
         DIGEST,
         graph.steps["hub:next"],
@@ -124,9 +124,9 @@ def test_how_an_image_was_made(graph: BuildGraph) -> None:
         parents={"base:next": f"sha256:{'4' * 64}"},
         commit="5" * 40,
     )
-    assert made["subject"] == [{"name": "r.example.com/koji/hub", "digest": {"sha256": "1" * 64}}]
-    assert made["predicateType"] == "https://slsa.dev/provenance/v1"
-    definition = made["predicate"]["buildDefinition"]
+    assert record["subject"] == [{"name": "r.example.com/koji/hub", "digest": {"sha256": "1" * 64}}]
+    assert record["predicateType"] == "https://slsa.dev/provenance/v1"
+    definition = record["predicate"]["buildDefinition"]
     assert definition["externalParameters"] == {"image": "hub", "arguments": {"MOROMI_TAG": "next"}}
     assert definition["internalParameters"] == {"inputs": "3" * 64}
     assert definition["resolvedDependencies"] == [
@@ -135,6 +135,6 @@ def test_how_an_image_was_made(graph: BuildGraph) -> None:
         {"name": "pip", "uri": "pkg:pypi/pip@1.2", "digest": {"sha256": "2" * 64}},
         {"name": "base:next", "digest": {"sha256": "4" * 64}},
     ]
-    assert made["predicate"]["runDetails"]["metadata"] == {
+    assert record["predicate"]["runDetails"]["metadata"] == {
         "finishedOn": "2026-11-27T12:00:00+00:00"
     }

@@ -43,7 +43,7 @@ class Server:
     content: bytes = ARCHIVE
     status: int = 200
     length: int | None = None
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def server() -> Iterator[Server]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            state.asked.append(self.path)
+            state.requests.append(self.path)
             self.send_response(state.status)
             length = len(state.content) if state.length is None else state.length
             self.send_header("Content-Length", str(length))
@@ -113,7 +113,7 @@ def test_an_archive_is_unpacked_without_its_top_folder(project: Path, server: Se
     assert contents(project / "src/koji") == {"hub/hub.py": "hub", "setup.py": "first"}
     assert names(project / "src") == [".koji.sha256", "koji"]
     assert ensure(project, source) == "present"
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_an_archive_of_koji_is_as_upstream_publishes_it(project: Path, server: Server) -> None:
@@ -317,7 +317,7 @@ def test_two_at_once(project: Path, server: Server) -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     assert contents(project / "src/koji") == contents(elsewhere / "src/koji")
 
 

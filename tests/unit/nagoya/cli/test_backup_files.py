@@ -53,9 +53,9 @@ def test_nothing_remains_of_a_backup_that_failed(tmp_path: Path) -> None:
     path = tmp_path / "koji.tar"
     with (
         pytest.raises(LifecycleError, match=r"koji\.tar was not written: full"),
-        writing(path, "backup", "toji backup FILE") as it,
+        writing(path, "backup", "toji backup FILE") as file,
     ):
-        it.write(b"some")
+        file.write(b"some")
         raise OSError(errno.ENOSPC, "full")
     assert list(tmp_path.iterdir()) == []
 

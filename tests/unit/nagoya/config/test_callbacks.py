@@ -30,9 +30,9 @@ def read(tree: Callable[..., Path]) -> Read:
 
 
 def call(declared: Declaration, name: str) -> list[str]:
-    said: list[str] = []
-    declared.call(name, "post_start", SimpleNamespace(name="koji", log=said.append))
-    return said
+    messages: list[str] = []
+    declared.call(name, "post_start", SimpleNamespace(name="koji", log=messages.append))
+    return messages
 
 
 def test_reading_runs_nothing(read: Read, tmp_path: Path) -> None:
@@ -46,11 +46,11 @@ def test_reading_runs_nothing(read: Read, tmp_path: Path) -> None:
 def test_two_declarations_have_a_module_of_one_name(read: Read) -> None:
     """Siblings that a module imports are its own too."""
     code = "import helper\ndef greet(container): container.log(helper.WORD)\n"
-    both = [
+    declarations = [
         read("callbacks.greet", at=word, callbacks=code, helper=f"WORD = {word!r}\n")
         for word in ("one", "other")
     ]
-    assert [call(declared, "callbacks.greet") for declared in [*both, both[0]]] == [
+    assert [call(declared, "callbacks.greet") for declared in [*declarations, declarations[0]]] == [
         ["one"], ["other"], ["one"],
     ]  # fmt: skip
 

@@ -47,8 +47,8 @@ def over(tree: Tree) -> Over:
 
     def write(text: str, **beside: str) -> Path:
         files = {f"ours/{name}": content for name, content in beside.items()}
-        ours = f"extends: ../theirs/moromi.yml\n{text}"
-        return tree({**FOLDERS, **files, "ours/moromi.yml": ours}) / "ours" / "moromi.yml"
+        document = f"extends: ../theirs/moromi.yml\n{text}"
+        return tree({**FOLDERS, **files, "ours/moromi.yml": document}) / "ours" / "moromi.yml"
 
     return write
 
@@ -61,12 +61,12 @@ def problems(path: Path) -> tuple[str, ...]:
 
 def test_nothing_said_changes_nothing(over: Over) -> None:
     path = over("")
-    ours, theirs = loader.read(path), loader.read(path.parents[1] / "theirs/moromi.yml")
-    assert ours.containers == theirs.containers
-    assert ours.images == theirs.images
-    assert ours.base == theirs.base
-    assert ours.path == path
-    assert ours.files == (path, theirs.path)
+    extension, base = loader.read(path), loader.read(path.parents[1] / "theirs/moromi.yml")
+    assert extension.containers == base.containers
+    assert extension.images == base.images
+    assert extension.base == base.base
+    assert extension.path == path
+    assert extension.files == (path, base.path)
 
 
 def test_containers_are_merged_key_by_key(over: Over) -> None:
@@ -107,14 +107,14 @@ def test_paths_are_relative_to_the_file_that_names_them(over: Over) -> None:
         "sources: {mine: {path: plugins}}\nimages: {mine: {}}",
         **{"mine/Dockerfile": "FROM hub\n", "plugins/a.py": ""},
     )
-    ours, theirs = path.parent, path.parents[1] / "theirs"
+    folder, base = path.parent, path.parents[1] / "theirs"
     declared = loader.read(path)
-    assert declared.dockerfile("mine") == ours / "mine/Dockerfile"
-    assert declared.dockerfile("data") == theirs / "folders/data/Dockerfile"
-    assert declared.contexts["hub"] == theirs
-    assert declared.sources["mine"].path == str(ours / "plugins")
-    assert declared.sources["koji"].path == str(theirs / "../koji")
-    assert declared.source_dirs == {"mine": ours, "koji": theirs, "other": theirs}
+    assert declared.dockerfile("mine") == folder / "mine/Dockerfile"
+    assert declared.dockerfile("data") == base / "folders/data/Dockerfile"
+    assert declared.contexts["hub"] == base
+    assert declared.sources["mine"].path == str(folder / "plugins")
+    assert declared.sources["koji"].path == str(base / "../koji")
+    assert declared.source_dirs == {"mine": folder, "koji": base, "other": base}
     assert build_graph(declared).steps["mine"].images == ("hub",)
 
 
@@ -135,11 +135,11 @@ def test_callbacks_are_found_beside_either(over: Over) -> None:
         "containers: {koji: {callbacks: {post_stop: [ours.bid]}}}",
         **{"ours.py": "def bid(container): container.log('bye')\n"},
     )
-    said: list[Any] = []
+    messages: list[Any] = []
     declared = loader.read(path)
     for name in ("ours.bid", "callbacks.greet"):
-        declared.call(name, "post_stop", SimpleNamespace(name="koji", log=said.append))
-    assert said == ["bye", "hello"]
+        declared.call(name, "post_stop", SimpleNamespace(name="koji", log=messages.append))
+    assert messages == ["bye", "hello"]
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ def read(tree: Callable[..., Path]) -> Read:
 
     def parse(text: str | None = None, **sections: str) -> Declaration:
         if text is None:
-            given = {**SOUND, **sections}
-            text = "\n".join(f"{name}: {value}" for name, value in given.items())
+            contents = {**SOUND, **sections}
+            text = "\n".join(f"{name}: {value}" for name, value in contents.items())
         folders = {"hub/Dockerfile": "FROM scratch", "data/Dockerfile": "FROM scratch"}
         return loader.read(tree({**folders, "moromi.yml": text}) / "moromi.yml")
 

@@ -102,7 +102,7 @@ def test_the_current_koji_is_built_beside_the_pinned_one(checkout: Path) -> None
     assert current.source_dirs["koji"] == checkout / "current"
     assert current.source_dirs["python-multilib"] == checkout
     demo = loader.read(extends.shipped("nagoya-current-demo"))
-    assert {one.image for one in demo.containers.values()} == set(demo.produced_by)
+    assert {container.image for container in demo.containers.values()} == set(demo.produced_by)
 
 
 @pytest.mark.parametrize("name", extends.OURS)

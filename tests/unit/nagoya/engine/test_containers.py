@@ -15,10 +15,10 @@ from nagoya.errors import EngineError
 
 def archive(content: bytes) -> bytes:
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as made:
+    with tarfile.open(fileobj=packed, mode="w") as tar:
         member = tarfile.TarInfo("file")
         member.size = len(content)
-        made.addfile(member, io.BytesIO(content))
+        tar.addfile(member, io.BytesIO(content))
     return packed.getvalue()
 
 

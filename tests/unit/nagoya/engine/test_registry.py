@@ -61,7 +61,7 @@ def test_extracting_a_layer_is_not_downloading_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "hint"),
+    ("message", "hint"),
     [
         ("no basic auth credentials", "docker login registry.example.com:5000"),
         ("unauthorized: authentication required", "docker login registry.example.com:5000"),
@@ -80,11 +80,11 @@ def test_extracting_a_layer_is_not_downloading_it() -> None:
         ("write /var/lib/docker/tmp/x: no space left on device", "the disk of the engine is full"),
     ],
 )
-def test_a_hint_for_what_a_registry_says(said: str, hint: str) -> None:
+def test_a_hint_for_what_a_registry_says(message: str, hint: str) -> None:
     for transfer, verb in ((pull, "pulling"), (push, "pushing")):
         with pytest.raises(EngineError) as caught:
-            transfer(engine({"error": said}), NAME, lambda line: None)
-        assert caught.value.message == f"{verb} {NAME}: {said}"
+            transfer(engine({"error": message}), NAME, lambda line: None)
+        assert caught.value.message == f"{verb} {NAME}: {message}"
         assert hint in str(caught.value.hint)
 
 

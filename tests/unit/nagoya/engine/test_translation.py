@@ -10,7 +10,7 @@ from nagoya.errors import EngineError
 
 
 @pytest.mark.parametrize(
-    ("said", "hint"),
+    ("message", "hint"),
     [
         ("write /var/lib/docker/tmp/x: no space left on device", "moromi clean"),
         ("Bind for 127.0.0.1:8443 failed: port is already allocated", "leave the host port out"),
@@ -32,11 +32,11 @@ from nagoya.errors import EngineError
         ("something that nobody knows", None),
     ],
 )
-def test_a_hint_for_what_is_known(said: str, hint: str | None) -> None:
-    for error in (docker.errors.APIError("500", explanation=said), DockerException(said)):
+def test_a_hint_for_what_is_known(message: str, hint: str | None) -> None:
+    for error in (docker.errors.APIError("500", explanation=message), DockerException(message)):
         with pytest.raises(EngineError) as caught, translated("starting koji"):
             raise error
-        assert caught.value.message == f"starting koji: {said}"
+        assert caught.value.message == f"starting koji: {message}"
         assert (hint or "None") in str(caught.value.hint)
 
 

@@ -32,8 +32,8 @@ def test_everything_is_done_after_its_needs() -> None:
 
 
 def test_what_needs_nothing_of_each_other_runs_at_once() -> None:
-    both = threading.Barrier(2, timeout=10)
-    run_graph({"a": [], "b": []}, lambda name: both.wait() and None, workers=2)
+    barrier = threading.Barrier(2, timeout=10)
+    run_graph({"a": [], "b": []}, lambda name: barrier.wait() and None, workers=2)
 
 
 def test_no_more_than_so_many_at_once() -> None:

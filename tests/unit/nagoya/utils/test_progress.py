@@ -72,14 +72,14 @@ def test_a_terminal_ends_with_one_line_a_name(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = Terminal()
     use(Progress(stream=stream))
-    seen = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", stream.getvalue())
-    last = [line.rstrip() for line in seen.splitlines()[-3:]]
+    output = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", stream.getvalue())
+    last = [line.rstrip() for line in output.splitlines()[-3:]]
     assert re.fullmatch(
         r"✔ koji-base Step 1/9 : FROM debian +0\.\d s|✔ koji-base done +0\.\d s", last[0]
     )
     assert re.fullmatch(r"✘ hub       failed: it broke +0\.\d s", last[1])
     assert last[2] == "- data      skipped: hub failed"
-    assert "that was all" in seen
+    assert "that was all" in output
 
 
 def test_many_threads_may_tell(monkeypatch: pytest.MonkeyPatch) -> None:
