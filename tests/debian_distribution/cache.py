@@ -92,7 +92,9 @@ def _run(work: Path, image: str, folders: Iterable[Path], module: str, *argument
     with tarfile.open(fileobj=code, mode="w") as archive:
         for folder in folders:
             archive.add(
-                folder, folder.name, filter=lambda one: None if "__pycache__" in one.name else one
+                folder,
+                folder.name,
+                filter=lambda member: None if "__pycache__" in member.name else member,
             )
     container = connect().client.containers.create(
         image,

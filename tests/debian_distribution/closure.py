@@ -48,15 +48,17 @@ def _parse(record: str) -> Package:
         architecture=fields["Architecture"],
         summary=fields.get("Description", fields["Package"]),
         depends=tuple(relations for field in depends for relations in parse_relations(field)),
-        conflicts=tuple(one for field in conflicts for (one, *_) in parse_relations(field)),
-        provides=tuple(one for (one, *_) in parse_relations(fields.get("Provides", ""))),
+        conflicts=tuple(
+            relation for field in conflicts for (relation, *_) in parse_relations(field)
+        ),
+        provides=tuple(relation for (relation, *_) in parse_relations(fields.get("Provides", ""))),
     )
 
 
 def parse_relations(field: str) -> tuple[tuple[Relation, ...], ...]:
     """A field such as `libc6 (>= 2.38), awk | gawk`: all of its items, each with alternatives."""
     return tuple(
-        tuple(_parse_relation(one) for one in alternatives.split("|"))
+        tuple(_parse_relation(text) for text in alternatives.split("|"))
         for alternatives in field.split(",")
         if alternatives.strip()
     )
@@ -90,8 +92,8 @@ def closure(
             continue
         chosen[name] = archive[name]
         for alternatives in archive[name].depends:
-            choices = [one for relation in alternatives for one in candidates(relation)]
-            if omitted.isdisjoint([*choices, *(one.name for one in alternatives)]):
-                preferred = next((one for one in choices if one in wanted), None)
+            choices = [candidate for relation in alternatives for candidate in candidates(relation)]
+            if omitted.isdisjoint([*choices, *(relation.name for relation in alternatives)]):
+                preferred = next((choice for choice in choices if choice in wanted), None)
                 waiting.append(preferred or choices[0])
     return dict(sorted(chosen.items()))

@@ -61,8 +61,8 @@ def run(
         errors="replace",
     )  # fmt: skip
     if done.returncode:
-        said = f"{done.stdout}{done.stderr}"[-3000:]
-        raise RuntimeError(f"status {done.returncode}: {' '.join(command)[:500]}\n{said}")
+        output = f"{done.stdout}{done.stderr}"[-3000:]
+        raise RuntimeError(f"status {done.returncode}: {' '.join(command)[:500]}\n{output}")
     return done.stdout
 
 
@@ -119,8 +119,8 @@ def convert(package: Package, deb: Path, output: Path, shared: frozenset[str]) -
         configuration = conffiles.read_text().split("\n") if conffiles.exists() else []
         run(["rm", "-r", str(tree / "DEBIAN")])
         spec.arrange(tree, package.name)
-        found = [provides.provided(path) for path in tree.rglob("*")]
-        names = [*filter(None, found), *library_dependencies(tree, "--provides")]
+        capabilities = [provides.provided(path) for path in tree.rglob("*")]
+        names = [*filter(None, capabilities), *library_dependencies(tree, "--provides")]
         needs = library_dependencies(tree, "--requires")
         files = spec.file_list(tree, shared, configuration)
         path = work / f"{package.name}.spec"
@@ -144,7 +144,9 @@ def make(output: Path, form: str, architecture: str) -> None:
         apt("apt-get", "--quiet", "download", *packages, cwd=debs)
         files = {path.name.partition("_")[0]: path for path in debs.iterdir()}
         shared = shared_folders()
-        in_parallel(lambda one: convert(one, files[one.name], output, shared), packages.values())
+        in_parallel(
+            lambda package: convert(package, files[package.name], output, shared), packages.values()
+        )
         sources = shutil.copytree(HERE / "own", work / "own")
         shutil.copy(HERE / "provides.py", sources)
         for path in sorted(sources.glob("*.spec")):

@@ -42,10 +42,10 @@ def _pkgconfig(path: Path) -> str:
 
 
 def _perl(path: Path) -> str | None:
-    module, found = _PERL_ROOTS.subn("", str(path), count=1)
+    module, count = _PERL_ROOTS.subn("", str(path), count=1)
     name = module.removesuffix(".pm").replace("/", "::")
     text = path.read_text(errors="replace")
-    if not found or not re.search(rf"^\s*package\s+{re.escape(name)}\b", text, re.MULTILINE):
+    if not count or not re.search(rf"^\s*package\s+{re.escape(name)}\b", text, re.MULTILINE):
         return None
     version = _PERL_VERSION.search(text)
     return _versioned(f"perl({name})", version[1].replace("_", "") if version else "")

@@ -75,14 +75,14 @@ def make(output: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
             upstream(apt, table[name], work / name)
             shutil.copytree(PACKAGES / name, folder)
             shutil.copytree(work / name, folder, dirs_exist_ok=True)
-            said = run(
+            log = run(
                 ["rpmbuild", "-bs", "--nodeps", "--define", f"_sourcedir {folder}",
                  "--define", f"_srcrpmdir {output}/srpms", "--define", f"_topdir {work}/top-{name}",
                  str(folder / f"{name}.spec")],
                 environment={**os.environ, "HOME": str(work)},
             )  # fmt: skip
             commit = make_repository(folder, output / "git" / f"{name}.git", work)
-            srpm = Path(said.rsplit("Wrote: ", 1)[1].strip()).name
+            srpm = Path(log.rsplit("Wrote: ", 1)[1].strip()).name
             return {"srpm": f"srpms/{srpm}", "git": f"git/{name}.git", "commit": commit}
 
         return dict(zip(names, in_parallel(make_one, names), strict=True))
@@ -91,8 +91,8 @@ def make(output: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
 def main(argv: list[str]) -> int:
     """See above."""
     folder, *names = argv
-    made = make(Path(folder), names)
-    (Path(folder) / "sources.json").write_text(json.dumps(made, indent=2))
+    records = make(Path(folder), names)
+    (Path(folder) / "sources.json").write_text(json.dumps(records, indent=2))
     return 0
 
 

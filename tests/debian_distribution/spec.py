@@ -40,25 +40,28 @@ def dependency(relation: Relation) -> str:
 
 def requirement(alternatives: Iterable[Relation]) -> str:
     """An item of Depends; alternatives make a rich dependency."""
-    words = [dependency(one) for one in alternatives]
+    words = [dependency(relation) for relation in alternatives]
     return words[0] if len(words) == 1 else f"({' or '.join(words)})"
 
 
 def requirements(package: Package) -> list[str]:
     """What a package requires, without what is left out of the distribution."""
-    kept = [
+    texts = [
         requirement(alternatives)
         for alternatives in package.depends
-        if not any(one.name in tables.LEFT_OUT for one in alternatives)
+        if not any(relation.name in tables.LEFT_OUT for relation in alternatives)
     ]
-    return [*kept, *tables.REQUIRES.get(package.name, ())]
+    return [*texts, *tables.REQUIRES.get(package.name, ())]
 
 
 def provisions(package: Package) -> list[Relation]:
     """What a package provides. For RPM, what has no version is of every version, and so in conflict
     with those of old; it gets the package's own."""
     own = Relation("", "=", package.version)
-    return [one if one.operator else replace(own, name=one.name) for one in package.provides]
+    return [
+        relation if relation.operator else replace(own, name=relation.name)
+        for relation in package.provides
+    ]
 
 
 def development_names(name: str) -> list[str]:
@@ -118,7 +121,7 @@ def spec(
     """The whole spec, with what its files provide and require. Its %install moves the tree to the
     buildroot."""
     epoch, version, release = split_version(package.version)
-    own = {package.name, *(one.name for one in package.provides)}
+    own = {package.name, *(relation.name for relation in package.provides)}
     named = [*tables.PROVIDES.get(package.name, ()), *development_names(package.name)]
     lines = [
         f"Name: {package.name}",
@@ -130,11 +133,15 @@ def spec(
         *(["BuildArch: noarch"] if package.architecture == "all" else []),
         "AutoReqProv: no",
         "Requires(pre): filesystem, setup",
-        *(f"Requires: {one}" for one in [*requirements(package), *sorted(set(requires))]),
+        *(f"Requires: {text}" for text in [*requirements(package), *sorted(set(requires))]),
         *tables.SCRIPTLET_REQUIRES.get(package.name, ()),
-        *(f"Provides: {dependency(one)}" for one in provisions(package)),
+        *(f"Provides: {dependency(relation)}" for relation in provisions(package)),
         *(f"Provides: {name}" for name in [*named, *sorted(set(provides))]),
-        *(f"Conflicts: {dependency(one)}" for one in package.conflicts if one.name not in own),
+        *(
+            f"Conflicts: {dependency(relation)}"
+            for relation in package.conflicts
+            if relation.name not in own
+        ),
         "%description",
         f"Debian's {package.name} {package.version}.",
         "%install",

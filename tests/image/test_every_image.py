@@ -20,7 +20,7 @@ IMAGES = [
 
 
 @pytest.fixture
-def found(engine: docker.DockerClient, image: str, declaration: Declaration) -> Image:
+def engine_image(engine: docker.DockerClient, image: str, declaration: Declaration) -> Image:
     """The image on the engine."""
     return engine.images.get(reference(image, declaration.tag))
 
@@ -31,8 +31,8 @@ def image(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_declares_how_it_is_asked_and_ended(found: Image) -> None:
-    config = found.attrs["Config"]
+def test_declares_how_it_is_asked_and_ended(engine_image: Image) -> None:
+    config = engine_image.attrs["Config"]
     assert config["Healthcheck"]["Test"] == ["CMD", "python3", "/usr/lib/nagoya/health.py"]
     assert config["StopSignal"].startswith("SIG")
     assert config["Entrypoint"] == ["python3", "/usr/lib/nagoya/entrypoint.py"]
@@ -50,15 +50,17 @@ def test_refuses_a_command_that_it_does_not_have(containers: Containers, image: 
     assert "\n  hint: " in output
 
 
-def test_has_no_secret_in_its_record(found: Image) -> None:
-    record = json.dumps([found.attrs, found.history()]).lower()
+def test_has_no_secret_in_its_record(engine_image: Image) -> None:
+    record = json.dumps([engine_image.attrs, engine_image.history()]).lower()
     for word in ("private key", "password", "secret"):
         assert word not in record
 
 
 def test_lists_what_it_consists_of(containers: Containers, image: str) -> None:
     bill = containers.finish(image, "cat", "/usr/share/nagoya/sbom.json")[1]
-    listed = {(one["name"], one["version"]) for one in json.loads(bill)["components"]}
+    listed = {
+        (component["name"], component["version"]) for component in json.loads(bill)["components"]
+    }
     query = ("dpkg-query", "--show", "--showformat", "${Package} ${Version}\n")
     installed = {tuple(line.split()) for line in containers.finish(image, *query)[1].splitlines()}
     assert installed <= listed
@@ -80,6 +82,6 @@ def test_no_program_gives_its_caller_rights(containers: Containers, image: str) 
 
 
 def test_has_no_copies_of_packages_or_their_index(containers: Containers, image: str) -> None:
-    kept = ["/var/cache/apt", "/var/lib/apt/lists", "/root/.cache"]
-    found = f"find {' '.join(kept)} -type f -size +0 2>/dev/null"
-    assert containers.finish(image, "sh", "-c", f"{found}; true") == (0, "")
+    folders = ["/var/cache/apt", "/var/lib/apt/lists", "/root/.cache"]
+    command = f"find {' '.join(folders)} -type f -size +0 2>/dev/null"
+    assert containers.finish(image, "sh", "-c", f"{command}; true") == (0, "")

@@ -16,12 +16,12 @@ from tests.image.tracked import Containers
 def narrow_context(checkout: Path, image: str) -> io.BytesIO:
     """What the Dockerfile copies, with the modes that such a checkout has."""
     path = checkout / image / "Dockerfile"
-    copied = {checkout / name for one in dockerfile.read(path).copied for name in [one.path]}
+    copied = {checkout / name for copy in dockerfile.read(path).copied for name in [copy.path]}
     files = {
         file
         for start in copied
-        for found in checkout.glob(str(start.relative_to(checkout)))
-        for file in ([found] if found.is_file() else found.rglob("*"))
+        for match in checkout.glob(str(start.relative_to(checkout)))
+        for file in ([match] if match.is_file() else match.rglob("*"))
         if file.is_file()
     }
     stream = io.BytesIO()

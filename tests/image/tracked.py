@@ -78,7 +78,10 @@ class Containers:
 
     def logs(self) -> list[tuple[str, str]]:
         """The name and the last lines of each container."""
-        return [(str(one.name), one.logs(tail=60).decode(errors="replace")) for one in self._all]
+        return [
+            (str(container.name), container.logs(tail=60).decode(errors="replace"))
+            for container in self._all
+        ]
 
     def remove_all(self) -> None:
         """Remove them in the order opposite to their making."""

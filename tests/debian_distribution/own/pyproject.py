@@ -36,35 +36,38 @@ def backend() -> Any:
     table = build_system()
     sys.path[:0] = [str(Path(name).resolve()) for name in table["backend-path"]]
     module, _, attribute = table["build-backend"].partition(":")
-    found = importlib.import_module(module)
+    target = importlib.import_module(module)
     for name in attribute.split(".") if attribute else ():
-        found = getattr(found, name)
-    return found
+        target = getattr(target, name)
+    return target
 
 
 def rpm_requirement(requirement: Requirement) -> str:
     """A requirement as RPM writes it; RPM has nothing for != and ===."""
     name = f"python3dist({re.sub(r'[-_.]+', '-', requirement.name).lower()})"
     bounds = []
-    for one in sorted(requirement.specifier, key=str):
-        version = one.version.removesuffix(".*")
-        if one.operator == "~=" or (one.operator == "==" and one.version.endswith(".*")):
+    for specifier in sorted(requirement.specifier, key=str):
+        version = specifier.version.removesuffix(".*")
+        if specifier.operator == "~=" or (
+            specifier.operator == "==" and specifier.version.endswith(".*")
+        ):
             release = Version(version).release
-            kept = release[:-1] if one.operator == "~=" else release
-            above = ".".join(map(str, [*kept[:-1], kept[-1] + 1]))
+            prefix = release[:-1] if specifier.operator == "~=" else release
+            above = ".".join(map(str, [*prefix[:-1], prefix[-1] + 1]))
             bounds += [f"{name} >= {version}", f"{name} < {above}"]
-        elif one.operator in ("==", ">=", "<=", ">", "<"):
-            bounds.append(f"{name} {one.operator.replace('==', '=')} {version}")
+        elif specifier.operator in ("==", ">=", "<=", ">", "<"):
+            bounds.append(f"{name} {specifier.operator.replace('==', '=')} {version}")
     return f"({' with '.join(bounds)})" if len(bounds) > 1 else (bounds or [name])[0]
 
 
 def applicable(texts: list[str], extras: list[str]) -> list[Requirement]:
     """The requirements whose markers hold here."""
-    found = [Requirement(text) for text in texts]
+    requirements = [Requirement(text) for text in texts]
     return [
-        one
-        for one in found
-        if not one.marker or any(one.marker.evaluate({"extra": extra}) for extra in ["", *extras])
+        requirement
+        for requirement in requirements
+        if not requirement.marker
+        or any(requirement.marker.evaluate({"extra": extra}) for extra in ["", *extras])
     ]
 
 
@@ -85,8 +88,8 @@ def requires(extras: list[str]) -> None:
 
     def add(texts: list[str]) -> bool:
         wanted = applicable(texts, extras)
-        for one in wanted:
-            print(rpm_requirement(one))
+        for requirement in wanted:
+            print(rpm_requirement(requirement))
         return all(map(is_installed, wanted))
 
     if not add(build_system()["requires"]):

@@ -24,8 +24,8 @@ def certificate(credentials: Path, name: str) -> x509.Certificate:
     return x509.load_pem_x509_certificate((credentials / f"certs/{name}.crt").read_bytes())
 
 
-def alternative_names(found: x509.Certificate) -> x509.SubjectAlternativeName:
-    return found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+def alternative_names(leaf: x509.Certificate) -> x509.SubjectAlternativeName:
+    return leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_no_two_instances_share_a_key_or_a_serial(
 ) -> None:
     other = containers.start(IMAGE)
     assert outcome(other)[0] == 0
-    trees = [read_tree(one, FOLDER) for one in (untouched, other)]
+    trees = [read_tree(container, FOLDER) for container in (untouched, other)]
     for name, (member, content) in trees[0].items():
         if member.isfile() and name != ".complete":
             assert trees[1][name][1] != content
@@ -185,10 +185,10 @@ def test_the_servers_have_their_names(credentials: Path) -> None:
         "kojiadmin": ["kojiadmin"],
     }
     for name, dns in expected.items():
-        found = alternative_names(certificate(credentials, name))
-        assert found.get_values_for_type(x509.DNSName) == dns
+        alternatives = alternative_names(certificate(credentials, name))
+        assert alternatives.get_values_for_type(x509.DNSName) == dns
         ips = loopback if name != "kojiadmin" else []
-        assert found.get_values_for_type(x509.IPAddress) == ips
+        assert alternatives.get_values_for_type(x509.IPAddress) == ips
 
 
 def test_the_environment_adds_names(containers: Containers) -> None:
@@ -217,10 +217,10 @@ def test_names_every_wrong_name_and_makes_nothing(containers: Containers) -> Non
 
 def test_the_browsers_file_opens_with_the_documented_password(credentials: Path) -> None:
     browser = (credentials / "kojiadmin_browser_cert.p12").read_bytes()
-    key, found, chain = pkcs12.load_key_and_certificates(browser, b"koji")
+    key, leaf, chain = pkcs12.load_key_and_certificates(browser, b"koji")
     assert key is not None
-    assert found == certificate(credentials, "kojiadmin")
-    assert key.public_key() == found.public_key()
+    assert leaf == certificate(credentials, "kojiadmin")
+    assert key.public_key() == leaf.public_key()
     assert len(chain) == 1
 
 

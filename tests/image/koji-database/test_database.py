@@ -182,9 +182,9 @@ def test_refuses_the_other_clients(database: Container, credentials: Path, name:
 
 def test_refuses_another_authority(database: Container, credentials: Path, tmp_path: Path) -> None:
     certificates.Authority.create(tmp_path).issue("kojihub", client=True)
-    ours = str(credentials / "koji_ca_cert.crt")
+    authority = str(credentials / "koji_ca_cert.crt")
     with pytest.raises(psycopg2.OperationalError, match=r"unknown ca|closed|eof"):
-        connect(database, tmp_path, "kojihub", sslrootcert=ours)
+        connect(database, tmp_path, "kojihub", sslrootcert=authority)
 
 
 def test_the_engine_finds_it_healthy(database: Container) -> None:
@@ -216,8 +216,8 @@ def test_its_key_is_in_memory_alone(database: Container, credentials: Path) -> N
     places = ("/dev/shm", "/etc/postgresql", "/run", "/usr/lib/nagoya", "/var")
     # Key and certificate come from one file.
     copies = [f"/dev/shm/koji-database/server.{end}" for end in ("crt", "key")]
-    status, found = execute(database, "grep", "-rl", secret, *places)
-    assert (status, sorted(found.split())) == (0, copies)
+    status, output = execute(database, "grep", "-rl", secret, *places)
+    assert (status, sorted(output.split())) == (0, copies)
     assert execute(database, "stat", "-c", "%a %U", *copies) == (0, "400 postgres\n" * 2)
 
 
@@ -256,11 +256,11 @@ def test_a_database_sees_no_key_but_its_own(own_volume: str, containers: Contain
     assert outcome(creds)[0] == 0
     wait_ready(database)
     command = ["grep", "-rlIE", "--devices=skip", "--exclude-dir=proc", "--exclude-dir=sys"]
-    found = execute(database, *command, "^-----BEGIN ([A-Z]+ )?PRIVATE KEY", "/")[1].split()
+    paths = execute(database, *command, "^-----BEGIN ([A-Z]+ )?PRIVATE KEY", "/")[1].split()
     copies = [f"/dev/shm/koji-database/server.{end}" for end in ("crt", "key")]
-    assert sorted(found) == [*copies, "/etc/pki/koji/kojidatabase.pem"]
+    assert sorted(paths) == [*copies, "/etc/pki/koji/kojidatabase.pem"]
     pem = file_of(creds, "kojidatabase.pem")
-    assert execute(database, "cat", found[0])[1] == pem.decode()
+    assert execute(database, "cat", paths[0])[1] == pem.decode()
     renew = ("renew", "kojidatabase")
     assert containers.finish("koji-credentials-volume", *renew, volumes_from=[creds.name])[0] == 0
     reload = ("python3", "/usr/lib/nagoya/reload_credentials.py")
@@ -317,7 +317,7 @@ def test_recovers_from_a_kill_and_is_not_ready_before(
     assert ask(again, "SELECT count(*) FROM bulk") == [(1000000,)]
     again.close()
     assert len(lines) > 1
-    assert all(said.startswith("not ready: ") for said in lines[:-1])
+    assert all(line.startswith("not ready: ") for line in lines[:-1])
 
 
 def test_it_is_not_ready_while_data_is_converted(containers: Containers) -> None:

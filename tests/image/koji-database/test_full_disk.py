@@ -74,8 +74,8 @@ def test_a_full_disk_heals_once_it_has_space(
     )
     with pytest.raises(psycopg2.Error) as failure:
         ask(database, credentials, large)
-    said = str(failure.value) + database.logs().decode()
-    assert "No space left on device" in said
+    message = str(failure.value) + database.logs().decode()
+    assert "No space left on device" in message
     execute(holder, "rm", "/small/filler")
     wait_until(lambda: answers("SELECT * FROM kept"), 120, "the database answers again")
     ask(database, credentials, "CREATE TABLE later AS SELECT 1")

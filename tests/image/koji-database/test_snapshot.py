@@ -26,16 +26,16 @@ def database(module_containers: Containers, kojicreds: Container) -> Container:
 
 
 def ask(container: Container, *words: str) -> Any:
-    status, said = execute(container, *SCRIPT, *words)
-    assert status == 0, said
-    return json.loads(said.splitlines()[-1])
+    status, output = execute(container, *SCRIPT, *words)
+    assert status == 0, output
+    return json.loads(output.splitlines()[-1])
 
 
 def sql(container: Container, statement: str, database: str = "koji") -> list[str]:
     command = ("runuser", "-u", "postgres", "--", "psql", "-qAtc", statement, database)
-    status, said = execute(container, *command)
-    assert status == 0, said
-    return said.splitlines()
+    status, output = execute(container, *command)
+    assert status == 0, output
+    return output.splitlines()
 
 
 def users(container: Container) -> list[str]:
@@ -165,8 +165,8 @@ def test_what_was_cut_off_is_not_kept_and_stands_in_nobodys_way(database: Contai
     for name in ("koji@half", "koji@+new", "koji@+old"):
         sql(database, f'CREATE DATABASE "{name}"', "postgres")
     assert set(ask(database, "list")) == {"first"}
-    status, said = execute(database, *SCRIPT, "prepare", "half")
-    assert (status, said) == (1, "koji-database: there is no snapshot half in the database\n")
+    status, output = execute(database, *SCRIPT, "prepare", "half")
+    assert (status, output) == (1, "koji-database: there is no snapshot half in the database\n")
     go_back(database)
     ask(database, "save", "half")
     assert set(ask(database, "list")) == {"first", "half"}
@@ -175,10 +175,10 @@ def test_what_was_cut_off_is_not_kept_and_stands_in_nobodys_way(database: Contai
 
 def test_a_switch_that_cannot_be_leaves_the_state(database: Container) -> None:
     """Without what `prepare` brings."""
-    status, said = execute(database, *SCRIPT, "switch")
+    status, output = execute(database, *SCRIPT, "switch")
     assert status == 1
-    assert said.startswith("koji-database: PostgreSQL: ")
-    assert "Traceback" not in said
+    assert output.startswith("koji-database: PostgreSQL: ")
+    assert "Traceback" not in output
     assert users(database) == ["alice", "bob"]
 
 

@@ -52,8 +52,8 @@ NUMBERS = count(1)
 def processes(container: Container) -> dict[int, str]:
     """The processes in a container (PID: arguments), without the one that lists them."""
     output = execute(container, "python3", "-c", PROCESSES)[1]
-    found = {int(number): words for number, words in json.loads(output).items()}
-    return {number: words for number, words in found.items() if PROCESSES.strip() not in words}
+    commands = {int(number): words for number, words in json.loads(output).items()}
+    return {number: words for number, words in commands.items() if PROCESSES.strip() not in words}
 
 
 @dataclass

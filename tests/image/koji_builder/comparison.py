@@ -42,13 +42,13 @@ def read_headers(container: Container, pattern: str) -> dict[str, dict[str, str]
     return dict(json.loads(output))
 
 
-def differences(one: dict[str, dict[str, str]], other: dict[str, dict[str, str]]) -> set[str]:
+def differences(first: dict[str, dict[str, str]], second: dict[str, dict[str, str]]) -> set[str]:
     """The fields in which packages of the same names differ."""
-    assert one
-    assert one.keys() == other.keys()
+    assert first
+    assert first.keys() == second.keys()
     return {
         field
-        for name, fields in one.items()
-        for field in fields.keys() | other[name].keys()
-        if fields.get(field) != other[name].get(field)
+        for name, fields in first.items()
+        for field in fields.keys() | second[name].keys()
+        if fields.get(field) != second[name].get(field)
     }

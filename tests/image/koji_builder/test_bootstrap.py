@@ -10,10 +10,10 @@ from tests.image.koji_builder.comparison import OF_THE_MOMENT, build, difference
 def test_packages_are_those_that_come_without_a_bootstrap(make: Maker, with_dnf: None) -> None:
     buildroot = make(use_bootstrap=True)
     srpm = f"{SRPMS}/hello-c-1.0-1.src.rpm"
-    made = build(buildroot, srpm)
+    packages = build(buildroot, srpm)
     assert bootstrap_of(buildroot).packages() == "demo-buildroot demo-dnf"
     assert buildroot.packages() == "demo-buildroot demo-gcc"
-    assert differences(made, build(make(), srpm)) <= OF_THE_MOMENT
+    assert differences(packages, build(make(), srpm)) <= OF_THE_MOMENT
 
 
 def test_it_is_the_bootstraps_dnf_that_runs(make: Maker, with_dnf: None) -> None:

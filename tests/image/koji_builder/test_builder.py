@@ -38,7 +38,7 @@ def builder(running_koji: Koji, hub: Hub) -> Container:
 
 
 def channels(session: Any, name: str) -> list[str]:
-    return sorted(one["name"] for one in session.listChannels(session.getHost(name)["id"]))
+    return sorted(channel["name"] for channel in session.listChannels(session.getHost(name)["id"]))
 
 
 def wait_for_log(container: Container, text: str) -> None:

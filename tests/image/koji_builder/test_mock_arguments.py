@@ -126,10 +126,10 @@ def test_packages_are_installed_and_a_command_runs_as_runroot_does(make: Maker) 
     status, output = buildroot.mock(*words)
     buildroot.root(f"umount -l {buildroot.path}/root/bound")
     assert status == 3, output
-    said = buildroot.root(f"cat {buildroot.path}/root/builddir/runroot.log")
-    assert "gcc (Debian" in said
-    assert said.endswith("sources.json\nsrpms\n0\n")
-    assert said in output
+    text = buildroot.root(f"cat {buildroot.path}/root/builddir/runroot.log")
+    assert "gcc (Debian" in text
+    assert text.endswith("sources.json\nsrpms\n0\n")
+    assert text in output
 
 
 # Calls that are refused, and other drivers.
@@ -159,8 +159,8 @@ def other_driver(make: Maker) -> Iterator[Buildroot]:
 
 def test_other_drivers_take_the_place_of_ours(other_driver: Buildroot) -> None:
     uid = other_driver.root("id -u kojibuilder").strip()
-    said = other_driver.mock("--init")[1].split()
-    assert said == ["/etc/mock/driver", "0", uid, "-r", f"koji/{other_driver.name}", "--init"]
+    answer = other_driver.mock("--init")[1].split()
+    assert answer == ["/etc/mock/driver", "0", uid, "-r", f"koji/{other_driver.name}", "--init"]
 
 
 @pytest.mark.parametrize(
@@ -208,10 +208,10 @@ def upstream(ours_alone: None, make: Maker) -> Iterator[Maker]:
 def test_upstreams_mock_takes_over_what_ours_cannot_do(upstream: Maker) -> None:
     buildroot = upstream(package_manager="dnf5")
     uid = buildroot.root("id -u kojibuilder").strip()
-    said = buildroot.mock("--init")[1].splitlines()
+    lines = buildroot.mock("--init")[1].splitlines()
     # It follows links below its folder, and sees no secrets of the builder's.
     words = ["--isolation=simple", "-r", f"koji/{buildroot.name}", "--init"]
-    assert said == [f"{UPSTREAM} 0 {uid} {' '.join(words)}", "followed"]
+    assert lines == [f"{UPSTREAM} 0 {uid} {' '.join(words)}", "followed"]
     # Nobody else does, kojid least of all; and every other build is ours.
     assert execute(buildroot.container, "cat", "/var/lib/mock/link")[0] != 0
     assert "Start: chroot init" in upstream().initialise().log("state")

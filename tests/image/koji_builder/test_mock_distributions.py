@@ -208,8 +208,8 @@ def test_an_rpm_database_in_another_place(make: Maker, distribution: str, group:
         # Another transaction of the builder's dnf finds it, too.
         assert buildroot.mock("--install", another)[0] == 0, buildroot.log("root")
         installed.add(another)
-    found = kojid(buildroot, "print(*(rpm['name'] for rpm in broot.getPackageList()))")
-    assert installed <= {*found.split()}
+    packages = kojid(buildroot, "print(*(rpm['name'] for rpm in broot.getPackageList()))")
+    assert installed <= {*packages.split()}
 
 
 def test_an_rpm_that_cannot_read_the_database_is_named(make: Maker, distribution: str) -> None:
@@ -234,8 +234,8 @@ def test_scriptlets_of_all_kinds_run(make: Maker, distribution: str) -> None:
     buildroot = make(topurls=[distribution], install_group="scriptlets").initialise()
     root = buildroot.log("root")
     assert "scriptlet failed" not in root, root
-    found = buildroot.root(f"cd {buildroot.path}/root; ls -d pretrans posttrans; cat triggered")
-    assert found.split() == ["posttrans", "pretrans", "/usr/lib/watched/x"], root
+    listing = buildroot.root(f"cd {buildroot.path}/root; ls -d pretrans posttrans; cat triggered")
+    assert listing.split() == ["posttrans", "pretrans", "/usr/lib/watched/x"], root
 
 
 def test_a_build_finds_what_a_machine_has(make: Maker) -> None:
@@ -258,9 +258,9 @@ def test_a_build_finds_what_a_machine_has(make: Maker) -> None:
 
 
 def test_each_buildroot_has_a_machine_id_of_its_own(make: Maker) -> None:
-    one, other = (make().initialise() for _ in range(2))
+    first, second = (make().initialise() for _ in range(2))
     read = "cat {}/root/etc/machine-id"
-    assert one.root(read.format(one.path)) != other.root(read.format(other.path))
+    assert first.root(read.format(first.path)) != second.root(read.format(second.path))
 
 
 @pytest.mark.parametrize(

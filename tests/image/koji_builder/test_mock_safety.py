@@ -37,8 +37,8 @@ def test_what_is_planted_among_the_results_stays_there(make: Maker, planted: str
     status, _ = buildroot.mock("--no-clean", "--target", "noarch", "--rebuild", srpm)
     assert status != 0
     assert not {"shadow.rpm", "pipe.rpm"} & buildroot.results()
-    found = f"grep --text --files-with-matches root: {buildroot.path}/result/* || true"
-    assert buildroot.root(found) == ""
+    command = f"grep --text --files-with-matches root: {buildroot.path}/result/* || true"
+    assert buildroot.root(command) == ""
 
 
 def test_a_link_among_the_logs_and_results_is_not_written_through(make: Maker) -> None:
@@ -204,12 +204,12 @@ def test_only_roots_own_configuration_is_read_and_as_the_caller(make: Maker) -> 
     buildroot = make()
     configuration = f"/etc/mock/koji/{buildroot.name}.cfg"
     code = "import os; raise SystemExit(f'uid {os.getuid()} {os.geteuid()} {os.getresuid()}')"
-    kept = buildroot.root(f"cat {configuration}")
+    content = buildroot.root(f"cat {configuration}")
     buildroot.put(configuration, code)
     uid = buildroot.root("id -u kojibuilder").strip()
     status, output = buildroot.mock("--init")
     assert (status, f"uid {uid} {uid} ({uid}, {uid}, {uid})" in output) == (3, True)
-    buildroot.put(configuration, kept)
+    buildroot.put(configuration, content)
     buildroot.root(f"chown kojibuilder {configuration}")
     status, output = buildroot.mock("--init")
     assert (status, "it must belong to root" in output) == (3, True)

@@ -64,9 +64,9 @@ def ask(container: Container, name: str, verb: str = "join", spoil: str = "") ->
 def test_a_builder_sees_no_key_but_its_own(builder: Container, credentials: Path) -> None:
     """Nowhere, root or not: neither in its layers nor in a volume."""
     command = ["grep", "-rlIE", "--devices=skip", "--exclude-dir=proc", "--exclude-dir=sys"]
-    found = execute(builder, *command, "^-----BEGIN ([A-Z]+ )?PRIVATE KEY", "/")[1].split()
-    assert set(found) == {"/etc/pki/koji/private/worker.key", "/etc/pki/koji/worker.pem"}
-    own = execute(builder, "cat", *found)[1]
+    paths = execute(builder, *command, "^-----BEGIN ([A-Z]+ )?PRIVATE KEY", "/")[1].split()
+    assert set(paths) == {"/etc/pki/koji/private/worker.key", "/etc/pki/koji/worker.pem"}
+    own = execute(builder, "cat", *paths)[1]
     for key in (credentials / "private").iterdir():
         assert key.read_text().splitlines()[1] not in own
 

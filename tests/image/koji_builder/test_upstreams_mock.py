@@ -87,19 +87,19 @@ def rich(host: Container) -> str:
 @pytest.mark.parametrize("package", ["hello", "hello-c", "greeting", "rich"])
 def test_both_make_the_same_packages(make: Maker, rich: str, package: str) -> None:
     srpm = rich if package == "rich" else f"{SRPMS}/{package}-1.0-1.src.rpm"
-    ours = Maker(make.container)
-    first, second, upstreams = (build(one, srpm) for one in (ours(), ours(), make()))
+    maker = Maker(make.container)
+    first, second, upstreams = (build(buildroot, srpm) for buildroot in (maker(), maker(), make()))
     assert differences(first, second) <= OF_THE_MOMENT
     assert differences(first, upstreams) <= OF_THE_MOMENT
 
 
 def test_a_bootstrap_chroot_of_upstreams(make: Maker, with_dnf: None) -> None:
     buildroot = make(use_bootstrap=True)
-    made = build(buildroot, f"{SRPMS}/hello-c-1.0-1.src.rpm")
+    packages = build(buildroot, f"{SRPMS}/hello-c-1.0-1.src.rpm")
     assert bootstrap_of(buildroot).packages() == "demo-buildroot demo-dnf"
     assert buildroot.packages() == "demo-buildroot demo-gcc"
-    ours = build(Maker(make.container)(use_bootstrap=True), f"{SRPMS}/hello-c-1.0-1.src.rpm")
-    assert differences(made, ours) <= OF_THE_MOMENT
+    expected = build(Maker(make.container)(use_bootstrap=True), f"{SRPMS}/hello-c-1.0-1.src.rpm")
+    assert differences(packages, expected) <= OF_THE_MOMENT
 
 
 def test_an_image_for_a_bootstrap_is_not_replaced_by_another_way(host: Container) -> None:

@@ -125,7 +125,8 @@ def test_health_says_why_the_hub_does_not_start(
     container = mortal_koji.start_hub("sh", "-c", script, text, environment=variables)
     answer = wait_until(
         lambda: (
-            (said := health(container)[1]).startswith("not ready: the hub does not start") and said
+            (message := health(container)[1]).startswith("not ready: the hub does not start")
+            and message
         ),
         60,
     )

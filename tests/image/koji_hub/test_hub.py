@@ -34,13 +34,13 @@ def processes(hub: Hub) -> dict[str, list[int]]:
     script = "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo $p; done"
     listing = execute(hub.container, "sh", "-c", script)[1]
     words = ("apache2", "/usr/sbin/kojira", "/nagoya/kojira.py", "entrypoint.py")
-    found: dict[str, list[int]] = {word: [] for word in words}
+    pids: dict[str, list[int]] = {word: [] for word in words}
     for line in listing.splitlines():
         command, _, process = line.rpartition("/proc/")
-        for word, ids in found.items():
+        for word, ids in pids.items():
             if word in command and "for p in" not in command:
                 ids.append(int(process))
-    return {word: sorted(ids) for word, ids in found.items()}
+    return {word: sorted(ids) for word, ids in pids.items()}
 
 
 def wait_for_kojira(hub: Hub) -> int:
@@ -58,8 +58,8 @@ def task_of_kojiras(hub: Hub) -> dict[str, Any]:
     session.createTag("build", arches="x86_64", extra={"repo.auto": True})
     session.createTag("dest")
     session.createBuildTarget("target", "build", "dest")
-    asked = {"method": "newRepo", "decode": True}
-    task: dict[str, Any] = wait_until(lambda: session.listTasks(asked), 30, "kojira asks")[0]
+    query = {"method": "newRepo", "decode": True}
+    task: dict[str, Any] = wait_until(lambda: session.listTasks(query), 30, "kojira asks")[0]
     return task
 
 
@@ -223,9 +223,9 @@ def test_no_secret_where_others_can_read_or_a_commit_would_keep_it(hub: Hub) -> 
         session.createTag("for-the-log")
 
     hub.container.reload()
-    seen = json.dumps(hub.container.attrs) + hub.container.logs().decode()
-    seen += execute(hub.container, "sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ")[1]
-    assert not [secret for secret in secrets if secret in seen]
+    record = json.dumps(hub.container.attrs) + hub.container.logs().decode()
+    record += execute(hub.container, "sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ")[1]
+    assert not [secret for secret in secrets if secret in record]
     search = ["grep", "-rlF", "--exclude-dir=pki"]
     search += [word for secret in secrets for word in ("-e", secret)]
     search += ["/etc", "/root", "/run", "/tmp", "/usr/lib", "/var"]
@@ -326,14 +326,14 @@ def small_top(engine: docker.DockerClient, containers: Containers) -> Iterator[s
 
 
 @pytest.mark.parametrize(
-    ("fill", "said"),
+    ("fill", "message"),
     [
         ("head -c 200M /dev/zero >full", "no room for uploads: the hub's disk has 0 MiB free"),
         ("seq 3000 | xargs touch", "no room for uploads: the hub's disk has inodes for 0 more"),
     ],
 )
 def test_a_full_top_directory_is_told_and_forgotten(
-    small_top: str, mortal_koji: Koji, fill: str, said: str
+    small_top: str, mortal_koji: Koji, fill: str, message: str
 ) -> None:
     mortal_koji.start_database()
     container = mortal_koji.start_hub(
@@ -346,8 +346,8 @@ def test_a_full_top_directory_is_told_and_forgotten(
     execute(container, "sh", "-c", f"mkdir {work} && cd {work} && {fill}")
     answers, why = health(container)
     assert not answers
-    assert said in why
-    with pytest.raises(koji.GenericError, match=said):
+    assert message in why
+    with pytest.raises(koji.GenericError, match=message):
         session.rawUpload(b"x", 0, "upload", "file")
     execute(container, "rm", "-r", work)
     assert health(container)[0]

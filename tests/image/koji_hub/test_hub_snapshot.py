@@ -36,11 +36,11 @@ def test_a_full_disk_is_reported_and_nothing_is_lost(small: Container) -> None:
     assert execute(small, *SCRIPT, "save", "one") == (0, "{}\n")
     # A second state has no room, and neither has a copy of the first.
     for words in (("save", "two"), ("prepare", "one")):
-        status, said = execute(small, *SCRIPT, *words)
+        status, output = execute(small, *SCRIPT, *words)
         assert status == 1
-        assert "No space left on device" in said
-        assert "hint: a snapshot takes as much room as the state" in said
-        assert "Traceback" not in said
+        assert "No space left on device" in output
+        assert "hint: a snapshot takes as much room as the state" in output
+        assert "Traceback" not in output
     assert set(json.loads(execute(small, *SCRIPT, "list")[1])) == {"one"}
     assert run("sha256sum /mnt/koji/work/*") == before
     assert run("ls /mnt/koji/.snapshots") == (0, "one\n")

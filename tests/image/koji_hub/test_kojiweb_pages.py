@@ -180,8 +180,8 @@ def test_pages_of_a_user(hub: Hub, user: Browser, content: dict[str, Any]) -> No
 
 def explained(text: str) -> str:
     """What an error page of kojiweb says."""
-    found = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
-    return found[1] if found else text[-2000:]
+    match = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
+    return match[1] if match else text[-2000:]
 
 
 @pytest.mark.parametrize("value", ["x", "99999999999999999999", "-1", "a&{name}=b"])

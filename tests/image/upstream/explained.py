@@ -27,7 +27,7 @@ def explanation(report: pytest.TestReport | pytest.CollectReport) -> str | None:
     if not report.failed:
         return None
     text = report.longreprtext
-    return next((why for why, said in EXPLAINED.items() if re.search(said, text)), None)
+    return next((why for why, pattern in EXPLAINED.items() if re.search(pattern, text)), None)
 
 
 @pytest.hookimpl(wrapper=True)
