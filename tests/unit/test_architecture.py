@@ -35,7 +35,7 @@ def upward(name: str, path: Path) -> list[str]:
 def test_imports_point_downwards(name: str, checkout: Path) -> None:
     paths = [*(checkout / "nagoya").glob(f"{name}.py"), *(checkout / "nagoya" / name).glob("*.py")]
     assert paths
-    assert {str(path): found for path in paths if (found := upward(name, path))} == {}
+    assert {str(path): lines for path in paths if (lines := upward(name, path))} == {}
 
 
 def test_an_upward_import_is_noticed(tmp_path: Path) -> None:
@@ -82,14 +82,14 @@ def test_only_the_engine_package_speaks_docker(checkout: Path) -> None:
 
 def test_only_the_engine_package_looks_into_the_sdk_s_objects(checkout: Path) -> None:
     """Elsewhere a Handle is opaque, and so is the client of an Engine."""
-    found = [
+    places = [
         f"{path}:{node.lineno}"
         for path in [*(checkout / "nagoya").rglob("*.py"), checkout / "kojicallbacks.py"]
         if path.parent.name != "engine"
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr in ("attrs", "client", "docker")
     ]
-    assert found == []
+    assert places == []
 
 
 def test_the_two_worlds_import_nothing_of_each_other(checkout: Path) -> None:

@@ -132,8 +132,8 @@ def test_a_tree_gets_a_merged_usr_and_its_links(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     spec.arrange(tmp_path, "bash")
-    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir()}
-    assert found == {"usr/bin/bash", "usr/bin/sh", "usr/lib/x/y", "usr/lib/x/z"}
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir()}
+    assert files == {"usr/bin/bash", "usr/bin/sh", "usr/lib/x/y", "usr/lib/x/z"}
     assert os.readlink(tmp_path / "usr/bin/sh") == "bash"  # noqa: PTH115 - as it is written
 
 

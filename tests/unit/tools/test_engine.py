@@ -143,9 +143,9 @@ def test_a_killed_command_counts_no_more(engine: Engine) -> None:
 
 @pytest.mark.parametrize("first", ["start", "with"])
 def test_two_at_once_start_one(engine: Engine, first: str) -> None:
-    both = [engine.begin(first, "true"), engine.begin("with", "true")]
-    outputs = [process.communicate(timeout=60)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
+    processes = [engine.begin(first, "true"), engine.begin("with", "true")]
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
     assert sum("starting a private one" in output for output in outputs) >= 1
     assert engine.runs == (first == "start")
 

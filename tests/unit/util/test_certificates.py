@@ -74,10 +74,10 @@ def test_a_certificate_is_for_its_purpose(
 def test_names_and_addresses_stand_once_each(authority: Authority) -> None:
     address = ipaddress.ip_address("127.0.0.1")
     authority.issue("hub", ["koji", "hub", "koji"], [address, address], server=True)
-    found = certificate(authority, "hub")
-    assert found.subject.rfc4514_string() == "CN=hub,O=Nagoya"
-    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert [one.value for one in names] == ["hub", "koji", address]
+    leaf = certificate(authority, "hub")
+    assert leaf.subject.rfc4514_string() == "CN=hub,O=Nagoya"
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [name.value for name in names] == ["hub", "koji", address]
 
 
 def test_serials_are_random(authority: Authority) -> None:
@@ -91,10 +91,10 @@ def test_serials_are_random(authority: Authority) -> None:
 
 def test_validity_allows_for_skewed_clocks_and_has_its_limit(authority: Authority) -> None:
     authority.issue("host", client=True)
-    found = certificate(authority, "host")
+    leaf = certificate(authority, "host")
     now = datetime.now(UTC)
-    assert timedelta(minutes=59) < now - found.not_valid_before_utc < timedelta(minutes=62)
-    assert found.not_valid_after_utc - found.not_valid_before_utc <= timedelta(days=825)
+    assert timedelta(minutes=59) < now - leaf.not_valid_before_utc < timedelta(minutes=62)
+    assert leaf.not_valid_after_utc - leaf.not_valid_before_utc <= timedelta(days=825)
     assert authority.certificate.not_valid_after_utc > now + timedelta(days=3600)
 
 
@@ -120,9 +120,9 @@ def test_keys_are_for_their_owner_alone(authority: Authority) -> None:
 def test_the_browsers_file_holds_key_certificate_and_authority(authority: Authority) -> None:
     authority.issue("host", client=True, browser=True)
     browser = (authority.folder / "host_browser_cert.p12").read_bytes()
-    key, found, chain = pkcs12.load_key_and_certificates(browser, b"koji")
+    key, leaf, chain = pkcs12.load_key_and_certificates(browser, b"koji")
     assert key is not None
-    assert found == certificate(authority, "host")
+    assert leaf == certificate(authority, "host")
     assert chain == [authority.certificate]
     # NSS imports no other.
     printed = subprocess.run(
@@ -168,9 +168,9 @@ def test_the_check_finds_a_certificate_of_another_authority(
     authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     other = Authority.create(tmp_path_factory.mktemp("other"))
-    for one in (authority, other):
-        one.issue("host", client=True)
-        check(one.folder, "host")
+    for issuer in (authority, other):
+        issuer.issue("host", client=True)
+        check(issuer.folder, "host")
     shutil.copy(other.folder / "certs/host.crt", authority.folder / "certs/host.crt")
     with pytest.raises(Fatal, match=r"the certificate of host in .* is not valid"):
         check(authority.folder, "host")
@@ -300,9 +300,9 @@ def test_an_interrupted_rotation_leaves_an_authority(
     with pytest.raises(KeyboardInterrupt):
         authority.rotate()
     monkeypatch.undo()
-    left = Authority.load(authority.folder)
-    assert authority.certificate in [each.certificate for each in left.trusted]
-    left.issue("alice", client=True)
+    survivor = Authority.load(authority.folder)
+    assert authority.certificate in [each.certificate for each in survivor.trusted]
+    survivor.issue("alice", client=True)
     check(authority.folder, "alice")
 
 
@@ -328,9 +328,9 @@ def test_a_revocation_keeps_its_date(authority: Authority) -> None:
     assert first.date > datetime.now(UTC) - timedelta(minutes=1)
     for _ in range(2):
         authority.revoke("alice", [certificate(authority, "alice")])
-        found = certificates.read_revocations(path)
-        assert len(found) == 2
-        assert first in found
+        revocations = certificates.read_revocations(path)
+        assert len(revocations) == 2
+        assert first in revocations
     revoked = x509.load_pem_x509_crl(path.read_bytes())
     assert revoked.next_update_utc == authority.certificate.not_valid_after_utc
 

@@ -150,17 +150,17 @@ def test_a_patient_health_check_asks_until_it_is_a_yes(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entry, "_PAUSE", 0.001)
-    asked = []
+    calls = []
 
     def question() -> str:
-        asked.append(None)
-        if len(asked) < 5:
+        calls.append(None)
+        if len(calls) < 5:
             raise LookupError("in a moment")
         return "now"
 
     assert entry.health(question) == 1
-    assert len(asked) == 1
+    assert len(calls) == 1
     monkeypatch.setenv("HEALTH_PATIENCE", "20")
     assert entry.health(question) == 0
-    assert len(asked) == 5
+    assert len(calls) == 5
     assert capsys.readouterr().out == "not ready: in a moment\nready: now\n"

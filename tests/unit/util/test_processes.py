@@ -44,7 +44,7 @@ def state(pid: int) -> str:
 
 
 def test_who_is_whose_child(family: "subprocess.Popen[bytes]") -> None:
-    shell = next(one for one in processes.processes() if one.pid == family.pid)
+    shell = next(process for process in processes.processes() if process.pid == family.pid)
     assert shell.parent == os.getpid()
     assert shell.command == "sh -c sleep 987 & wait"
     (child,) = children(family.pid)
@@ -71,7 +71,7 @@ def test_who_is_waited_for_has_ended(
     processes.send(signal.SIGKILL, [child, 2**22 + 1])
     processes.wait_gone([child])
     # Its parent has not looked after it yet, or has; that it is no process any more is the same.
-    assert child not in {one.pid for one in processes.processes()}
+    assert child not in {process.pid for process in processes.processes()}
 
 
 def test_a_process_that_vanishes_is_none(tmp_path: Path) -> None:
@@ -84,9 +84,10 @@ def test_a_name_may_hold_anything(tmp_path: Path) -> None:
     program = tmp_path / "a) S 1 2"
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([program, "987"]) as odd:
-        found = wait_until(
-            lambda: [one for one in processes.processes() if one.command == f"{program} 987"],
+        matches = wait_until(
+            lambda: [process for process in processes.processes()
+                     if process.command == f"{program} 987"],
             10, "it is there",
         )  # fmt: skip
         odd.kill()
-    assert [(one.pid, one.parent) for one in found] == [(odd.pid, os.getpid())]
+    assert [(process.pid, process.parent) for process in matches] == [(odd.pid, os.getpid())]

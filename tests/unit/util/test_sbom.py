@@ -22,5 +22,5 @@ def test_lists_python_packages_once(tmp_path: Path) -> None:
     folder = tmp_path / "Some_Name-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: Some_Name\nVersion: 1.0\n")
-    found = sbom.python([Distribution.at(folder), Distribution.at(folder)])
-    assert [one["purl"] for one in found] == ["pkg:pypi/some-name@1.0"]
+    components = sbom.python([Distribution.at(folder), Distribution.at(folder)])
+    assert [component["purl"] for component in components] == ["pkg:pypi/some-name@1.0"]

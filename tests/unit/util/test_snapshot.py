@@ -29,7 +29,7 @@ sys.exit(snapshot.run("an-image", {
 """
 
 
-def asked(checkout: Path, *words: str, lines: str = "") -> tuple[int, str, str]:
+def ask(checkout: Path, *words: str, lines: str = "") -> tuple[int, str, str]:
     ended = subprocess.run(
         [sys.executable, "-c", SCRIPT, *words],
         cwd=checkout, input=lines, capture_output=True, text=True, check=False,
@@ -38,13 +38,13 @@ def asked(checkout: Path, *words: str, lines: str = "") -> tuple[int, str, str]:
 
 
 def test_only_the_answer_is_on_stdout(checkout: Path) -> None:
-    assert asked(checkout, "list") == (0, '{"one": {"created": 1.5, "bytes": 7}}\n', "")
-    assert json.loads(asked(checkout, "switch")[1]) == {"restart": True}
-    assert asked(checkout, "save", "first") == (0, "{}\n", "saving first\n")
+    assert ask(checkout, "list") == (0, '{"one": {"created": 1.5, "bytes": 7}}\n', "")
+    assert json.loads(ask(checkout, "switch")[1]) == {"restart": True}
+    assert ask(checkout, "save", "first") == (0, "{}\n", "saving first\n")
 
 
 def test_each_line_is_answered_with_one(checkout: Path) -> None:
-    status, answers, log = asked(checkout, lines="save a\nprepare b\ndrop c\nlist\n\nsave ../d\n")
+    status, answers, log = ask(checkout, lines="save a\nprepare b\ndrop c\nlist\n\nsave ../d\n")
     assert (status, log) == (0, "saving a\n")
     assert [json.loads(line) for line in answers.splitlines()] == [
         {"answer": {}},
@@ -70,20 +70,20 @@ def test_each_line_is_answered_with_one(checkout: Path) -> None:
 def test_nothing_is_left_of_a_backup_whose_caller_is_gone(
     checkout: Path, lines: str, log: str
 ) -> None:
-    status, answers, logged = asked(checkout, lines=lines)
+    status, answers, logged = ask(checkout, lines=lines)
     assert (status, logged) == (0, log)
     assert len(answers.splitlines()) == len(lines.splitlines())
 
 
 def test_the_unforeseen_ends_it_and_is_reported(checkout: Path) -> None:
-    status, answers, log = asked(checkout, lines="renew\nlist\n")
+    status, answers, log = ask(checkout, lines="renew\nlist\n")
     assert (status, answers) == (2, "")
     assert "ZeroDivisionError" in log
 
 
 def test_a_refusal_says_why_and_what_to_do(checkout: Path) -> None:
     log = "an-image: there is no snapshot first\n  hint: make one\n"
-    assert asked(checkout, "prepare", "first") == (1, "", log)
+    assert ask(checkout, "prepare", "first") == (1, "", log)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,6 @@ def test_a_refusal_says_why_and_what_to_do(checkout: Path) -> None:
     ],
 )
 def test_what_is_no_call_is_refused(checkout: Path, words: list[str], message: str) -> None:
-    status, _, log = asked(checkout, *words)
+    status, _, log = ask(checkout, *words)
     assert status == 1
     assert f"an-image: {message}" in log

@@ -91,8 +91,8 @@ def test_a_program_that_ends_is_run_again_at_intervals(start: Start, tmp_path: P
     body = f"run(shell('main', {main!r}), [shell('second', {second!r}, every=0.1, first=0.2)])"
     status, log = ended(start(body))
     assert status == 0
-    said = [line for line in log if "again" in line or "restarting" in line]
-    assert said == ["second ended (status 1); running it again in 0.1 s"]
+    notes = [line for line in log if "again" in line or "restarting" in line]
+    assert notes == ["second ended (status 1); running it again in 0.1 s"]
 
 
 def test_the_sidecars_end_with_the_daemon(start: Start, tmp_path: Path) -> None:
@@ -168,5 +168,5 @@ def test_sighup_starts_the_sidecars_anew_and_ends_their_children(
     assert status == 0
     assert not [line for line in log if "is started again" in line]
     *killed, last = (int(pid) for pid in (tmp_path / "runs").read_text().split())
-    assert not {one.pid for one in processes.processes()}.intersection(killed)
+    assert not {process.pid for process in processes.processes()}.intersection(killed)
     os.kill(last, signal.SIGKILL)

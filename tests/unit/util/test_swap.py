@@ -58,10 +58,10 @@ class Killed(BaseException):
 
 def killed_after(renames: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rename = Path.rename
-    left = iter(range(renames))
+    budget = iter(range(renames))
 
     def limited(path: Path, target: Any) -> Path:
-        if next(left, None) is None:
+        if next(budget, None) is None:
             raise Killed
         return rename(path, target)
 

@@ -26,17 +26,17 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    ours = Clock()
-    monkeypatch.setattr(waiting, "time", ours)
-    return ours
+    fake = Clock()
+    monkeypatch.setattr(waiting, "time", fake)
+    return fake
 
 
 def failing(times: int, error: Exception) -> Callable[[], str]:
-    left = [error] * times
+    errors = [error] * times
 
     def question() -> str:
-        if left:
-            raise left.pop()
+        if errors:
+            raise errors.pop()
         return "yes"
 
     return question
@@ -59,8 +59,8 @@ def test_says_what_it_waits_for_now_and_then(
 ) -> None:
     with pytest.raises(Fatal):
         waiting.wait_until(failing(10**6, OSError("refused")), 14, "the hub")
-    said = capsys.readouterr().err
-    times = re.findall(r"^nagoya: waiting for the hub \((\d+) s\): refused$", said, re.MULTILINE)
+    output = capsys.readouterr().err
+    times = re.findall(r"^nagoya: waiting for the hub \((\d+) s\): refused$", output, re.MULTILINE)
     assert [int(time) for time in times] == pytest.approx([2, 7, 12], abs=1)
 
 

@@ -16,7 +16,7 @@ def test_the_profiles_url_where_the_port_is_published(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "address", "said"),
+    ("url", "address", "message"),
     [
         (SITE, "127.0.0.1", "published on 127.0.0.1 alone"),
         (SITE, "::1", "published on ::1 alone"),
@@ -25,8 +25,8 @@ def test_the_profiles_url_where_the_port_is_published(address: str) -> None:
         ("https://localhost/kojihub", "0.0.0.0", "works only on this machine"),
     ],
 )
-def test_an_address_that_no_other_machine_reaches(url: str, address: str, said: str) -> None:
-    with pytest.raises(LifecycleError, match=said) as refusal:
+def test_an_address_that_no_other_machine_reaches(url: str, address: str, message: str) -> None:
+    with pytest.raises(LifecycleError, match=message) as refusal:
         published_url(url, address)
     assert "docs/lan.md" in str(refusal.value.hint)
 

@@ -84,17 +84,17 @@ def test_reads_each_kind(
         "revoked/bob.crt": (tmp_path / "certs/bob.crt").read_bytes(),
     }
     folders["koji"] = {"builder.crt": certificates.pem(old) + certificates.pem(builder)}
-    found = read(folders)
-    assert [(each.name, each.kind, each.state) for each in found.values()] == [
+    records = read(folders)
+    assert [(each.name, each.kind, each.state) for each in records.values()] == [
         ("kojihub", "part", "valid"),
         ("builder", "builder", "valid"),
         ("alice", "user", "valid"),
         ("bob", "user", "revoked"),
     ]
-    assert found["alice"].serial == f"{new.serial_number:x}"
-    assert list(found["alice"].issued) == [certificates.pem(one).decode() for one in (new, old)]
-    assert found["builder"].serial == f"{builder.serial_number:x}"
-    assert certificates.pem(old).decode() in found["builder"].issued
+    assert records["alice"].serial == f"{new.serial_number:x}"
+    assert list(records["alice"].issued) == [certificates.pem(leaf).decode() for leaf in (new, old)]
+    assert records["builder"].serial == f"{builder.serial_number:x}"
+    assert certificates.pem(old).decode() in records["builder"].issued
 
 
 def test_an_expired_file_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

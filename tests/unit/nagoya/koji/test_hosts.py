@@ -9,8 +9,8 @@ def test_a_builder_elsewhere_has_no_container() -> None:
         {"name": "far", "enabled": False, "arches": "aarch64"},
     ]
     members = {"default": ["far", "kojibuilder"], "createrepo": ["kojibuilder"], "vm": []}
-    seen = {"kojibuilder": 97.5, "far": None}
-    far, near = builder_hosts(hosts, members, seen, ["koji", "kojibuilder"], 100.0)
+    updates = {"kojibuilder": 97.5, "far": None}
+    far, near = builder_hosts(hosts, members, updates, ["koji", "kojibuilder"], 100.0)
     assert far == BuilderHost("far", False, False, ["aarch64"], ["default"], None)
     assert near == BuilderHost(
         "kojibuilder", True, True, ["x86_64", "i386"], ["createrepo", "default"], 2.5

@@ -161,6 +161,6 @@ def test_a_hub_that_is_gone_in_the_middle() -> None:
 
 def test_the_end_of_a_session_calls_nothing() -> None:
     calls: list[str] = []
-    one = without_logout(type("Other", (), {"__del__": lambda self: calls.append("logout")}))()
-    del one
+    session = without_logout(type("Other", (), {"__del__": lambda self: calls.append("logout")}))()
+    del session
     assert calls == []

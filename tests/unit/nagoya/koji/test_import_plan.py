@@ -26,44 +26,44 @@ def plan(
     builds: dict[str, Any] | None = None,
     rpms: dict[str, Any] | None = None,
 ) -> ImportPlan:
-    nvrs = dict.fromkeys(one.header.build_nvr for one in candidates)
-    names = dict.fromkeys(one.header.file_name for one in candidates)
+    nvrs = dict.fromkeys(package.header.build_nvr for package in candidates)
+    names = dict.fromkeys(package.header.file_name for package in candidates)
     return plan_import(candidates, nvrs | (builds or {}), names | (rpms or {}), "1.30.0")
 
 
-def record(one: Candidate, **changes: Any) -> dict[str, Any]:
+def record(package: Candidate, **changes: Any) -> dict[str, Any]:
     """An RPM as the hub has it."""
-    header: Any = one.header
+    header: Any = package.header
     known = {"build_id": 1, "external_repo_id": 0, "buildtime": header.build_time}
-    return {one.header.file_name: known | {"payloadhash": header.contents} | changes}
+    return {package.header.file_name: known | {"payloadhash": header.contents} | changes}
 
 
 def test_a_build_gets_its_source_rpm_first_and_its_epoch(tmp_path: Path) -> None:
-    made = plan(
+    outcome = plan(
         candidate(tmp_path, "hello-libs", source="hello-1-1.src.rpm", epoch=7),
         candidate(tmp_path, epoch=2),
         candidate(tmp_path, arch="src", epoch=2),
     )
-    (build,) = made.builds
+    (build,) = outcome.builds
     assert (build.nvr, build.package, build.epoch, build.exists) == ("hello-1-1", "hello", 2, False)
-    assert [one.header.arch for one in build.rpms] == ["src", "noarch", "noarch"]
+    assert [package.header.arch for package in build.rpms] == ["src", "noarch", "noarch"]
 
 
 def test_the_newest_build_is_the_last(tmp_path: Path) -> None:
     versions = [("10", None), ("9", None), ("1", 2), ("9.1~rc1", None)]
-    made = plan(*(candidate(tmp_path, version=v, epoch=e) for v, e in versions))
-    assert [build.nvr for build in made.builds] == [
+    outcome = plan(*(candidate(tmp_path, version=v, epoch=e) for v, e in versions))
+    assert [build.nvr for build in outcome.builds] == [
         "hello-9-1", "hello-9.1~rc1-1", "hello-10-1", "hello-1-1",
     ]  # fmt: skip
 
 
 def test_what_the_hub_has_is_left_out(tmp_path: Path) -> None:
-    one, other = candidate(tmp_path), candidate(tmp_path, "hi", source="hello-1-1.src.rpm")
-    (build,) = plan(one, other, builds={"hello-1-1": COMPLETE}, rpms=record(one)).builds
+    package, other = candidate(tmp_path), candidate(tmp_path, "hi", source="hello-1-1.src.rpm")
+    (build,) = plan(package, other, builds={"hello-1-1": COMPLETE}, rpms=record(package)).builds
     assert (build.exists, build.rpms) == (True, (other,))
     # An external repository's RPM is only known by name.
-    (build,) = plan(one, rpms=record(one, external_repo_id=3, build_id=None)).builds
-    assert build.rpms == (one,)
+    (build,) = plan(package, rpms=record(package, external_repo_id=3, build_id=None)).builds
+    assert build.rpms == (package,)
 
 
 @pytest.mark.parametrize(
@@ -74,27 +74,27 @@ def test_what_the_hub_has_is_left_out(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_hub_has_otherwise(tmp_path: Path, changes: Any, reason: str) -> None:
-    one = candidate(tmp_path)
-    made = plan(one, builds={"hello-1-1": COMPLETE}, rpms=record(one, **changes))
-    assert made.refused == [f"hello-1-1.noarch.rpm {reason}"]
-    assert made.incomplete == {"hello-1-1"}
+    package = candidate(tmp_path)
+    outcome = plan(package, builds={"hello-1-1": COMPLETE}, rpms=record(package, **changes))
+    assert outcome.refused == [f"hello-1-1.noarch.rpm {reason}"]
+    assert outcome.incomplete == {"hello-1-1"}
 
 
 @pytest.mark.parametrize(("build_time", "refused"), [(5, 0), (6, 1)])
 def test_a_listed_rpm_is_known_by_its_time(build_time: int, refused: int, tmp_path: Path) -> None:
     file = RemoteFile(None, 0, "sha256", "")  # type: ignore[arg-type]
     listed = ListedRpm("hello", "1", "1", None, "noarch", "hello-1-1.src.rpm", build_time, file)
-    one = Candidate(listed, "hello", lambda folder: (folder, None))  # type: ignore[arg-type, return-value]
-    made = plan(one, builds={"hello-1-1": COMPLETE}, rpms=record(one, buildtime=5))
-    assert len(made.refused) == refused
+    package = Candidate(listed, "hello", lambda folder: (folder, None))  # type: ignore[arg-type, return-value]
+    outcome = plan(package, builds={"hello-1-1": COMPLETE}, rpms=record(package, buildtime=5))
+    assert len(outcome.refused) == refused
 
 
 def test_two_rpms_of_one_name(tmp_path: Path) -> None:
-    one = candidate(tmp_path, label="a/hello.rpm")
-    assert plan(one, candidate(tmp_path, label="b/hello.rpm")).builds[0].rpms == (one,)
-    made = plan(one, candidate(tmp_path, label="b/hello.rpm", payload=b"x"))
-    assert made.builds == []
-    assert made.refused == [
+    package = candidate(tmp_path, label="a/hello.rpm")
+    assert plan(package, candidate(tmp_path, label="b/hello.rpm")).builds[0].rpms == (package,)
+    outcome = plan(package, candidate(tmp_path, label="b/hello.rpm", payload=b"x"))
+    assert outcome.builds == []
+    assert outcome.refused == [
         f"{label} is not the only hello-1-1.noarch.rpm here, and their contents differ"
         for label in ("a/hello.rpm", "b/hello.rpm")
     ]
@@ -108,23 +108,23 @@ def test_a_build_that_came_to_nothing_is_made_again(tmp_path: Path, state: str) 
 
 
 def test_a_deleted_build_has_to_be_forgotten_first(tmp_path: Path) -> None:
-    one = candidate(tmp_path)
+    package = candidate(tmp_path)
     known = COMPLETE | {"state": koji.BUILD_STATES["DELETED"]}
-    made = plan(one, builds={"hello-1-1": known}, rpms=record(one))
-    assert "`koji call resetBuild hello-1-1`" in made.refused[0]
+    outcome = plan(package, builds={"hello-1-1": known}, rpms=record(package))
+    assert "`koji call resetBuild hello-1-1`" in outcome.refused[0]
 
 
 def test_a_build_that_the_hub_has_with_another_epoch(tmp_path: Path) -> None:
     known = {"hello-1-1": COMPLETE | {"epoch": 1}}
-    one = candidate(tmp_path, epoch=2)
-    made = plan(one, builds=known)
-    assert made.refused == [
+    package = candidate(tmp_path, epoch=2)
+    outcome = plan(package, builds=known)
+    assert outcome.refused == [
         "hello-1-1.noarch.rpm belongs to a build with the epoch 2, "
         "but the hub has hello-1-1 with the epoch 1"
     ]
-    assert made.builds[0].rpms == ()
+    assert outcome.builds[0].rpms == ()
     # If nothing is missing, nothing is wrong now.
-    assert plan(one, builds=known, rpms=record(one)).refused == []
+    assert plan(package, builds=known, rpms=record(package)).refused == []
     # A subpackage may have an epoch of its own.
     other = candidate(tmp_path, "hi", source="hello-1-1.src.rpm", epoch=2)
     assert plan(other, builds=known).refused == []
@@ -147,5 +147,5 @@ def test_a_build_that_the_hub_has_with_another_epoch(tmp_path: Path) -> None:
 def test_what_no_hub_of_that_version_takes(
     tmp_path: Path, options: dict[str, Any], version: str, reason: str | None
 ) -> None:
-    found = objection(rpm.read(write_rpm(tmp_path, **options)), version)
-    assert (reason in found) if reason and found else found == reason
+    answer = objection(rpm.read(write_rpm(tmp_path, **options)), version)
+    assert (reason in answer) if reason and answer else answer == reason

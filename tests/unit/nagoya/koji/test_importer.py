@@ -136,8 +136,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def wanted(**changes: Any) -> Import:
-    given = {"type": "import", "tag": "some", "rpms": ["*.rpm"]} | changes
-    return Import.model_validate(given)
+    fields = {"type": "import", "tag": "some", "rpms": ["*.rpm"]} | changes
+    return Import.model_validate(fields)
 
 
 def apply(hub: Hub, folder: Path, shown: list[str] | None = None, **changes: Any) -> Outcome:
@@ -146,8 +146,8 @@ def apply(hub: Hub, folder: Path, shown: list[str] | None = None, **changes: Any
     connection: Any = hub
     show = ([] if shown is None else shown).append
     document = wanted(**changes)
-    with find_rpms(system, document, folder, lambda text: None) as found:
-        return import_rpms(connection, hub, document, found, show)
+    with find_rpms(system, document, folder, lambda text: None) as selection:
+        return import_rpms(connection, hub, document, selection, show)
 
 
 def test_a_hundred_rpms_take_a_handful_of_requests_beside_their_uploads(folder: Path) -> None:
@@ -285,21 +285,23 @@ def test_downloads_do_not_pile_up_and_a_damaged_one_is_refused(tmp_path: Path) -
     for name in ("p0", "p0-libs", "p1"):
         write_rpm(source, name, source=f"{name.removesuffix('-libs')}-1-1.src.rpm")
     system: Any = None
-    seen: list[int] = []
+    counts: list[int] = []
 
     def download(name: str, folder: Path) -> tuple[Path, rpm.Rpm]:
-        seen.append(len(list(folder.iterdir())))
+        counts.append(len(list(folder.iterdir())))
         path = folder / name
         path.write_bytes((source / name).read_bytes())
         if name.startswith("p1"):
             path.write_bytes(b"")
         return path, rpm.read(path)
 
-    with find_rpms(system, wanted(), source, lambda text: None) as found:
+    with find_rpms(system, wanted(), source, lambda text: None) as selection:
         remote = Selection(
             [
-                replace(one, fetch=lambda folder, name=one.label: download(name, folder))
-                for one in found.candidates
+                replace(
+                    candidate, fetch=lambda folder, name=candidate.label: download(name, folder)
+                )
+                for candidate in selection.candidates
             ]
         )
 
@@ -310,21 +312,21 @@ def test_downloads_do_not_pile_up_and_a_damaged_one_is_refused(tmp_path: Path) -
     hub: Any = Remembering()
     outcome = import_rpms(hub, hub, wanted(), remote, lambda text: None)
     assert outcome == Outcome(2, 1, ("p1-1-1.noarch.rpm is empty",))
-    assert seen == [0, 0, 0]
+    assert counts == [0, 0, 0]
     assert hub.builds.keys() == {"p0-1-1"}
 
 
 def test_a_repository_that_is_gone_ends_the_import(folder: Path) -> None:
-    asked = []
+    calls = []
 
-    def gone(_: Path) -> Any:
-        asked.append(1)
+    def fail(_: Path) -> Any:
+        calls.append(1)
         raise Unreachable("no route")
 
     hub: Any = Hub()
     system: Any = None
-    with find_rpms(system, wanted(), folder, lambda text: None) as found:
-        remote = Selection([replace(one, fetch=gone) for one in found.candidates])
+    with find_rpms(system, wanted(), folder, lambda text: None) as selection:
+        remote = Selection([replace(candidate, fetch=fail) for candidate in selection.candidates])
     with pytest.raises(Unreachable):
         import_rpms(hub, hub, wanted(), remote, lambda text: None)
-    assert len(asked) <= 4
+    assert len(calls) <= 4

@@ -22,8 +22,8 @@ def document(**changes: Any) -> Import:
 
 def find(folder: Path, **changes: Any) -> Selection:
     system: Any = None  # a seed without `container` needs none
-    with find_rpms(system, document(**changes), folder, lambda text: None) as found:
-        return found
+    with find_rpms(system, document(**changes), folder, lambda text: None) as selection:
+        return selection
 
 
 @pytest.mark.parametrize(
@@ -46,18 +46,21 @@ def test_files_are_read_once_and_named_by_their_place(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     write_rpm(tmp_path, "a")
     path = write_rpm(tmp_path / "more", "b")
-    found = find(tmp_path, rpms=["*.rpm", "**/*.rpm"])
-    assert [one.label for one in found.candidates] == ["a-1-1.noarch.rpm", "more/b-1-1.noarch.rpm"]
-    assert found.candidates[1].fetch(tmp_path) == (path, found.candidates[1].header)
+    selection = find(tmp_path, rpms=["*.rpm", "**/*.rpm"])
+    assert [candidate.label for candidate in selection.candidates] == [
+        "a-1-1.noarch.rpm",
+        "more/b-1-1.noarch.rpm",
+    ]
+    assert selection.candidates[1].fetch(tmp_path) == (path, selection.candidates[1].header)
 
 
 def test_a_file_that_cannot_be_read_leaves_the_others(tmp_path: Path) -> None:
     write_rpm(tmp_path, "a")
     (tmp_path / "b.rpm").write_text("<html>not found</html>")
     # It may be the one that makes the build.
-    found = find(tmp_path, builds=["b-1-1"])
-    assert [one.label for one in found.candidates] == ["a-1-1.noarch.rpm"]
-    assert found.unreadable == ["b.rpm is not an RPM"]
+    selection = find(tmp_path, builds=["b-1-1"])
+    assert [candidate.label for candidate in selection.candidates] == ["a-1-1.noarch.rpm"]
+    assert selection.unreadable == ["b.rpm is not an RPM"]
 
 
 def test_files_that_are_no_files_leave_the_others(tmp_path: Path) -> None:
@@ -67,9 +70,9 @@ def test_files_that_are_no_files_leave_the_others(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "c.rpm")
     (tmp_path / "d.rpm").symlink_to("d.rpm")
     (tmp_path / "e.rpm").symlink_to("nowhere")
-    found = find(tmp_path)
-    assert [one.label for one in found.candidates] == ["a-1-1.noarch.rpm"]
-    assert found.unreadable == [f"{name}.rpm is no regular file" for name in "bcde"]
+    selection = find(tmp_path)
+    assert [candidate.label for candidate in selection.candidates] == ["a-1-1.noarch.rpm"]
+    assert selection.unreadable == [f"{name}.rpm is no regular file" for name in "bcde"]
 
 
 @pytest.mark.parametrize("pattern", ["{folder}/a-*.rpm", "**.rpm", "./*.rpm"])
@@ -91,8 +94,8 @@ def test_two_files_of_a_container_with_one_name(
     monkeypatch.setattr(imports.transfer, "read_file", lambda files, path: files[path])
     system: Any = SimpleNamespace(engine=None, name="koji")
     wanted = document(container="builder", rpms=[*paths])
-    with find_rpms(system, wanted, tmp_path, lambda text: None) as found:
-        assert {one.label: one.header.name for one in found.candidates} == {
+    with find_rpms(system, wanted, tmp_path, lambda text: None) as selection:
+        assert {candidate.label: candidate.header.name for candidate in selection.candidates} == {
             "/srv/x86_64/one.rpm": "a",
             "/srv/i686/one.rpm": "b",
         }
@@ -149,17 +152,17 @@ def repository(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_source_packages_are_chosen_from_a_repository(
     repository: dict[str, Any], tmp_path: Path, packages: list[str], names: list[str]
 ) -> None:
-    found = find(tmp_path, **repository, packages=packages)
-    assert [one.header.name for one in found.candidates] == names
+    selection = find(tmp_path, **repository, packages=packages)
+    assert [candidate.header.name for candidate in selection.candidates] == names
 
 
 def test_a_slow_repository_is_named_while_it_is_waited_for(
     repository: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told, rpms = threading.Event(), Repository.rpms
+    notice, rpms = threading.Event(), Repository.rpms
 
     def wait(self: Repository, folder: Path) -> list[ListedRpm]:
-        assert told.wait(30)
+        assert notice.wait(30)
         return rpms(self, folder)
 
     monkeypatch.setattr(Repository, "rpms", wait)
@@ -168,7 +171,7 @@ def test_a_slow_repository_is_named_while_it_is_waited_for(
     def show(text: str) -> None:
         texts.append(text)
         if text.startswith("waiting"):
-            told.set()
+            notice.set()
 
     system: Any = None
     with find_rpms(system, document(**repository), tmp_path, show):

@@ -202,9 +202,9 @@ def test_a_description_that_cannot_be_read(
     home: Path, container: Any, monkeypatch: pytest.MonkeyPatch, content: str | None
 ) -> None:
     """Whether there is such a system at all is asked first."""
-    asked: list[str] = []
+    names: list[str] = []
     monkeypatch.setattr(
-        "nagoya.koji.profile.require_system", lambda engine, name: asked.append(name)
+        "nagoya.koji.profile.require_system", lambda engine, name: names.append(name)
     )
     kojicallbacks.update_config_profile(container)
     path = home / ".koji/nagoya/some/koji.json"
@@ -212,7 +212,7 @@ def test_a_description_that_cannot_be_read(
     some = SimpleNamespace(**vars(system(home)), engine=None)
     with pytest.raises(LifecycleError, match=r"profile of 'some' cannot be read: .*koji\.json"):
         Profile.load(some)  # type: ignore[arg-type]
-    assert asked == ["some"]
+    assert names == ["some"]
 
 
 def test_a_profile_that_is_not_ours_is_never_touched(home: Path, container: Any) -> None:

@@ -342,5 +342,5 @@ def test_what_is_not_a_repository(server: Server, repository: Repository, tmp_pa
 
 def test_a_password_is_not_shown(server: Server, tmp_path: Path) -> None:
     address = server.address.replace("https://", "https://me:secret@")
-    with Repository(address, server.authority) as one:
-        assert "secret" not in problem(one, tmp_path)
+    with Repository(address, server.authority) as mirror:
+        assert "secret" not in problem(mirror, tmp_path)

@@ -41,8 +41,8 @@ def test_damage_is_found_by_whatever_digest_there_is(
     content[content.index(b"A test.") if place == "header" else -1] ^= 1
     path.write_bytes(content)
     # MD5 alone covers both, and does not tell which of them is damaged.
-    found = "payload" if digests == ("md5",) else place
-    assert problem(path) == f"is damaged: its {found} does not match the digest it carries"
+    part = "payload" if digests == ("md5",) else place
+    assert problem(path) == f"is damaged: its {part} does not match the digest it carries"
 
 
 @pytest.mark.parametrize("digests", AGES, ids=str)
@@ -51,7 +51,7 @@ def test_a_file_that_is_cut_off_anywhere_is_found(tmp_path: Path, digests: tuple
     content = path.read_bytes()
     for length in range(len(LEAD), len(content), 7):
         path.write_bytes(content[:length])
-        assert "cut off" in (found := problem(path)) or "payload does not match" in found
+        assert "cut off" in (answer := problem(path)) or "payload does not match" in answer
     path.write_bytes(content[:96])
     assert problem(path) == "is cut off in its headers"
     path.write_bytes(b"")

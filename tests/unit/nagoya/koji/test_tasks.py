@@ -30,7 +30,7 @@ class Hub:
         }
 
     def getTaskDescendents(self, task: int) -> dict[str, list[Any]]:
-        return {"1": [self.getTaskInfo(one) for one in self.tasks if one != task]}
+        return {"1": [self.getTaskInfo(number) for number in self.tasks if number != task]}
 
     def getTaskResult(self, task: int, *, raise_fault: bool) -> dict[str, str]:
         assert not raise_fault

@@ -14,8 +14,8 @@ Declare = Callable[..., Declaration]
 
 def nothing(name: str = "some", **images: str) -> ObservedSystem:
     """A system of which there is nothing but its images."""
-    found = {"tiny": "sha256:1", "other": "sha256:2"} | images
-    return ObservedSystem(name, {}, {image: ObservedImage(id) for image, id in found.items()})
+    ids = {"tiny": "sha256:1", "other": "sha256:2"} | images
+    return ObservedSystem(name, {}, {image: ObservedImage(id) for image, id in ids.items()})
 
 
 def running(declaration: Declaration, *only: str, **changed: dict[str, Any]) -> ObservedSystem:
@@ -45,5 +45,7 @@ def running(declaration: Declaration, *only: str, **changed: dict[str, Any]) -> 
             volumes=volumes, labels=record(declaration, name), variables={},
         )  # fmt: skip
         containers[name] = replace(state, **changed.get(name, {}))
-    volumes = {f"some-{one.name}" for d in declaration.containers.values() for one in d.volumes}
+    volumes = {
+        f"some-{volume.name}" for d in declaration.containers.values() for volume in d.volumes
+    }
     return replace(nothing(), containers=containers, volumes=frozenset(volumes), network=True)

@@ -72,8 +72,8 @@ def test_what_goes_in_comes_out(archive: bytes) -> None:
         with tarfile.open(fileobj=io.BytesIO(content)) as unpacked:
             names = ["new", "new/one", f"new/{LONG}", "new/odd\nname\\", "new/link", "new/hard"]
             assert unpacked.getnames() == names
-            one = unpacked.getmember("new/one")
-            assert (one.mode, one.size, one.mtime) == (0o640, 5000, 1234.5)
+            member = unpacked.getmember("new/one")
+            assert (member.mode, member.size, member.mtime) == (0o640, 5000, 1234.5)
             assert unpacked.getmember("new/link").linkname == "one"
             hard = unpacked.extractfile("new/hard")
             assert hard and hard.read() == b"2"
@@ -108,9 +108,9 @@ def test_every_truncation_is_noticed(archive: bytes) -> None:
 
 def test_every_change_is_noticed(archive: bytes) -> None:
     with tarfile.open(fileobj=io.BytesIO(archive)) as unpacked:
-        one = unpacked.getmember("db/one")
+        member = unpacked.getmember("db/one")
         sums = unpacked.getmember("SHA256SUMS")
-    for position in (one.offset_data, one.offset_data + 4999, sums.offset_data + 3):
+    for position in (member.offset_data, member.offset_data + 4999, sums.offset_data + 3):
         changed = bytearray(archive)
         changed[position] ^= 1
         with pytest.raises(LifecycleError, match=r"damaged: .* differs from what was saved"):

@@ -55,12 +55,12 @@ def engine(**info: Any) -> EngineFacts:
     return replace(GOOD, info={**GOOD.info, **info})
 
 
-def examine(seen: Facts, declaration: Declaration) -> list[Check]:
-    return [*examine_engine(seen, declaration), *examine_machine(seen)]
+def examine(evidence: Facts, declaration: Declaration) -> list[Check]:
+    return [*examine_engine(evidence, declaration), *examine_machine(evidence)]
 
 
-def found(seen: Facts, declaration: Declaration, name: str) -> Check:
-    (check,) = (check for check in examine(seen, declaration) if check.name == name)
+def find(evidence: Facts, declaration: Declaration, name: str) -> Check:
+    (check,) = (check for check in examine(evidence, declaration) if check.name == name)
     return check
 
 
@@ -73,7 +73,7 @@ def test_a_good_machine(declaration: Declaration) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "name", "state", "hint"),
+    ("evidence", "name", "state", "hint"),
     [
         (facts(None, problem=EngineError("no engine", "start it")), "engine", "error", "start it"),
         (facts(replace(GOOD, version={"Version": "19.03.1"})), "engine", "error", "20.10"),
@@ -138,9 +138,9 @@ def test_a_good_machine(declaration: Declaration) -> None:
     ],
 )  # fmt: skip
 def test_a_line_for_each_thing(
-    seen: Facts, name: str, state: str, hint: str | None, declaration: Declaration
+    evidence: Facts, name: str, state: str, hint: str | None, declaration: Declaration
 ) -> None:
-    check = found(seen, declaration, name)
+    check = find(evidence, declaration, name)
     assert check.state == state
     assert hint in (check.hint or "") if hint else check.hint is None
     assert "secret" not in f"{check}"
@@ -161,20 +161,20 @@ def test_what_cannot_be_seen_is_left_out(declaration: Declaration) -> None:
 
 
 def test_what_moromi_yml_says_counts(declare: Declare) -> None:
-    seen = facts(replace(engine(SecurityOptions=["name=apparmor"], CpuCfsQuota=False),
+    evidence = facts(replace(engine(SecurityOptions=["name=apparmor"], CpuCfsQuota=False),
                          disk=Disk("/d", 4 << 30, 0)))  # fmt: skip
     builder = {
         "cap_add": ["CAP_SYS_ADMIN"], "security_opt": ["apparmor:unconfined"], "cpus": 1.5,
         "environment": {"KOJI_BUILDER_MINSPACE": 8192}, "ports": ["8443:443"],
     }  # fmt: skip
     declared = declare(builder=builder)
-    assert found(seen, declared, "confinement").state == "ok"
-    confined = found(seen, declare(builder={"cap_add": ["SYS_ADMIN"]}), "confinement")
+    assert find(evidence, declared, "confinement").state == "ok"
+    confined = find(evidence, declare(builder={"cap_add": ["SYS_ADMIN"]}), "confinement")
     assert confined.state == "error"
     assert "builder: {security_opt: [apparmor=unconfined]}" in str(confined.hint)
-    assert found(seen, declared, "disk").state == "error"
-    assert "builder.cpus" in str(found(seen, declared, "cgroups").hint)
-    assert found(seen, declared, "ports").finding == "on 127.0.0.1: 8443:443"
+    assert find(evidence, declared, "disk").state == "error"
+    assert "builder.cpus" in str(find(evidence, declared, "cgroups").hint)
+    assert find(evidence, declared, "ports").finding == "on 127.0.0.1: 8443:443"
 
 
 def test_free_networks() -> None:

@@ -50,10 +50,12 @@ def manifests(files: Files) -> Iterator[dict[str, Any]]:
 
 
 def find(files: Files, kind: str, name: str) -> dict[str, Any]:
-    (found,) = [
-        one for one in manifests(files) if (one["kind"], one["metadata"]["name"]) == (kind, name)
+    (manifest,) = [
+        manifest
+        for manifest in manifests(files)
+        if (manifest["kind"], manifest["metadata"]["name"]) == (kind, name)
     ]
-    return found
+    return manifest
 
 
 def pod(files: Files, kind: str, name: str) -> dict[str, Any]:
@@ -72,19 +74,19 @@ def test_each_container_is_there_as_it_was_declared(declared: Declaration) -> No
     assert list(declared.containers) == list(KINDS)
     for name, container in declared.containers.items():
         spec = pod(files, KINDS[name], name)
-        (one,) = spec["containers"]
-        assert one["image"] == container.image
-        context = one.get("securityContext", {}).get("capabilities", {})
+        (entry,) = spec["containers"]
+        assert entry["image"] == container.image
+        context = entry.get("securityContext", {}).get("capabilities", {})
         assert context.get("add", []) == list(container.cap_add)
         assert context.get("drop", []) == list(container.cap_drop)
         wanted = {mount.path: (mount.claim, mount.read_only) for mount in mounts(declared, name)}
-        found = {
+        paths = {
             mount["mountPath"]: (mount["name"], mount.get("readOnly", False))
-            for mount in one["volumeMounts"]
+            for mount in entry["volumeMounts"]
             if mount["name"] != "container-data"
         }
-        assert found == wanted
-        probe = one.get("readinessProbe", {}).get("exec", {}).get("command")
+        assert paths == wanted
+        probe = entry.get("readinessProbe", {}).get("exec", {}).get("command")
         assert probe == (list(HEALTH) if container.detach else None)
         # Variables of Services, such as KOJI_PORT, would end Nagoya's images.
         assert spec["enableServiceLinks"] is False
@@ -111,7 +113,9 @@ def test_modes_that_the_diagram_has(checkout: Path) -> None:
 
 def test_claims(declared: Declaration) -> None:
     files = base(declared, "some", facts_of(declared))
-    claims = {one["metadata"]["name"]: one["spec"]["accessModes"] for one in files["claims.yaml"]}
+    claims = {
+        claim["metadata"]["name"]: claim["spec"]["accessModes"] for claim in files["claims.yaml"]
+    }
     shared = ["ReadWriteMany"]
     assert claims == dict.fromkeys(["kojicreds", "kojidatabase", "kojibuilders", "kojitop"], shared)
     database = find(files, "StatefulSet", "kojidatabase")["spec"]
@@ -162,23 +166,23 @@ def _component(peer: dict[str, Any]) -> str:
 def test_services_have_the_names_that_koji_uses(declared: Declaration) -> None:
     files = base(declared, "some", facts_of(declared))
     ports = {
-        one["metadata"]["name"]: [port["port"] for port in one["spec"]["ports"]]
-        for one in manifests(files)
-        if one["kind"] == "Service" and "clusterIP" not in one["spec"]
+        manifest["metadata"]["name"]: [port["port"] for port in manifest["spec"]["ports"]]
+        for manifest in manifests(files)
+        if manifest["kind"] == "Service" and "clusterIP" not in manifest["spec"]
     }
     assert ports == {"kojidatabase": [5432], "koji": [80, 443]}
-    for one in manifests(files):
-        if one["kind"] == "StatefulSet":
-            governing = find(files, "Service", one["spec"]["serviceName"])["spec"]
+    for manifest in manifests(files):
+        if manifest["kind"] == "StatefulSet":
+            governing = find(files, "Service", manifest["spec"]["serviceName"])["spec"]
             assert governing["clusterIP"] == "None"
-            assert governing["selector"] == one["spec"]["selector"]["matchLabels"]
+            assert governing["selector"] == manifest["spec"]["selector"]["matchLabels"]
 
 
 def test_builders_are_drained_apart_and_leave_one_at_a_time(declared: Declaration) -> None:
     files = base(declared, "some", facts_of(declared))
     spec = pod(files, "StatefulSet", "kojibuilder")
-    (one,) = spec["containers"]
-    assert one["lifecycle"]["preStop"]["exec"]["command"] == ["drain", "600"]
+    (entry,) = spec["containers"]
+    assert entry["lifecycle"]["preStop"]["exec"]["command"] == ["drain", "600"]
     assert spec["terminationGracePeriodSeconds"] > 600
     assert "podAntiAffinity" in spec["affinity"]
     budget = find(files, "PodDisruptionBudget", "kojibuilder")["spec"]
@@ -206,7 +210,7 @@ def test_every_key_is_carried_over_or_named(declare: Declare) -> None:
     files = base(declared, "some", facts)
     spec = pod(files, "Deployment", "server")
     assert spec["terminationGracePeriodSeconds"] == 20
-    assert [one["name"] for one in spec["initContainers"]] == ["wait-data"]
+    assert [entry["name"] for entry in spec["initContainers"]] == ["wait-data"]
     assert spec["initContainers"][0]["command"][-2:] == list(HEALTH)
     assert spec["containers"] == [
         {
@@ -251,13 +255,13 @@ def test_every_key_is_carried_over_or_named(declare: Declare) -> None:
 
 
 @pytest.mark.parametrize(
-    ("declared", "found"),
+    ("declared", "size"),
     [("512m", "512Mi"), ("4g", "4Gi"), ("300000k", "300000Ki"), ("7b", "7"), ("1024", "1024")],
 )
-def test_sizes(declare: Declare, declared: str, found: str) -> None:
+def test_sizes(declare: Declare, declared: str, size: str) -> None:
     files = base(declare(one={"mem_limit": declared}), "some", {"tiny": ImageFacts()})
     resources = pod(files, "StatefulSet", "one")["containers"][0]["resources"]
-    assert resources == {"requests": {"cpu": "100m"}, "limits": {"memory": found}}
+    assert resources == {"requests": {"cpu": "100m"}, "limits": {"memory": size}}
 
 
 @pytest.mark.parametrize("version", ["1.30", "1.32", "1.34", "1.36"])
@@ -274,10 +278,10 @@ def test_the_schemas_of_kubernetes(declared: Declaration, version: str) -> None:
 
 def test_the_overlays(checkout: Path) -> None:
     declared = loader.read(checkout / "moromi.yml")
-    found = overlays(declared, "some", facts_of(declared))
-    (copies,) = found["copies"]["kustomization.yaml"]
+    folders = overlays(declared, "some", facts_of(declared))
+    (copies,) = folders["copies"]["kustomization.yaml"]
     assert copies["replicas"] == [{"name": "kojibuilder", "count": 2}]
-    (patch,) = found["ingress-koji"]["patch.yaml"]
+    (patch,) = folders["ingress-koji"]["patch.yaml"]
     environment = patch["spec"]["template"]["spec"]["containers"][0]["env"]
     assert environment[0] == {"name": "KOJI_WEB_URL", "value": "https://koji.example.com/koji"}
 

@@ -33,8 +33,8 @@ def test_what_differs_is_named(
     declare: Declare, keys: dict[str, object], phrases: list[str]
 ) -> None:
     before = running(declare(data={}, server={}))
-    found = differences(before, declare(data={}, server=keys))
-    assert found == ({"server": phrases} if phrases else {})
+    changes = differences(before, declare(data={}, server=keys))
+    assert changes == ({"server": phrases} if phrases else {})
 
 
 def test_an_image_that_was_built_again_differs(declare: Declare) -> None:
@@ -55,8 +55,8 @@ def test_every_copy_of_a_scaled_container_is_compared(declare: Declare) -> None:
     observed = running(declare(worker={}))
     second = replace(observed.containers["worker"], name="worker-2", container="some-worker-2")
     observed = replace(observed, containers={**observed.containers, "worker-2": second})
-    found = differences(observed, declare(worker={"stop_timeout": 3}))
-    assert found == {name: ["changed stop_timeout"] for name in ("worker", "worker-2")}
+    changes = differences(observed, declare(worker={"stop_timeout": 3}))
+    assert changes == {name: ["changed stop_timeout"] for name in ("worker", "worker-2")}
 
 
 def test_a_container_of_an_older_toji_differs(declare: Declare) -> None:

@@ -66,7 +66,7 @@ def test_a_running_system_needs_nothing(declared: Declaration) -> None:
 
 def test_a_container_that_was_pruned_comes_back_on_its_volume(declared: Declaration) -> None:
     observed = running(declared)
-    rest = {name: one for name, one in observed.containers.items() if name != "data"}
+    rest = {name: state for name, state in observed.containers.items() if name != "data"}
     assert lines(reconcile.init(declared, replace(observed, containers=rest))) == [
         "create data: missing; its data is in some-files",
         "start data: created",
@@ -77,9 +77,9 @@ def test_a_lost_database_is_reported(declared: Declaration) -> None:
     images = {**nothing().images, "tiny": ObservedImage("sha256:1", ("/db",))}
     lost = "the container 'db' is gone, and its data with it"
 
-    def notices(*left: str) -> str:
+    def notices(*names: str) -> str:
         observed = running(declared)
-        containers = {name: observed.containers[name] for name in left}
+        containers = {name: observed.containers[name] for name in names}
         changed = replace(observed, containers=containers, images=images)
         return "".join(reconcile.init(declared, changed).notices)
 
@@ -93,10 +93,10 @@ def test_a_lost_database_is_reported(declared: Declaration) -> None:
 
 def test_users_of_a_lost_database_are_started_again(declared: Declaration) -> None:
     observed = running(declared)
-    left = {name: one for name, one in observed.containers.items() if name != "db"}
+    rest = {name: state for name, state in observed.containers.items() if name != "db"}
     images = {**nothing().images, "tiny": ObservedImage("sha256:1", ("/db",))}
-    changed = replace(observed, containers=left, images=images)
-    assert [one.id for one in reconcile.up(declared, changed).operations] == [
+    changed = replace(observed, containers=rest, images=images)
+    assert [operation.id for operation in reconcile.up(declared, changed).operations] == [
         "stop client", "stop server", "create db", "start db", "start server", "start client",
     ]  # fmt: skip
 
@@ -219,13 +219,13 @@ def test_a_name_that_is_no_container_cannot_be_recreated(declared: Declaration) 
 def test_an_interrupted_replacement_is_completed_or_removed(declare: Declare) -> None:
     declared = declare(db={})
     observed = running(declared)
-    left = replace(observed.containers["db"], container="some-db.new", status="created")
-    both = replace(observed, replacements={"db": left})
-    assert lines(reconcile.init(declared, both)) == [
+    replacement = replace(observed.containers["db"], container="some-db.new", status="created")
+    overlap = replace(observed, replacements={"db": replacement})
+    assert lines(reconcile.init(declared, overlap)) == [
         "remove replacement db: left by an interrupted `toji up`"
     ]
-    wanted = reconcile.init(declared, replace(both, containers={}))
-    assert [one.id for one in wanted.operations] == ["keep replacement db", "start db"]
+    wanted = reconcile.init(declared, replace(overlap, containers={}))
+    assert [operation.id for operation in wanted.operations] == ["keep replacement db", "start db"]
 
 
 def test_parts_that_do_not_belong_together_are_refused(declared: Declaration) -> None:
@@ -240,11 +240,11 @@ def test_stop_and_start_go_in_opposite_orders(declared: Declaration) -> None:
     wanted = plan.stop(declared, observed)
     assert needs(wanted, "stop db") == ("stop server",)
     assert needs(wanted, "stop server") == ("stop client",)
-    assert "stop data" not in [one.id for one in wanted.operations]
+    assert "stop data" not in [operation.id for operation in wanted.operations]
     assert "`docker container prune` would remove" in wanted.notices[0]
     stopped = {
-        name: replace(one, status="exited", exit_code=137)
-        for name, one in observed.containers.items()
+        name: replace(state, status="exited", exit_code=137)
+        for name, state in observed.containers.items()
         if name != "data"
     }
     stopped["data"] = observed.containers["data"]
@@ -291,7 +291,7 @@ def test_a_system_named_as_its_container(declare: Declare) -> None:
     declared = declare(some={}, other={"links": ["some"]})
     lines(reconcile.init(declared, nothing()))
     wanted = plan.remove(declared, running(declared))
-    assert [one.id for one in wanted.operations] == [
+    assert [operation.id for operation in wanted.operations] == [
         "remove other", "remove some", "remove network some",
     ]  # fmt: skip
 
@@ -315,7 +315,7 @@ def test_scaling_down_drains_before_it_stops(declare: Declare) -> None:
         "drain worker-3: 2 wanted", "stop worker-3: 2 wanted", "remove worker-3: 2 wanted",
     ]  # fmt: skip
     more = reconcile.scale(declared, observed, "worker", 2)
-    assert [one.id for one in more.operations] == ["create worker-2", "start worker-2"]
+    assert [operation.id for operation in more.operations] == ["create worker-2", "start worker-2"]
 
 
 def test_a_recreated_container_finishes_its_work_as_long_as_its_hub_runs(declare: Declare) -> None:

@@ -98,8 +98,8 @@ def test_all_is_set_aside_before_anything_has_a_new_name(declared: Declaration) 
 def test_the_old_containers_come_back(declared: Declaration) -> None:
     now = exchanged(declared)
     assert ids(replace_plan.remove_new(declared, now)) == ["remove worker", "remove db"]
-    left = replace(now, containers={"data": now.containers["data"]})
-    assert ids(replace_plan.restore_old(declared, left)) == ["put back db", "put back worker"]
+    rest = replace(now, containers={"data": now.containers["data"]})
+    assert ids(replace_plan.restore_old(declared, rest)) == ["put back db", "put back worker"]
 
 
 def test_what_was_not_set_aside_yet_is_not_removed(declared: Declaration) -> None:
@@ -120,8 +120,8 @@ def test_what_has_no_successor_goes_first(declared: Declaration) -> None:
     scaled = replace(now, aside={**now.aside, "a-copy": copy})
     order = [operation.target for operation in replace_plan.remove_old(declared, scaled).operations]
     for done in range(len(order)):
-        left = {name: scaled.aside[name] for name in order[done:]}
-        assert replace_plan.replaced(replace(scaled, aside=left))
+        rest = {name: scaled.aside[name] for name in order[done:]}
+        assert replace_plan.replaced(replace(scaled, aside=rest))
 
 
 def test_the_old_containers_go(declared: Declaration) -> None:

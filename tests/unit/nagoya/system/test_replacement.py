@@ -64,7 +64,7 @@ def test_what_every_exchange_replaces_comes_first(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("left", "pending", "done"),
+    ("attribute", "pending", "done"),
     [
         # Killed while the new containers were filled.
         ("replacements", True, ["undoing", "revert files", "remove replacement db"]),
@@ -79,12 +79,12 @@ def test_what_every_exchange_replaces_comes_first(monkeypatch: pytest.MonkeyPatc
 def test_an_exchange_is_completed_or_undone(
     declared: Declaration,
     monkeypatch: pytest.MonkeyPatch,
-    left: str,
+    attribute: str,
     pending: bool,
     done: list[str],
 ) -> None:
     now = running(declared)
-    observed = replace(now, **{left: {"db": now.containers["db"]}})  # type: ignore[arg-type]
+    observed = replace(now, **{attribute: {"db": now.containers["db"]}})  # type: ignore[arg-type]
     system: Any = System(declared, observed, pending=pending)
     monkeypatch.setattr(replacement, "_swappable", lambda system: ["files"])
     monkeypatch.setattr(replacement, "_swap", system.swap)
@@ -98,8 +98,8 @@ def test_what_is_put_back_last_is_found_before_it_is(
     """Killed after the old content was back, and before the old containers were."""
     now = running(declared)
     files, db = ({name: now.containers[name]} for name in ("files", "db"))
-    left = replace(now, containers=files, aside=db)
-    system: Any = System(declared, left, pending=False)
+    remains = replace(now, containers=files, aside=db)
+    system: Any = System(declared, remains, pending=False)
     monkeypatch.setattr(replacement, "_swappable", lambda system: ["files"])
     monkeypatch.setattr(replacement, "_swap", system.swap)
     assert replacement.recover(system)

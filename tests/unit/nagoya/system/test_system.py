@@ -46,11 +46,11 @@ def system(declare: Declare) -> System:
 def test_nothing_is_left_of_a_new_system_without_a_network(
     declare: Declare, done: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = system(declare)
-    left = replace(running(one.declaration, "data"), network=False)
-    observing(monkeypatch, nothing(), left)
+    instance = system(declare)
+    remains = replace(running(instance.declaration, "data"), network=False)
+    observing(monkeypatch, nothing(), remains)
     with pytest.raises(LifecycleError, match="fully subnetted") as caught:
-        one.init()
+        instance.init()
     assert caught.value.hint == "make room"
     assert {"create data", "remove data", "remove volume some-files"} <= set(done)
 
@@ -59,9 +59,9 @@ def test_an_existing_system_stays_where_its_network_cannot_be_created(
     declare: Declare, done: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after `docker network prune`."""
-    one = system(declare)
-    left = replace(running(one.declaration, "data"), network=False)
-    observing(monkeypatch, left, left)
+    instance = system(declare)
+    remains = replace(running(instance.declaration, "data"), network=False)
+    observing(monkeypatch, remains, remains)
     with pytest.raises(LifecycleError, match="fully subnetted"):
-        one.init()
+        instance.init()
     assert not [id for id in done if id.startswith("remove")]
