@@ -5,6 +5,7 @@ make_bundle.py of koji-hub writes it, and koji-builder reads it.
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
@@ -57,6 +58,9 @@ def find(environment: Environment) -> Bundle | None:
     named = environment.text(VARIABLE, "")
     path = Path(named) if named else DEFAULT
     if not named and not path.exists():
+        return None
+    if DEFAULT.parent not in Path(os.path.normpath(path)).parents:
+        environment.wrong(VARIABLE, f"builds can read {path}; put it where the default is")
         return None
     try:
         return Bundle.parse(path.read_text())

@@ -18,6 +18,7 @@ USER, GROUP = "mockbuild", "mock"
 TMPDIR = "/chroot_tmpdir"  # kojid's default, and that of every version
 # The rpm database, and where newer distributions have it. kojid looks there first since 1.32.
 DATABASE, NEW_DATABASE = Path("/var/lib/rpm"), Path("/usr/lib/sysimage/rpm")
+DATABASES = (DATABASE, NEW_DATABASE, Path("/usr/share/rpm"))
 
 
 def furnish() -> None:
@@ -30,7 +31,7 @@ def furnish() -> None:
     Path("/etc/fstab").touch()
 
 
-def link_database(root: Path, place: str) -> None:
+def link_database(root: Path, place: Path) -> None:
     """As root: make `place` a link to the database, and NEW_DATABASE too if it is there.
 
     `place` is where the chroot's own rpm looks. Packages put links to single files there (Fedora's
@@ -38,7 +39,7 @@ def link_database(root: Path, place: str) -> None:
     """
     database = root / DATABASE.relative_to("/")
     new = root / NEW_DATABASE.relative_to("/")
-    for path in {root / place.lstrip("/"), *([new] if new.is_dir() else [])}:
+    for path in {root / place.relative_to("/"), *([new] if new.is_dir() else [])}:
         if path.exists() and path.samefile(database):
             continue
         if path.is_dir() and not path.is_symlink():

@@ -15,6 +15,7 @@ from errors import MockError, Status
 
 NAMES = ("root", "build", "state", "hw_info", "installed_pkgs")
 LONGEST = 1 << 30  # bytes of output in a log; those of large distributions have some hundred MB
+LONGEST_ERROR = 4096  # characters; a message may name files of a build
 
 
 class Logs:
@@ -62,7 +63,8 @@ class Logs:
         self.root(f"mock: {text}\n".encode())
 
     def error(self, text: str) -> None:
-        """Report a failure in every log that kojid may refer to."""
+        """Report a failure in every log that kojid may refer to, and on stderr."""
+        text = text if len(text) <= LONGEST_ERROR else f"{text[:LONGEST_ERROR]}…"
         print(f"ERROR: {text}", file=sys.stderr, flush=True)
         for name in ("root", "build"):
             with suppress(OSError):  # the disk may be full

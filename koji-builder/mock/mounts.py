@@ -17,8 +17,11 @@ from limits import tmpfs_options, tmpfs_size
 from mountinfo import MountPoint, beneath, mount_points
 from settings import Settings
 
-# Hidden from dnf, and so from the scriptlets of packages.
-HIDDEN = ("/etc/pki/koji", "/etc/pki/koji-builders", "/run/secrets")
+# Hidden from dnf, and so from the scriptlets of packages: secrets, what other tasks have, and files
+# of the hub's, which somebody who only reads can lock.
+SECRETS = ("/etc/pki/koji", "/etc/pki/koji-builders", "/run/secrets")
+TASKS, TOP = ("/etc/kojid", "/etc/mock/koji", "/var/tmp/koji"), "/mnt/koji"
+HIDDEN = (*SECRETS, *TASKS, TOP)
 SCRATCH = "/tmp"  # the worker's own tmpfs, which hides the builder's /tmp
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 LINKS = {
@@ -189,7 +192,7 @@ def _change_flags(path: Path, added: int, removed: int) -> None:
 def isolate(root: Path, *others: Path) -> int:
     """Give the worker its own mounts; return the chroot, which is now a mount point, opened.
 
-    Of all buildroots, it sees those that `root` and `others` are in.
+    Of all buildroots, it sees those that `root` and `others` are in. `hide` follows.
     """
     mounts = mount_points()
     kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_IPC)
@@ -197,7 +200,7 @@ def isolate(root: Path, *others: Path) -> int:
     show_only(root.parent, *(other.parent for other in others))
     kernel.mount("tmpfs", SCRATCH, "tmpfs", kernel.NO_SUID | kernel.NO_DEV, tmpfs_options())
     mount_proc(mounts, Path(SCRATCH))
-    _hide()
+    hide(SECRETS)
     return open_root(root)
 
 
@@ -214,9 +217,9 @@ def show_only(*buildroots: Path) -> None:
 
 
 def open_root(root: Path) -> int:
-    """Make a chroot a mount point, in which links are followed, and open it."""
+    """Make a chroot a mount point, in which links are followed and devices are not, and open it."""
     kernel.mount(str(root), str(root), flags=kernel.BIND | kernel.RECURSIVE)
-    _change_flags(root, 0, kernel.NO_LINKS)
+    _change_flags(root, kernel.NO_DEV, kernel.NO_LINKS)
     return os.open(root, os.O_DIRECTORY | os.O_NOFOLLOW)
 
 
@@ -230,11 +233,20 @@ def bootstrap_plan(settings: Settings, root: Path, scratch: Path) -> list[Mount]
     ]
 
 
-def _hide() -> None:
-    """Cover the builder's secrets in this process's mounts."""
-    for path in HIDDEN:
+def hide(folders: Iterable[str]) -> None:
+    """Cover folders in this process's mounts."""
+    for path in folders:
         if Path(path).is_dir():
             kernel.mount("tmpfs", path, "tmpfs", kernel.READ_ONLY)
+
+
+def hide_tasks(local_repositories: Iterable[str]) -> None:
+    """Cover what the worker needs no more once a buildroot's mounts are made.
+
+    A repository in the top directory leads to packages in all of it.
+    """
+    needed = any(Path(path).is_relative_to(TOP) for path in local_repositories)
+    hide((*TASKS, f"{TOP}/work" if needed else TOP))
 
 
 def lend(basedir: Path) -> None:
@@ -244,7 +256,7 @@ def lend(basedir: Path) -> None:
     kernel.unshare(kernel.NEW_MOUNTS)
     kernel.mount("none", "/", flags=kernel.RECURSIVE | kernel.PRIVATE)
     _change_flags(basedir, 0, kernel.NO_LINKS)
-    _hide()
+    hide(SECRETS)
 
 
 def make_read_only(*roots: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import chroot_files
@@ -40,8 +41,25 @@ def dnf(chroot: Chroot, *words: str) -> None:
     Debian enables dnf's plugin `local`, which prefers stale copies of packages, and others that
     complain that they lack something; only `builddep` is needed here, and ours.
     """
-    chroot.end_processes()
-    chroot.empty_scratch()
+    chroot.logs.note(f"dnf {' '.join(words)}")
+    with chroot.logs.step(f"dnf {words[0]}"):
+        deadline = time.monotonic() + PATIENCE
+        while (status := try_dnf(chroot, words, deadline)) is None:
+            chroot.logs.note(f"a repository is out of reach; dnf tries again in {PAUSE:g} s")
+            time.sleep(PAUSE)
+    if status != 0:
+        raise MockError(Status.PACKAGES, f"dnf {words[0]} failed with status {status}")
+    if not chroot.settings.networking and not LOADED.exists():
+        raise MockError(
+            Status.PACKAGES,
+            "dnf did not load the plugin that keeps scriptlets from the network",
+            f"report this to Nagoya, with the output of dnf {words[0]} in root.log",
+        )
+    share_database(chroot)
+
+
+def prepare_dnf(chroot: Chroot) -> list[str]:
+    """Write what dnf reads, to an empty /tmp; return the command, without its words."""
     Path("/tmp/.rpmmacros").write_text(MACROS)
     Path("/tmp/dnf.conf").write_text(chroot.settings.dnf_conf)
     argv = ["dnf-3", "--config", "/tmp/dnf.conf", "--installroot", str(chroot.path), "--assumeyes",
@@ -61,21 +79,7 @@ def dnf(chroot: Chroot, *words: str) -> None:
         Path("/tmp/vars").mkdir(exist_ok=True)
         Path("/tmp/vars/arch").write_text(chroot.settings.architecture)
         argv.append("--setopt=varsdir=/tmp/vars")
-    chroot.logs.note(f"dnf {' '.join(words)}")
-    with chroot.logs.step(f"dnf {words[0]}"):
-        deadline = time.monotonic() + PATIENCE
-        while (status := try_dnf(chroot, [*argv, *words], deadline)) is None:
-            chroot.logs.note(f"a repository is out of reach; dnf tries again in {PAUSE:g} s")
-            time.sleep(PAUSE)
-    if status != 0:
-        raise MockError(Status.PACKAGES, f"dnf {words[0]} failed with status {status}")
-    if not chroot.settings.networking and not LOADED.exists():
-        raise MockError(
-            Status.PACKAGES,
-            "dnf did not load the plugin that keeps scriptlets from the network",
-            f"report this to Nagoya, with the output of dnf {words[0]} in root.log",
-        )
-    share_database(chroot)
+    return argv
 
 
 def prepare_offline(chroot: Chroot) -> list[str]:
@@ -92,8 +96,14 @@ def prepare_offline(chroot: Chroot) -> list[str]:
     return ["--enableplugin=offline", f"--setopt=pluginpath={paths}"]
 
 
-def try_dnf(chroot: Chroot, argv: list[str], deadline: float) -> int | None:
-    """Run dnf, and return its status; None if it is worth another try before `deadline`."""
+def try_dnf(chroot: Chroot, words: Sequence[str], deadline: float) -> int | None:
+    """Run dnf, and return its status; None if it is worth another try before `deadline`.
+
+    Nothing that scriptlets have started or written before meets a dnf that has the network.
+    """
+    chroot.end_processes()
+    chroot.empty_scratch()
+    argv = [*prepare_dnf(chroot), *words]
     end = b""
 
     def sink(data: bytes) -> None:
@@ -123,8 +133,9 @@ def share_database(chroot: Chroot) -> None:
     """
     output = Output()
     chroot.inside(["rpm", "--eval", "%_dbpath"], output)
-    line = str(output).strip().rpartition("\n")[2]
-    place = line if re.fullmatch(r"(/[\w+~.-]+)+", line) else str(chroot_files.DATABASE)
+    line = Path(str(output).strip().rpartition("\n")[2])
+    # A macro of the build's user may name any other folder.
+    place = line if line in chroot_files.DATABASES else chroot_files.DATABASE
 
     def link_database() -> None:
         chroot_files.link_database(Path("/"), place)

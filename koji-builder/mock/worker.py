@@ -9,8 +9,8 @@ canceled build leaves nothing behind.
 
 import os
 import select
-import shutil
 import signal
+import subprocess
 import time
 import traceback
 from collections.abc import Callable, Collection
@@ -21,7 +21,7 @@ from types import FrameType
 import kernel
 import mounts
 from errors import MockError, Status
-from limits import INTERVAL, ProcessLimit
+from limits import INTERVAL, MOST_PROCESSES, ProcessLimit
 from logs import Logs
 from settings import Account, Settings, personality
 
@@ -155,6 +155,7 @@ class Chroot:
                 self.programs, self.programs_path = mounts.open_root(roots[-1]), roots[-1]
                 scratch = self.path.with_name("scratch")
                 mounts.make(mounts.bootstrap_plan(settings, self.path, scratch), self.programs)
+            mounts.hide_tasks(settings.local_repositories)
             mounts.make_read_only(*roots)
             self.limit = ProcessLimit()
         except kernel.KernelError as error:
@@ -213,11 +214,8 @@ class Chroot:
     def empty_scratch(self) -> None:
         """Empty /tmp, which scriptlets can write to. What runs next, with the builder's network,
         finds nothing that somebody has planted for it."""
-        for path in Path(mounts.SCRATCH).iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        # It removes folders of any depth.
+        subprocess.run(["find", mounts.SCRATCH, "-mindepth", "1", "-delete"], check=True)
 
     def do(self, work: Callable[[], None], *, user: bool) -> None:
         """Run a function in the chroot, where no link leads out of it; MockError if it raises.
@@ -274,8 +272,8 @@ class Chroot:
                 if deadline is not None and time.monotonic() > deadline:
                     os.kill(child, signal.SIGKILL)
                     raise MockError(Status.TIMEOUT, f"{argv[0]} ran longer than {timeout} s")
-                self._reap_orphans(child)
                 self.limit.check()
+                self._reap_orphans(child)
                 ready, _, _ = select.select(reading, [], [], INTERVAL)
                 if reader in ready and not _drain(reader, sink):
                     reading.remove(reader)
@@ -320,10 +318,16 @@ class Chroot:
             os._exit(127)
 
     def _reap_orphans(self, child: int) -> None:
-        """Reap what other processes have left, until it is the child's turn."""
+        """Reap what other processes have left, until it is the child's turn.
+
+        No more of them than a build may have: others may come as fast as these are reaped.
+        """
         with suppress(ChildProcessError):
             options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-            while (ended := os.waitid(os.P_ALL, 0, options)) and ended.si_pid != child:
+            for _ in range(MOST_PROCESSES):
+                ended = os.waitid(os.P_ALL, 0, options)
+                if not ended or ended.si_pid == child:
+                    break
                 os.waitpid(ended.si_pid, 0)
 
 

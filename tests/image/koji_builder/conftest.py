@@ -96,6 +96,22 @@ exit 0""",
 )
 
 
+# A package whose scriptlet fails as if the server were away, and leaves a process to the next dnf.
+RETRIED = spec(
+    "retried",
+    """%pre
+if [ ! -e /tried ]; then
+    touch /tried
+    sleep 98764 > /dev/null 2>&1 &
+    echo "Curl error (7)"
+    exit 1
+fi
+grep -l 9876[4] /proc/[0-9]*/cmdline > /running
+exit 0""",
+    **{"Requires(pre)": "demo-buildroot"},
+)
+
+
 @pytest.fixture(scope="session")
 def host(session_containers: Containers) -> Container:
     """A builder without kojid, with a repository of the demo's packages for the tag `t`."""
@@ -109,6 +125,7 @@ def host(session_containers: Containers) -> Container:
     put(container, "/tmp/escape.spec", ESCAPE)
     put(container, "/tmp/planter.spec", PLANTER)
     put(container, "/tmp/caller.spec", CALLER)
+    put(container, "/tmp/retried.spec", RETRIED)
     supply(container)
     return container
 
@@ -122,6 +139,7 @@ def supply(container: Container) -> None:
         ("escape", "escape"),
         ("planter", "planter"),
         ("caller", "caller"),
+        ("retried", "retried"),
     ]
     text = COMPS.format(groups="".join(GROUP.format(name=n, package=p) for n, p in groups))
     put(container, "/tmp/comps.xml", text)

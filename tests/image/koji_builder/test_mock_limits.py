@@ -65,7 +65,31 @@ gcc -w -pthread -o /tmp/threads /tmp/threads.c && /tmp/threads
 """
 
 
-@pytest.mark.parametrize("bomb", [FORKS, THREADS], ids=["processes", "threads"])
+# Programs whose children are the first process's, and end at once, without end.
+ORPHANS = r"""
+cat > /tmp/orphans.c << 'END'
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void)
+{
+    for (int number = 0; number < 40; number++)
+        if (fork() == 0) {
+            if (fork() != 0) _exit(0);
+            setsid();
+            while (getppid() != 1) usleep(1000);
+            while (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0) != 0);
+            _exit(0);
+        }
+    return sleep(600);
+}
+END
+gcc -w -D_GNU_SOURCE -o /tmp/orphans /tmp/orphans.c && /tmp/orphans
+"""
+
+
+@pytest.mark.parametrize("bomb", [FORKS, THREADS, ORPHANS], ids=["processes", "threads", "orphans"])
 def test_a_build_with_too_many_processes_is_ended(builder: Callable[..., Maker], bomb: str) -> None:
     make = builder(pids_limit=2000)
     hog, other = make().initialise(), make().initialise()
@@ -76,6 +100,19 @@ def test_a_build_with_too_many_processes_is_ended(builder: Callable[..., Maker],
     assert "one build may have 1000\n  hint: " in hog.log("root")
     assert not hog.processes()
     assert is_alive(other), other.log("root")[-500:]
+
+
+def test_builds_together_leave_processes_to_the_builder(builder: Callable[..., Maker]) -> None:
+    """Of two builds with nearly half of them each, the larger is ended."""
+    make = builder(pids_limit=2000)
+    smaller, larger = make().initialise(), make().initialise()
+    for hog in (smaller, larger):
+        assert hog.mock("--install", "gcc")[0] == 0
+    smaller.mock_in_background("--chroot", THREADS.replace("1500", "800"))
+    status, output = larger.mock("--chroot", THREADS.replace("1500", "980"))
+    assert status == 10, output
+    assert "all builds together had most of 2000" in larger.log("root")
+    assert is_alive(smaller), smaller.log("root")[-500:]
 
 
 def test_little_memory_is_for_fewer_processes(builder: Callable[..., Maker]) -> None:

@@ -192,6 +192,12 @@ def test_scriptlets_have_no_network_and_leave_nothing_to_the_next_dnf(
     assert "\nno process\n" in log
 
 
+def test_scriptlets_leave_nothing_to_a_dnf_that_tries_again(make: Maker) -> None:
+    buildroot = make(install_group="retried").initialise()
+    assert "dnf tries again" in buildroot.log("root")
+    assert buildroot.root(f"cat {buildroot.path}/root/running") == ""
+
+
 def test_scriptlets_have_the_network_that_the_tag_gives_builds(make: Maker, server: str) -> None:
     buildroot = make(install_group="caller", topurls=[server], use_host_resolv=True).initialise()
     assert buildroot.root(f"cat {buildroot.path}/root/answer") == "connected\n"

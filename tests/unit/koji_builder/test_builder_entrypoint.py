@@ -229,9 +229,12 @@ def bundle(root: Path) -> Bundle:
 
 
 @pytest.fixture
-def elsewhere(script: ModuleType, bundle: Bundle, root: Path) -> Callable[..., Any]:
+def elsewhere(
+    script: ModuleType, bundle: Bundle, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
     """The settings of a builder with that bundle, and with more variables."""
     (root / "bundle").write_text(bundle.text())
+    monkeypatch.setattr("util.bundle.DEFAULT", root / "default")
     values = {"KOJI_BUILDER_BUNDLE": str(root / "bundle")}
     return lambda **more: script.Settings.read({**values, **more}, "9fca3")
 
@@ -248,6 +251,12 @@ def test_a_bundle_names_the_builder_and_the_hub(
     assert script.builder(settings)["registrar"] == "https://hub.example.com/builders"
     with pytest.raises(Fatal, match="KOJI_BUILDER_NAME: 'near' is not 'far', the bundle's"):
         elsewhere(KOJI_BUILDER_NAME="near")
+
+
+def test_a_bundle_that_builds_could_see(elsewhere: Callable[..., Any], tmp_path: Path) -> None:
+    for path in ("/srv/bundle", f"{tmp_path}/../bundle"):
+        with pytest.raises(Fatal, match=r"builds can read .*; put it where the default is"):
+            elsewhere(KOJI_BUILDER_BUNDLE=path)
 
 
 def test_kojid_ends_by_itself_only_elsewhere(

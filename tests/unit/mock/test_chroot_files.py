@@ -48,7 +48,7 @@ def test_every_rpm_is_led_to_the_one_database(
     database.mkdir(parents=True)
     (database / "rpmdb.sqlite").write_text("packages")
     for _ in range(2):
-        driver("chroot_files").link_database(tmp_path, place)
+        driver("chroot_files").link_database(tmp_path, Path(place))
         assert {
             str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_symlink()
         } == linked
@@ -63,18 +63,18 @@ def test_what_packages_have_put_in_its_new_place(driver: Driver, tmp_path: Path)
     new = tmp_path / NEW
     new.mkdir(parents=True)
     for place in ("/var/lib/rpm", f"/{NEW}"):
-        driver("chroot_files").link_database(tmp_path, place)
+        driver("chroot_files").link_database(tmp_path, Path(place))
         assert (new / "rpmdb.sqlite").read_text() == "packages"
         new.unlink()
         new.mkdir()
         (new / "rpmdb.sqlite").symlink_to("../../../../var/lib/rpm/rpmdb.sqlite")
         (new / ".migratedb").touch()
-    driver("chroot_files").link_database(tmp_path, f"/{NEW}")
+    driver("chroot_files").link_database(tmp_path, Path(f"/{NEW}"))
     assert new.readlink() == Path("../../../var/lib/rpm")
     (tmp_path / "elsewhere").mkdir()
     new.unlink()
     new.symlink_to(tmp_path / "elsewhere")
-    driver("chroot_files").link_database(tmp_path, f"/{NEW}")
+    driver("chroot_files").link_database(tmp_path, Path(f"/{NEW}"))
     assert new.readlink() == Path("../../../var/lib/rpm")
 
 
@@ -84,7 +84,7 @@ def test_a_database_that_a_package_has_moved_stays(driver: Driver, tmp_path: Pat
     (new / "rpmdb.sqlite").write_text("packages")
     (tmp_path / "var/lib").mkdir(parents=True)
     (tmp_path / "var/lib/rpm").symlink_to(f"../../{NEW}")
-    driver("chroot_files").link_database(tmp_path, f"/{NEW}")
+    driver("chroot_files").link_database(tmp_path, Path(f"/{NEW}"))
     assert (new / "rpmdb.sqlite").read_text() == "packages"
     assert not new.is_symlink()
 
@@ -93,7 +93,7 @@ def test_a_folder_with_more_than_a_database_is_not_removed(driver: Driver, tmp_p
     (tmp_path / "var/lib/rpm").mkdir(parents=True)
     (tmp_path / "usr/bin").mkdir(parents=True)
     with pytest.raises(OSError, match="directory"):
-        driver("chroot_files").link_database(tmp_path, "/usr")
+        driver("chroot_files").link_database(tmp_path, Path("/usr"))
     assert (tmp_path / "usr/bin").is_dir()
 
 

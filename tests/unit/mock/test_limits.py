@@ -40,10 +40,10 @@ def test_the_engines_limit(
 def test_threads_count(limits: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits.os, "listdir", lambda _: ["self", "mounts", str(os.getpid()), "0"])
     end = threading.Event()
-    before = limits.count_threads()
+    before = limits.count_threads(100)
     thread = threading.Thread(target=end.wait)
     thread.start()
-    assert limits.count_threads() == before + 1
+    assert limits.count_threads(100) == before + 1
     end.set()
     thread.join()
 
