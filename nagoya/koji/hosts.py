@@ -48,8 +48,8 @@ def builder_hosts(
     containers: Collection[str],
     now: float,
 ) -> list[BuilderHost]:
-    """The builders by name, from the hub's answers: `members` has the hosts of each channel, `seen`
-    when each host checked in."""
+    """The builders by name, from the hub's answers: `members` has the hosts of each channel,
+    `updates` when each host checked in."""
     return [
         BuilderHost(
             name := host["name"],

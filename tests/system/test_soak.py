@@ -168,6 +168,20 @@ def run_builds(session: Any, source_rpms: list[Path]) -> dict[int, str]:
     return ended
 
 
+def last_lines(session: Any, task: int) -> str:
+    """The end of root.log of the tasks that failed below a task."""
+    failed = (
+        child["id"]
+        for child in session.getTaskChildren(task)
+        if child["state"] == koji.TASK_STATES["FAILED"]
+    )
+    return "\n".join(
+        session.downloadTaskOutput(number, "root.log", size=-1)[-3000:].decode(errors="replace")
+        for number in failed
+        if "root.log" in session.listTaskOutput(number)
+    )
+
+
 def test_builds_outlive_faults(
     fleet: Koji, source_rpms: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,6 +204,9 @@ def test_builds_outlive_faults(
         for task, state in ended.items()
         if state != "CLOSED"
     }
+    with capsys.disabled():
+        for task, reason in reasons.items():
+            print(f"{task}: {reason}\n{last_lines(session, task)}")
     assert not reasons
     tagged = session.listTagged("demo-candidate", package="hello")
     assert {build["nvr"] for build in tagged} == {
