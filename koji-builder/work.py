@@ -1,12 +1,12 @@
 """Tasks in a builder: whether some run, and what they leave: buildroots, their configurations, and
 kojid's working files."""
 
-import shutil
 import subprocess
 from collections.abc import Collection
 from pathlib import Path
 
 from mock.mountinfo import beneath, mount_points
+from mock.removal import remove
 
 from util.processes import Process
 
@@ -27,7 +27,4 @@ def clear(root: Path) -> None:
         for mount in reversed(beneath(str(folder), mounts)):
             subprocess.run(["umount", "--lazy", mount.path], check=True)
         for path in folder.iterdir() if folder.is_dir() else ():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+            remove(path)

@@ -1,6 +1,7 @@
 """koji-builder's pre_commit.py on a temporary root."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -39,3 +40,26 @@ def test_mounts_beneath_the_folders_are_taken_off_whatever_their_names(
     monkeypatch.setattr(subprocess, "run", lambda argv, **_: unmounted.append(argv[-1]))
     script.work.clear(tmp_path)
     assert unmounted == points[:1:-1]
+
+
+def test_no_folder_is_too_deep(script: ModuleType, tmp_path: Path) -> None:
+    """Deeper than this process may open files."""
+    folder = tmp_path / "var/lib/mock"
+    folder.mkdir(parents=True)
+    make = "import os\nfor _ in range(5000): os.mkdir('d'); os.chdir('d')"
+    subprocess.run([sys.executable, "-c", make], cwd=folder, check=True)
+    script.remove_leftovers(tmp_path)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_message_is_short(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etc/mock/koji/one").mkdir(parents=True)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    rm = tmp_path / "rm"
+    rm.write_text(f"#!/bin/sh\necho 'rm: {'d/' * 20_000}: Device busy' >&2; exit 1")
+    rm.chmod(0o755)
+    with pytest.raises(OSError, match=r"koji/one: rm: .*: Device busy$") as failure:
+        script.work.clear(tmp_path)
+    assert len(str(failure.value)) < 500
