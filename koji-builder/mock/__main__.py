@@ -29,6 +29,7 @@ from disk import DiskFullError, DiskWatch
 from errors import MockError, Status
 from logs import Logs
 from mounts import descend, refuse_links
+from removal import remove
 from settings import Account, Settings
 
 LOCK_SECONDS = 1.0  # longer than disk.py takes to see whether a buildroot is in use
@@ -86,22 +87,27 @@ def prepare(settings: Settings, account: Account) -> tuple[Path, int]:
 
 
 def clean(root: Path) -> None:
-    """Empty the chroot. Raises MockError if something is mounted in it, for rmtree would enter."""
+    """Empty the chroot. Raises MockError if something is mounted in it, for rm would enter."""
     if mounted := mountinfo.beneath(str(root), mountinfo.mount_points()):
         raise MockError(
             Status.CHROOT,
             f"cannot remove {root}: {mounted[0].path} is still mounted",
             f"umount {shlex.quote(mounted[0].path)}",
         )
-    # It removes folders of any depth.
-    removed = subprocess.run(
-        ["rm", "-rf", "--", str(root)], check=False, stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    if removed.returncode:
-        reason = (removed.stderr.splitlines() or ["?"])[0]
-        raise MockError(Status.CHROOT, f"cannot remove {root}: {reason}")
+    try:
+        remove(root)
+    except OSError as error:
+        raise MockError(Status.CHROOT, str(error)) from error
     root.mkdir()
+
+
+def empty(buildroot: Path) -> None:
+    """Empty a buildroot, but for its logs. Raises MockError."""
+    for path in (buildroot / "result").iterdir():
+        if path.suffix != ".log":
+            remove(path)
+    for path in (buildroot / "scratch", buildroot / "root"):
+        clean(path)
 
 
 def open_files(call: Call, buildroot: Path, account: Account) -> actions.Files:
@@ -218,7 +224,7 @@ def run(argv: list[str], account: Account) -> int:
         return status
     except MockError as failure:
         if isinstance(failure, DiskFullError):
-            clean(buildroot / "root")
+            empty(buildroot)
             logs.shorten()
         logs.error(str(failure))
         return failure.status

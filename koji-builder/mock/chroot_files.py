@@ -142,7 +142,8 @@ def copy_tree_in(directory: int, path: Path) -> None:
 def copy_out(paths: Iterable[Path], directory: int) -> None:
     """Copy regular files out of the chroot into an open directory, replacing files of that name.
 
-    Raises OSError for a link, PermissionError for anything else that is not a regular file.
+    Raises OSError for a link, PermissionError for anything else that is not a regular file, and for
+    one that is mostly holes: no RPM is, and what a copy writes for them could fill any disk.
     O_NONBLOCK keeps the open of a pipe named like an RPM from blocking.
     """
     for path in paths:
@@ -150,6 +151,12 @@ def copy_out(paths: Iterable[Path], directory: int) -> None:
         status = os.fstat(source)
         if not stat.S_ISREG(status.st_mode):
             raise PermissionError(f"{path} is not a regular file")
+        # The number of blocks alone does not tell: ZFS counts them late, and Btrfs compresses.
+        if status.st_blocks * 512 < status.st_size // 2 and (
+            os.lseek(source, 0, os.SEEK_HOLE) < status.st_size
+        ):
+            raise PermissionError(f"{path} is mostly holes, {status.st_size:,} bytes long")
+        os.lseek(source, 0, os.SEEK_SET)
         with suppress(FileNotFoundError):
             os.unlink(path.name, dir_fd=directory)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW

@@ -19,12 +19,29 @@ from mountinfo import beneath, mount_points
 # The disk is full for builds once less of its bytes or inodes is free than this part of them, up to
 # that many.
 RESERVE, MOST_RESERVE = 0.02, (1 << 30, 1 << 16)
-SETTLING = 5.0  # seconds in which a build that was ended gives its space back
+# Seconds in which a build that was ended gives its space back. Where the disk is full, a build that
+# has written all of it is ended at once, one with half of it this much later, one with a quarter
+# twice that, and so on: builders that share a disk do not see each other's builds.
+SETTLING = 5.0
 LONGEST_LOOK = 5.0  # seconds at one buildroot
 
 
 class DiskFullError(MockError):
-    """The disk is full, and this build has written more to it than the others."""
+    """The disk is full, and this build has written more to it than its builder's others.
+
+    It is to be ended if that is still so after `settling` seconds.
+    """
+
+    def __init__(self, own: float, total: int, free: int, unit: str) -> None:
+        """`own`, what the build has written, and the disk's sizes are in `unit`s."""
+        super().__init__(
+            Status.BUILD,
+            f"the build was ended: the builder's disk has {free:,} {unit} left, and no other"
+            f" running build of this builder has written more than this one, {own:,.0f}; its"
+            " buildroot was emptied",
+            "give the builder a larger disk, or fewer builds at once (KOJI_BUILDER_CAPACITY)",
+        )
+        self.settling = SETTLING * math.log2(max(total / own, 1))
 
 
 class DiskWatch:
@@ -33,13 +50,21 @@ class DiskWatch:
     def __init__(self, buildroot: Path, uid: int) -> None:
         self._buildroot, self._uid = buildroot, uid
         self._next = 0.0
+        self._settled = False
 
     def look(self) -> None:
-        """Check, but not soon after a check that took long."""
+        """Check, but not soon after a check that took long. The second in a row ends the build."""
         started = time.monotonic()
-        if started >= self._next:
+        if started < self._next:
+            return
+        try:
             self.check()
-            self._next = time.monotonic() + 10 * (time.monotonic() - started)
+            pause, self._settled = 10 * (time.monotonic() - started), False
+        except DiskFullError as failure:
+            if self._settled:
+                raise
+            pause, self._settled = failure.settling, True
+        self._next = time.monotonic() + pause
 
     def check(self) -> None:
         """Raise DiskFullError if the disk is full and this build is the one to end for it."""
@@ -48,21 +73,9 @@ class DiskWatch:
             return
         own = measure(self._buildroot, self._uid)[kind]
         others = [measure(path, self._uid)[kind] for path in self._neighbours()]
-        free, reserve = (amounts[kind] for amounts in free_and_reserve(self._buildroot))
-        if own <= max(free, reserve) or any(other > own for other in others):
-            return
-        if others and own < 2 * max(others):
-            # Another builder on this disk, or one that has just ended, may give space back.
-            time.sleep(SETTLING)
-        if find_shortage(self._buildroot) == kind:
-            name = ("bytes", "inodes")[kind]
-            raise DiskFullError(
-                Status.BUILD,
-                f"the build was ended: the builder's disk has {free:,} {name} left, and no"
-                f" other running build has written more than this one, {own:,.0f}; its buildroot"
-                " was emptied",
-                "give the builder a larger disk, or fewer builds at once (KOJI_BUILDER_CAPACITY)",
-            )
+        total, free, reserve = (amounts[kind] for amounts in sizes(self._buildroot))
+        if free < reserve < own and all(other <= own for other in others):
+            raise DiskFullError(own, total, free, ("bytes", "inodes")[kind])
 
     def _neighbours(self) -> Iterator[Path]:
         """The buildroots in which other mocks run."""
@@ -73,18 +86,18 @@ class DiskWatch:
 
 def find_shortage(path: Path) -> int | None:
     """What the disk of `path` lacks: 0 for bytes, 1 for inodes, None for neither."""
-    free, reserve = free_and_reserve(path)
+    _, free, reserve = sizes(path)
     return next((kind for kind in (0, 1) if free[kind] < reserve[kind]), None)
 
 
-def free_and_reserve(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Of the disk of `path`: the bytes and inodes that are free, and those that should be."""
+def sizes(path: Path) -> tuple[tuple[int, int], ...]:
+    """Of the disk of `path`: all bytes and inodes, those that are free, and those to keep free."""
     disk = os.statvfs(path)
     free = disk.f_bavail * disk.f_frsize, disk.f_favail
     total = disk.f_blocks * disk.f_frsize, disk.f_files  # Btrfs does not count inodes
     shares = (int(amount * RESERVE) for amount in total)
     bytes_, inodes = (min(share, most) for share, most in zip(shares, MOST_RESERVE, strict=True))
-    return free, (bytes_, inodes)
+    return total, free, (bytes_, inodes)
 
 
 def measure(buildroot: Path, uid: int) -> tuple[float, float]:

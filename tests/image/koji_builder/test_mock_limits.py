@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from docker.types import DriverConfig, Mount
 
-from tests.image.koji_builder.buildroots import CAPABILITIES, IMAGE, Buildroot, Maker
+from tests.image.koji_builder.buildroots import CAPABILITIES, IMAGE, Buildroot, Maker, spec
 from tests.image.koji_builder.conftest import supply
 from tests.image.tracked import Containers, wait_until
 
@@ -125,20 +126,66 @@ def test_little_memory_is_for_fewer_processes(builder: Callable[..., Maker]) -> 
     assert not hog.processes()
 
 
+FILL = "while :; do head -c 1M /dev/zero >> $HOME/file || sleep 0.1; done"
+
+
 def test_the_build_that_has_filled_the_disk_is_ended(builder: Callable[..., Maker]) -> None:
     """Its buildroot is emptied, so that there is room for the others."""
     make = builder(tmpfs={"/var/lib/mock": "exec,size=1g,mode=755"})
     hog, other = make().initialise(), make().initialise()
     other.mock_in_background("--unpriv", "--chroot", "head -c 8M /dev/zero > own; sleep 600")
-    fill = "while :; do head -c 1M /dev/zero >> $HOME/file || sleep 0.1; done"
-    status, _ = hog.mock("--unpriv", "--chroot", fill)
+    status, _ = hog.mock("--unpriv", "--chroot", FILL)
     assert status == 10
     log = hog.log("root")
-    assert "no other running build has written more than this one" in log
+    assert "no other running build of this builder has written more than this one" in log
     assert "its buildroot was emptied" in log
     assert hog.root(f"ls {hog.path}/root") == ""
     assert is_alive(other), other.log("root")[-500:]
     other.root(f"head -c 100M /dev/zero > {other.path}/result/room")
+
+
+def test_results_that_fill_the_disk_are_removed(builder: Callable[..., Maker]) -> None:
+    """All but the logs. The sources' RPM that dnf was to read is in scratch/."""
+    make = builder(tmpfs={"/var/lib/mock": "exec,size=900m,mode=755"})
+    hog = make().initialise()
+    make_results = "for n in 1 2; do head -c 400M /dev/urandom > %{_rpmdir}/z$n.noarch.rpm; done"
+    hog.root(f"echo left > {hog.path}/scratch/left.src.rpm")
+    srpm = hog.srpm(spec("hog", f"%install\n{make_results}"))
+    status, output = hog.mock("--rebuild", "--no-clean", srpm)
+    assert status == 10, output
+    assert "its buildroot was emptied" in hog.log("root")
+    assert not hog.results()
+    assert hog.root(f"ls {hog.path}/root {hog.path}/scratch").split() == [
+        f"{hog.path}/root:", f"{hog.path}/scratch:",
+    ]  # fmt: skip
+
+
+def test_a_result_of_holes_is_refused(builder: Callable[..., Maker]) -> None:
+    make = builder(tmpfs={"/var/lib/mock": "exec,size=900m,mode=755"})
+    hog = make().initialise()
+    srpm = hog.srpm(spec("hog", "%install\ntruncate -s 100G %{_rpmdir}/zz-1-1.noarch.rpm"))
+    assert hog.mock("--rebuild", "--no-clean", srpm)[0] == 20
+    assert "is mostly holes" in hog.log("root")
+    assert "zz-1-1.noarch.rpm" not in hog.results()
+
+
+def test_a_builder_on_the_same_disk_keeps_its_build(builder: Callable[..., Maker]) -> None:
+    """Though each builder sees only its own builds: the larger one is ended first."""
+    tmpfs = DriverConfig("local", {"type": "tmpfs", "device": "tmpfs", "o": "size=700m,mode=755"})
+    first = builder(mounts=[Mount("/srv/disk", None, driver_config=tmpfs)])
+    second = builder(volumes_from=[first.container.name])
+    hog, other = first(), second()
+    for buildroot in hog, other:
+        own = f"/srv/disk/{buildroot.name}"
+        buildroot.root(f"mkdir {own} && mount --bind {own} /var/lib/mock")
+        buildroot.initialise()
+    other.mock_in_background(
+        "--unpriv", "--chroot", "head -c 126M /dev/zero > $HOME/own; sleep 600"
+    )
+    wait_until(lambda: "126M" in other.root(f"du -sh {other.path}/root/builddir/own || true"), 30)
+    assert hog.mock("--unpriv", "--chroot", FILL)[0] == 10
+    assert "its buildroot was emptied" in hog.log("root")
+    assert is_alive(other), other.log("root")[-500:]
 
 
 def test_a_build_that_fails_for_a_full_disk_says_so(builder: Callable[..., Maker]) -> None:

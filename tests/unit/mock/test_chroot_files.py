@@ -122,6 +122,16 @@ def test_takes_nothing_else(driver: Driver, tmp_path: Path, result: int, kind: s
     assert list((tmp_path / "result").iterdir()) == []
 
 
+def test_takes_no_holes(driver: Driver, tmp_path: Path, result: int) -> None:
+    """A copy of them could fill the disk."""
+    path = tmp_path / "a.rpm"
+    path.write_bytes(b"data")
+    os.truncate(path, 1 << 30)
+    with pytest.raises(OSError, match="is mostly holes, 1,073,741,824 bytes long"):
+        driver("chroot_files").copy_out([path], result)
+    assert list((tmp_path / "result").iterdir()) == []
+
+
 def test_copies_a_tree_with_its_links_as_links(driver: Driver, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     (source / "deep/er").mkdir(parents=True)

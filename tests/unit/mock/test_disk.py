@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -59,10 +58,10 @@ def test_a_build_is_ended_if_the_disk_is_full(
     fill(disk, monkeypatch, *space)
     if ends:
         with pytest.raises(disk.DiskFullError, match="its buildroot was emptied") as failure:
-            watch.look()
-        assert "no other running build has written more than this one, " in str(failure.value)
+            watch.check()
+        assert "build of this builder has written more than this one, " in str(failure.value)
     else:
-        watch.look()
+        watch.check()
 
 
 def test_the_build_that_has_written_most_is_ended(
@@ -81,13 +80,44 @@ def test_the_build_that_has_written_most_is_ended(
 def test_space_that_is_given_back_meanwhile_ends_nothing(
     disk: ModuleType, monkeypatch: pytest.MonkeyPatch, hold: Callable[..., Path]
 ) -> None:
-    watch, _ = disk.DiskWatch(hold("one", 3 * MB), os.getuid()), hold("other", 2 * MB)
+    """By a build of another builder on this disk, or by one that has just ended."""
+    monkeypatch.setattr(disk, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr(disk, "measure", lambda path, uid: (3 * MB, 1))
+    watch = disk.DiskWatch(hold("one", 1), os.getuid())
+    for _ in range(2):
+        fill(disk, monkeypatch, MB)
+        watch.look()
+        fill(disk, monkeypatch, 100 * MB)
+        watch.look()
     fill(disk, monkeypatch, MB)
-    give_back = SimpleNamespace(
-        sleep=lambda seconds: fill(disk, monkeypatch, 100 * MB), monotonic=time.monotonic
-    )
-    monkeypatch.setattr(disk, "time", give_back)
-    watch.check()
+    watch.look()
+    with pytest.raises(disk.DiskFullError):
+        watch.look()
+
+
+def test_builders_on_one_disk_end_the_largest_build_first(
+    disk: ModuleType, monkeypatch: pytest.MonkeyPatch, hold: Callable[..., Path], tmp_path: Path
+) -> None:
+    """They do not see each other's builds. In steps of half a second: when each is ended."""
+    monkeypatch.setattr(disk, "SETTLING", 5.0)
+    fill(disk, monkeypatch, MB)
+    now = 0.0
+    monkeypatch.setattr(disk, "time", SimpleNamespace(monotonic=lambda: now))
+    (tmp_path / "a").mkdir()
+    watches = {
+        "hog": disk.DiskWatch(hold("a/hog", 24 * MB), os.getuid()),
+        "other": disk.DiskWatch(hold("b/other", 6 * MB), os.getuid()),
+    }
+    ended: dict[str, float] = {}
+    while len(ended) < len(watches):
+        for name in watches.keys() - ended:
+            try:
+                watches[name].look()
+            except disk.DiskFullError:
+                ended[name] = now
+        now += 0.5
+    assert 10 <= ended["hog"] <= 11
+    assert 20 <= ended["other"] <= 21
 
 
 def test_what_is_written_is_the_users_own(disk: ModuleType, tmp_path: Path) -> None:
