@@ -121,6 +121,7 @@ class Registrar:
         session = self.login()
         try:
             self.check_user(session, name)
+            self._remember(name, key, str(body.get("certificate", "")))
             known = elsewhere or self._is_known(name, key)
             if not known and verb != "join":
                 raise Refused("it has another key than the builder of that name")
@@ -185,6 +186,19 @@ class Registrar:
             files.write(self.issued / f"{name}.crt", pems)
             entry.log(f"issued a certificate for {name}")
         return certificates.pem(last).decode()
+
+    def _remember(self, name: str, key: ec.EllipticCurvePublicKey, shown: str) -> None:
+        """Record the certificate that a builder shows, if there is no record: this container may
+        have replaced the one that issued it."""
+        path = self.issued / f"{name}.crt"
+        if path.exists():
+            return
+        trusted = certificates.load_all(self.credentials / exchange.AUTHORITY)
+        for certificate in certificates.split(shown.encode()):
+            own = certificate.public_key() == key and certificates.is_for(certificate, name)
+            valid = certificates.end(certificate) > datetime.now(UTC)
+            if own and valid and certificates.is_issued_by(certificate, trusted):
+                files.write(path, certificates.pem(certificate))
 
     def _is_known(self, name: str, key: ec.EllipticCurvePublicKey) -> bool:
         issued = certificates.load_all(self.issued / f"{name}.crt")

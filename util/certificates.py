@@ -21,12 +21,14 @@ import ipaddress
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -376,6 +378,23 @@ def end(certificate: x509.Certificate) -> datetime:
 def is_due(certificate: x509.Certificate) -> bool:
     """Whether a certificate has expired, or will so soon that it should be renewed."""
     return end(certificate) - datetime.now(UTC) < RENEWAL
+
+
+def is_for(certificate: x509.Certificate, name: str) -> bool:
+    """Whether it is NAME's."""
+    return certificate.subject == _subject(name)
+
+
+def is_issued_by(certificate: x509.Certificate, trusted: Iterable[x509.Certificate]) -> bool:
+    """Whether one of these authorities signed it."""
+    signed = certificate.tbs_certificate_bytes
+    for authority in trusted:
+        key, hashed = authority.public_key(), certificate.signature_hash_algorithm
+        if isinstance(key, ec.EllipticCurvePublicKey) and hashed:
+            with suppress(InvalidSignature):
+                key.verify(certificate.signature, signed, ec.ECDSA(hashed))
+                return certificate.issuer == authority.subject
+    return False
 
 
 def is_of_former(folder: Path, certificate: x509.Certificate) -> bool:

@@ -75,6 +75,25 @@ def test_stores_its_certificate_beside_the_key_that_it_keeps(
     assert (builder.folder / "private/b1.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_shows_its_certificate_with_each_later_request(
+    builder: Any, registrar: Callable[[dict[str, object]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[object] = []
+    make = exchange.make
+
+    def record(*arguments: Any, **details: object) -> bytes:
+        shown.append(details.get("certificate"))
+        return make(*arguments, **details)
+
+    monkeypatch.setattr(exchange, "make", record)
+    registrar({"said": "registered"})
+    builder.join()
+    issued = (builder.folder / "certs/b1.crt").read_text()
+    registrar({"said": "disabled"})
+    builder.ask("leave")
+    assert shown == [None, issued]
+
+
 def test_a_certificate_of_another_key_is_not_used(
     builder: Any, registrar: Callable[[dict[str, object]], None], tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from util import certificates, exchange
 pytest.importorskip("koji")
 
 KEY = certificates.make_key()
+RENEW = {"name": "b1", "verb": "renew"}
 
 
 @pytest.fixture
@@ -148,10 +149,35 @@ def test_a_name_that_leads_elsewhere_is_ignored(registrar: Any) -> None:
 
 def test_a_builder_elsewhere_is_known_by_its_certificate(certifier: Any) -> None:
     """Also where its record is gone, as after a restore."""
-    body = {"name": "b1", "verb": "renew"}
     with pytest.raises(certifier.Refused, match="another key"):
-        certifier.carry_out(body, KEY.public_key())
-    assert certifier.carry_out(body, KEY.public_key(), elsewhere=True)["certificate"]
+        certifier.carry_out(RENEW, KEY.public_key())
+    assert certifier.carry_out(RENEW, KEY.public_key(), elsewhere=True)["certificate"]
+
+
+def test_a_builder_is_known_by_the_certificate_that_it_shows(certifier: Any) -> None:
+    """Where the hub's container is another one, as after the drain of its node."""
+    shown = certificates.pem(join(certifier)).decode()
+    record = certifier.issued / "b1.crt"
+    record.unlink()
+    other = certificates.Authority.create(_folder(certifier.credentials / "other"))
+    forged = other.sign("b1", KEY.public_key(), client=True)
+    of_b2 = certificates.Authority.load(certifier.credentials).sign("b2", KEY.public_key())
+    for false in (certificates.pem(forged).decode(), certificates.pem(of_b2).decode(), "x"):
+        with pytest.raises(certifier.Refused, match="another key"):
+            certifier.carry_out({**RENEW, "certificate": false}, KEY.public_key())
+    stranger = certificates.make_key().public_key()
+    with pytest.raises(certifier.Refused, match="another key"):
+        certifier.carry_out({**RENEW, "certificate": shown}, stranger)
+    assert not record.exists()
+    answer = certifier.carry_out({**RENEW, "certificate": shown}, KEY.public_key())
+    assert answer["certificate"] == shown
+    with pytest.raises(certifier.Refused, match="another key"):
+        certifier.carry_out({**RENEW, "certificate": shown}, stranger)
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
 
 
 def test_a_bundle_is_used_by_one_builder(certifier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
