@@ -53,7 +53,9 @@ def decode_scm_paths(root: Path) -> None:
 def find_rpm_database(root: Path) -> None:
     """Let kojid read the rpm database of a chroot where it is, unless it does so itself."""
     path = root / KOJID
-    files.write(path, path.read_text().replace(DATABASE, LINKED), mode=0o755)
+    text = path.read_text()
+    if LINKED not in text:
+        files.write(path, text.replace(DATABASE, LINKED), mode=0o755)
 
 
 def compress_with_gzip(root: Path) -> None:
@@ -62,9 +64,10 @@ def compress_with_gzip(root: Path) -> None:
     Its zstd is more than yum and older libraries can read, such as those in a buildroot of EL 7.
     """
     path = root / KOJID
-    text = path.read_text().replace(
-        "'--error-exit-val'", "'--error-exit-val', '--general-compress-type=gz'"
-    )
+    text = path.read_text()
+    if "--general-compress-type" in text:
+        return
+    text = text.replace("'--error-exit-val'", "'--error-exit-val', '--general-compress-type=gz'")
     text = re.sub(
         r"(?<=\['/usr/bin/mergerepo_c', )(?='--(koji|pkgorigins)')", "'--compress-type=gz', ", text
     )
@@ -75,8 +78,9 @@ def check_repositories(root: Path) -> None:
     """Let the programs that make repositories fail if they report that they could not."""
     for name in REPOSITORY_PROGRAMS:
         path = root / name
-        path.rename(f"{path}.unchecked")
-        files.write(path, CHECKED, 0o755)
+        if path.read_bytes() != CHECKED.encode():
+            path.rename(f"{path}.unchecked")
+            files.write(path, CHECKED, 0o755)
 
 
 def keep_no_log(root: Path) -> None:

@@ -65,7 +65,8 @@ def test_repositories_are_compressed_with_gzip(setup: ModuleType, tmp_path: Path
         ["/usr/bin/mergerepo_c", "--pkgorigins", "--all"],
     ]
     kojid.write_text("\n".join(f"cmd = {command}" for command in commands))
-    setup.compress_with_gzip(tmp_path)
+    for _ in range(2):  # `update` of docs/examples/developing runs it again
+        setup.compress_with_gzip(tmp_path)
     assert kojid.read_text().splitlines() == [
         "cmd = ['/usr/bin/createrepo_c', '--error-exit-val', '--general-compress-type=gz']",
         "cmd = ['/usr/bin/mergerepo_c', '--version']",
@@ -93,7 +94,8 @@ def test_a_repository_that_was_not_made_is_a_failure(
     for name in setup.REPOSITORY_PROGRAMS:
         (tmp_path / name).write_text(f'#!/bin/sh\necho $#: "$2"\n{program}\n')
         (tmp_path / name).chmod(0o755)
-    setup.check_repositories(tmp_path)
+    for _ in range(2):
+        setup.check_repositories(tmp_path)
     for name in setup.REPOSITORY_PROGRAMS:
         argv = [tmp_path / name, "-r", "a  b"]
         ended = subprocess.run(argv, check=False, capture_output=True, text=True)
