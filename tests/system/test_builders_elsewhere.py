@@ -214,7 +214,7 @@ def test_it_is_revoked_and_gets_another_bundle(elsewhere: Elsewhere, far: str) -
     site = elsewhere.koji
     site.toji("credentials", "revoke", "far")
     elsewhere.wait_for(far, "the certificate of far was revoked")
-    assert "`toji builder bundle far` makes another bundle" in elsewhere.log(far)
+    assert "`toji builder bundle far -o FILE` makes another bundle" in elsewhere.log(far)
     site.run("docker", "rm", "--force", far)
     elsewhere.containers.remove(far)
     elsewhere.bundle("far", "again.json")
