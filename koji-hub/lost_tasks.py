@@ -55,9 +55,9 @@ class LostTasks:
             return
         self._next_look = self._clock() + PAUSE
         try:
-            if hosts := self.find():
+            if tasks := self.find():
                 session = login()
-                for task in hosts:
+                for task in tasks:
                     self._free(session, task)
                 session.logout()
         except (*UNREACHABLE, koji.GenericError) as error:

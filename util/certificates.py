@@ -381,7 +381,7 @@ def is_due(certificate: x509.Certificate) -> bool:
 
 
 def is_for(certificate: x509.Certificate, name: str) -> bool:
-    """Whether it is NAME's."""
+    """Whether its subject is that of `name`."""
     return certificate.subject == _subject(name)
 
 

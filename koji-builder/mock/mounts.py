@@ -192,7 +192,7 @@ def _change_flags(path: Path, added: int, removed: int) -> None:
 def isolate(root: Path, *others: Path) -> int:
     """Give the worker its own mounts; return the chroot, which is now a mount point, opened.
 
-    Of all buildroots, it sees those that `root` and `others` are in. `hide` follows.
+    Of all buildroots, it sees those that `root` and `others` are in. `hide_tasks` has to follow.
     """
     mounts = mount_points()
     kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_IPC)
