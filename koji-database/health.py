@@ -1,9 +1,11 @@
 """Ready means: PostgreSQL answers a query on Koji's tables. It does not while it recovers, and it
-answers nobody else while it converts a backup's data."""
+answers nobody else while it loads a dump."""
 
+import os
 import sys
 
 import psycopg2
+from restore import DUMP
 
 from util import entry
 
@@ -11,6 +13,8 @@ from util import entry
 def question() -> str:
     """What PostgreSQL answers; raises if it does not."""
     entry.drop_privileges("postgres")
+    if os.access(DUMP, os.F_OK):
+        raise ConnectionError("the data of a backup is being loaded")
     connection = psycopg2.connect(
         dbname="koji",
         user="postgres",
@@ -20,10 +24,8 @@ def question() -> str:
     )
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT current_setting('listen_addresses'), max(id) FROM events")
-            (addresses, event) = cursor.fetchone() or (None, None)
-            if not addresses:
-                raise ConnectionError("PostgreSQL takes no connections yet: the data is converted")
+            cursor.execute("SELECT max(id) FROM events")
+            (event,) = cursor.fetchone() or (None,)
             return f"PostgreSQL answers, and Koji's last event is {event}"
     finally:
         connection.close()

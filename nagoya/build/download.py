@@ -27,8 +27,8 @@ from nagoya.utils.retry import repeated
 _CHUNK = 1 << 18
 _TIMEOUT = httpx2.Timeout(30, connect=10)
 _WITHOUT_URL = (
-    "check the address, its credentials and the network. Without them, name an unpacked copy with "
-    "`path: FOLDER`, or use the Koji of `-c nagoya`, which comes from PyPI"
+    "check the address, its credentials and the network. Without them, declare an unpacked copy "
+    "with `path: FOLDER` (make: KOJI=FOLDER), or use the Koji of `-c nagoya`, which comes from PyPI"
 )
 
 

@@ -88,10 +88,11 @@ def observe(engine: Engine, name: str, declaration: Declaration) -> ObservedSyst
 def config_file(handles: Iterable[Handle]) -> Path | None:
     """The moromi.yml that declared the newest of some containers; None if none records it.
 
-    A container that waits to take another one's place does not count: it may never do so.
+    While containers are replaced, only those that were there before count: they may come back.
     """
     present = [handle for handle in handles if not handle.name.endswith(REPLACEMENT)]
-    newest_first = sorted(present, key=containers.created, reverse=True)
+    replaced = [handle for handle in present if handle.name.endswith(ASIDE)]
+    newest_first = sorted(replaced or present, key=containers.created, reverse=True)
     files = (containers.label(handle, FILE_LABEL) for handle in newest_first)
     return next((Path(file) for file in files if file), None)
 

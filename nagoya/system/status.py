@@ -92,8 +92,8 @@ def read_status(system: System) -> SystemStatus:
     sentences = conflicts(observed, system.declaration)
     if observed.aside:
         sentences.append(
-            "a restore or an upgrade is under way, or was interrupted: then "
-            f"`toji --system {system.name} up` completes or undoes it"
+            "a restore or an upgrade is under way, whose trial has ports of its own; if it was "
+            f"interrupted, `toji --system {system.name} up` completes or undoes it"
         )
     return SystemStatus(
         system=system.name,

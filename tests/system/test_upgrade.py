@@ -99,10 +99,10 @@ def test_an_upgrade_that_is_killed_is_undone_by_up(old: Old) -> None:
             break
     process.kill()
     process.wait()
-    # Whichever file declared the containers that are there, the old ones come back.
     nameless = replace(old.koji, config=None)
     status = json.loads(nameless.toji("status", "--json").stdout)
-    assert not status["ready"]
+    assert (status["ready"], status["file"]) == (False, str(old.koji.config))
+    assert "whose trial has ports of its own" in status["conflicts"][0]
     assert "`toji --system" in status["conflicts"][0]
     nameless.toji("up")
     assert ids(old.koji) == before

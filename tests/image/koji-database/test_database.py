@@ -320,8 +320,8 @@ def test_recovers_from_a_kill_and_is_not_ready_before(
     assert all(line.startswith("not ready: ") for line in lines[:-1])
 
 
-def test_it_is_not_ready_while_data_is_converted(containers: Containers) -> None:
-    """The server answers then, on its socket alone."""
+def test_it_is_not_ready_while_a_dump_is_loaded(containers: Containers) -> None:
+    """The server answers then, on its socket alone, but its database comes and goes."""
     idle = containers.start(IMAGE, "sleep", "600")
     start = (
         "/usr/lib/postgresql/bin/pg_ctl --pgdata=/var/lib/postgresql/koji --wait start"
@@ -329,7 +329,8 @@ def test_it_is_not_ready_while_data_is_converted(containers: Containers) -> None
     )
     execute(idle, "install", "-d", "-o", "postgres", "/run/postgresql")
     execute(idle, "runuser", "-u", "postgres", "--", "sh", "-c", start)
-    assert health(idle) == (
-        False,
-        "not ready: PostgreSQL takes no connections yet: the data is converted",
-    )
+    assert health(idle)[0]
+    folder = "/var/lib/postgresql/restore"
+    execute(idle, "install", "-d", "-o", "postgres", "-m", "700", folder)
+    execute(idle, "install", "-o", "postgres", "/dev/null", f"{folder}/koji.dump")
+    assert health(idle) == (False, "not ready: the data of a backup is being loaded")
