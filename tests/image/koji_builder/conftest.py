@@ -42,6 +42,9 @@ int main(void)
     printf("key: %d\\n", access("/etc/pki/koji/key", F_OK) == 0);
     printf("written: %d\\n", open("/var/lib/mock/escaped", O_CREAT | O_WRONLY, 0644) >= 0);
     printf("neighbour: %d\\n", access("/var/lib/mock/neighbour", F_OK) == 0);
+    printf("task: %d\\n", access("/var/tmp/koji/task", F_OK) == 0);
+    printf("kojid: %d\\n", access("/etc/kojid/kojid.conf", F_OK) == 0);
+    printf("upload: %d\\n", access("/mnt/koji/work/upload", F_OK) == 0);
     printf("mounted: %d\\n", mount("none", "/mnt", "tmpfs", 0, "") == 0);
     printf("remounted: %d\\n", mount("none", "/", "", MS_REMOUNT | MS_BIND, "") == 0);
     return 0;

@@ -150,17 +150,48 @@ def test_nobody_in_the_chroot_makes_a_user_namespace(make: Maker, words: tuple[s
 
 def test_root_who_climbs_out_of_a_scriptlet_finds_nothing_to_take_or_break(make: Maker) -> None:
     """rpm runs scriptlets with chroot(2), so they can see the builder, but not write to it."""
-    make().root("mkdir -p /var/lib/mock/neighbour")
+    make().root(
+        "mkdir -p /var/lib/mock/neighbour /var/tmp/koji /etc/kojid /mnt/koji/work;"
+        " touch /var/tmp/koji/task /etc/kojid/kojid.conf /mnt/koji/work/upload"
+    )
     buildroot = make(install_group="escape").initialise()
     assert buildroot.root(f"cat {buildroot.path}/root/climbed").splitlines() == [
-        "chroot: 0", "outside: 1", "key: 0", "written: 0", "neighbour: 0", "mounted: 0",
-        "remounted: 0",
+        "chroot: 0", "outside: 1", "key: 0", "written: 0", "neighbour: 0", "task: 0", "kojid: 0",
+        "upload: 0", "mounted: 0", "remounted: 0",
     ]  # fmt: skip
     # A command in the chroot cannot get out at all.
     status, output = buildroot.mock("--chroot", "/climber")
     assert (status, "chroot: 0\noutside: 0\nkey: 0" in output) == (0, True)
     assert "mounted: 0\nremounted: 0" in output
     assert "escaped" not in buildroot.root("ls /var/lib/mock")
+
+
+def test_devices_in_a_chroot_open_nothing(make: Maker) -> None:
+    buildroot = make().initialise()
+    device = f"{buildroot.path}/root/tmp/null"
+    buildroot.root(f"mknod -m 666 {device} c 1 3 && cat {device}")
+    status, output = buildroot.mock("--chroot", "cat /tmp/null")
+    assert (status != 0, "/tmp/null: Permission denied" in output) == (True, True), output
+    assert buildroot.mock("--chroot", "cat /dev/null")[0] == 0
+
+
+def test_the_builds_user_does_not_choose_where_roots_links_go(make: Maker) -> None:
+    buildroot = make().initialise()
+    buildroot.put(f"{buildroot.path}/root/builddir/.rpmmacros", "%_dbpath /srv/planted\n")
+    assert "/srv/planted" in buildroot.mock("--unpriv", "--chroot", "rpm --eval %_dbpath")[1]
+    assert buildroot.mock("--install", "gcc")[0] == 0
+    assert buildroot.root(f"ls -A {buildroot.path}/root/srv") == ""
+
+
+def test_a_build_does_not_choose_how_long_an_error_is(make: Maker) -> None:
+    buildroot = make().initialise()
+    plant = "for n in `seq 300`; do touch `printf %{_srcrpmdir}/%%0200d.src.rpm $n`; done"
+    crowd = f"%global planted %([ ! -d /builddir ] || {plant})"
+    srpm = buildroot.srpm(spec("crowd", f"%build\n{crowd}\n: %{{planted}}"))
+    status, output = buildroot.mock("--no-clean", "--target", "noarch", "--rebuild", srpm)
+    (line,) = [line for line in output.splitlines() if line.startswith("ERROR: expected one")]
+    assert (status, 4000 < len(line) < 4200) == (40, True), (status, len(line))
+    assert buildroot.log("build").count("ERROR: ") == 1
 
 
 @pytest.fixture
