@@ -73,3 +73,24 @@ def test_every_requirement_that_is_named_is_declared(checkout: Path) -> None:
         assert requirement in declared or requirement in (
             "--editable", "pytest", "nagoya-*.whl",
         ), requirement  # fmt: skip
+
+
+def test_security_md_names_the_hubs_limits(checkout: Path) -> None:
+    """That the hub keeps to them is tested in test_pressure.py."""
+    settings = (checkout / "koji-hub/httpd.conf").read_text()
+    limits = {
+        name: re.findall(rf"^{name} (.*)$", settings, re.MULTILINE)
+        for name in ("RequestReadTimeout", "QS_SrvMaxConnPerIP", "MaxRequestWorkers")
+    }
+    assert limits == {
+        "RequestReadTimeout": ["handshake=10 header=10-20,MinRate=500 body=30-300,MinRate=1000"],
+        "QS_SrvMaxConnPerIP": ["1792"],
+        "MaxRequestWorkers": ["2048"],
+    }
+    document = (checkout / "docs/security.md").read_text()
+    for sentence in (
+        "a handshake after 10 s, a header after 10 s, or up to 20 s while it comes at 500 B/s, and "
+        "a body after 30 s, or up to 300 s while it comes at 1 kB/s.",
+        "at most 1,792 of the hub's 2,048 connections.",
+    ):
+        assert sentence in document
