@@ -14,6 +14,8 @@ from typing import Any
 
 import koji
 
+from nagoya.koji.profile import UPLOAD_BLOCKSIZE
+
 PROGRAMS = Path(sys.executable).parent
 """Where moromi, toji and koji are: in the environment of the Python that runs the bench."""
 
@@ -39,7 +41,8 @@ class BenchSystem:
     def session(self) -> Any:
         """A `koji.ClientSession` logged in as kojiadmin."""
         connection = self.connection
-        session = koji.ClientSession(connection["urls"]["hub"], opts={"serverca": connection["ca"]})
+        options = {"serverca": connection["ca"], "upload_blocksize": UPLOAD_BLOCKSIZE}
+        session = koji.ClientSession(connection["urls"]["hub"], opts=options)
         session.ssl_login(cert=connection["certificate"], serverca=connection["ca"])
         return session
 

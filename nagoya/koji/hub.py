@@ -18,7 +18,7 @@ from nagoya.engine import containers
 from nagoya.engine.published import OVERRIDE
 from nagoya.errors import LifecycleError
 from nagoya.koji.certificates import is_expired
-from nagoya.koji.profile import ADMIN, Profile, local_urls
+from nagoya.koji.profile import ADMIN, UPLOAD_BLOCKSIZE, Profile, local_urls
 from nagoya.system.system import System
 
 _LOGIN_SECONDS = 15
@@ -54,6 +54,7 @@ class HubConnection:
         koji, ca = koji_module(), str(self.profile.ca)
         options = {
             "serverca": ca, "max_retries": 3, "retry_interval": 1, "auth_timeout": _LOGIN_SECONDS,
+            "upload_blocksize": UPLOAD_BLOCKSIZE,
         }  # fmt: skip
         if seconds is not None:
             options |= {"timeout": seconds, "max_retries": 0}

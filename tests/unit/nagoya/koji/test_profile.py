@@ -125,6 +125,7 @@ def test_the_profile_is_one_that_koji_reads(home: Path, container: Any) -> None:
         "authtype": "ssl",
         "cert": str(home / ".koji/nagoya/some/kojiadmin.pem"),
         "serverca": str(home / ".koji/nagoya/some/koji_ca_cert.crt"),
+        "upload_blocksize": "16777216",
         # Koji's own would take ten minutes to say that a hub is down.
         "max_retries": "5",
         "retry_interval": "2",
@@ -137,6 +138,7 @@ def test_kojis_client_reads_the_profile(home: Path, container: Any) -> None:
     options = koji.read_config("nagoya-some")
     assert options["topurl"] == "http://127.0.0.1:40080/kojifiles"
     assert (options["max_retries"], options["retry_interval"]) == (5, 2)
+    assert options["upload_blocksize"] == 1 << 24
 
 
 def test_a_hub_without_port_80_serves_downloads_by_https(container: Any) -> None:
