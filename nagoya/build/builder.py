@@ -4,6 +4,7 @@ import hashlib
 from collections import deque
 from collections.abc import Collection, Iterable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import shorten
@@ -79,6 +80,12 @@ class Build:
         """What `run` does. Logs which images are replaced by images of other software."""
         observed = self._observe()
         operations = plan_build(self.graph, self.wanted, observed, self.options)
+        if any(operation.action == "build" for operation in operations.values()):
+            # An image that has lost its name may be what is needed.
+            titles = {step.title for step in self.graph.steps.values()}
+            built = engine_images.built(self.engine, titles)
+            observed = replace(observed, built={**built, **observed.built})
+            operations = plan_build(self.graph, self.wanted, observed, self.options)
         for text in replaced_software(self.graph, operations, observed):
             self.progress.log(text)
         return operations
@@ -125,7 +132,7 @@ class Build:
         needs = with_dependencies(self.wanted, self.graph.needs)
         steps = {name: step for name, step in self.graph.steps.items() if name in needs}
         names = {image for step in steps.values() for image in (*step.outputs, *step.images)}
-        images = {}
+        images, built = {}, {}
         for name in names.union(needs).difference(self.graph.sources):
             if (attributes := engine_images.find(self.engine, name)) is not None:
                 labels = attributes["Config"]["Labels"] or {}
@@ -134,6 +141,8 @@ class Build:
                     read_parts_label(labels.get(engine_images.PARTS_LABEL, "")),
                     labels.get(engine_images.SOURCE_LABEL, ""),
                 )
+                if key := engine_images.name_and_inputs(self.engine, attributes):
+                    built[key] = attributes["Id"]
         files: dict[str, Parts] = {}
         for name, step in steps.items():
             try:
@@ -152,7 +161,6 @@ class Build:
             and images.keys() >= set(steps[name].outputs)
             and engine_images.built_together(self.engine, steps[name].outputs, system.inputs())
         ]
-        built = engine_images.built(self.engine, {step.title for step in steps.values()})
         return Observed(images, built, outdated, files, current)
 
     def _context(self, name: str, step: Step) -> Context:

@@ -1,7 +1,7 @@
 """The images on the engine: thin verbs over Docker's, each with its failure in plain words."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -65,8 +65,20 @@ def exists(engine: Engine, name: str) -> bool:
     return image_id(engine, name) is not None
 
 
+def name_and_inputs(engine: Engine, attributes: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What moromi built an image as, and from; None if it did not build it from a Dockerfile."""
+    labels = attributes["Config"]["Labels"] or {}
+    with translated(f"looking at the image {attributes['Id']}"):
+        if PARTS_LABEL not in labels or not _made_by_moromi(engine, attributes["Id"]):
+            return None
+    return labels.get(IMAGE_LABEL, ""), labels.get(INPUTS_LABEL, "")
+
+
 def built(engine: Engine, names: Collection[str]) -> dict[tuple[str, str], str]:
-    """The ids of the images that moromi built from Dockerfiles, tagged or not: by name, inputs."""
+    """The ids of the images that moromi built from Dockerfiles, tagged or not: by name, inputs.
+
+    An engine with the containerd image store may take some seconds.
+    """
     ids: dict[tuple[str, str], str] = {}
     with translated("listing images"):
         listed = engine.client.api.images(all=True, filters={"label": PARTS_LABEL})
