@@ -34,9 +34,10 @@ class Observed:
     """What a plan depends on.
 
     `images` are those on the engine by name; `built` has the ids of images that moromi built, by
-    title and inputs: of those in `images`, or of all, tagged or not; `outdated` says for each source that has to be fetched why;
-    `files` has the digests of each image's build context, without those that cannot be read (yet);
-    `current` are the steps with a running system whose images are up to date.
+    title and inputs: of those in `images`, or of all, tagged or not; `outdated` says for each
+    source that has to be fetched why; `files` has the digests of each image's build context,
+    without those that cannot be read (yet); `current` are the steps with a running system whose
+    images are up to date.
     """
 
     images: Mapping[str, ObservedImage]

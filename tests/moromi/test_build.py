@@ -125,6 +125,8 @@ def test_no_cache_does_every_step_again(moromi: Moromi) -> None:
     after = moromi.identity("parent"), moromi.attributes("child")["RootFS"]["Layers"]
     assert after[0] == before[0]
     assert after[1] != before[1]
+    moromi("build")  # does not bring the older image of the same inputs back
+    assert moromi.attributes("child")["RootFS"]["Layers"] == after[1]
 
 
 def test_labels(moromi: Moromi) -> None:
