@@ -23,7 +23,7 @@ RESERVE, MOST_RESERVE = 0.02, (1 << 30, 1 << 16)
 # has written all of it is ended at once, one with half of it this much later, one with a quarter
 # twice that, and so on: builders that share a disk do not see each other's builds.
 SETTLING = 5.0
-LONGEST_LOOK = 5.0  # seconds at one buildroot
+LONGEST_LOOK = 20.0  # processor seconds at one buildroot, for some millions of files
 
 
 class DiskFullError(MockError):
@@ -34,10 +34,11 @@ class DiskFullError(MockError):
 
     def __init__(self, own: float, total: int, free: int, unit: str) -> None:
         """`own`, what the build has written, and the disk's sizes are in `unit`s."""
+        written = "too much to count" if math.isinf(own) else f"{own:,.0f}"
         super().__init__(
             Status.BUILD,
             f"the build was ended: the builder's disk has {free:,} {unit} left, and no other"
-            f" running build of this builder has written more than this one, {own:,.0f}; its"
+            f" running build of this builder has written more than this one, {written}; its"
             " buildroot was emptied",
             "give the builder a larger disk, or fewer builds at once (KOJI_BUILDER_CAPACITY)",
         )
@@ -54,12 +55,12 @@ class DiskWatch:
 
     def look(self) -> None:
         """Check, but not soon after a check that took long. The second in a row ends the build."""
-        started = time.monotonic()
-        if started < self._next:
+        if time.monotonic() < self._next:
             return
+        started = time.process_time()
         try:
             self.check()
-            pause, self._settled = 10 * (time.monotonic() - started), False
+            pause, self._settled = 10 * (time.process_time() - started), False
         except DiskFullError as failure:
             if self._settled:
                 raise
@@ -104,7 +105,8 @@ def measure(buildroot: Path, uid: int) -> tuple[float, float]:
     """The bytes on the disk and the inodes of a user's files in a buildroot.
 
     Nothing, if something is mounted there, as kojid's plugin runroot does: it is not the build's.
-    Infinite, if the folders are too deep to look at, or change so that a look does not end.
+    Infinite, if the folders are too deep to look at, or change so that a look does not end. A busy
+    processor makes no build look larger.
     """
     if beneath(str(buildroot), mount_points()):
         return 0, 0
@@ -128,13 +130,13 @@ def walk(directory: Path) -> Iterator[os.stat_result]:
     Raises OSError if the folders are deeper than this process may open files, TimeoutError after
     LONGEST_LOOK.
     """
-    deadline = time.monotonic() + LONGEST_LOOK
+    deadline = time.process_time() + LONGEST_LOOK
     flags = os.O_DIRECTORY | os.O_NOFOLLOW
     open_directories = [os.open(directory, flags)]
     listings = [os.scandir(open_directories[-1])]
     try:
         while listings:
-            if time.monotonic() > deadline:
+            if time.process_time() > deadline:
                 raise TimeoutError
             entry = next(listings[-1], None)
             if entry is None:

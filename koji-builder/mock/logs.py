@@ -65,6 +65,8 @@ class Logs:
     def error(self, text: str) -> None:
         """Report a failure in every log that kojid may refer to, and on stderr."""
         text = text if len(text) <= LONGEST_ERROR else f"{text[:LONGEST_ERROR]}…"
+        # A build may give its files names that are not UTF-8, or that control a terminal.
+        text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
         print(f"ERROR: {text}", file=sys.stderr, flush=True)
         for name in ("root", "build"):
             with suppress(OSError):  # the disk may be full

@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -81,7 +83,9 @@ def test_space_that_is_given_back_meanwhile_ends_nothing(
     disk: ModuleType, monkeypatch: pytest.MonkeyPatch, hold: Callable[..., Path]
 ) -> None:
     """By a build of another builder on this disk, or by one that has just ended."""
-    monkeypatch.setattr(disk, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr(
+        disk, "time", SimpleNamespace(monotonic=lambda: 0.0, process_time=lambda: 0.0)
+    )
     monkeypatch.setattr(disk, "measure", lambda path, uid: (3 * MB, 1))
     watch = disk.DiskWatch(hold("one", 1), os.getuid())
     for _ in range(2):
@@ -102,7 +106,8 @@ def test_builders_on_one_disk_end_the_largest_build_first(
     monkeypatch.setattr(disk, "SETTLING", 5.0)
     fill(disk, monkeypatch, MB)
     now = 0.0
-    monkeypatch.setattr(disk, "time", SimpleNamespace(monotonic=lambda: now))
+    clock = SimpleNamespace(monotonic=lambda: now, process_time=lambda: 0.0)
+    monkeypatch.setattr(disk, "time", clock)
     (tmp_path / "a").mkdir()
     watches = {
         "hog": disk.DiskWatch(hold("a/hog", 24 * MB), os.getuid()),
@@ -162,6 +167,20 @@ def test_folders_that_change_all_the_time_are_the_largest(
 ) -> None:
     monkeypatch.setattr(disk, "LONGEST_LOOK", -1)
     assert disk.measure(tmp_path, os.getuid()) == (float("inf"), float("inf"))
+    fill(disk, monkeypatch, MB)
+    with pytest.raises(disk.DiskFullError, match="more than this one, too much to count; its"):
+        disk.DiskWatch(tmp_path, os.getuid()).check()
+
+
+def test_a_busy_processor_makes_no_build_look_larger(
+    disk: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A look may take minutes then."""
+    minutes = count(step=60.0)
+    clock = SimpleNamespace(monotonic=lambda: next(minutes), process_time=time.process_time)
+    monkeypatch.setattr(disk, "time", clock)
+    (tmp_path / "file").touch()
+    assert disk.measure(tmp_path, os.getuid()) == (0, 1)
 
 
 def test_a_build_that_has_written_less_than_the_reserve_goes_on(

@@ -60,6 +60,17 @@ def test_a_log_has_a_limit(driver: Driver, monkeypatch: pytest.MonkeyPatch, tmp_
     assert (tmp_path / "build.log").read_text().startswith("x" * 90 + "ERROR: the build was ended")
 
 
+def test_an_error_shows_any_name(
+    driver: Driver, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A build may give its files names that are not UTF-8, or that control a terminal."""
+    log = driver("logs").Logs(os.open(tmp_path, os.O_DIRECTORY))
+    log.error(f"no RPM: {os.fsdecode(b'a' + bytes([255, 27]))}[2Jö\n  hint: rename it")
+    shown = "ERROR: no RPM: a\\udcff\\x1b[2Jö\n  hint: rename it\n"
+    assert (tmp_path / "root.log").read_text() == shown
+    assert capfd.readouterr().err == shown
+
+
 def test_what_a_program_prints_for_mock_has_a_limit(driver: Driver) -> None:
     worker, errors = driver("worker"), driver("errors")
     output = worker.Output()
