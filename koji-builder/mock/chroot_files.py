@@ -18,6 +18,8 @@ USER, GROUP = "mockbuild", "mock"
 TMPDIR = "/chroot_tmpdir"  # kojid's default, and that of every version
 # The rpm database, and where newer distributions have it. kojid looks there first since 1.32.
 DATABASE, NEW_DATABASE = Path("/var/lib/rpm"), Path("/usr/lib/sysimage/rpm")
+# What dnf keeps of repositories; kojid's configuration names the first.
+CACHES = (Path("/var/cache/yum"), Path("/var/cache/dnf"))
 DATABASES = (DATABASE, NEW_DATABASE, Path("/usr/share/rpm"))
 
 
@@ -108,6 +110,18 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def remove_caches() -> None:
+    """As root: remove what a scriptlet may have made of dnf's caches, which dnf would believe.
+
+    dnf comes from outside of the chroot, where a link leads to another place.
+    """
+    for folder in ("/var", "/var/cache"):
+        if Path(folder).is_symlink():
+            raise NotADirectoryError(f"{folder} is a link")
+    for cache in CACHES:
+        remove(cache)
 
 
 def copy_in(descriptor: int, path: Path) -> None:

@@ -130,11 +130,13 @@ def confine(system_calls: Any) -> None:
     _checked(_libc.capset(header, data), "capset")
 
 
-def forbid_user_namespaces() -> Any:
-    """A filter of system calls, for a process that must not create user namespaces.
+def filter_system_calls() -> Any:
+    """A filter for processes that make no user namespaces, and take no leases of files.
 
-    Whoever creates one has every capability in it, and so reaches code of the kernel that is meant
-    for root. Docker's seccomp profile allows them to a container with SYS_ADMIN.
+    Whoever creates a namespace has every capability in it, and so reaches code of the kernel that
+    is meant for root. Docker's seccomp profile allows them to a container with SYS_ADMIN. Whoever
+    has the lease of a file makes others wait who open it, and needs no more than to read it: a
+    scriptlet could stop all programs of the builder.
     """
     import seccomp  # noqa: PLC0415 - Debian's, which only the image has
 
@@ -144,6 +146,9 @@ def forbid_user_namespaces() -> Any:
         system_calls.add_rule(seccomp.ERRNO(errno.EPERM), name, flag)
     # Its flags are in memory, where a filter cannot see them. C libraries then use clone.
     system_calls.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
+    lease = seccomp.Arg(1, seccomp.EQ, fcntl.F_SETLEASE)
+    for name in ("fcntl", "fcntl64"):
+        system_calls.add_rule(seccomp.ERRNO(errno.EPERM), name, lease)
     return system_calls
 
 

@@ -5,8 +5,10 @@ hw_info.log the machine. Each is opened once, as the unprivileged user, and only
 kojid reads them from the start in every call.
 """
 
+import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -15,6 +17,7 @@ from errors import MockError, Status
 
 NAMES = ("root", "build", "state", "hw_info", "installed_pkgs")
 LONGEST = 1 << 30  # bytes of output in a log; those of large distributions have some hundred MB
+FULL, FULL_SECONDS = (errno.ENOSPC, errno.EDQUOT), 20.0
 LONGEST_ERROR = 4096  # characters; a message may name files of a build
 
 
@@ -27,10 +30,20 @@ class Logs:
             name: os.open(f"{name}.log", flags, 0o664, dir_fd=directory) for name in NAMES
         }
 
-    def write(self, name: str, data: bytes) -> None:
-        """Append to the log called `name`, one of NAMES."""
+    def write(self, name: str, data: bytes, seconds: float = FULL_SECONDS) -> None:
+        """Append to the log called `name`, one of NAMES.
+
+        Where the disk is full, wait for the end of the build that has filled it. OSError after
+        `seconds`.
+        """
+        deadline = time.monotonic() + seconds
         while data:
-            data = data[os.write(self._files[name], data) :]
+            try:
+                data = data[os.write(self._files[name], data) :]
+            except OSError as error:
+                if error.errno not in FULL or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def root(self, data: bytes) -> None:
         """Append the output of dnf or rpm to root.log. MockError if that is longer than LONGEST."""
@@ -70,7 +83,7 @@ class Logs:
         print(f"ERROR: {text}", file=sys.stderr, flush=True)
         for name in ("root", "build"):
             with suppress(OSError):  # the disk may be full
-                self.write(name, f"ERROR: {text}\n".encode())
+                self.write(name, f"ERROR: {text}\n".encode(), seconds=0)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

@@ -78,7 +78,8 @@ def chroot_plan(settings: Settings) -> list[Mount]:
     ]
     if settings.own_dev:
         plan += [
-            Mount("dev", "", "tmpfs", kernel.NO_SUID, "mode=755,size=1m,nr_inodes=1024"),
+            Mount("dev", "", "tmpfs", kernel.NO_SUID | kernel.NO_DEV,
+                  "mode=755,size=1m,nr_inodes=1024"),  # the nodes are mounts of their own
             *(Mount(f"dev/{name}", f"/dev/{name}", flags=kernel.BIND) for name in DEVICES),
             Mount("dev/pts", "", "devpts", kernel.NO_SUID | kernel.NO_EXEC,
                   "newinstance,ptmxmode=0666,mode=620,gid=5"),

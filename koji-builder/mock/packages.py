@@ -99,9 +99,10 @@ def prepare_offline(chroot: Chroot) -> list[str]:
 def try_dnf(chroot: Chroot, words: Sequence[str], deadline: float) -> int | None:
     """Run dnf, and return its status; None if it is worth another try before `deadline`.
 
-    Nothing that scriptlets have started or written before meets a dnf that has the network.
+    Nothing that scriptlets have started or written before meets a dnf that has the network. What
+    this one leaves is ended at once: nothing limits processes until the next.
     """
-    chroot.end_processes()
+    chroot.do(chroot_files.remove_caches, user=False)
     chroot.empty_scratch()
     argv = [*prepare_dnf(chroot), *words]
     end = b""
@@ -112,6 +113,7 @@ def try_dnf(chroot: Chroot, words: Sequence[str], deadline: float) -> int | None
         chroot.logs.root(data)
 
     status = chroot.outside(argv, sink, network=True)
+    chroot.end_processes()
     if status and OUT_OF_REACH.search(end) and time.monotonic() < deadline:
         return None
     return status

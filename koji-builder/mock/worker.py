@@ -137,7 +137,7 @@ class Chroot:
         self.settings, self.account, self.logs = settings, account, logs
         self.path = settings.basedir / settings.root / "root"
         self.oom_score = kernel.OomScore()
-        self.system_calls = kernel.forbid_user_namespaces()
+        self.system_calls = kernel.filter_system_calls()
         machine = os.uname().machine
         self.is_32bit = personality(architecture or settings.architecture, machine)
         if settings.forcearch:

@@ -27,6 +27,7 @@ GROUP = """<group><id>{name}</id><name>{name}</name><uservisible>true</uservisib
 
 # A program in which root tries to leave a chroot, and a package whose scriptlet runs it.
 CLIMBER = """
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -45,6 +46,7 @@ int main(void)
     printf("task: %d\\n", access("/var/tmp/koji/task", F_OK) == 0);
     printf("kojid: %d\\n", access("/etc/kojid/kojid.conf", F_OK) == 0);
     printf("upload: %d\\n", access("/mnt/koji/work/upload", F_OK) == 0);
+    printf("leased: %d\\n", fcntl(open("/etc/passwd", O_RDONLY), F_SETLEASE, F_WRLCK) == 0);
     printf("mounted: %d\\n", mount("none", "/mnt", "tmpfs", 0, "") == 0);
     printf("remounted: %d\\n", mount("none", "/", "", MS_REMOUNT | MS_BIND, "") == 0);
     return 0;
@@ -105,7 +107,7 @@ RETRIED = spec(
     """%pre
 if [ ! -e /tried ]; then
     touch /tried
-    sleep 98764 > /dev/null 2>&1 &
+    (sleep 1; touch /late; sleep 98764) > /dev/null 2>&1 &
     echo "Curl error (7)"
     exit 1
 fi

@@ -130,10 +130,11 @@ FILL = "while :; do head -c 1M /dev/zero >> $HOME/file || sleep 0.1; done"
 
 
 def test_the_build_that_has_filled_the_disk_is_ended(builder: Callable[..., Maker]) -> None:
-    """Its buildroot is emptied, so that there is room for the others."""
+    """Its buildroot is emptied, so that there is room for the others, whose logs grow meanwhile."""
     make = builder(tmpfs={"/var/lib/mock": "exec,size=1g,mode=755"})
     hog, other = make().initialise(), make().initialise()
-    other.mock_in_background("--unpriv", "--chroot", "head -c 8M /dev/zero > own; sleep 600")
+    talk = "head -c 8M /dev/zero > own; while sleep 0.1; do seq 2000; done"
+    other.mock_in_background("--unpriv", "--chroot", talk)
     status, _ = hog.mock("--unpriv", "--chroot", FILL)
     assert status == 10
     log = hog.log("root")

@@ -71,12 +71,10 @@ def test_a_link_in_the_place_of_a_mount_is_refused(make: Maker, place: str) -> N
 def test_a_link_does_not_lead_dnf_to_write_outside(make: Maker) -> None:
     buildroot = make().initialise()
     buildroot.root("rm -rf /srv/outside; mkdir /srv/outside")
-    buildroot.root(
-        f"cd {buildroot.path}/root; rm -rf var/log var/cache; ln -s /srv/outside var/log;"
-        " ln -s /srv/outside var/cache; rm -rf usr/share/misc; ln -s /srv/outside usr/share/misc"
-    )
-    buildroot.mock("--install", "gcc")
-    assert buildroot.root("find /srv/outside") == "/srv/outside\n"
+    for place in ("var/log", "usr/share/misc", "var/cache"):
+        buildroot.root(f"cd {buildroot.path}/root; rm -rf {place}; ln -s /srv/outside {place}")
+        buildroot.mock("--install", "gcc")
+        assert buildroot.root("find /srv/outside") == "/srv/outside\n"
 
 
 def test_sources_that_lead_out_of_the_chroot_are_not_read(make: Maker) -> None:
@@ -157,7 +155,7 @@ def test_root_who_climbs_out_of_a_scriptlet_finds_nothing_to_take_or_break(make:
     buildroot = make(install_group="escape").initialise()
     assert buildroot.root(f"cat {buildroot.path}/root/climbed").splitlines() == [
         "chroot: 0", "outside: 1", "key: 0", "written: 0", "neighbour: 0", "task: 0", "kojid: 0",
-        "upload: 0", "mounted: 0", "remounted: 0",
+        "upload: 0", "leased: 0", "mounted: 0", "remounted: 0",
     ]  # fmt: skip
     # A command in the chroot cannot get out at all.
     status, output = buildroot.mock("--chroot", "/climber")
@@ -227,6 +225,22 @@ def test_scriptlets_leave_nothing_to_a_dnf_that_tries_again(make: Maker) -> None
     buildroot = make(install_group="retried").initialise()
     assert "dnf tries again" in buildroot.log("root")
     assert buildroot.root(f"cat {buildroot.path}/root/running") == ""
+    # It ended before the pause between the two, in which nothing limits processes.
+    assert buildroot.root(f"ls {buildroot.path}/root/late || true").endswith(
+        "No such file or directory\n"
+    )
+
+
+def test_dnf_believes_no_cache_that_a_scriptlet_can_write(make: Maker) -> None:
+    buildroot = make().initialise()
+    root = f"{buildroot.path}/root"
+    buildroot.root(f"mkdir -p {root}/var/cache/yum; touch {root}/var/cache/yum/build.solv")
+    assert buildroot.mock("--install", "gcc")[0] == 0
+    assert "build.solv" in buildroot.root(f"ls {root}/var/cache/yum")
+    assert buildroot.root(f"find {root}/var/cache/yum -empty -name build.solv") == ""
+    buildroot.root(f"cd {root}/var; rm -rf cache; ln -s {root}/srv cache; mkdir -p {root}/srv/yum")
+    status, output = buildroot.mock("--install", "gcc")
+    assert (status, "/var/cache is a link" in output) == (20, True), output
 
 
 def test_scriptlets_have_the_network_that_the_tag_gives_builds(make: Maker, server: str) -> None:
