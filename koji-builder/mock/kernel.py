@@ -19,6 +19,7 @@ NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NETWORK = (
 READ_ONLY, NO_SUID, NO_DEV, NO_EXEC, REMOUNT, NO_LINKS, BIND, MOVE, RECURSIVE, PRIVATE = (
     0x1, 0x2, 0x4, 0x8, 0x20, 0x100, 0x1000, 0x2000, 0x4000, 0x40000,
 )  # fmt: skip
+DETACH = 2
 # <sys/prctl.h>, <sys/personality.h>
 DIE_WITH_PARENT, DUMPABLE, NO_NEW_PRIVILEGES, PERSONALITY_32BIT = 1, 4, 38, 0x0008
 # <linux/capability.h>: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SYS_CHROOT MKNOD and
@@ -55,6 +56,11 @@ def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str 
         source_path, target_path, fstype.encode(), ctypes.c_ulong(flags), data.encode()
     )
     _checked(result, target)
+
+
+def unmount(target: str) -> None:
+    """umount2(2) of what is mounted on a path and below, though it is in use."""
+    _checked(_libc.umount2(os.fsencode(target), DETACH), target)
 
 
 def follows_links(directory: Path) -> bool:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class MountPoint:
-    """Where something is mounted, and with which options ("ro", "nosuid", …)."""
+    """Where something is mounted, with which options ("ro", "nosuid", …), and its type."""
 
     path: str
     options: tuple[str, ...]
+    fstype: str
 
 
 def mount_points() -> list[MountPoint]:
@@ -20,13 +21,15 @@ def mount_points() -> list[MountPoint]:
 
 
 def parse(text: str) -> list[MountPoint]:
-    """Read mountinfo as proc(5) describes it: the fifth field is the path, the sixth the options.
+    """Read mountinfo as proc(5) describes it: the fifth field is the path, the sixth the options,
+    and the type is the first after "-".
 
     A path is any bytes but NUL; the kernel writes blank, tab, newline and backslash as three octal
     digits. So only "\\n" ends a line and only " " a field, which is less than Python splits at.
     """
     rows = [line.split(" ") for line in text.split("\n") if line]
-    return [MountPoint(_unescape(row[4]), tuple(row[5].split(","))) for row in rows]
+    return [MountPoint(_unescape(row[4]), tuple(row[5].split(",")), row[row.index("-") + 1])
+            for row in rows]  # fmt: skip
 
 
 def beneath(directory: str, mounts: list[MountPoint]) -> list[MountPoint]:

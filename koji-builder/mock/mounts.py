@@ -234,6 +234,13 @@ def bootstrap_plan(settings: Settings, root: Path, scratch: Path) -> list[Mount]
     ]
 
 
+def detach_proc() -> None:
+    """Unmount every /proc from this process's mounts."""
+    for mount in reversed(mount_points()):
+        if mount.fstype == "proc":
+            kernel.unmount(mount.path)
+
+
 def hide(folders: Iterable[str]) -> None:
     """Cover folders in this process's mounts."""
     for path in folders:

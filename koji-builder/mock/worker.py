@@ -172,14 +172,13 @@ class Chroot:
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": "/tmp"}
 
         def prepare() -> None:
-            os.chdir("/")
             if not network:
                 kernel.leave_network()
             if self.programs is not None:
                 kernel.change_root(self.programs)
             kernel.confine(self.system_calls)
 
-        return self._run(argv, environment, prepare, sink, timeout=0)
+        return self._run(argv, environment, prepare, sink)
 
     def inside(
         self, argv: list[str], sink: Callable[[bytes], None], *,
@@ -194,11 +193,13 @@ class Chroot:
         def prepare() -> None:
             if not self.settings.networking:
                 kernel.leave_network()
-            self._enter(user)
-            os.chdir(cwd or "/")
+            kernel.change_root(self.directory)
+            self._confine(user)
 
         timeout = self.settings.timeout
-        return self._run(argv, self.settings.environment, prepare, sink, timeout)
+        return self._run(
+            argv, self.settings.environment, prepare, sink, timeout=timeout, cwd=cwd or "/"
+        )
 
     def end_processes(self) -> None:
         """End what scriptlets and builds have left running, all but this process."""
@@ -220,7 +221,8 @@ class Chroot:
     def do(self, work: Callable[[], None], *, user: bool) -> None:
         """Run a function in the chroot, where no link leads out of it; MockError if it raises.
 
-        What runs there is ended before: it could stop a process of the same user.
+        What runs there is ended before: it could stop a process of the same user. There is no
+        /proc: this process has folders of the builder open, and /proc/self/fd would lead there.
         """
         self.end_processes()
         self.oom_score.raise_to_first()
@@ -228,7 +230,9 @@ class Chroot:
         if child == 0:
             status = 1
             try:
-                self._enter(user)
+                kernel.change_root(self.directory)
+                mounts.detach_proc()
+                self._confine(user)
                 work()
                 status = 0
             except Exception as error:
@@ -239,16 +243,15 @@ class Chroot:
         if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0:
             raise MockError(Status.CHROOT, f"{work.__name__} failed in the chroot")
 
-    def _enter(self, user: bool) -> None:
-        """Enter the chroot for good, as the unprivileged user or as root without power."""
-        kernel.change_root(self.directory)
+    def _confine(self, user: bool) -> None:
+        """Be the unprivileged user or root without power, for good."""
         kernel.confine(self.system_calls)
         if user:
             kernel.drop_privileges(self.account.uid, self.account.gid)
 
     def _run(
         self, argv: list[str], environment: dict[str, str], prepare: Callable[[], None],
-        sink: Callable[[bytes], None], timeout: int,
+        sink: Callable[[bytes], None], *, timeout: int = 0, cwd: str = "/",
     ) -> int:  # fmt: skip
         """Run a program, passing its output to `sink`, until it exits or times out.
 
@@ -260,7 +263,7 @@ class Chroot:
         self.oom_score.raise_to_first()
         child = os.fork()
         if child == 0:
-            self._start(argv, environment, prepare, writer)
+            self._start(argv, environment, prepare, writer, cwd)
         self.oom_score.reset()
         os.close(writer)
         os.set_blocking(reader, False)
@@ -294,8 +297,9 @@ class Chroot:
         return status if status >= 0 else 128 - status
 
     def _start(
-        self, argv: list[str], environment: dict[str, str], prepare: Callable[[], None], writer: int
-    ) -> None:
+        self, argv: list[str], environment: dict[str, str], prepare: Callable[[], None],
+        writer: int, cwd: str,
+    ) -> None:  # fmt: skip
         """In the child: prepare it, and exec the program. Never returns."""
         try:
             os.setsid()
@@ -303,6 +307,9 @@ class Chroot:
             os.dup2(writer, 1)
             os.dup2(writer, 2)
             prepare()
+            # Before a path is resolved: a link through /proc/self/fd would lead out of the chroot.
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            os.chdir(cwd)
             if self.is_32bit:
                 kernel.set_32bit_personality()
             os.umask(0o022)

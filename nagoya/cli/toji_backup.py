@@ -85,7 +85,7 @@ def restore(settings: Settings, file: Path, replace: bool, timeout: float) -> No
     "--without-verify", is_flag=True,
     help="Build nothing in the trial, as for builders that cannot build the demo.",
 )  # fmt: skip
-@click.option("--no-backup", is_flag=True, help="Write no backup.")
+@click.option("--no-backup", is_flag=True, help="Write no backup. This or --backup is required.")
 @click.option(
     "--backup", "backup_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
     help="Write a backup to FILE first, as `toji backup` does.",
@@ -101,10 +101,10 @@ def upgrade(
 ) -> None:
     """Move a running system to the current images, with all data.
 
-    They may be of a newer Koji and a newer PostgreSQL. After the backup, the new containers run on
-    a copy of the data, and build what `toji verify` builds; then the system is stopped, its data
-    converted, and the new containers take over. If anything fails, the old containers are put back
-    with their data. Snapshots are deleted.
+    They may be of a newer Koji and a newer PostgreSQL. After the backup, clients cannot reach the
+    hub any more. In a trial, the new containers run on a copy of the data, and build what
+    `toji verify` builds; then the data is converted for good, and the new containers take over. If
+    anything fails, the old containers are put back with their data. Snapshots are deleted.
 
     \b
       moromi build

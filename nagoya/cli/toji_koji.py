@@ -17,7 +17,7 @@ from nagoya.system.system import System
 def seed(settings: Settings, file: Path) -> None:
     """Create what FILE declares: tags, targets, users, builds etc.
 
-    Existing objects are left unchanged, but policies are replaced, and the hub is restarted for
+    Existing objects are changed where they differ, policies are replaced, and the hub restarts for
     them. docs/seed.md describes the file.
 
     \b

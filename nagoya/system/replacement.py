@@ -75,16 +75,17 @@ def replace_state(
 
 
 def recover(system: System) -> bool:
-    """Complete or undo an exchange that was interrupted; whether there was one."""
-    with system.lock():
+    """Complete or undo an exchange that was interrupted; whether there was one, or another toji was
+    at work, so that another file may declare the system now."""
+    with system.lock() as waited:
         system.remove_helpers()
         shutil.rmtree(trial_home(system), ignore_errors=True)
         observed = system.observe()
         if not observed.aside and not observed.replacements:
-            return False
+            return waited
         pending = any("pending" in _swap(system, name, "state") for name in _swappable(system)[:1])
         if not observed.aside and not pending:
-            return False  # what an interrupted `up` has left
+            return waited  # what an interrupted `up` has left
         if not pending and replace_plan.replaced(observed):
             system.progress.log("completing a restore or an upgrade that was interrupted")
             _commit(system)

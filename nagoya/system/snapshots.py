@@ -66,6 +66,7 @@ def wait_and_snapshot(system: System, seconds: float) -> None:
 
 def list_snapshots(system: System, seconds: float = CLEANUP_SECONDS) -> list[Snapshot]:
     """The snapshots of a system, the oldest first. Raises LifecycleError."""
+    system.check_whole(system.observe())
     with operation_on(system, time.monotonic() + seconds) as operation:
         return sorted(operation.snapshots().values(), key=lambda snapshot: snapshot.created)
 

@@ -204,14 +204,19 @@ class System:
         for notice in wanted.notices:
             self.progress.log(notice)
 
+    def check_whole(self, observed: ObservedSystem) -> None:
+        """Raise LifecycleError if a restore or an upgrade has replaced containers and not ended."""
+        if observed.aside:
+            raise LifecycleError(
+                f"a restore or an upgrade of '{self.name}' is under way, or was interrupted",
+                f"then `toji --system {self.name} up` completes or undoes it",
+            )
+
     def _do(self, planner: Planner, drain_seconds: float = DRAIN_SECONDS) -> tuple[Operation, ...]:
         with self.lock():
             observed = self.observe()
-            if observed.aside and planner is not plan.remove:
-                raise LifecycleError(
-                    f"a restore or an upgrade of '{self.name}' was interrupted",
-                    f"`toji --system {self.name} up` completes or undoes it",
-                )
+            if planner is not plan.remove:
+                self.check_whole(observed)
             wanted = planner(self.declaration, observed)
             if self.dry_run:
                 for line in (*wanted.operations, *wanted.notices):

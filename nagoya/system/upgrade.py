@@ -15,10 +15,10 @@ from nagoya.errors import LifecycleError, NagoyaError
 from nagoya.system import reconcile
 from nagoya.system.archive import unpacked
 from nagoya.system.backup import BACKUP_LABEL, prepare_parts
-from nagoya.system.observed import data_paths
+from nagoya.system.observed import data_paths, differences
 from nagoya.system.owner import Owner
 from nagoya.system.replacement import TrialPassed, recover, replace_state, swap, trial_home
-from nagoya.system.restore import check_versions, image_versions, put_part
+from nagoya.system.restore import check_versions, image_versions, newer_versions, put_part
 from nagoya.system.snapshot_operation import CLEANUP_SECONDS, renewed
 from nagoya.system.snapshots import list_snapshots, operation_on
 from nagoya.system.system import System
@@ -33,6 +33,9 @@ def upgrade(system: System, check: Callable[[System], object], seconds: float) -
     NotReady if either exchange is not ready after `seconds`; the system is as it was then.
     """
     recover(system)
+    if not differences(system.observe(), system.declaration):
+        system.progress.log(f"'{system.name}' has the present images already: nothing to upgrade")
+        return
     old = [snapshot.name for snapshot in list_snapshots(system)]
     with system.lock():
         wanted = {
@@ -93,6 +96,13 @@ def check_up(system: System) -> None:
         handle = containers.get(system.engine, state.container)
         if containers.label(handle, BACKUP_LABEL):
             old, new = image_versions(system, handle), image_versions(system, handle, image.id)
+            schema = {key: old[key] for key in ("schema",) if key in old}
+            if newer := newer_versions(schema, new):
+                raise LifecycleError(
+                    f"{name} has data that is newer than the present images: {', '.join(newer)}",
+                    f"name the moromi.yml with the newer Koji with -c; `toji --system {system.name}"
+                    " start` starts the old containers again",
+                )
             if old.get("schema") != new.get("schema"):
                 raise LifecycleError(
                     f"{name} has data of the schema {old.get('schema')}, and the present images "

@@ -104,6 +104,8 @@ def test_an_upgrade_that_is_killed_is_undone_by_up(old: Old) -> None:
     assert (status["ready"], status["file"]) == (False, str(old.koji.config))
     assert "whose trial has ports of its own" in status["conflicts"][0]
     assert "`toji --system" in status["conflicts"][0]
+    listed = nameless.toji("snapshot", "list", check=False)
+    assert (listed.status, "was interrupted" in listed.stderr) == (7, True)
     nameless.toji("up")
     assert ids(old.koji) == before
     assert profile.read_text() == saved
@@ -125,6 +127,12 @@ def test_an_upgrade_keeps_all_data_and_nothing_of_its_trial(old: Old, tmp_path: 
     assert [build["nvr"] for build in session.listTagged("demo")] == [BUILT]
     assert later_methods(old.new, task) <= BY_ITSELF
     assert old.new.description["urls"]["hub"] == url
+    before = ids(old.new)
+    assert "nothing to upgrade" in old.new.toji("upgrade", "--no-backup").stderr
+    assert ids(old.new) == before
+    older = old.koji.toji("up", check=False)
+    assert (older.status, "newer than the present images: schema" in older.stderr) == (7, True)
+    assert ids(old.new) == before
     assert BUILT in old.new.toji("verify").stdout
 
 

@@ -28,7 +28,10 @@ class System:
         self.declaration, self.observed, self.pending = declaration, observed, pending
         self.done: list[str] = []
         self.progress = self
-        self.lock = nullcontext
+        self.waited = False
+
+    def lock(self) -> nullcontext[bool]:
+        return nullcontext(self.waited)
 
     def observe(self) -> ObservedSystem:
         return self.observed
@@ -104,3 +107,10 @@ def test_what_is_put_back_last_is_found_before_it_is(
     monkeypatch.setattr(replacement, "_swap", system.swap)
     assert replacement.recover(system)
     assert system.done[:3] == ["undoing", "revert files", "put back db"]
+
+
+@pytest.mark.parametrize("waited", [True, False])
+def test_whoever_waited_for_another_toji_looks_again(declared: Declaration, waited: bool) -> None:
+    system: Any = System(declared, running(declared), pending=False)
+    system.waited = waited
+    assert replacement.recover(system) is waited
