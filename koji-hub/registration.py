@@ -8,6 +8,9 @@ import koji
 
 from util import entry
 
+MOST_CHANNELS = 50
+"""Of one builder; a new one takes the hub a call, and stays for good."""
+
 
 def join(session: koji.ClientSession, builder: dict[str, Any]) -> str:
     """Create or correct a builder's host, and return what was done.
@@ -19,6 +22,8 @@ def join(session: koji.ClientSession, builder: dict[str, Any]) -> str:
     arches, other_names = _koji_names(builder["arches"])
     channels = builder["channels"]
     unserved = set(builder.get("unserved", ()))
+    if len(channels or ()) > MOST_CHANNELS:
+        raise koji.GenericError(f"a builder has {MOST_CHANNELS} channels at most")
     _add_missing_channels(session, channels or ())
     host = session.getHost(name)
     if host is None:

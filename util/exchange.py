@@ -66,7 +66,7 @@ def verify(request: bytes) -> tuple[dict[str, Any], ec.EllipticCurvePublicKey]:
             raise ValueError("it is incomplete")
     except InvalidSignature:
         raise ValueError("its signature is wrong") from None
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"it is incomplete: {error!r}") from error
     return body, key
 

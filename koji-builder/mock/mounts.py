@@ -254,7 +254,7 @@ def hide_tasks(local_repositories: Iterable[str]) -> None:
     A repository in the top directory leads to packages in all of it.
     """
     needed = any(Path(path).is_relative_to(TOP) for path in local_repositories)
-    hide((*TASKS, f"{TOP}/work" if needed else TOP))
+    hide((*TASKS, *((f"{TOP}/work", f"{TOP}/.snapshots") if needed else (TOP,))))
 
 
 def lend(basedir: Path) -> None:

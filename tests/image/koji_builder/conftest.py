@@ -46,6 +46,7 @@ int main(void)
     printf("task: %d\\n", access("/var/tmp/koji/task", F_OK) == 0);
     printf("kojid: %d\\n", access("/etc/kojid/kojid.conf", F_OK) == 0);
     printf("upload: %d\\n", access("/mnt/koji/work/upload", F_OK) == 0);
+    printf("snapshot: %d\\n", access("/mnt/koji/.snapshots/one", F_OK) == 0);
     printf("leased: %d\\n", fcntl(open("/etc/passwd", O_RDONLY), F_SETLEASE, F_WRLCK) == 0);
     printf("mounted: %d\\n", mount("none", "/mnt", "tmpfs", 0, "") == 0);
     printf("remounted: %d\\n", mount("none", "/", "", MS_REMOUNT | MS_BIND, "") == 0);

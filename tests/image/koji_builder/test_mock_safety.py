@@ -175,13 +175,13 @@ def test_nobody_in_the_chroot_makes_a_user_namespace(make: Maker, words: tuple[s
 def test_root_who_climbs_out_of_a_scriptlet_finds_nothing_to_take_or_break(make: Maker) -> None:
     """rpm runs scriptlets with chroot(2), so they can see the builder, but not write to it."""
     make().root(
-        "mkdir -p /var/lib/mock/neighbour /var/tmp/koji /etc/kojid /mnt/koji/work;"
-        " touch /var/tmp/koji/task /etc/kojid/kojid.conf /mnt/koji/work/upload"
+        "mkdir -p /var/lib/mock/neighbour /var/tmp/koji /etc/kojid /mnt/koji/{work,.snapshots};"
+        " touch /var/tmp/koji/task /etc/kojid/kojid.conf /mnt/koji/{work/upload,.snapshots/one}"
     )
     buildroot = make(install_group="escape").initialise()
     assert buildroot.root(f"cat {buildroot.path}/root/climbed").splitlines() == [
         "chroot: 0", "outside: 1", "key: 0", "written: 0", "neighbour: 0", "task: 0", "kojid: 0",
-        "upload: 0", "leased: 0", "mounted: 0", "remounted: 0",
+        "upload: 0", "snapshot: 0", "leased: 0", "mounted: 0", "remounted: 0",
     ]  # fmt: skip
     # A command in the chroot cannot get out at all.
     status, output = buildroot.mock("--chroot", "/climber")

@@ -147,6 +147,13 @@ def test_a_channel_that_the_hub_refuses_stops_before_anything_is_done(
     assert hub.done == []
 
 
+def test_a_builder_has_a_limited_number_of_channels(registration: ModuleType) -> None:
+    hub = Hub()
+    with pytest.raises(koji.GenericError, match="50 channels at most"):
+        registration.join(hub, builder(channels=[f"c{number}" for number in range(51)]))
+    assert hub.channels == [*CHANNELS]
+
+
 def test_is_disabled_and_keeps_its_tasks(registration: ModuleType) -> None:
     hub = Hub(KNOWN)
     assert registration.disable(hub, "b1") == [11, 12]

@@ -40,6 +40,8 @@ def test_a_request_names_its_key_and_what_is_wanted() -> None:
         (lambda: exchange.make(KEY, "b1", "join", time=0.0), "it is too old"),
         (lambda: exchange.make(KEY, "b1", "join", time=float("nan")), "it is too old"),
         (lambda: exchange.make(KEY, "b1", "join", time="x"), "it is incomplete"),
+        (lambda: exchange.make(KEY, "b1", "join", time=10**400), "it is incomplete"),
+        (lambda: b"[" * 60_000, "it is incomplete"),
         (
             lambda: exchange.make(ec.generate_private_key(ec.SECP384R1()), "b1", "join"),
             "of the kind",
