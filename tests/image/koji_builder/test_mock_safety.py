@@ -77,28 +77,33 @@ def test_a_link_does_not_lead_dnf_to_write_outside(make: Maker) -> None:
         assert buildroot.root("find /srv/outside") == "/srv/outside\n"
 
 
-@pytest.mark.parametrize("place", ["usr/lib/sysimage", "builddir", "etc/group", "var/cache/yum"])
-def test_a_link_through_an_open_file_does_not_lead_mock_outside(make: Maker, place: str) -> None:
+INSTALL = ("--install", "gcc")
+REBUILD = ("--no-clean", "--target", "noarch", "--rebuild", f"{SRPMS}/hello-1.0-1.src.rpm")
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [("usr/lib/sysimage", INSTALL), ("builddir", REBUILD)],
+)
+def test_a_link_through_an_open_file_does_not_lead_mock_outside(
+    make: Maker, place: str, words: tuple[str, ...]
+) -> None:
     """mock itself works in the chroot as root, and has folders of the builder open."""
     buildroot = make().initialise()
-    buildroot.root("rm -rf /srv/outside; mkdir -p /srv/outside/rpm; echo kept > /srv/outside/rpm/a")
-    before = buildroot.root("find /srv/outside -ls; cat /srv/outside/rpm/a")
-    outside = "../../../../../../../srv/outside"
-    for number in range(3, 20):
-        target = f"/proc/self/fd/{number}/{outside}" + ("/rpm/a" if place == "etc/group" else "")
-        link = f"rm -rf {place}; mkdir -p $(dirname {place}); ln -s {target} {place}"
-        buildroot.root(f"cd {buildroot.path}/root; {link}")
-        words = ("--rebuild", f"{SRPMS}/hello-1.0-1.src.rpm")
-        buildroot.mock("--no-clean", "--target", "noarch", *words)
-        buildroot.mock("--install", "gcc")
-        assert buildroot.root("find /srv/outside -ls; cat /srv/outside/rpm/a") == before, number
+    buildroot.root("rm -rf /srv/outside; mkdir -p /srv/outside/rpm; touch /srv/outside/rpm/file")
+    before = buildroot.root("find /srv/outside -ls")
+    for number in range(3, 9):
+        target = f"/proc/self/fd/{number}/../../../../../../../srv/outside"
+        buildroot.root(f"cd {buildroot.path}/root; rm -rf {place}; ln -s {target} {place}")
+        buildroot.mock(*words)
+        assert buildroot.root("find /srv/outside -ls") == before, number
 
 
 def test_a_command_starts_in_the_chroot(make: Maker) -> None:
     """Whatever its working directory is a link to."""
     buildroot = make().initialise()
     buildroot.root(f"rm -rf {buildroot.path}/root/w; ln -s /proc/self/fd {buildroot.path}/root/w")
-    for number in range(3, 20):
+    for number in range(3, 9):
         _, output = buildroot.mock("--cwd", f"/w/{number}/../../..", "--chroot", "ls -di . /")
         assert len({line.split()[0] for line in output.splitlines() if line[:1].isdigit()}) < 2
 
