@@ -13,6 +13,7 @@ from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container
 from nagoya.engine import Engine, Handle, containers, images, resources
 from nagoya.engine.state import State, image_name
+from nagoya.errors import LifecycleError
 
 CONFIG_LABEL = "nagoya.config"
 """On a container: a digest of each key that it was declared with, as a JSON object."""
@@ -83,6 +84,15 @@ def observe(engine: Engine, name: str, declaration: Declaration) -> ObservedSyst
             present[image] = ObservedImage(details["Id"], data)
     volumes, network = resources.list_volumes(engine, name), name in resources.list_networks(engine)
     return ObservedSystem(name, current, present, volumes, network, new, config_file(handles), old)
+
+
+def check_whole(observed: ObservedSystem) -> None:
+    """Raise LifecycleError if a restore or an upgrade has replaced containers and not ended."""
+    if observed.aside:
+        raise LifecycleError(
+            f"a restore or an upgrade of '{observed.name}' is under way, or was interrupted",
+            f"then `toji --system {observed.name} up` completes or undoes it",
+        )
 
 
 def config_file(handles: Iterable[Handle]) -> Path | None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from nagoya.config.extends import option
 from nagoya.errors import LifecycleError, NotReady
 from nagoya.system import plan
+from nagoya.system.observed import check_whole
 from nagoya.system.readiness import wait
 from nagoya.system.snapshot_agent import SnapshotAgent, snapshot_agents
 from nagoya.system.snapshot_operation import CLEANUP_SECONDS, Snapshot, SnapshotOperation
@@ -66,7 +67,7 @@ def wait_and_snapshot(system: System, seconds: float) -> None:
 
 def list_snapshots(system: System, seconds: float = CLEANUP_SECONDS) -> list[Snapshot]:
     """The snapshots of a system, the oldest first. Raises LifecycleError."""
-    system.check_whole(system.observe())
+    check_whole(system.observe())
     with operation_on(system, time.monotonic() + seconds) as operation:
         return sorted(operation.snapshots().values(), key=lambda snapshot: snapshot.created)
 

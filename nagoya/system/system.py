@@ -22,7 +22,7 @@ from nagoya.engine.state import CONTAINER_LABEL, HOST_LABEL, LOOPBACK
 from nagoya.errors import LifecycleError, UsageError, did_you_mean
 from nagoya.system import plan, reconcile
 from nagoya.system.container import SystemContainer, ended
-from nagoya.system.observed import ObservedSystem, observe
+from nagoya.system.observed import ObservedSystem, check_whole, observe
 from nagoya.system.owner import Owner
 from nagoya.system.plan import Operation, Plan
 from nagoya.utils.graph import Graph
@@ -204,19 +204,11 @@ class System:
         for notice in wanted.notices:
             self.progress.log(notice)
 
-    def check_whole(self, observed: ObservedSystem) -> None:
-        """Raise LifecycleError if a restore or an upgrade has replaced containers and not ended."""
-        if observed.aside:
-            raise LifecycleError(
-                f"a restore or an upgrade of '{self.name}' is under way, or was interrupted",
-                f"then `toji --system {self.name} up` completes or undoes it",
-            )
-
     def _do(self, planner: Planner, drain_seconds: float = DRAIN_SECONDS) -> tuple[Operation, ...]:
         with self.lock():
             observed = self.observe()
             if planner is not plan.remove:
-                self.check_whole(observed)
+                check_whole(observed)
             wanted = planner(self.declaration, observed)
             if self.dry_run:
                 for line in (*wanted.operations, *wanted.notices):

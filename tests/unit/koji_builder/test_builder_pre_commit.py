@@ -34,7 +34,7 @@ def test_mounts_beneath_the_folders_are_taken_off_whatever_their_names(
     """Innermost first."""
     root = tmp_path / "var/lib/mock"
     points = ["/", "/var/lib/mock", f"{root}/a", f"{root}/a/with blank", f"{root}/a/Übung"]
-    mounts = [script.work.mount_points()[0].__class__(path, ("rw",)) for path in points]
+    mounts = [script.work.mount_points()[0].__class__(path, ("rw",), "ext4") for path in points]
     unmounted: list[str] = []
     monkeypatch.setattr(script.work, "mount_points", lambda: mounts)
     monkeypatch.setattr(subprocess, "run", lambda argv, **_: unmounted.append(argv[-1]))
