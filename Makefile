@@ -71,7 +71,7 @@ test-upstream: ## run Koji's own unit tests against what the images have install
 	    moromi $$options build -q koji-hub koji-builder && \
 	    pytest -sq $${options/-c/--koji-config} tests/image/test_upstream.py'
 
-test-distribution: ## build some dozens of real packages on a distribution made of Debian's
+test-distribution: ## build some dozens of real packages on a distribution made of Debian's packages
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_distribution.py tests/system/test_distribution_guide.py'
 
@@ -79,7 +79,7 @@ test-site: ## run the tests with a KDC, and with PostgreSQL of Debian 12 outside
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_kerberos.py tests/system/test_external_database.py'
 
-test-soak: ## run 300 builds, and half a minute after each fault the next one
+test-soak: ## run 300 builds, while a part is broken every half minute
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_soak.py'
 
@@ -91,7 +91,7 @@ test-long: ## run `make demo` and `make test` in a clone on the other Debian, 12
 	@tools/setup debian
 	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test "bench QUICK=1" "demo KOJI=$(BOOKWORM)"; do time make $$target; done'
 
-lint: ## check the style and the types
+lint: ## check the style and the types (ruff, hadolint, mypy)
 	@tools/setup test
 	@ruff check --quiet . && ruff format --check --quiet .
 	@# The release of Debian decides the versions of packages, and its packages name their users.

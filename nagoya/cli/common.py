@@ -190,7 +190,8 @@ def on_system(
     except Interrupted as interrupted:
         raise LifecycleError(
             f"interrupted; unfinished: {', '.join(interrupted.running) or 'nothing'}",
-            f"run the same command again, or `toji remove --system {settings.system}`",
+            "run the same command again; "
+            f"`toji remove --system {settings.system}` deletes the system with its data",
             exit_code=INTERRUPTED,
         ) from None
 

@@ -27,7 +27,8 @@ from nagoya.cli.common import (
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @config_option(
-    "what the system was created from; for a new one moromi.yml in this folder, else nagoya"
+    "what the system was created from, but not for export and doctor; "
+    "else moromi.yml in this folder, else nagoya"
 )
 @system_option
 @quiet_option

@@ -137,10 +137,11 @@ def revoke(settings: Settings, names: tuple[str, ...]) -> None:
 def rotate(settings: Settings, retire: bool) -> None:
     """Replace the authority that issues certificates.
 
-    The new one issues certificates from now on: users, kojiadmin and builders get theirs at once.
-    Both are trusted, so the former certificates stay valid, and the hub keeps its own for clients
-    that know only the former authority. Copy koji_ca_cert.crt to these clients, then retire the
-    former authority with --retire: its certificates are invalid from then on.
+    The new one issues certificates from now on: users, kojiadmin and the system's builders get
+    theirs at once, remote builders within a day. Both are trusted, so the former certificates stay
+    valid, and the hub goes on showing its own to clients that know only the former authority. Copy
+    koji_ca_cert.crt to these clients, then retire the former authority with --retire: its
+    certificates are invalid from then on.
 
     \b
       toji credentials rotate

@@ -17,6 +17,7 @@ def doctor(settings: Settings, as_json: bool) -> None:
     """Check this machine and its engine.
 
     Each line is something that a Koji needs, with what to do if it is missing. Nothing is changed.
+    Reads the file that -c names, else moromi.yml in this folder, else Nagoya's own.
     Exits with status 1 if something prevents a Koji; a warning does not.
 
     \b

@@ -55,8 +55,8 @@ def export() -> None:
 def compose(settings: Settings, registry: str | None) -> None:
     """Print a file for `docker compose`, which runs the same Koji without toji.
 
-    Reads the file that -c names, else the one that a new system would use. Needs an engine only
-    with --from. Prints on stderr what moromi.yml declares and Compose cannot do.
+    Reads the file that -c names, else moromi.yml in this folder, else Nagoya's own. Needs an engine
+    only with --from. Prints on stderr what moromi.yml declares and Compose cannot do.
 
     \b
       toji export compose >compose.yml
@@ -119,9 +119,9 @@ def _write(folder: Path, files: manifests.Files, header: str) -> None:
 def kubernetes(settings: Settings, folder: Path, registry: str | None) -> None:
     """Write a Kustomize base and overlays to a folder; the images have to exist here.
 
-    The base is written again each time; an overlay that exists is left unchanged, since it is the
-    site's. Reads the file that -c names, else the one that a new system would use. Prints on stderr
-    what moromi.yml declares and Kubernetes cannot do.
+    The base is written again each time; an overlay that exists is left unchanged, since you may
+    have edited it. Reads the file that -c names, else moromi.yml in this folder, else Nagoya's own.
+    Prints on stderr what moromi.yml declares and Kubernetes cannot do.
 
     \b
       toji export kubernetes --from registry.example.com/koji koji

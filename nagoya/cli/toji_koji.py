@@ -17,8 +17,9 @@ from nagoya.system.system import System
 def seed(settings: Settings, file: Path) -> None:
     """Create what FILE declares: tags, targets, users, builds etc.
 
-    Existing objects are changed where they differ, policies are replaced, and the hub restarts for
-    them. docs/seed.md describes the file.
+    What differs from FILE is changed. A tag loses the inheritance and external repositories that
+    FILE does not list. Policies are replaced, and the hub restarts for them. docs/seed.md describes
+    the file.
 
     \b
       toji seed demo/seed.yml

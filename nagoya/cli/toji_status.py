@@ -199,8 +199,8 @@ def _render_activity(activity: dict[str, Any] | None) -> Iterator[RenderableType
 def wait(settings: Settings, as_json: bool, timeout: float) -> None:
     """Wait until every container is ready by its health check.
 
-    Exits with status 8 after the timeout, or as soon as a container has exited, with the reason and
-    the last log lines of the container to blame.
+    Exits with status 8 after the timeout, or as soon as a container has exited that the engine does
+    not restart, or that keeps exiting, with the reason and the last log lines of that container.
 
     \b
       toji wait

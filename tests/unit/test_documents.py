@@ -89,8 +89,8 @@ def test_security_md_names_the_hubs_limits(checkout: Path) -> None:
     }
     document = (checkout / "docs/security.md").read_text()
     for sentence in (
-        "a handshake after 10 s, a header after 10 s, or up to 20 s while it comes at 500 B/s, and "
-        "a body after 30 s, or up to 300 s while it comes at 1 kB/s.",
+        "whose TLS handshake is not complete after 10 s. A request's header may take 10 s, and up "
+        "to 20 s if it comes at 500 B/s; its body 30 s, and up to 300 s if it comes at 1 kB/s.",
         "at most 1,792 of the hub's 2,048 connections.",
     ):
         assert sentence in document

@@ -128,7 +128,8 @@ def test_the_file_that_each_program_reads_by_default() -> None:
     default = "moromi.yml in this folder, else nagoya"
     texts = [" ".join(helped(group).split()) for group in (moromi.cli, toji.cli)]
     assert f"[default: {default}]" in texts[0]
-    assert f"[default: what the system was created from; for a new one {default}]" in texts[1]
+    created = "what the system was created from, but not for export and doctor"
+    assert f"[default: {created}; else {default}]" in texts[1]
 
 
 def test_verbose_and_quiet_exclude_each_other() -> None:
