@@ -103,7 +103,7 @@ def _add(seed: Seed, number: int, kind: str, document: dict[str, Any]) -> list[s
 
 
 def apply_seed(system: System, seed: Seed) -> None:
-    """Fill a system's hub; what it has already is left unchanged.
+    """Fill a system's hub; what differs from the file is changed.
 
     Raises DeclarationError or LifecycleError; whatever can be checked is checked before anything is
     changed.
