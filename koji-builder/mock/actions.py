@@ -11,7 +11,7 @@ import chroot_files
 import mounts
 from cli import Call
 from errors import MockError, Status
-from logs import FULL, FULL_SECONDS, Logs
+from logs import DISK_FULL, DISK_FULL_SECONDS, Logs
 from packages import check_own_rpm, dnf, installed, list_packages
 from settings import Account, Settings
 from worker import Chroot, Output
@@ -57,8 +57,8 @@ def run(call: Call, settings: Settings, account: Account, logs: Logs, files: Fil
         logs.error(str(failure))
         return failure.status
     except OSError as error:
-        if error.errno in FULL:
-            logs.error(f"the builder's disk is full, and stayed full for {FULL_SECONDS:.0f} s")
+        if error.errno in DISK_FULL:
+            logs.error(f"the builder's disk is full, and stayed full for {DISK_FULL_SECONDS:.0f} s")
             return Status.BUILD
         # Such as a link where a directory has to be.
         logs.error(f"the chroot is damaged: {error}")

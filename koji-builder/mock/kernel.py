@@ -139,10 +139,10 @@ def confine(system_calls: Any) -> None:
 def filter_system_calls() -> Any:
     """A filter for processes that make no user namespaces, and take no leases of files.
 
-    Whoever creates a namespace has every capability in it, and so reaches code of the kernel that
-    is meant for root. Docker's seccomp profile allows them to a container with SYS_ADMIN. Whoever
-    has the lease of a file makes others wait who open it, and needs no more than to read it: a
-    scriptlet could stop all programs of the builder.
+    A process has every capability in a namespace that it creates, and so reaches code of the kernel
+    that is meant for root. Docker's seccomp profile allows them to a container with SYS_ADMIN. A
+    lease of a file, which takes no more than to read it, delays every other process that opens it:
+    with leases a scriptlet could stop all programs of the builder.
     """
     import seccomp  # noqa: PLC0415 - Debian's, which only the image has
 

@@ -17,7 +17,8 @@ from errors import MockError, Status
 
 NAMES = ("root", "build", "state", "hw_info", "installed_pkgs")
 LONGEST = 1 << 30  # bytes of output in a log; those of large distributions have some hundred MB
-FULL, FULL_SECONDS = (errno.ENOSPC, errno.EDQUOT), 20.0
+# Errors of a full disk, and how many seconds a log waits for space.
+DISK_FULL, DISK_FULL_SECONDS = (errno.ENOSPC, errno.EDQUOT), 20.0
 LONGEST_ERROR = 4096  # characters; a message may name files of a build
 
 
@@ -30,7 +31,7 @@ class Logs:
             name: os.open(f"{name}.log", flags, 0o664, dir_fd=directory) for name in NAMES
         }
 
-    def write(self, name: str, data: bytes, seconds: float = FULL_SECONDS) -> None:
+    def write(self, name: str, data: bytes, seconds: float = DISK_FULL_SECONDS) -> None:
         """Append to the log called `name`, one of NAMES.
 
         Where the disk is full, wait for the end of the build that has filled it. OSError after
@@ -41,7 +42,7 @@ class Logs:
             try:
                 data = data[os.write(self._files[name], data) :]
             except OSError as error:
-                if error.errno not in FULL or time.monotonic() > deadline:
+                if error.errno not in DISK_FULL or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
 

@@ -90,8 +90,8 @@ def check_whole(observed: ObservedSystem) -> None:
     """Raise LifecycleError if a restore or an upgrade has replaced containers and not ended."""
     if observed.aside:
         raise LifecycleError(
-            f"a restore or an upgrade of '{observed.name}' is under way, or was interrupted",
-            f"then `toji --system {observed.name} up` completes or undoes it",
+            f"a restore or an upgrade of '{observed.name}' was interrupted, or is under way",
+            f"if it was interrupted, `toji --system {observed.name} up` completes or undoes it",
         )
 
 
