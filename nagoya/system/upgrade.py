@@ -33,10 +33,10 @@ def upgrade(system: System, check: Callable[[System], object], seconds: float) -
     NotReady if either exchange is not ready after `seconds`; the system is as it was then.
     """
     recover(system)
+    old = [snapshot.name for snapshot in list_snapshots(system)]
     if not differences(system.observe(), system.declaration):
         system.progress.log(f"'{system.name}' has the present images already: nothing to upgrade")
         return
-    old = [snapshot.name for snapshot in list_snapshots(system)]
     with system.lock():
         wanted = {
             name: state.declared
