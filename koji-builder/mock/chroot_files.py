@@ -156,11 +156,14 @@ def copy_tree_in(directory: int, path: Path) -> None:
 def copy_out(paths: Iterable[Path], directory: int) -> None:
     """Copy regular files out of the chroot into an open directory, replacing files of that name.
 
-    Raises OSError for a link, PermissionError for anything else that is not a regular file, and for
-    one that is mostly holes: no RPM is, and what a copy writes for them could fill any disk.
+    Raises OSError for a link, PermissionError for anything else that is not a regular file, for one
+    that is mostly holes: no RPM is, and what a copy writes for them could fill any disk; and for a
+    name with control characters, which XML, and so a task's result, cannot contain.
     O_NONBLOCK keeps the open of a pipe named like an RPM from blocking.
     """
     for path in paths:
+        if not path.name.isprintable():
+            raise PermissionError(f"{path.name!r}: the name has characters that cannot be printed")
         source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         status = os.fstat(source)
         if not stat.S_ISREG(status.st_mode):

@@ -138,11 +138,15 @@ def _workload(declaration: Declaration, pods: Pods, name: str) -> Manifest:
 
 
 def _budget(system: str, name: str) -> Manifest:
-    """One at a time leaves for the maintenance of a node."""
+    """One at a time leaves for the maintenance of a node; one that is not ready never stops it."""
     own = labels(system, name)
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": {"name": name, "labels": own},
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": own}},
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": own},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
     }

@@ -132,6 +132,16 @@ def test_takes_no_holes(driver: Driver, tmp_path: Path, result: int) -> None:
     assert list((tmp_path / "result").iterdir()) == []
 
 
+def test_takes_no_name_that_xml_cannot_contain(
+    driver: Driver, tmp_path: Path, result: int
+) -> None:
+    path = tmp_path / "a\x01.rpm"
+    path.write_text("data")
+    with pytest.raises(OSError, match=r"'a\\x01\.rpm': the name has characters"):
+        driver("chroot_files").copy_out([path], result)
+    assert list((tmp_path / "result").iterdir()) == []
+
+
 def test_copies_a_tree_with_its_links_as_links(driver: Driver, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     (source / "deep/er").mkdir(parents=True)

@@ -187,7 +187,11 @@ def test_builders_are_drained_apart_and_leave_one_at_a_time(declared: Declaratio
     assert "podAntiAffinity" in spec["affinity"]
     budget = find(files, "PodDisruptionBudget", "kojibuilder")["spec"]
     selector = find(files, "StatefulSet", "kojibuilder")["spec"]["selector"]
-    assert budget == {"maxUnavailable": 1, "selector": selector}
+    assert budget == {
+        "maxUnavailable": 1,
+        "selector": selector,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }
 
 
 FULL = {
