@@ -75,7 +75,9 @@ from util.waiting import wait_until
 CONFIGURATION = Path("etc/kojid/kojid.conf")
 
 # Those that nobody has a reason to turn off, and the default of KOJI_BUILDER_PLUGINS.
-PLUGINS = ("current_repo", "keep_alive", "log_changes", "poll_rate", "remove_aside")
+PLUGINS = (
+    "current_repo", "keep_alive", "log_changes", "poll_rate", "remove_aside", "skip_chroot_logs",
+)  # fmt: skip
 DEFAULT_PLUGINS = ("fast_poll", "ignore_load")
 DEFAULT_CHANNELS = ("default", "createrepo")
 # The channels whose tasks read the top directory as a file system: newRepo, createrepo, distRepo,

@@ -132,15 +132,21 @@ def open_source(path: str, root: Path) -> int:
     kojid checks sources out into the chroot, where no link is followed. Elsewhere the caller may
     name anything that it can read.
     """
+    # Nobody has to write to a pipe in its place.
+    flags = os.O_RDONLY | os.O_NONBLOCK
     try:
         if Path(path).is_relative_to(root):
             directory = os.open(root, os.O_DIRECTORY | os.O_NOFOLLOW)
             inner = Path(path).relative_to(root)
             above = descend(directory, str(inner.parent))
-            return os.open(inner.name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=above)
-        return os.open(path, os.O_RDONLY)
+            source = os.open(inner.name, flags | os.O_NOFOLLOW, dir_fd=above)
+        else:
+            source = os.open(path, flags)
     except OSError as error:
         raise MockError(Status.SRPM, f"cannot read {path}: {error.strerror or error}") from error
+    if not stat.S_ISREG(mode := os.fstat(source).st_mode) and not stat.S_ISDIR(mode):
+        raise MockError(Status.SRPM, f"cannot read {path}: it is neither a file nor a folder")
+    return source
 
 
 def sign(settings: Settings, account: Account, result: Path) -> None:
@@ -228,6 +234,9 @@ def run(argv: list[str], account: Account) -> int:
             logs.shorten()
         logs.error(str(failure))
         return failure.status
+    finally:
+        # kojid keeps a buildroot until this is some hours old, and root in the chroot may set it.
+        os.utime(buildroot / "root")
 
 
 def make_bootstrap(settings: Settings, account: Account, logs: Logs) -> None:

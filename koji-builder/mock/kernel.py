@@ -137,12 +137,13 @@ def confine(system_calls: Any) -> None:
 
 
 def filter_system_calls() -> Any:
-    """A filter for processes that make no user namespaces, and take no leases of files.
+    """A filter for processes that make and join no namespaces, and take no leases of files.
 
-    A process has every capability in a namespace that it creates, and so reaches code of the kernel
-    that is meant for root. Docker's seccomp profile allows them to a container with SYS_ADMIN. A
-    lease of a file, which takes no more than to read it, delays every other process that opens it:
-    with leases a scriptlet could stop all programs of the builder.
+    A process has every capability in a user namespace that it makes, or that its user has made, as
+    `leave_network` does. So it reaches code of the kernel that is meant for root. Docker's seccomp
+    profile allows that to a container with SYS_ADMIN. A lease of a file, which takes no more than
+    to read it, delays every other process that opens it: with leases a scriptlet could stop all
+    programs of the builder.
     """
     import seccomp  # noqa: PLC0415 - Debian's, which only the image has
 
@@ -152,7 +153,9 @@ def filter_system_calls() -> Any:
         system_calls.add_rule(seccomp.ERRNO(errno.EPERM), name, flag)
     # Its flags are in memory, where a filter cannot see them. C libraries then use clone.
     system_calls.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
-    lease = seccomp.Arg(1, seccomp.EQ, fcntl.F_SETLEASE)
+    system_calls.add_rule(seccomp.ERRNO(errno.EPERM), "setns")
+    # The kernel reads 32 bits of it.
+    lease = seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, fcntl.F_SETLEASE)
     for name in ("fcntl", "fcntl64"):
         system_calls.add_rule(seccomp.ERRNO(errno.EPERM), name, lease)
     return system_calls

@@ -171,16 +171,18 @@ def mount_proc(mounts: list[MountPoint], scratch: Path) -> None:
 
 
 def refuse_links(basedir: Path) -> None:
-    """Let nothing in the builder follow a link below basedir, as long as the builder runs.
+    """Let nothing in the builder follow a link or open a device below basedir, as long as the
+    builder runs.
 
     kojid is root, and uses a buildroot between two calls of mock: it checks sources out into it,
-    reads logs and the rpm database. No link that the chroot's root has planted must lead it out.
-    Only the worker, for which `isolate` undoes this, follows links.
+    reads logs and the rpm database. No link that the chroot's root has planted must lead it out,
+    and no device must keep it reading. Only the worker, for which `isolate` undoes this, follows
+    links.
     """
     if not kernel.follows_links(basedir):
         return
     kernel.mount(str(basedir), str(basedir), flags=kernel.BIND | kernel.RECURSIVE)
-    _change_flags(basedir, kernel.NO_LINKS, 0)
+    _change_flags(basedir, kernel.NO_LINKS | kernel.NO_DEV, 0)
 
 
 def _change_flags(path: Path, added: int, removed: int) -> None:
@@ -258,12 +260,13 @@ def hide_tasks(local_repositories: Iterable[str]) -> None:
 
 
 def lend(basedir: Path) -> None:
-    """Give this process mounts of its own, in which links below basedir are followed, for another
-    driver. Everyone else, above all kojid, follows none; and the secrets are hidden."""
+    """Give this process mounts of its own, in which links below basedir are followed and devices
+    work, for another driver. For everyone else, above all kojid, they do not; and the secrets are
+    hidden."""
     refuse_links(basedir)
     kernel.unshare(kernel.NEW_MOUNTS)
     kernel.mount("none", "/", flags=kernel.RECURSIVE | kernel.PRIVATE)
-    _change_flags(basedir, 0, kernel.NO_LINKS)
+    _change_flags(basedir, 0, kernel.NO_LINKS | kernel.NO_DEV)
     hide(SECRETS)
 
 

@@ -59,8 +59,8 @@ def dnf(chroot: Chroot, *words: str) -> None:
 
 
 def prepare_dnf(chroot: Chroot) -> list[str]:
-    """Write what dnf reads, to an empty /tmp; return the command, without its words."""
-    Path("/tmp/.rpmmacros").write_text(MACROS)
+    """Write what dnf reads, to a /tmp with the macros alone; return the command, without its
+    words."""
     Path("/tmp/dnf.conf").write_text(chroot.settings.dnf_conf)
     argv = ["dnf-3", "--config", "/tmp/dnf.conf", "--installroot", str(chroot.path), "--assumeyes",
             "--disableplugin=*", "--enableplugin=builddep", "--setopt=deltarpm=False",
@@ -103,7 +103,7 @@ def try_dnf(chroot: Chroot, words: Sequence[str], deadline: float) -> int | None
     this one leaves is ended at once: nothing limits processes until the next.
     """
     chroot.do(chroot_files.remove_caches, user=False)
-    chroot.empty_scratch()
+    leave_macros(chroot)
     argv = [*prepare_dnf(chroot), *words]
     end = b""
 
@@ -119,8 +119,15 @@ def try_dnf(chroot: Chroot, words: Sequence[str], deadline: float) -> int | None
     return status
 
 
+def leave_macros(chroot: Chroot) -> None:
+    """Empty /tmp but for the macros of rpm, whose own a scriptlet may have replaced."""
+    chroot.empty_scratch()
+    Path("/tmp/.rpmmacros").write_text(MACROS)
+
+
 def installed(chroot: Chroot) -> set[str]:
     """The packages in the chroot (NAME-VERSION-RELEASE.ARCH), as the builder's rpm lists them."""
+    leave_macros(chroot)
     output = Output()
     argv = ["rpm", "--root", str(chroot.path), "--dbpath", str(chroot_files.DATABASE), "-qa"]
     if chroot.outside(argv, output) != 0:

@@ -29,9 +29,13 @@ GROUP = """<group><id>{name}</id><name>{name}</name><uservisible>true</uservisib
 CLIMBER = """
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/nsfs.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 int main(void)
 {
@@ -48,6 +52,13 @@ int main(void)
     printf("upload: %d\\n", access("/mnt/koji/work/upload", F_OK) == 0);
     printf("snapshot: %d\\n", access("/mnt/koji/.snapshots/one", F_OK) == 0);
     printf("leased: %d\\n", fcntl(open("/etc/passwd", O_RDONLY), F_SETLEASE, F_WRLCK) == 0);
+    long lease = 1L << 32 | F_SETLEASE; /* the kernel reads the lower half */
+    int file = open("/etc/passwd", O_RDONLY);
+    printf("leased by force: %d\\n", syscall(SYS_fcntl, file, lease, F_WRLCK) == 0);
+    int owner = ioctl(open("/proc/self/ns/net", O_RDONLY), NS_GET_USERNS);
+    printf("joined: %d\\n", setns(owner, CLONE_NEWUSER) == 0);
+    FILE *macros = fopen("/tmp/.rpmmacros", "w");
+    if (macros) fputs("%_query_all_fmt planted\\n", macros), fclose(macros);
     printf("mounted: %d\\n", mount("none", "/mnt", "tmpfs", 0, "") == 0);
     printf("remounted: %d\\n", mount("none", "/", "", MS_REMOUNT | MS_BIND, "") == 0);
     return 0;

@@ -293,10 +293,13 @@ def test_has_the_plugins_that_the_environment_names(mortal_koji: Koji, plugins: 
     environment = {"KOJI_BUILDER_PLUGINS": plugins}
     container = mortal_koji.start_builder("plugged", environment=environment)
     chosen = plugins.split(", ") if plugins else ["fast_poll", "ignore_load"]
-    always = ["current_repo", "keep_alive", "log_changes", "poll_rate", "remove_aside"]
+    always = [
+        "current_repo", "keep_alive", "log_changes", "poll_rate", "remove_aside",
+        "skip_chroot_logs",
+    ]  # fmt: skip
     expected = [*always, *chosen]
     wait_for_log(container, f"Loading plugin: {expected[-1]}")
-    logging = {"keep_alive", "poll_rate", "remove_aside", "fast_poll", "ignore_load"}
+    logging = {*always, "fast_poll", "ignore_load"} - {"current_repo", "log_changes"}
     for plugin in logging.intersection(expected):
         wait_for_log(container, f"koji.{plugin}:")
     loaded = re.findall(r"Loading plugin: (\w+)", container.logs().decode())

@@ -114,6 +114,9 @@ def test_sources_that_lead_out_of_the_chroot_are_not_read(make: Maker) -> None:
     buildroot.root(f"mkdir -p {checkout} && ln -s /etc/hostname {checkout}/x.spec")
     words = ("--no-clean", "--buildsrpm", "--spec", f"{checkout}/x.spec", "--sources", checkout)
     assert buildroot.mock(*words)[0] == 40
+    buildroot.root(f"rm {checkout}/x.spec; mkfifo {checkout}/x.spec")
+    status, output = buildroot.mock(*words)
+    assert (status, "it is neither a file nor a folder" in output) == (40, True), output
     body = "%build\ncat %{SOURCE0}"
     buildroot.root(f"rm {checkout}/x.spec; ln -s /etc/shadow {checkout}/secret")
     buildroot.put(f"{checkout}/x.spec", spec("x", body, Source0="secret"))
@@ -186,8 +189,10 @@ def test_root_who_climbs_out_of_a_scriptlet_finds_nothing_to_take_or_break(make:
     buildroot = make(install_group="escape").initialise()
     assert buildroot.root(f"cat {buildroot.path}/root/climbed").splitlines() == [
         "chroot: 0", "outside: 1", "key: 0", "written: 0", "neighbour: 0", "task: 0", "kojid: 0",
-        "upload: 0", "snapshot: 0", "leased: 0", "mounted: 0", "remounted: 0",
+        "upload: 0", "snapshot: 0", "leased: 0", "leased by force: 0", "joined: 0", "mounted: 0",
+        "remounted: 0",
     ]  # fmt: skip
+    assert "escape-1-1.noarch" in buildroot.log("installed_pkgs").splitlines()
     # A command in the chroot cannot get out at all.
     status, output = buildroot.mock("--chroot", "/climber")
     assert (status, "chroot: 0\noutside: 0\nkey: 0" in output) == (0, True)
@@ -198,10 +203,21 @@ def test_root_who_climbs_out_of_a_scriptlet_finds_nothing_to_take_or_break(make:
 def test_devices_in_a_chroot_open_nothing(make: Maker) -> None:
     buildroot = make().initialise()
     device = f"{buildroot.path}/root/tmp/null"
-    buildroot.root(f"mknod -m 666 {device} c 1 3 && cat {device}")
+    # kojid reads there too.
+    assert "Permission denied" in buildroot.root(
+        f"mknod -m 666 {device} c 1 3; cat {device} || true"
+    )
     status, output = buildroot.mock("--chroot", "cat /tmp/null")
     assert (status != 0, "/tmp/null: Permission denied" in output) == (True, True), output
     assert buildroot.mock("--chroot", "cat /dev/null")[0] == 0
+
+
+def test_a_chroot_is_no_younger_than_its_last_use(make: Maker) -> None:
+    """kojid empties one by its age, and would keep this one until the date that root has set."""
+    buildroot = make().initialise()
+    assert buildroot.mock("--chroot", "touch --date=2100-01-01 /")[0] == 0
+    changed = float(buildroot.root(f"stat --format=%Y {buildroot.path}/root"))
+    assert abs(changed - float(buildroot.root("date +%s"))) < 600
 
 
 def test_the_builds_user_does_not_choose_where_roots_links_go(make: Maker) -> None:

@@ -132,9 +132,7 @@ def test_takes_no_holes(driver: Driver, tmp_path: Path, result: int) -> None:
     assert list((tmp_path / "result").iterdir()) == []
 
 
-def test_takes_no_name_that_xml_cannot_contain(
-    driver: Driver, tmp_path: Path, result: int
-) -> None:
+def test_takes_no_name_that_xml_cannot_contain(driver: Driver, tmp_path: Path, result: int) -> None:
     path = tmp_path / "a\x01.rpm"
     path.write_text("data")
     with pytest.raises(OSError, match=r"'a\\x01\.rpm': the name has characters"):
