@@ -26,18 +26,19 @@ _ASIDE = ("setsid", "--fork", "flock", "--nonblock")
 
 
 class Remover:
-    """Stands in for koji.tasks.safe_rmtree; it returns 1 for what is still being removed."""
+    """Stands in for koji.tasks.safe_rmtree; it returns 1 for what may still be being removed."""
 
     def __init__(self, safe_rmtree: Callable[..., int], umount_all: Callable[[str], None]) -> None:
         self._safe_rmtree, self._umount_all = safe_rmtree, umount_all
-        self._folder, self._next_start, self._next_wait = Path(), 0.0, 0.0
+        self._folder, self._next_start, self._next_wait = "", 0.0, 0.0
 
     def __call__(self, path: str, unmount: bool = False, strict: bool = True) -> int:
+        # There may be a million names in a chroot, so this does not look at each.
+        if self._folder and path.startswith(self._folder) and time.monotonic() < self._next_start:
+            return 1
         folder = Path(path)
         if folder.parent.name == "root":
             folder = folder.parent
-            if folder == self._folder and time.monotonic() < self._next_start:
-                return int(os.path.lexists(path))
             command = ["find", str(folder), "-xdev", "-mindepth", "1", "-delete"]
             left: Callable[[], bool] = partial(_has_entries, folder)
         elif folder.is_dir() and not folder.is_symlink():
@@ -52,7 +53,7 @@ class Remover:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self._wait(left)
-        self._folder, self._next_start = folder, time.monotonic() + _PAUSE
+        self._folder, self._next_start = f"{folder}/", time.monotonic() + _PAUSE
         return int(os.path.lexists(path))
 
     def _wait(self, left: Callable[[], bool]) -> None:

@@ -137,13 +137,15 @@ def confine(system_calls: Any) -> None:
 
 
 def filter_system_calls() -> Any:
-    """A filter for processes that make and join no namespaces, and take no leases of files.
+    """A filter for processes that make and join no namespaces, take no leases of files, and do not
+    talk to the machine's hypervisor.
 
     A process has every capability in a user namespace that it makes, or that its user has made, as
     `leave_network` does. So it reaches code of the kernel that is meant for root. Docker's seccomp
     profile allows that to a container with SYS_ADMIN. A lease of a file, which takes no more than
     to read it, delays every other process that opens it: with leases a scriptlet could stop all
-    programs of the builder.
+    programs of the builder. No network namespace limits AF_VSOCK, which io_uring opens too; nor can
+    a filter see what 32-bit x86's socketcall asks for, which old C libraries need.
     """
     import seccomp  # noqa: PLC0415 - Debian's, which only the image has
 
@@ -158,6 +160,9 @@ def filter_system_calls() -> Any:
     lease = seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, fcntl.F_SETLEASE)
     for name in ("fcntl", "fcntl64"):
         system_calls.add_rule(seccomp.ERRNO(errno.EPERM), name, lease)
+    hypervisor = seccomp.Arg(0, seccomp.MASKED_EQ, 0xFFFFFFFF, socket.AF_VSOCK)
+    system_calls.add_rule(seccomp.ERRNO(errno.EAFNOSUPPORT), "socket", hypervisor)
+    system_calls.add_rule(seccomp.ERRNO(errno.ENOSYS), "io_uring_setup")
     return system_calls
 
 

@@ -74,7 +74,7 @@ class Logs:
 
     def note(self, text: str) -> None:
         """Append a line of mock's own to root.log."""
-        self.root(f"mock: {text}\n".encode())
+        self.root(f"mock: {text}\n".encode(errors="backslashreplace"))
 
     def error(self, text: str) -> None:
         """Report a failure in every log that kojid may refer to, and on stderr."""
@@ -97,5 +97,5 @@ class Logs:
 
     def _state(self, text: str) -> None:
         now = datetime.now().isoformat(sep=" ", timespec="milliseconds")
-        self.write("state", f"{now} - {text}\n".encode())
+        self.write("state", f"{now} - {text}\n".encode(errors="backslashreplace"))
         print(text, flush=True)

@@ -17,12 +17,13 @@ from limits import tmpfs_options, tmpfs_size
 from mountinfo import MountPoint, beneath, mount_points
 from settings import Settings
 
-# Hidden from dnf, and so from the scriptlets of packages: secrets, what other tasks have, and files
-# of the hub's, which somebody who only reads can lock.
-SECRETS = ("/etc/pki/koji", "/etc/pki/koji-builders", "/run/secrets")
+# Hidden from dnf, and so from the scriptlets of packages: secrets, the builder's terminals, where
+# somebody may type one, what other tasks have, and files of the hub's, which somebody who only
+# reads can lock.
+SECRETS, TERMINALS = ("/etc/pki/koji", "/etc/pki/koji-builders", "/run/secrets"), "/dev/pts"
 TASKS, TOP = ("/etc/kojid", "/etc/mock/koji", "/var/tmp/koji"), "/mnt/koji"
-HIDDEN = (*SECRETS, *TASKS, TOP)
 SCRATCH = "/tmp"  # the worker's own tmpfs, which hides the builder's /tmp
+MOST_TERMINALS = 256  # of a buildroot; the machine has some thousand
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 LINKS = {
     "core": "/proc/kcore", "fd": "/proc/self/fd", "ptmx": "pts/ptmx", "stderr": "/proc/self/fd/2",
@@ -48,20 +49,34 @@ def restrictions(mount: MountPoint) -> int:
     return sum(flag for name, flag in FLAGS.items() if name in mount.options)
 
 
-def read_only_mounts(roots: Iterable[Path], mounts: Iterable[MountPoint]) -> list[MountPoint]:
-    """The mounts to make read-only in the worker: all but the chroots', and the hidden ones.
+def hidden(local_repositories: Iterable[str]) -> tuple[str, ...]:
+    """What to cover once a buildroot's mounts are made; SECRETS are covered before.
+
+    A repository in the top directory leads to packages in all of it.
+    """
+    needed = any(Path(path).is_relative_to(TOP) for path in local_repositories)
+    top = (f"{TOP}/work", f"{TOP}/.snapshots") if needed else (TOP,)
+    return (TERMINALS, *TASKS, *top)
+
+
+def read_only_mounts(
+    roots: Iterable[Path], covered: Iterable[str], mounts: Iterable[MountPoint]
+) -> list[MountPoint]:
+    """The mounts to make read-only in the worker: all but the chroots', and those below a cover.
 
     In the chroots, wherever they are mounted, those of /sys: the engine's /sys/fs/cgroup may be a
-    tmpfs that all builds can write to.
+    tmpfs that all builds can write to. And the devices: they are the builder's own, whose mode root
+    could change. What is written to them does not count.
     """
     writable = (*map(str, roots), SCRATCH)
-    out_of_reach = tuple(f"{path}/" for path in (*writable, *HIDDEN))
-    systems = [f"{root}/sys/" for root in writable if root != SCRATCH]
+    out_of_reach = tuple(f"{path}/" for path in (*writable, *SECRETS, *covered))
+    shared = [f"{root}/{name}/" for root in writable if root != SCRATCH
+              for name in ("sys", *(f"dev/{device}" for device in DEVICES))]  # fmt: skip
     return [
         m
         for m in mounts
         if (m.path not in writable and not m.path.startswith(out_of_reach))
-        or any(system in f"{m.path}/" for system in systems)
+        or any(path in f"{m.path}/" for path in shared)
     ]
 
 
@@ -82,7 +97,7 @@ def chroot_plan(settings: Settings) -> list[Mount]:
                   "mode=755,size=1m,nr_inodes=1024"),  # the nodes are mounts of their own
             *(Mount(f"dev/{name}", f"/dev/{name}", flags=kernel.BIND) for name in DEVICES),
             Mount("dev/pts", "", "devpts", kernel.NO_SUID | kernel.NO_EXEC,
-                  "newinstance,ptmxmode=0666,mode=620,gid=5"),
+                  f"newinstance,ptmxmode=0666,mode=620,gid=5,max={MOST_TERMINALS}"),
             Mount("dev/shm", "", "tmpfs", kernel.NO_SUID | kernel.NO_DEV, tmpfs_options()),
         ]  # fmt: skip
     return plan + [
@@ -195,7 +210,7 @@ def _change_flags(path: Path, added: int, removed: int) -> None:
 def isolate(root: Path, *others: Path) -> int:
     """Give the worker its own mounts; return the chroot, which is now a mount point, opened.
 
-    Of all buildroots, it sees those that `root` and `others` are in. `hide_tasks` has to follow.
+    Of all buildroots, it sees those that `root` and `others` are in. `hide` has to follow.
     """
     mounts = mount_points()
     kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_IPC)
@@ -250,15 +265,6 @@ def hide(folders: Iterable[str]) -> None:
             kernel.mount("tmpfs", path, "tmpfs", kernel.READ_ONLY)
 
 
-def hide_tasks(local_repositories: Iterable[str]) -> None:
-    """Cover what the worker needs no more once a buildroot's mounts are made.
-
-    A repository in the top directory leads to packages in all of it.
-    """
-    needed = any(Path(path).is_relative_to(TOP) for path in local_repositories)
-    hide((*TASKS, *((f"{TOP}/work", f"{TOP}/.snapshots") if needed else (TOP,))))
-
-
 def lend(basedir: Path) -> None:
     """Give this process mounts of its own, in which links below basedir are followed and devices
     work, for another driver. For everyone else, above all kojid, they do not; and the secrets are
@@ -270,12 +276,12 @@ def lend(basedir: Path) -> None:
     hide(SECRETS)
 
 
-def make_read_only(*roots: Path) -> None:
+def make_read_only(roots: Iterable[Path], covered: Iterable[str]) -> None:
     """Make everything read-only in the worker except the chroots and its own /tmp.
 
     dnf and rpm run as root, and resolve a chroot's absolute links in the builder. This keeps them
     from writing anywhere else, whatever link a build or a package has planted.
     """
-    for mount in read_only_mounts(roots, mount_points()):
+    for mount in read_only_mounts(roots, covered, mount_points()):
         flags = kernel.BIND | kernel.REMOUNT | kernel.READ_ONLY | restrictions(mount)
         kernel.mount("none", mount.path, flags=flags)

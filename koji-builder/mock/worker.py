@@ -155,8 +155,9 @@ class Chroot:
                 self.programs, self.programs_path = mounts.open_root(roots[-1]), roots[-1]
                 scratch = self.path.with_name("scratch")
                 mounts.make(mounts.bootstrap_plan(settings, self.path, scratch), self.programs)
-            mounts.hide_tasks(settings.local_repositories)
-            mounts.make_read_only(*roots)
+            covered = mounts.hidden(settings.local_repositories)
+            mounts.hide(covered)
+            mounts.make_read_only(roots, covered)
             self.limit = ProcessLimit()
         except kernel.KernelError as error:
             raise error.as_mock_error() from error

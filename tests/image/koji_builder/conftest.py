@@ -51,6 +51,7 @@ int main(void)
     printf("kojid: %d\\n", access("/etc/kojid/kojid.conf", F_OK) == 0);
     printf("upload: %d\\n", access("/mnt/koji/work/upload", F_OK) == 0);
     printf("snapshot: %d\\n", access("/mnt/koji/.snapshots/one", F_OK) == 0);
+    printf("terminals: %d\\n", access("/dev/pts/ptmx", F_OK) == 0);
     printf("leased: %d\\n", fcntl(open("/etc/passwd", O_RDONLY), F_SETLEASE, F_WRLCK) == 0);
     long lease = 1L << 32 | F_SETLEASE; /* the kernel reads the lower half */
     int file = open("/etc/passwd", O_RDONLY);

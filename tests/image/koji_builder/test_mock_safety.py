@@ -180,6 +180,36 @@ def test_nobody_in_the_chroot_makes_a_user_namespace(make: Maker, words: tuple[s
     assert (status, f"{errno.ENOSYS} {errno.EPERM} {errno.EPERM}" in output) == (0, True), output
 
 
+# Asks for sockets that lead out of the machine, and for many terminals.
+LEAVER = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void) {
+    int opened = 0;
+    printf("%d ", socket(AF_VSOCK, SOCK_STREAM, 0) < 0 ? errno : 0);
+    printf("%d ", syscall(SYS_io_uring_setup, 1, 0) < 0 ? errno : 0);
+    while (opened < 1000 && open("/dev/ptmx", O_RDWR) >= 0) opened++;
+    printf("%d\n", opened);
+    return 0;
+}
+"""
+
+
+def test_a_build_reaches_no_hypervisor_and_leaves_terminals_to_others(make: Maker) -> None:
+    buildroot = make().initialise()
+    assert buildroot.mock("--install", "gcc")[0] == 0
+    buildroot.root(f"cat >{buildroot.path}/root/tmp/try.c <<'END'\n{LEAVER}END")
+    compile_and_run = "gcc -o /tmp/try /tmp/try.c && ulimit -n 2000 && /tmp/try"
+    status, output = buildroot.mock("--unpriv", "--chroot", compile_and_run)
+    assert status == 0, output
+    assert f"{errno.EAFNOSUPPORT} {errno.ENOSYS} 256\n" in output
+
+
 def test_root_who_climbs_out_of_a_scriptlet_finds_nothing_to_take_or_break(make: Maker) -> None:
     """rpm runs scriptlets with chroot(2), so they can see the builder, but not write to it."""
     make().root(
@@ -189,8 +219,8 @@ def test_root_who_climbs_out_of_a_scriptlet_finds_nothing_to_take_or_break(make:
     buildroot = make(install_group="escape").initialise()
     assert buildroot.root(f"cat {buildroot.path}/root/climbed").splitlines() == [
         "chroot: 0", "outside: 1", "key: 0", "written: 0", "neighbour: 0", "task: 0", "kojid: 0",
-        "upload: 0", "snapshot: 0", "leased: 0", "leased by force: 0", "joined: 0", "mounted: 0",
-        "remounted: 0",
+        "upload: 0", "snapshot: 0", "terminals: 0", "leased: 0", "leased by force: 0", "joined: 0",
+        "mounted: 0", "remounted: 0",
     ]  # fmt: skip
     assert "escape-1-1.noarch" in buildroot.log("installed_pkgs").splitlines()
     # A command in the chroot cannot get out at all.
@@ -209,7 +239,16 @@ def test_devices_in_a_chroot_open_nothing(make: Maker) -> None:
     )
     status, output = buildroot.mock("--chroot", "cat /tmp/null")
     assert (status != 0, "/tmp/null: Permission denied" in output) == (True, True), output
-    assert buildroot.mock("--chroot", "cat /dev/null")[0] == 0
+    assert buildroot.mock("--chroot", "cat /dev/null; echo x >/dev/null")[0] == 0
+
+
+def test_root_in_a_chroot_does_not_change_the_builders_devices(make: Maker) -> None:
+    """They are those of every build."""
+    buildroot = make().initialise()
+    before = buildroot.root("stat --format='%n %a %u' /dev/null /dev/urandom /dev/tty")
+    changes = "chmod 0 /dev/null; chown 7 /dev/urandom; touch -d 2100-01-01 /dev/tty"
+    assert "Read-only file system" in buildroot.mock("--chroot", changes)[1]
+    assert buildroot.root("stat --format='%n %a %u' /dev/null /dev/urandom /dev/tty") == before
 
 
 def test_a_chroot_is_no_younger_than_its_last_use(make: Maker) -> None:

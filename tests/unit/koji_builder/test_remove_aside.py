@@ -75,8 +75,8 @@ def test_what_is_in_a_chroot_is_removed_at_once(
     (root / "deep/er").mkdir(parents=True)
     (root / "file").touch()
     (root / "link").symlink_to(outside)
-    for name in ("deep", "file", "link"):
-        assert daemon.safe_rmtree(str(root / name), unmount=True, strict=False) == 0
+    names = [str(root / name) for name in ("deep", "file", "link")]
+    assert [daemon.safe_rmtree(name, unmount=True, strict=False) for name in names] == [0, 1, 1]
     assert list(root.iterdir()) == []
     assert (outside / "file").exists()
     assert tasks.calls == [f"umount {root}"]

@@ -44,12 +44,16 @@ def test_a_remount_repeats_the_restrictions(driver: Driver) -> None:
 
 
 def test_closes_all_but_the_chroot(driver: Driver) -> None:
-    """And in it the control groups, which builds share."""
-    mounts = driver("mountinfo").parse(MOUNTINFO)
-    closed = driver("mounts").read_only_mounts([Path("/var/lib/mock/a/root")], mounts)
+    """And in it the control groups and devices, which builds share."""
+    device = "50 40 0:5 /null /var/lib/mock/a/root/dev/null rw - devtmpfs udev rw\n"
+    mounts = driver("mountinfo").parse(MOUNTINFO + device)
+    closed = driver("mounts").read_only_mounts(
+        [Path("/var/lib/mock/a/root")], driver("mounts").hidden(()), mounts
+    )
     assert [mount.path for mount in closed] == [
         "/", "/proc", "/proc/sys", "/var/lib/mock/a/root/sys",
         "/var/lib/mock/a/root/sys/fs/cgroup", "/mnt/with space", "/etc/pki/koji",
+        "/var/lib/mock/a/root/dev/null",
     ]  # fmt: skip
 
 
@@ -116,3 +120,18 @@ def test_what_is_to_be_bound_has_to_be_there(driver: Driver, tmp_path: Path) -> 
         driver("errors").MockError, match="cannot bind /nowhere to /x: it does not exist"
     ):
         mounts.make([mounts.Mount("x", "/nowhere")], -1)
+
+
+def test_what_is_mounted_in_the_top_directory_is_read_only_where_dnf_reads_it(
+    driver: Driver,
+) -> None:
+    lines = [f"5{n} 40 254:0 /k /mnt/koji{path} rw - ext4 /dev/vda rw" for n, path in
+             enumerate(("", "/packages", "/work/tasks"))]  # fmt: skip
+    mounts = driver("mountinfo").parse("\n".join(lines))
+    for repositories, expected in [
+        (["/mnt/koji/repos/t"], ["/mnt/koji", "/mnt/koji/packages"]),
+        (["/srv/t"], ["/mnt/koji"]),
+    ]:
+        covered = driver("mounts").hidden(repositories)
+        closed = driver("mounts").read_only_mounts([], covered, mounts)
+        assert [mount.path for mount in closed] == expected
