@@ -28,6 +28,11 @@ DATABASE = '"%s/var/lib/rpm" % self.rootdir())'
 LINKED = """"%s/var/lib/rpm" % self.rootdir() if not os.path.islink(
             "%s/var/lib/rpm" % self.rootdir()) else "%s/usr/lib/sysimage/rpm" % self.rootdir())"""
 
+# How kojid takes a source RPM out of a chroot, and how it should: of a pipe of that name it would
+# wait for the other end.
+SOURCES = "for fn in glob.glob('%s/*.src.rpm' % result_dir):"
+REGULAR = "for fn in filter(os.path.isfile, glob.glob('%s/*.src.rpm' % result_dir)):"
+
 # kojid's copy of its log. The engine keeps the log, and limits its size, which kojid does not.
 LOG = Path("var/log/kojid.log")
 
@@ -56,6 +61,12 @@ def find_rpm_database(root: Path) -> None:
     text = path.read_text()
     if LINKED not in text:
         files.write(path, text.replace(DATABASE, LINKED), mode=0o755)
+
+
+def take_regular_files(root: Path) -> None:
+    """Let kojid take source RPMs out of a chroot only if they are regular files."""
+    path = root / KOJID
+    files.write(path, path.read_text().replace(SOURCES, REGULAR), mode=0o755)
 
 
 def compress_with_gzip(root: Path) -> None:
@@ -114,6 +125,7 @@ def main() -> int:
     files.write(root / "etc/rpm/macros.koji", MACROS)
     decode_scm_paths(root)
     find_rpm_database(root)
+    take_regular_files(root)
     compress_with_gzip(root)
     check_repositories(root)
     keep_no_log(root)

@@ -33,6 +33,14 @@ MOVE = """
 for path in glob.glob(tmpdir + "/srpm_unpacked/SRPMS/*.src.rpm"):
     shutil.move(path, broot.resultdir())
 """
+REBUILD = """
+broot.id, broot.session, broot.mock = 0, types.SimpleNamespace(host=broot), lambda arguments: 0
+broot.setBuildRootState = lambda *arguments: None
+koji.ensuredir(tmpdir + "/srpm_unpacked/SPECS")
+open(tmpdir + "/srpm_unpacked/SPECS/x.spec", "w").close()
+broot.rebuild_srpm("x.src.rpm")
+print("taken:", sorted(os.listdir(broot.resultdir())))
+"""
 LOGS = """
 for path in glob.glob(root + "/var/log/dnf*.log"):
     print(open(path).read())
@@ -97,6 +105,17 @@ def test_what_a_package_left_in_kojids_place_is_gone(planted: Buildroot) -> None
 def test_kojid_follows_no_link_of_a_chroot(planted: Buildroot, action: str, command: str) -> None:
     assert planted.mock("--chroot", command)[0] == 0
     assert "SECRET" not in kojid(planted, action)
+
+
+def test_kojid_takes_no_pipe_out_of_a_chroot(make: Maker) -> None:
+    """It would wait for somebody who writes to it."""
+    buildroot = make().initialise()
+    folder = "/chroot_tmpdir/srpm_unpacked/SRPMS"
+    plant = f"mkdir -p {folder}; cd {folder}; mkfifo pipe.src.rpm; echo x > file.src.rpm"
+    assert buildroot.mock("--chroot", plant)[0] == 0
+    output = kojid(buildroot, REBUILD)
+    assert "'file.src.rpm'" in output
+    assert "pipe.src.rpm" not in output
 
 
 def test_links_lead_where_they_should_inside(planted: Buildroot) -> None:
