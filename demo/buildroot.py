@@ -54,7 +54,9 @@ BUILDROOT = Recipe(
      "coreutils", "cpio", "diffutils", "file", "filesystem", "findutils", "gawk", "glibc",
      "glibc-common", "grep", "gzip", "hostname", "info", "make", "patch", "redhat-rpm-config",
      "rpm", "rpm-build", "sed", "setup", "shadow-utils", "system-release", "tar", "unzip",
-     "util-linux", "which", "xz", "zstd", "rtld(GNU_HASH)"),
+     "util-linux", "which", "xz", "zstd", "rtld(GNU_HASH)",
+     # Those of PLAIN_FILES; rpm 4.20 makes packages require the owners of their files.
+     "user(root)", "user(nobody)", "group(root)", "group(tty)", "group(users)", "group(nobody)"),
     # rpm 4.20 makes packages with debugging symbols unasked, which takes elfutils.
     macros="%_dbpath %{_var}/lib/rpm\n%dist .demo\n%debug_package %{nil}\n",
 )  # fmt: skip

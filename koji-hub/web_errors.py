@@ -17,8 +17,11 @@ from xmlrpc.client import Fault
 
 PAGES = "/usr/share/koji-web/"
 WRONG = "The address has a parameter that this page cannot use."
-# What Koji's hub and its database say of values, in faults that are as well those of bugs.
-REFUSED = re.compile("Invalid order: |invalid input syntax|out of range|operator does not exist")
+# What Koji's hub, its XML parser and its database say of values, in faults that are as well those
+# of bugs.
+REFUSED = re.compile(
+    "Invalid order: |invalid input syntax|out of range|operator does not exist|not well-formed"
+)
 
 # Several threads may get the first requests.
 LOADING = Lock()
@@ -49,7 +52,7 @@ def _is_about_a_value(error: BaseException | None, koji: Any) -> bool:
         case AttributeError() | TypeError() if "'list'" in str(error):
             # Given twice.
             return True
-        case KeyError() | TypeError() | ValueError():
+        case LookupError() | TypeError() | ValueError():
             # `koji` has the names of states, `cgi` (of Koji 1.30) those of parameters.
             file = _raised_in(error.__traceback__)
             return file.startswith((PAGES, koji.__file__)) or file.endswith("/cgi.py")

@@ -20,6 +20,10 @@ _NETWORK_MODES = {
 """What Docker or Podman does not take for the name of a network."""
 
 
+_MTU = "com.docker.network.driver.mtu"
+_USUAL_MTU = "1500"
+
+
 def network_name(system: str) -> str:
     """The name of a system's network: the system's, unless it means something else to an engine."""
     return f"{system}.system" if system in _NETWORK_MODES else system
@@ -40,6 +44,18 @@ def list_subnets(engine: Engine) -> list[str]:
     return [range["Subnet"] for ranges in configurations for range in ranges]
 
 
+def _options(engine: Engine) -> dict[str, str]:
+    """Those of the engine's own network that others should have too.
+
+    Docker gives `mtu` of daemon.json to that network alone. On a machine whose own network has a
+    smaller one, as with a VPN, the longer packets of others would be lost.
+    """
+    with suppress(docker.errors.NotFound):  # Podman has another
+        mtu = (engine.client.networks.get("bridge").attrs["Options"] or {}).get(_MTU, _USUAL_MTU)
+        return {} if mtu == _USUAL_MTU else {_MTU: mtu}
+    return {}
+
+
 def create_network(engine: Engine, system: str, labels: Mapping[str, str]) -> None:
     """Create a system's network, and connect its containers to it.
 
@@ -54,7 +70,11 @@ def create_network(engine: Engine, system: str, labels: Mapping[str, str]) -> No
         try:
             # Without `check_duplicate`, two calls at once create two networks of one name.
             network = engine.client.networks.create(
-                name, "bridge", check_duplicate=True, labels={SYSTEM_LABEL: system, **labels}
+                name,
+                "bridge",
+                options=_options(engine),
+                check_duplicate=True,
+                labels={SYSTEM_LABEL: system, **labels},
             )
         except docker.errors.APIError as error:
             if error.status_code != HTTPStatus.CONFLICT:

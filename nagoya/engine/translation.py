@@ -25,6 +25,9 @@ _HINTS = (
     (r"cannot assign requested address",
      "the engine's machine does not have the address to publish ports on; `ports` in moromi.yml or "
      "TESTCONTAINERS_HOST_OVERRIDE names it"),
+    (r"logging driver does not support reading",
+     "set `log-driver` to json-file or local in the engine's daemon.json, restart the engine, and "
+     "recreate the container with `toji up --recreate`"),
     (r"operation not permitted",
      "the engine lacks a privilege; `toji doctor` checks its capabilities"),
 )  # fmt: skip

@@ -289,8 +289,11 @@ def _proxies(facts: Facts) -> Iterator[Check]:
 
 
 def _client(facts: Facts) -> Iterator[Check]:
-    if facts.koji_client:
+    if facts.koji_client and facts.rpm_module:
         yield Check("koji client", "ok", "installed")
+    elif facts.koji_client:
+        finding = "installed; its `download-build` and `import` need the Python module rpm too"
+        yield Check("koji client", "ok", finding)
     else:
         hint = "`pip install koji==1.36.1`: `toji seed`, `user`, `verify` and tests need it"
         yield Check("koji client", "warning", "not installed", hint)

@@ -60,6 +60,7 @@ class Facts:
     time: datetime
     installed: datetime
     koji_client: bool
+    rpm_module: bool
     environment: Mapping[str, str] = field(default_factory=dict)
     engine: EngineFacts | None = None
     problem: EngineError | None = None
@@ -71,6 +72,7 @@ def gather() -> Facts:
         time=datetime.now(UTC),
         installed=datetime.fromtimestamp(Path(nagoya.__file__).stat().st_mtime, UTC),
         koji_client=find_spec("koji") is not None,
+        rpm_module=find_spec("rpm") is not None,
         environment=dict(os.environ),
     )
 

@@ -184,7 +184,7 @@ def explained(text: str) -> str:
     return match[1] if match else text[-2000:]
 
 
-@pytest.mark.parametrize("value", ["x", "99999999999999999999", "-1", "a&{name}=b"])
+@pytest.mark.parametrize("value", ["x", "99", "99999999999999999999", "-1", "%00", "a&{name}=b"])
 def test_a_wrong_parameter_is_the_senders_mistake(hub: Hub, value: str) -> None:
     """Each parameter of each page by itself."""
     browser, wrong = hub.browser(), []
@@ -197,7 +197,15 @@ def test_a_wrong_parameter_is_the_senders_mistake(hub: Hub, value: str) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("form", ["terms=(", "terms=(&type=package", "terms=(&type=x&match=exact"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "terms=(",
+        "terms=(&type=package",
+        "terms=(&type=x&match=exact",
+        "terms=%00&type=package&match=glob",
+    ],
+)
 def test_a_search_that_lacks_a_field(hub: Hub, form: str) -> None:
     """A page of its own kind: its fields are not arguments of the page's function."""
     assert hub.browser().get(f"/koji/search?{form}")[0] == 400

@@ -45,7 +45,13 @@ def declaration(checkout: Path) -> Declaration:
 
 def facts(engine: EngineFacts | None = GOOD, **changed: Any) -> Facts:
     return Facts(
-        **{"time": NOW, "installed": NOW - timedelta(1), "koji_client": True, "engine": engine}
+        **{
+            "time": NOW,
+            "installed": NOW - timedelta(1),
+            "koji_client": True,
+            "rpm_module": True,
+            "engine": engine,
+        }
         | changed
     )
 
@@ -144,6 +150,11 @@ def test_a_line_for_each_thing(
     assert check.state == state
     assert hint in (check.hint or "") if hint else check.hint is None
     assert "secret" not in f"{check}"
+
+
+def test_what_the_koji_client_lacks(declaration: Declaration) -> None:
+    check = find(facts(rpm_module=False), declaration, "koji client")
+    assert (check.state, "`download-build` and `import` need" in check.finding) == ("ok", True)
 
 
 def test_without_an_engine_the_rest_is_looked_at(declaration: Declaration) -> None:
