@@ -16,14 +16,15 @@ from nagoya.config.declaration import Declaration
 from nagoya.engine import images
 from nagoya.engine.image_facts import ImageFacts
 from nagoya.errors import LifecycleError, UsageError
+from nagoya.system import compose as project
 from nagoya.system import kubernetes as manifests
-from nagoya.system.compose import compose_file, not_carried_over
+from nagoya.system import swarm as stack
 from nagoya.system.kubernetes_overlays import overlays
 from nagoya.system.system import check_name
 
 _HEADER = """\
 # Written by `toji export compose` from {}. {}
-# docs/compose.md of Nagoya says how clients get their certificates.
+# docs/{}.md of Nagoya says how clients get their certificates.
 """
 _WRITTEN = "# Written by `toji export kubernetes`"
 _KUBERNETES_HEADER = f"{_WRITTEN} from {{}}.\n# {{}}\n"
@@ -39,10 +40,11 @@ class _PlainDumper(yaml.SafeDumper):
 
 @click.group()
 def export() -> None:
-    """Write a system for docker compose or Kubernetes.
+    """Write a system for docker compose, Docker Swarm or Kubernetes.
 
     \b
       toji export compose >compose.yml
+      toji export compose --swarm >stack.yml
       toji export kubernetes FOLDER
     """
 
@@ -51,25 +53,37 @@ def export() -> None:
     "--from", "registry", metavar="REGISTRY",
     help="Name the images by their digests in a registry, for machines that have none.",
 )  # fmt: skip
+@click.option("--swarm", is_flag=True, help="Print a stack for Docker Swarm, with its images' IDs.")
 @command
-def compose(settings: Settings, registry: str | None) -> None:
+def compose(settings: Settings, registry: str | None, swarm: bool) -> None:
     """Print a file for `docker compose`, which runs the same Koji without toji.
 
     Reads the file that -c names, else moromi.yml in this folder, else Nagoya's own. Needs an engine
-    only with --from. Prints on stderr what moromi.yml declares and Compose cannot do.
+    only with --from and --swarm. Prints on stderr what moromi.yml declares and the other program
+    cannot do.
 
     \b
       toji export compose >compose.yml
       toji export compose --from registry.example.com/koji >compose.yml
       docker compose up --detach --wait
+    \b
+      toji export compose --swarm >stack.yml
+      docker stack deploy --compose-file stack.yml koji
     """
     declared, note = settings.declaration, _LOCAL
     check_name(settings.system)
-    if registry:
-        declared, note = _from_registry(settings, registry)
-    print(_HEADER.format(declared.path, note), end="")
-    print(yaml.safe_dump(compose_file(declared, settings.system), sort_keys=False), end="")
-    for sentence in not_carried_over(declared):
+    if swarm:
+        declared, note, facts = _with_facts(settings, registry, pinned=True)
+        document = stack.stack_file(declared, settings.system, facts)
+        sentences, page = stack.not_carried_over(declared), "swarm"
+    else:
+        if registry:
+            declared, note = _from_registry(settings, registry)
+        document = project.compose_file(declared, settings.system)
+        sentences, page = project.not_carried_over(declared), "compose"
+    print(_HEADER.format(declared.path, note, page), end="")
+    print(yaml.dump(document, Dumper=_PlainDumper, sort_keys=False), end="")
+    for sentence in sentences:
         print(f"toji: {sentence}", file=sys.stderr)
 
 
@@ -81,6 +95,34 @@ def _from_registry(settings: Settings, registry: str) -> tuple[Declaration, str]
         pushed = release.read(settings.engine, address, progress)
     pushed.require(container.image for container in declared.containers.values())
     return declared.with_images(pushed.images), f"The images are those of {pushed.pinned}."
+
+
+def _with_facts(
+    settings: Settings, registry: str | None, *, pinned: bool = False
+) -> tuple[Declaration, str, Mapping[str, ImageFacts]]:
+    """The declaration, a sentence on its images, and what these say, by their names.
+
+    With `pinned` images that are from no registry are named by their IDs: Swarm asks Docker Hub for
+    all others, and a deployment sees that they are new.
+    """
+    declared, note = settings.declaration, _LOCAL
+    names = {container.image for container in declared.containers.values()}
+    found = {name: images.inspect(settings.engine, name) for name in names}
+    facts = {name: ImageFacts.read(image["Config"]) for name, image in found.items()}
+    if registry:
+        changed, note = _from_registry(settings, registry)
+    elif pinned:
+        changed = declared.with_images({name: image["Id"] for name, image in found.items()})
+    else:
+        return declared, note, facts
+    return (
+        changed,
+        note,
+        {
+            changed.containers[name].image: facts[container.image]
+            for name, container in declared.containers.items()
+        },
+    )
 
 
 def _is_written_here(folder: Path) -> bool:
@@ -127,21 +169,13 @@ def kubernetes(settings: Settings, folder: Path, registry: str | None) -> None:
       toji export kubernetes --from registry.example.com/koji koji
       kubectl apply -k koji/base
     """
-    declared, note = settings.declaration, _LOCAL
     check_name(settings.system)
     base = folder / "base"
     if base.exists() and not _is_written_here(base):
         raise UsageError(
             f"{base} exists, and `toji export kubernetes` did not write it", "choose another folder"
         )
-    facts = _facts(settings, declared)
-    if registry:
-        plain = declared
-        declared, note = _from_registry(settings, registry)
-        facts = {
-            declared.containers[name].image: facts[container.image]
-            for name, container in plain.containers.items()
-        }
+    declared, note, facts = _with_facts(settings, registry)
     header = _KUBERNETES_HEADER.format(declared.path, note)
     _write(base, manifests.base(declared, settings.system, facts), header)
     for name, files in overlays(declared, settings.system, facts).items():
@@ -149,14 +183,6 @@ def kubernetes(settings: Settings, folder: Path, registry: str | None) -> None:
             _write(folder / "overlays" / name, files, header)
     for sentence in manifests.not_carried_over(declared):
         print(f"toji: {sentence}", file=sys.stderr)
-
-
-def _facts(settings: Settings, declared: Declaration) -> Mapping[str, ImageFacts]:
-    """What the images of the containers say, by their names."""
-    names = {container.image for container in declared.containers.values()}
-    return {
-        name: ImageFacts.read(images.inspect(settings.engine, name)["Config"]) for name in names
-    }
 
 
 export.add_command(compose)

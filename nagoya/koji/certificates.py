@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nagoya.engine import Handle, containers, transfer
+from nagoya.system.observed import CERTIFICATES_LABEL
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate as X509
 
-CERTIFICATES_LABEL = "nagoya.certificates"
-"""On an image: the folder with its certificates, one or more of NAME in NAME.crt; those in the
-folder `revoked` in it were revoked, others in folders of it are former ones."""
 CREDENTIALS_LABEL = "nagoya.credentials"
 """On the image of the credentials: the verbs of its command line that change certificates in the
 volume: `issue NAME...`, `renew [NAME...]`, `renew --all`, `revoke NAME [PEM...]`. Each prints the

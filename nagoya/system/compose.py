@@ -1,13 +1,13 @@
 """A declaration as a file for `docker compose`: the same containers, without toji. Pure."""
 
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from typing import Any
 
 from nagoya.config.declaration import Declaration
-from nagoya.config.model import Container, Endpoint
+from nagoya.config.model import Container
 from nagoya.config.values import bracketed
-from nagoya.engine.state import LOOPBACK, reached_at
+from nagoya.engine.state import LOOPBACK
+from nagoya.system.exports import callbacks_of, escape, host_ports, variables
 
 _HEALTH_INTERVAL = "5s"
 """The images' own is 30 s, since toji asks them itself. `docker compose up --wait` only waits."""
@@ -23,7 +23,7 @@ def compose_file(declaration: Declaration, name: str) -> dict[str, Any]:
 
     A free port of moromi.yml gets a number, which a variable such as KOJI_PORT_443 changes.
     """
-    ports = _ports(declaration)
+    ports = host_ports(declaration)
     volumes = [each.name for c in declaration.containers.values() for each in c.volumes]
     return {
         "name": name,
@@ -48,28 +48,14 @@ def not_carried_over(declaration: Declaration) -> list[str]:
     return sentences
 
 
-def callbacks_of(container: Container) -> str:
-    """Its callbacks with their events, in words."""
-    return ", ".join(
-        f"{function} at {event}"
-        for event, functions in container.callbacks.items()
-        for function in functions
-    )
-
-
 def _service(declaration: Declaration, name: str, ports: Mapping[int, str]) -> dict[str, Any]:
     container = declaration.containers[name]
-    escaped = {key: _escaped(value) for key, value in container.environment.items()}
     addresses = {port.container: port.address or LOOPBACK for port in container.ports}
-    published = {
-        port: Endpoint(reached_at(addresses[port], LOOPBACK), host) for port, host in ports.items()
-    }
-    variables = container.model_copy(update={"environment": escaped}).variables(LOOPBACK, published)
     service: dict[str, Any] = {
         "image": container.image,
         "hostname": name,
-        "command": [_escaped(word) for word in container.command],
-        "environment": variables,
+        "command": [escape(word) for word in container.command],
+        "environment": variables(container, ports),
         "ports": [f"{bracketed(addresses[port])}:{host}:{port}" for port, host in ports.items()],
         "volumes": [f"{volume.name}:{volume.path}" for volume in container.volumes],
         "volumes_from": [f"{each.container}:{each.mode}" for each in container.volumes_from],
@@ -89,22 +75,3 @@ def _conditions(declaration: Declaration, container: Container) -> Iterator[tupl
         ends = not declaration.containers[needed].detach
         condition = "service_completed_successfully" if ends else "service_started"
         yield needed, {"condition": condition}
-
-
-def _ports(declaration: Declaration) -> dict[str, dict[int, str]]:
-    """For each container its ports, with the host's as Compose reads it."""
-    used = {port.host for c in declaration.containers.values() for port in c.ports if port.host}
-    ports: dict[str, dict[int, str]] = {}
-    for name, container in declaration.containers.items():
-        ports[name] = {}
-        for port in container.ports:
-            free = chain(range(8000 + port.container, 65536, 1000), range(8000, 65536))
-            host = port.host or next(number for number in free if number not in used)
-            used.add(host)
-            variable = f"{name}_PORT_{port.container}".upper().replace("-", "_")
-            ports[name][port.container] = f"${{{variable}:-{host}}}"
-    return ports
-
-
-def _escaped(text: str) -> str:
-    return text.replace("$", "$$")

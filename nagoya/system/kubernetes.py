@@ -4,17 +4,16 @@ Each file of the base is a list of manifests. What ends becomes a Job; what keep
 volumes, or can run several times, a StatefulSet; the rest are Deployments of one pod.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container
 from nagoya.engine.image_facts import ImageFacts
-from nagoya.system.compose import callbacks_of
+from nagoya.system.exports import callbacks_of, copies, mounts
 from nagoya.system.kubernetes_network import headless, policies, services
-from nagoya.system.kubernetes_pods import CLAIM_SIZE, DATA, Pods, labels, mounts, security_profile
-from nagoya.system.observed import DATA_LABEL
+from nagoya.system.kubernetes_pods import CLAIM_SIZE, DATA, Pods, labels, security_profile
+from nagoya.system.observed import data_paths
 
 Manifest = dict[str, Any]
 Files = dict[str, list[Manifest]]
@@ -44,14 +43,6 @@ def base(declaration: Declaration, system: str, facts: Mapping[str, ImageFacts])
         "resources": list(files),
     }
     return {"kustomization.yaml": [kustomization], **files}
-
-
-def copies(declaration: Declaration, name: str, facts: Mapping[str, ImageFacts]) -> bool:
-    """Whether a container can run several times: no other finds it by name, and it has no data."""
-    container = declaration.containers[name]
-    needed = any(name in other.needs for other in declaration.containers.values())
-    data = DATA_LABEL in facts[container.image].labels
-    return container.detach and not (needed or data or container.ports)
 
 
 def not_carried_over(declaration: Declaration) -> list[str]:
@@ -94,7 +85,7 @@ def _namespace(system: str) -> Manifest:
 def _claims(declaration: Declaration, system: str) -> list[Manifest]:
     """A claim for each volume; several pods mount it, if that is so, from any node."""
     containers = declaration.containers
-    used = [mount.claim for name in containers for mount in mounts(declaration, name)]
+    used = [mount.volume for name in containers for mount in mounts(declaration, name)]
     return [
         {
             "apiVersion": "v1",
@@ -113,7 +104,7 @@ def _claim_spec(mode: str) -> Manifest:
 def _workload(declaration: Declaration, pods: Pods, name: str) -> Manifest:
     container = declaration.containers[name]
     own = labels(pods.system, name)
-    data = json.loads(pods.facts[container.image].labels.get(DATA_LABEL, "[]"))
+    data = data_paths(pods.facts[container.image].labels)
     spec: Manifest
     selected: Manifest = {"replicas": 1, "selector": {"matchLabels": own}}
     if not container.detach:

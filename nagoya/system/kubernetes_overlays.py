@@ -7,7 +7,8 @@ from typing import Any
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import Endpoint
 from nagoya.engine.image_facts import ImageFacts
-from nagoya.system.kubernetes import Files, Manifest, copies
+from nagoya.system.exports import copies
+from nagoya.system.kubernetes import Files, Manifest
 from nagoya.system.kubernetes_network import DNS_RULE
 from nagoya.system.observed import DATA_LABEL
 

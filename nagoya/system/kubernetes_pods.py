@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container, Endpoint
 from nagoya.engine.image_facts import ImageFacts
-from nagoya.system.observed import DATA_LABEL
+from nagoya.system.exports import Mount, mounts, path_name
+from nagoya.system.observed import data_paths
 from nagoya.system.plan import DRAIN_LABEL
 
 DATA = "container-data"
@@ -41,31 +42,10 @@ _PROFILES: dict[str, dict[str, Any]] = {
 }
 
 
-class Mount(NamedTuple):
-    """A claim at a path of a container."""
-
-    claim: str
-    path: str
-    read_only: bool
-
-
 def labels(system: str, name: str | None = None) -> dict[str, str]:
     """Those of a system's objects, or of one container's."""
     component = {"app.kubernetes.io/component": name} if name else {}
     return {"app.kubernetes.io/name": "nagoya", "app.kubernetes.io/instance": system} | component
-
-
-def mounts(declaration: Declaration, name: str) -> tuple[Mount, ...]:
-    """What a container mounts: those of others first, its own in the place of theirs."""
-    container = declaration.containers[name]
-    by_path: dict[str, Mount] = {}
-    for source in container.volumes_from:
-        for mount in mounts(declaration, source.container):
-            read_only = mount.read_only or source.mode == "ro"
-            by_path[mount.path] = mount._replace(read_only=read_only)
-    for volume in container.volumes:
-        by_path[volume.path] = Mount(volume.name, volume.path, read_only=False)
-    return tuple(by_path.values())
 
 
 def security_profile(option: str) -> dict[str, Any]:
@@ -89,7 +69,7 @@ class Pods:
         grace = _DRAIN_SECONDS + _DRAIN_GRACE_SECONDS if drain else 0
         mounted = (name, *(source.container for source in container.volumes_from))
         claims = dict.fromkeys(
-            mount.claim for each in mounted for mount in mounts(self.declaration, each)
+            mount.volume for each in mounted for mount in mounts(self.declaration, each)
         )
         spec = {
             "automountServiceAccountToken": False,
@@ -127,35 +107,34 @@ class Pods:
             "volumeMounts": [
                 *(_mounted(mount) for mount in mounts(self.declaration, name)),
                 *(
-                    {"name": DATA, "mountPath": path, "subPath": _folder(path)}
-                    for path in self._data(container)
+                    {"name": DATA, "mountPath": path, "subPath": path_name(path)}
+                    for path in data_paths(self.facts[container.image].labels)
                 ),
             ],
         }
         return _filled(spec)
-
-    def _data(self, container: Container) -> list[str]:
-        return list(json.loads(self.facts[container.image].labels.get(DATA_LABEL, "[]")))
 
     def _drain(self, container: Container) -> list[str]:
         return list(json.loads(self.facts[container.image].labels.get(DRAIN_LABEL, "[]")))
 
     def _copies(self, container: Container, name: str) -> Iterator[dict[str, Any]]:
         """What fills new claims with what the image has at their paths."""
-        wanted = [(DATA, _COPY_DATA, path) for path in self._data(container)]
+        wanted = [
+            (DATA, _COPY_DATA, path) for path in data_paths(self.facts[container.image].labels)
+        ]
         if not container.detach:
             volumes = self.facts[container.image].volumes
             wanted += [
-                (mount.claim, _COPY_VOLUME, mount.path)
+                (mount.volume, _COPY_VOLUME, mount.path)
                 for mount in mounts(self.declaration, name)
                 if mount.path in volumes
             ]
         for claim, script, path in wanted:
             yield {
-                "name": f"copy-{_folder(path)}"[:63].strip("-"),
+                "name": f"copy-{path_name(path)}"[:63].strip("-"),
                 "image": container.image,
                 "imagePullPolicy": "IfNotPresent",
-                "command": ["sh", "-c", script, "copy", path, _folder(path)],
+                "command": ["sh", "-c", script, "copy", path, path_name(path)],
                 "securityContext": {"capabilities": _COPY_CAPABILITIES},
                 "volumeMounts": [{"name": claim, "mountPath": _CLAIM}],
             }
@@ -181,7 +160,7 @@ class Pods:
 
 def _mounted(mount: Mount) -> dict[str, Any]:
     read_only = {"readOnly": True} if mount.read_only else {}
-    return {"name": mount.claim, "mountPath": mount.path, **read_only}
+    return {"name": mount.volume, "mountPath": mount.path, **read_only}
 
 
 def _probe(facts: ImageFacts) -> dict[str, Any]:
@@ -225,10 +204,6 @@ def _apart(own: Mapping[str, str]) -> dict[str, Any]:
     term = {"labelSelector": {"matchLabels": own}, "topologyKey": "kubernetes.io/hostname"}
     preferred = [{"weight": 100, "podAffinityTerm": term}]
     return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
-
-
-def _folder(path: str) -> str:
-    return path.strip("/").replace("/", "-").replace(".", "-").lower()
 
 
 def _filled(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,19 @@ def test_an_export_is_a_file_and_says_what_it_lacks(checkout: Path) -> None:
     assert "toji: koji: Compose calls no callbacks" in ended.stderr
 
 
+def test_a_stack_names_images_by_their_ids(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common.Settings, "engine", None)
+    monkeypatch.setattr(
+        toji_export.images, "inspect", lambda _, name: {"Id": f"sha256:{name}", "Config": {}}
+    )
+    arguments = ["-c", str(checkout / "moromi.yml"), "export", "compose", "--swarm"]
+    ended = CliRunner().invoke(toji.cli, arguments)
+    assert ended.exit_code == 0, ended.output
+    assert yaml.safe_load(ended.stdout)["services"]["koji"]["image"] == "sha256:koji-hub"
+    assert "docs/swarm.md" in ended.stdout
+    assert "toji: koji: Swarm calls no callbacks" in ended.stderr
+
+
 @pytest.fixture
 def export_kubernetes(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Result]:
     monkeypatch.setattr(common.Settings, "engine", None)

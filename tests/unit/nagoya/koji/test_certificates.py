@@ -9,13 +9,13 @@ import pytest
 
 from nagoya.engine import containers, transfer
 from nagoya.koji.certificates import (
-    CERTIFICATES_LABEL,
     CREDENTIALS_LABEL,
     Certificate,
     is_expired,
     read_certificates,
     warnings,
 )
+from nagoya.system.observed import CERTIFICATES_LABEL
 from util import certificates
 from util.certificates import Authority
 

@@ -12,8 +12,9 @@ import pytest
 from nagoya.engine import containers, transfer
 from nagoya.errors import LifecycleError
 from nagoya.koji import credentials
-from nagoya.koji.certificates import CERTIFICATES_LABEL, CREDENTIALS_LABEL
+from nagoya.koji.certificates import CREDENTIALS_LABEL
 from nagoya.koji.credentials import RELOAD_LABEL, issue, renew, revoke
+from nagoya.system.observed import CERTIFICATES_LABEL
 from util import certificates
 from util.names import Names
 

@@ -12,9 +12,9 @@ from nagoya.config import loader
 from nagoya.config.declaration import Declaration
 from nagoya.config.model import Container
 from nagoya.engine.image_facts import ImageFacts
+from nagoya.system.exports import mounts
 from nagoya.system.kubernetes import Files, base, not_carried_over
 from nagoya.system.kubernetes_overlays import overlays
-from nagoya.system.kubernetes_pods import mounts
 from tests.unit.nagoya.system.systems import Declare
 
 HEALTH = ("python3", "/usr/lib/nagoya/health.py")
@@ -79,7 +79,7 @@ def test_each_container_is_there_as_it_was_declared(declared: Declaration) -> No
         context = entry.get("securityContext", {}).get("capabilities", {})
         assert context.get("add", []) == list(container.cap_add)
         assert context.get("drop", []) == list(container.cap_drop)
-        wanted = {mount.path: (mount.claim, mount.read_only) for mount in mounts(declared, name)}
+        wanted = {mount.path: (mount.volume, mount.read_only) for mount in mounts(declared, name)}
         paths = {
             mount["mountPath"]: (mount["name"], mount.get("readOnly", False))
             for mount in entry["volumeMounts"]
