@@ -13,7 +13,7 @@ SOURCE := current
 BOOKWORM := docs/examples/bookworm/moromi.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down images test test-unit test-image test-system test-koji test-mock test-ansible test-upstream test-distribution test-site test-soak test-workflows test-long lint bench purge
+.PHONY: help demo down images test test-unit test-image test-system test-koji test-mock test-ansible test-upstream test-distribution test-site test-soak test-swarm test-workflows test-long lint bench purge
 
 help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
@@ -82,6 +82,11 @@ test-site: ## run the tests with a KDC, and with PostgreSQL of Debian 12 outside
 test-soak: ## run 300 builds, while a part is broken every half minute
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_soak.py'
+
+test-swarm: ## run a Koji on three nodes of Docker Swarm, and lose the builder's and the data's
+	@tools/setup test
+	@tools/setup engines
+	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_swarm.py'
 
 test-workflows: ## run the jobs of docs/examples/ci in containers, with a registry
 	@tools/setup test

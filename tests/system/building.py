@@ -7,8 +7,12 @@ import koji
 
 from nagoya.config import loader
 from nagoya.engine import connect
-from nagoya.koji.builds import upload
+from nagoya.koji import habitude
+from nagoya.koji.builds import upload, wait_for_repo
 from nagoya.koji.hub import HubConnection
+from nagoya.koji.importer import import_rpms
+from nagoya.koji.imports import find_rpms
+from nagoya.koji.seed import read_seed
 from nagoya.koji.tasks import wait_for_task
 from nagoya.koji.verify import Sources, demo_sources
 from nagoya.system.system import System
@@ -33,6 +37,21 @@ def hub_of(site: Koji) -> HubConnection:
 def sources(site: Koji, package: str) -> Sources:
     """A demo package's sources; the hub serves its git repository from now on."""
     return demo_sources(system_of(site), package)
+
+
+def seed_demo(hub: HubConnection, checkout: Path, demo: Path) -> Path:
+    """Seed a Koji that toji does not keep with the demo, from a copy of its folder in an image; the
+    source RPM of hello."""
+    seed = read_seed(checkout / "demo/seed.yml")
+    habitude.apply(hub, seed.habitude)
+    for document in seed.imports.values():
+        names = tuple(Path(name).name for name in document.rpms)
+        copied = document.model_copy(update={"container": None, "rpms": names})
+        with find_rpms(None, copied, demo / "rpms", print) as selection:
+            import_rpms(hub, hub.session(), copied, selection, print)
+        wait_for_repo(hub, document.tag, document.builds)
+    (source,) = demo.rglob("hello-1*.src.rpm")
+    return source
 
 
 def uploaded(session: koji.ClientSession, package: Sources, folder: Path) -> str:

@@ -11,13 +11,10 @@ import pytest
 
 from nagoya.config.declaration import Declaration
 from nagoya.engine.published import free_port
-from nagoya.koji import habitude
-from nagoya.koji.builds import build, wait_for_repo
+from nagoya.koji.builds import build
 from nagoya.koji.hub import HubConnection
-from nagoya.koji.importer import import_rpms
-from nagoya.koji.imports import find_rpms
 from nagoya.koji.profile import CA, Profile
-from nagoya.koji.seed import read_seed
+from tests.system.building import seed_demo
 from tests.system.conftest import Koji
 
 PLUGIN = Path(sys.prefix) / "docker"
@@ -67,17 +64,8 @@ def test_a_koji_under_compose(project: Project, checkout: Path, declaration: Dec
     assert ", alice!" in output
     folder = project.home / "client"
     hub = project.hub(folder)
-    session = hub.session()
-    seed = read_seed(checkout / "demo/seed.yml")
-    habitude.apply(hub, seed.habitude)
     project.shell("docker compose cp kojibuilder:/usr/share/nagoya/demo demo")
-    for document in seed.imports.values():
-        names = tuple(Path(name).name for name in document.rpms)
-        copied = document.model_copy(update={"container": None, "rpms": names})
-        with find_rpms(None, copied, project.home / "demo/rpms", print) as selection:
-            import_rpms(hub, session, copied, selection, print)
-        wait_for_repo(hub, document.tag, document.builds)
-    (source,) = (project.home / "demo").rglob("hello-1*.src.rpm")
+    source = seed_demo(hub, checkout, project.home / "demo")
     assert "hello-1.0-1.demo.noarch.rpm" in build(hub, "demo", source).rpms
     # The data is still there after a stop, and the hub under its old address.
     project.shell("docker compose stop\ndocker compose up --detach --wait")

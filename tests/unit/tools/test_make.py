@@ -71,6 +71,10 @@ CALLS = {
         "setup test", "moromi build -q", "pytest -m long tests/system/test_kerberos.py"
     ],
     "test-soak": ["setup test", "moromi build -q", "pytest -m long tests/system/test_soak.py"],
+    "test-swarm": [
+        "setup test", "setup engines", "moromi build -q",
+        "pytest -m long tests/system/test_swarm.py",
+    ],
     "test-workflows": [
         "setup test", "moromi build -q", "pytest -m long tests/system/test_in_container.py"
     ],

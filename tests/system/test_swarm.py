@@ -1,0 +1,196 @@
+"""docs/swarm.md: a Koji on three nodes of a Swarm, of which one after the other is lost."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import koji
+import pytest
+
+from nagoya.config.declaration import Declaration
+from nagoya.engine import connect
+from nagoya.errors import CommandError
+from nagoya.koji.builds import build, upload
+from nagoya.koji.hub import HubConnection
+from nagoya.koji.profile import Profile
+from tests.engines import Bridge, Engine
+from tests.system.building import child, seed_demo, state
+from tests.system.conftest import PROGRAMS, declaration_with
+
+pytestmark = pytest.mark.long
+
+SECONDS = 400
+"""When a step is given up: a lost node's tasks are given to another builder after 120 s."""
+RUNNING = "docker service ps {} --filter desired-state=running --format"
+CONTAINERS = "docker ps --all --quiet --filter label=com.docker.swarm.service.name"
+
+
+@dataclass
+class Swarm:
+    """Three engines; the first has the data, and a home folder for the blocks of the document."""
+
+    nodes: tuple[Engine, Engine, Engine]
+    home: Path
+    config: Path
+
+    def shell(self, script: str) -> str:
+        """What a script prints on the first node."""
+        script = script.replace("toji export", f"toji -c {self.config} export")
+        return self.nodes[0].run(
+            *("timeout", str(SECONDS), "bash", "-euc", f"cd {self.home}\n{script}"),
+            HOME=str(self.home),
+            PATH=f"{PROGRAMS}:{os.environ['PATH']}",
+        )
+
+    def hub(self) -> HubConnection:
+        """The hub, as this machine reaches it, which is none of the nodes."""
+        root = f"{self.nodes[0].ip}:8{{}}/{{}}"
+        urls = {
+            "hub": f"https://{root.format(443, 'kojihub')}",
+            "web": f"https://{root.format(443, 'koji')}",
+            "files": f"https://{root.format(443, 'kojifiles')}",
+        }
+        profile = Profile("koji", self.home, "koji", urls)
+        profile.folder.mkdir(parents=True, exist_ok=True)
+        for name in (profile.ca.name, "kojiadmin.pem"):
+            (profile.folder / name).write_bytes((self.home / name).read_bytes())
+        return HubConnection(profile)
+
+    def node_of(self, service: str) -> list[str]:
+        """The names of the nodes where a service runs."""
+        return self.shell(f"{RUNNING.format(service)} '{{{{.Node}}}}'").split()
+
+    def tasks(self) -> str:
+        """What makes up the stack: the tasks and the containers on the first node."""
+        return self.shell("docker stack ps --quiet koji | sort; docker ps --quiet | sort")
+
+
+@pytest.fixture
+def swarm(checkout: Path, tmp_path: Path, declaration: Declaration) -> Iterator[Swarm]:
+    def publish(raw: dict[str, Any]) -> None:
+        hub = raw["containers"]["koji"]
+        hub["environment"]["KOJI_WEB_URL"] = f"https://{one.ip}:{{port:443}}/koji"
+
+    images = sorted({container.image for container in declaration.containers.values()})
+    home = tmp_path / "home"
+    with (
+        Bridge() as bridge,
+        Engine("one", bridge) as one,
+        Engine("two", bridge) as two,
+        Engine("three", bridge) as three,
+    ):
+        one.load(connect().address, *images)
+        for node in (two, three):
+            node.load(connect().address, declaration.containers["kojibuilder"].image)
+        home.mkdir()
+        config = declaration_with(declaration, checkout, tmp_path, publish)
+        yield Swarm((one, two, three), home, config)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds, which may lack its node meanwhile."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            if condition():
+                return
+        except (CommandError, koji.GenericError, OSError) as error:
+            print(error)
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
+def test_a_koji_on_three_nodes(swarm: Swarm, checkout: Path, declaration: Declaration) -> None:
+    text = (checkout / "docs/swarm.md").read_text()
+    init, deploy, client, alice, far, remove, delete = re.findall(
+        r"^```sh\n(.*?)^```", text, re.M | re.S
+    )
+    (join,) = re.findall("docker swarm join --token .*", swarm.shell(init))
+    for node in swarm.nodes[1:]:
+        node.run(*join.split())
+    swarm.shell(deploy)
+    output = swarm.shell("\n".join([client, alice]))
+    assert ", kojiadmin!" in output
+    assert ", alice!" in output
+
+    # Another deployment of the same changes nothing.
+    before = swarm.tasks()
+    swarm.shell(deploy)
+    assert swarm.tasks() == before
+
+    # The builder on another node has the secret alone. It builds, the other makes repositories.
+    find_hub = client.splitlines()[0]
+    image = declaration.containers["kojibuilder"].image
+    swarm.shell(f"{find_hub}\n{far}".replace(" koji-builder\n", f" {image}\n"))
+    hub = swarm.hub()
+    session = hub.session()
+    wait_for(lambda: session.getHost("far") is not None)
+    session.removeHostFromChannel("kojibuilder-1", "default")
+    swarm.shell(f"docker cp $({CONTAINERS}=koji_kojibuilder):/usr/share/nagoya/demo demo")
+    source = seed_demo(hub, checkout, swarm.home / "demo")
+    first = build(hub, "demo", source)
+    assert "hello-1.0-1.demo.noarch.rpm" in first.rpms
+    assert builder(session, first.task) == "far"
+
+    lose_the_builder(swarm, session, source)
+    lose_the_data(swarm)
+    # Containers that replace the hub's and the database's know what those did.
+    for service in ("koji_kojidatabase", "koji_koji"):
+        swarm.shell(f"docker service update --detach --force {service}")
+    bundle = next(line for line in far.splitlines() if "make_bundle.py" in line).rstrip(" |")
+    wait_for(lambda: "there is a builder named far" in refusal(swarm, f"{find_hub}\n{bundle}"))
+    session = hub.session()
+    assert session.getBuild("hello-1.0-1.demo")["state"] == koji.BUILD_STATES["COMPLETE"]
+
+    swarm.shell("docker service scale --detach koji_kojibuilder=2")
+    wait_for(lambda: session.getHost("kojibuilder-2") is not None)
+    swarm.shell(remove)
+    stack = "--filter label=com.docker.stack.namespace=koji"
+    wait_for(lambda: swarm.shell(f"docker ps --all --quiet {stack}") == "")
+    swarm.shell(delete)
+    for kind in ("network", "service"):
+        assert swarm.shell(f"docker {kind} ls --quiet {stack}") == ""
+    for kind in ("volume", "secret"):
+        assert swarm.shell(f"docker {kind} ls --quiet") == ""
+
+
+def lose_the_builder(swarm: Swarm, session: koji.ClientSession, source: Path) -> None:
+    """The node of a builder is lost while it builds: it builds again, on another node."""
+    task = session.build(upload(session, source), "demo", {"scratch": True})
+    wait_for(lambda: child(session, task, "buildArch") is not None)
+    wait_for(lambda: builder(session, task) == "far")
+    (name,) = swarm.node_of("far")
+    (lost,) = [node for node in swarm.nodes if node.name == name]
+    lost.kill()
+    assert state(session, task, SECONDS) == "CLOSED"
+    assert builder(session, task) == "far"
+    lost.start()
+    (left,) = {"two", "three"} - {name}
+    wait_for(lambda: swarm.node_of("far") == [left])
+    assert lost.run("docker", "ps", "--quiet") == ""
+
+
+def lose_the_data(swarm: Swarm) -> None:
+    """The node of the data is lost, and returns."""
+    swarm.nodes[0].kill()
+    swarm.nodes[0].start()
+    wait_for(lambda: swarm.hub().session().getBuild("hello-1.0-1.demo") is not None)
+
+
+def builder(session: koji.ClientSession, task: int) -> str:
+    """The name of the host that has the RPM's part of a build."""
+    part = child(session, task, "buildArch")
+    assert part
+    host = session.getTaskInfo(part["id"])["host_id"]
+    return str(session.getHost(host)["name"]) if host else ""
+
+
+def refusal(swarm: Swarm, script: str) -> str:
+    """What a script says that fails."""
+    with pytest.raises(CommandError) as caught:
+        swarm.shell(script)
+    return str(caught.value)
