@@ -13,7 +13,7 @@ import pytest
 
 from nagoya.config.declaration import Declaration
 from nagoya.engine import connect
-from nagoya.errors import CommandError
+from nagoya.errors import CommandError, NagoyaError
 from nagoya.koji.builds import build, upload
 from nagoya.koji.hub import HubConnection
 from nagoya.koji.profile import Profile
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.long
 SECONDS = 400
 """When a step is given up: a lost node's tasks are given to another builder after 120 s."""
 RUNNING = "docker service ps {} --filter desired-state=running --format"
-CONTAINERS = "docker ps --all --quiet --filter label=com.docker.swarm.service.name"
+CONTAINERS = "docker ps --quiet --filter label=com.docker.swarm.service.name"
 
 
 @dataclass
@@ -98,7 +98,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         try:
             if condition():
                 return
-        except (CommandError, koji.GenericError, OSError) as error:
+        except (NagoyaError, koji.GenericError, OSError) as error:
             print(error)
         assert time.monotonic() < deadline
         time.sleep(1)
