@@ -110,11 +110,13 @@ def test_a_system_is_started_from_a_registry(
 ) -> None:
     place = f"{site.address}/koji"
     moromi("push", place, DOCKER_CONFIG=login)
-    forget(moromi.client, moromi.prefix, site.address)
     toji = Toji(moromi, login)
+    stack = yaml.safe_load(toji("export", "compose", "--swarm", "--from", place))
+    forget(moromi.client, moromi.prefix, site.address)
     written = yaml.safe_load(toji("export", "compose", "--from", place))
     image = written["services"]["server"]["image"]
     assert re.fullmatch(rf"{place}/{moromi.name('two')}@sha256:[0-9a-f]{{64}}", image)
+    assert stack["services"]["server"]["image"] == image
     try:
         toji("up", "--from", place)
         container = moromi.client.containers.get(f"{toji.system}-server")
