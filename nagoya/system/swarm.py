@@ -97,7 +97,7 @@ def _service(
         "command": [escape(word) for word in container.command],
         "environment": variables(container, ports),
         "ports": [
-            # The mesh would hide the addresses of clients, and needs a virtual one of the hub.
+            # The mesh would hide the addresses of clients, of which the hub limits connections.
             {"target": port, "published": host, "mode": "host"}
             for port, host in ports.items()
         ],
@@ -148,7 +148,7 @@ def _deploy(container: Container, system: str) -> dict[str, Any]:
     }
     return _filled(
         {
-            # No virtual address: a session of Koji is of one address.
+            # The others call the one container itself; a virtual address takes IP_VS in the kernel.
             "endpoint_mode": "dnsrr",
             "placement": {"constraints": [f"node.labels.{system} == data"]},
             "restart_policy": _filled(
