@@ -107,12 +107,12 @@ def _with_facts(
     """
     declared, note = settings.declaration, _LOCAL
     names = {container.image for container in declared.containers.values()}
-    found = {name: images.inspect(settings.engine, name) for name in names}
-    facts = {name: ImageFacts.read(image["Config"]) for name, image in found.items()}
+    descriptions = {name: images.inspect(settings.engine, name) for name in names}
+    facts = {name: ImageFacts.read(image["Config"]) for name, image in descriptions.items()}
     if registry:
         changed, note = _from_registry(settings, registry)
     elif pinned:
-        changed = declared.with_images({name: image["Id"] for name, image in found.items()})
+        changed = declared.with_images({name: image["Id"] for name, image in descriptions.items()})
     else:
         return declared, note, facts
     return (
