@@ -13,7 +13,7 @@ SOURCE := current
 BOOKWORM := docs/examples/bookworm/moromi.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down images test test-unit test-image test-system test-koji test-mock test-ansible test-upstream test-distribution test-site test-soak test-swarm test-workflows test-long lint bench purge
+.PHONY: help demo down images test test-unit test-image test-system test-koji test-mock test-ansible test-upstream test-distribution test-site test-engines test-soak test-swarm test-workflows test-long lint bench purge
 
 help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
@@ -78,6 +78,11 @@ test-distribution: ## build some dozens of real packages on a distribution made 
 test-site: ## run the tests with a KDC, and with PostgreSQL of Debian 12 outside of the system
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_kerberos.py tests/system/test_external_database.py'
+
+test-engines: ## run a Koji on the Docker and the Podman of three suites of Debian, an hour or two
+	@tools/setup test
+	@tools/setup debian
+	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_engines.py'
 
 test-soak: ## run 300 builds, while a part is broken every half minute
 	@tools/setup test

@@ -1,4 +1,4 @@
-"""Docker engines that a test starts, each as on a machine of its own: with its own network, process
+"""Engines that a test starts, each as on a machine of its own: with its own network, process
 numbers, host name, mounts, cgroup and data. They share a bridge, and the kernel.
 
     with Bridge() as bridge, Engine("one", bridge) as one, Engine("two", bridge) as two:
@@ -31,21 +31,39 @@ _NETWORKS = IPv4Network("10.224.0.0/12")
 """Where a bridge takes its network from."""
 _POOLS = IPv4Network("172.20.0.0/14")
 """Where an engine takes those of its containers from. Two engines may take the same."""
+USER = 1000
+"""The user who runs a rootless engine."""
 _CGROUPS = Path("/sys/fs/cgroup")
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _START_SECONDS = 60
 _STOP_SECONDS = 60
 
 # The new /sys is that of the network namespace; it lacks the cgroups. docker-init reaps what
-# containerd leaves: dockerd would be process 1.
+# containerd and conmon leave: an engine would be process 1. A chroot is not enough, since runc
+# would start programs in this machine's root folder.
 _BEGIN = """\
 set -e
-hostname "$1"
-mkdir -p "$2/cgroup"
-mount --rbind /sys/fs/cgroup "$2/cgroup"
+hostname "$1"; folder=$2 root=$3; shift 3
+mkdir -p "$folder/cgroup"
+mount --rbind /sys/fs/cgroup "$folder/cgroup"
+if [ "$root" != / ]; then
+    mount --bind "$root" "$root"
+    cd "$root"
+    mount --rbind /dev dev
+    mount -t tmpfs tmpfs dev/shm
+    mount -t proc proc proc
+    for each in run tmp var/tmp; do mount -t tmpfs -o mode=1777 tmpfs $each; done
+    mkdir -p ".$folder"
+    mount --rbind "$folder" ".$folder"
+    mount --bind /etc/resolv.conf etc/resolv.conf
+    pivot_root . mnt
+    cd /
+    umount -l /mnt
+fi
 mount -t sysfs sysfs /sys
-mount --rbind "$2/cgroup" /sys/fs/cgroup
-exec docker-init -s -- dockerd --config-file "$2/daemon.json"
+mount --rbind "$folder/cgroup" /sys/fs/cgroup
+exec docker-init -s -- "$@"
 """
 
 
@@ -98,13 +116,13 @@ class Bridge:
 class Engine:
     """A Docker engine, which runs inside of the `with` statement, and leaves nothing behind.
 
-    `programs` is a folder that packages of another Docker were unpacked to (`dpkg -x`): its dockerd
-    and docker are used, with what they start. `options` are those of a daemon.json.
+    `root` is the root folder whose programs are the engine's, such as another Debian's;
+    `run` takes this machine's. `options` are those of a daemon.json.
     """
 
     name: str
     bridge: Bridge
-    programs: Path | None = None
+    root: Path = Path("/")
     options: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = field(init=False)
     interface: IPv4Interface = field(init=False)
@@ -127,8 +145,20 @@ class Engine:
 
     @property
     def log(self) -> str:
-        """What dockerd has written."""
+        """What the engine's program has written."""
         return (self.folder / "log").read_text(errors="replace")
+
+    @property
+    def enter(self) -> list[str | Path]:
+        """What precedes a command of this machine's that is to run in the engine's network."""
+        return ["nsenter", f"--net=/run/netns/{self._id}"]
+
+    @property
+    def pid(self) -> int:
+        """The number of process 1 of its namespace. Raises OSError, ValueError if there is none."""
+        assert self._process
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        return int(children.read_text())
 
     def __enter__(self) -> Self:
         # Not below /tmp, which may be in memory.
@@ -151,15 +181,18 @@ class Engine:
         shutil.rmtree(self.folder / "run", ignore_errors=True)
         (self.folder / "run").mkdir()
         command = [
-            *("nsenter", f"--net=/run/netns/{self._id}"),
+            *self.enter,
             *("unshare", "--mount", "--propagation", "slave", "--uts", "--pid", "--fork"),
             *("--kill-child", "--mount-proc"),
-            *("sh", "-c", _BEGIN, "sh", self.name, str(self.folder)),
+            *("sh", "-c", _BEGIN, "sh", self.name, str(self.folder), str(self.root)),
+            *self._command(),
         ]
+        proxies = {key: text for key, text in os.environ.items() if key.lower().endswith("_proxy")}
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,
-                env={**os.environ, **self._environment()},
+                # As a service's, without the folders of this user.
+                env={**proxies, "HOME": "/root", "PATH": _PATH},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -177,9 +210,10 @@ class Engine:
 
     def run(self, *arguments: str | Path, **environment: str) -> str:
         """What a program prints that runs on the engine's machine. Raises CommandError."""
-        variables = {**self._environment(), **environment}
+        path = f"{os.environ['PATH']}:{_PATH}"
+        variables = {"DOCKER_HOST": self.address, "PATH": path, **environment}
         words = [f"{key}={value}" for key, value in variables.items()]
-        return run(["nsenter", f"--net=/run/netns/{self._id}", "env", *words, *arguments])
+        return run([*self.enter, "env", *words, *arguments])
 
     def load(self, source: str, *images: str) -> None:
         """Copy images from the engine at the address `source`."""
@@ -192,12 +226,8 @@ class Engine:
         if save.returncode:
             raise CommandError(f"docker save of {', '.join(images)} from {source} failed")
 
-    def _environment(self) -> dict[str, str]:
-        """What its programs need besides this process's own."""
-        paths = [os.environ["PATH"], "/usr/local/sbin", "/usr/sbin", "/sbin"]
-        if self.programs:
-            paths[:0] = [str(self.programs / "usr/bin"), str(self.programs / "usr/sbin")]
-        return {"DOCKER_HOST": self.address, "PATH": ":".join(paths)}
+    def _command(self) -> list[str]:
+        return ["dockerd", "--config-file", f"{self.folder}/daemon.json"]
 
     def _configure(self) -> None:
         configuration = {
@@ -240,9 +270,8 @@ class Engine:
         """Send a signal to process 1 of the namespace, with which all others of it end."""
         if self._process is None:
             return
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         try:
-            first = int(children.read_text())
+            first = self.pid
         except (OSError, ValueError):  # it has ended by itself, or not begun
             self._process.kill()
         else:
@@ -275,6 +304,62 @@ class Engine:
         for parent in (_CGROUPS, *_CGROUPS.iterdir()):
             if (parent / self._id).is_dir():
                 yield parent / self._id
+
+
+class Podman(Engine):
+    """The same with Podman, rootful, without systemd; `options` do not apply."""
+
+    def _command(self) -> list[str]:
+        settings = {"CONTAINERS_CONF": "containers", "CONTAINERS_STORAGE_CONF": "storage"}
+        words = [f"{name}={self.folder}/{file}.conf" for name, file in settings.items()]
+        service = ("podman", "system", "service", "--time=0", self.address)
+        return ["env", *words, *service]
+
+    def _configure(self) -> None:
+        # Podman 5 warns of cgroup v1, and crun refuses it beside v2.
+        containers = f"""\
+[containers]
+default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
+[network]
+network_backend = "netavark"
+network_config_dir = "{self.folder}/networks"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "runc"
+"""
+        storage = f"""\
+[storage]
+driver = "overlay"
+graphroot = "{self.folder}/data"
+runroot = "{self.folder}/run/storage"
+"""
+        (self.folder / "containers.conf").write_text(containers)
+        (self.folder / "storage.conf").write_text(storage)
+
+    def _cgroups(self) -> Iterator[Path]:
+        """Those of containers that were killed with it."""
+        for container in (self.folder / "data/overlay-containers").iterdir():
+            for pattern in ("", "*/"):
+                yield from _CGROUPS.glob(f"{pattern}libpod_parent/libpod*{container.name}*")
+
+
+class RootlessPodman(Podman):
+    """The same, run by a user that root folder has."""
+
+    def _command(self) -> list[str]:
+        runtime = f"{self.folder}/run"
+        user = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "env",
+                f"HOME={self.folder}/data", f"XDG_RUNTIME_DIR={runtime}")  # fmt: skip
+        program = [*user, *super()._command()]
+        return ["sh", "-ec", 'chown "$0" "$1"; shift; exec "$@"', str(USER), runtime, *program]
+
+    def _configure(self) -> None:
+        super()._configure()
+        self.folder.chmod(0o755)
+        for name in ("data", "networks"):
+            (self.folder / name).mkdir()
+            os.chown(self.folder / name, USER, USER)
 
 
 def _remove_cgroup(cgroup: Path) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, cast
 
-from nagoya.engine.transfer import ChunkFile
+from nagoya.utils.tar import ChunkFile
 
 EMBEDDED_LABEL = "nagoya.private.embedded"
 """On an image that holds secrets: their paths, as a JSON list."""

@@ -213,7 +213,13 @@ def labels(container: Handle) -> Mapping[str, str]:
 
 def volume_paths(container: Handle) -> list[str]:
     """The paths of the volumes that the container's image declares."""
-    return sorted(container.docker.attrs["Config"].get("Volumes") or {})
+    volumes = container.docker.attrs["Config"].get("Volumes")
+    if volumes is None:  # as Podman always has it
+        image = container.docker.attrs["Image"]
+        with translated(f"looking at the image of {container.name}"):
+            described = container.engine.client.api.inspect_image(image)  # type: ignore[no-untyped-call]
+            volumes = described["Config"].get("Volumes")
+    return sorted(volumes or {})
 
 
 def log(

@@ -98,7 +98,7 @@ class State:
             else parse_time(state["StartedAt"]),
             out_of_memory=state.get("OOMKilled", False),
             health=(state.get("Health") or {}).get("Status"),
-            image=attributes["Config"]["Image"],
+            image=image_name(attributes["Config"]["Image"]),
             image_id=attributes["Image"],
             address=next((net["IPAddress"] for net in networks.values() if net["IPAddress"]), None),
             restart=(policy.get("Name") or "no") + (f":{tries}" if tries else ""),

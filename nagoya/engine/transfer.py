@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import PurePosixPath
 
 import docker.errors
@@ -10,21 +11,7 @@ import docker.errors
 from nagoya.engine.client import Handle
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
-
-
-class ChunkFile:
-    """A file whose content is an iterator of chunks."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = bytearray()
-
-    def read(self, size: int) -> bytes:
-        while len(self._rest) < size and (chunk := next(self._chunks, b"")):
-            self._rest += chunk
-        data = bytes(self._rest[:size])
-        del self._rest[:size]
-        return data
+from nagoya.utils.tar import packed, unpacked
 
 
 def write_files(container: Handle, folder: str, archive: bytes | Iterator[bytes]) -> None:
@@ -36,8 +23,7 @@ def write_files(container: Handle, folder: str, archive: bytes | Iterator[bytes]
 def read_chunks(container: Handle, path: str) -> Iterator[bytes]:
     """A file or folder of a container as a tar archive, whose first member is named like it."""
     with translated(f"copying {path} out of {container.name}"):
-        chunks, _ = container.docker.get_archive(path)
-        yield from chunks
+        yield from _get_archive(container, path)
 
 
 def read_file(container: Handle, path: str) -> bytes:
@@ -52,12 +38,21 @@ def read_folder(container: Handle, path: str) -> dict[str, bytes]:
     there is no such folder."""
     with translated(f"copying {path} out of {container.name}"):
         try:
-            chunks, _ = container.docker.get_archive(path)
+            chunks = _get_archive(container, path)
         except docker.errors.NotFound:
             return {}
         data = b"".join(chunks)
     contents = _contents(data, container, path)
     return {name.partition("/")[2]: content for name, content in contents.items()}
+
+
+def _get_archive(container: Handle, path: str) -> Iterator[bytes]:
+    """The engine's archive of a path, whose first member is named like it."""
+    chunks, _ = container.docker.get_archive(path)
+    head = next(chunks, b"")
+    chunks = chain([head], chunks)
+    # Podman names a volume "/", and what is in it "/NAME", where the container does not run.
+    return packed(unpacked(chunks), PurePosixPath(path).name) if head[:1] == b"/" else chunks
 
 
 def _contents(data: bytes, container: Handle, path: str) -> dict[str, bytes]:
@@ -87,7 +82,7 @@ def copy_path(source: Handle, target: Handle, path: str, *, missing_ok: bool = F
         # The engine merges a folder into a folder, but an empty file replaces a folder.
         empty_file = tarfile.TarInfo(name).tobuf()
         try:
-            chunks, _ = source.docker.get_archive(path)
+            chunks = _get_archive(source, path)
         except docker.errors.NotFound:
             if missing_ok:
                 return

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import IO, Annotated, Any, cast
@@ -23,8 +22,8 @@ from typing import IO, Annotated, Any, cast
 from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
 
 from nagoya.config.validation import describe_errors
-from nagoya.engine.transfer import ChunkFile
 from nagoya.errors import LifecycleError
+from nagoya.utils.tar import ChunkFile, Members, forget, members, rename
 
 FORMAT = 1
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
@@ -36,8 +35,6 @@ _WRONG_FILE = (
     "that decodes it into `toji restore -`"
 )
 Version = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)*$")]
-Members = Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]
-"""Members of an archive, each with its content, to be read in this order."""
 Show = Callable[[int], None]
 """Gets the number of bytes so far."""
 
@@ -104,8 +101,8 @@ class Writer:
         with tarfile.open(
             fileobj=cast(IO[bytes], ChunkFile(chunks)), mode="r|", bufsize=_CHUNK
         ) as source:
-            for member in _members(source):
-                _rename(member, part)
+            for member in members(source):
+                rename(member, part)
                 self._add(member, source.extractfile(member) if member.isreg() else None)
 
     def finish(self) -> None:
@@ -120,7 +117,7 @@ class Writer:
     def _add(self, member: tarfile.TarInfo, content: IO[bytes] | None) -> None:
         digest = self._digests.add(member, member.name)
         self._archive.addfile(member, cast(IO[bytes], _Tee(content, digest)) if content else None)
-        _forget(self._archive)
+        forget(self._archive)
         if content:
             self._digests.done(member.name, digest)
 
@@ -175,7 +172,7 @@ class Reader:
 
     def _members(self) -> Iterator[tarfile.TarInfo]:
         try:
-            for member in _members(self._archive):
+            for member in members(self._archive):
                 names = [member.name, member.linkname if member.islnk() else ""]
                 if any(name.startswith("/") or ".." in PurePosixPath(name).parts for name in names):
                     raise self._damaged(f"{member.name} would be written outside of its folder")
@@ -220,50 +217,6 @@ class Reader:
         return LifecycleError(
             f"{self._name} is damaged: {reason}", "nothing was changed; restore another backup"
         )
-
-
-def unpacked(chunks: Iterator[bytes]) -> Members:
-    """The members of an archive of the engine's."""
-    with tarfile.open(
-        fileobj=cast(IO[bytes], ChunkFile(chunks)), mode="r|", bufsize=_CHUNK
-    ) as archive:
-        for member in _members(archive):
-            content = archive.extractfile(member) if member.isreg() else None
-            yield member, iter(partial(content.read, _CHUNK), b"") if content else iter(())
-
-
-def packed(members: Members, root: str) -> Iterator[bytes]:
-    """Members as a tar archive in chunks, for the engine; their first folder is called `root`, or
-    left out if that is empty."""
-    for member, content in members:
-        _rename(member, root)
-        if member.name:
-            yield member.tobuf(tarfile.PAX_FORMAT)
-        yield from content
-        yield bytes(-member.size % tarfile.BLOCKSIZE if member.isreg() else 0)
-    yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members of an archive, which keeps none of them in memory."""
-    while member := archive.next():
-        _forget(archive)
-        yield member
-
-
-def _forget(archive: tarfile.TarFile) -> None:
-    """Free the memory of the members so far, which tarfile keeps for random access."""
-    archive.members = []  # type: ignore[attr-defined]
-
-
-def _rename(member: tarfile.TarInfo, root: str) -> None:
-    """Give the first folder of a member's name another name."""
-    for attribute in ("name", "linkname") if member.islnk() else ("name",):
-        _, *rest = PurePosixPath(getattr(member, attribute)).parts
-        setattr(member, attribute, str(PurePosixPath(root, *rest)) if root or rest else "")
-    # The extended headers of a name that was long would win.
-    headers = ("path", "linkpath") if member.islnk() else ("path",)
-    member.pax_headers = {k: v for k, v in member.pax_headers.items() if k not in headers}
 
 
 class _Output:

@@ -178,7 +178,7 @@ def _confinement(engine: EngineFacts, declaration: Declaration) -> Iterator[Chec
             yield Check("confinement", state, finding, hint)
             return
     if names := [each for each in ("rootless", "userns") if each in active]:
-        hint = "builders have not been tried in user namespaces, which forbid device nodes"
+        hint = "in user namespaces, builders have been tried with a rootless Podman 5.8 only"
         yield Check("confinement", "warning", finding, hint)
     else:
         yield Check("confinement", "ok", finding)

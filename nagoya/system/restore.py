@@ -7,11 +7,12 @@ from pathlib import PurePosixPath
 from nagoya.engine import Handle, containers, transfer
 from nagoya.engine.helper import run_helper
 from nagoya.errors import LifecycleError
-from nagoya.system.archive import Members, Reader, packed
+from nagoya.system.archive import Reader
 from nagoya.system.backup import BACKUP_LABEL
 from nagoya.system.replacement import new_container, recover, replace_state, swap
 from nagoya.system.snapshot_agent import SNAPSHOT_LABEL
 from nagoya.system.system import System
+from nagoya.utils.tar import Members, packed
 
 RESTORE_SECONDS = 600.0
 """How long a restored system may take to become ready."""

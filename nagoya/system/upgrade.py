@@ -13,7 +13,6 @@ from dataclasses import replace
 from nagoya.engine import containers, transfer
 from nagoya.errors import LifecycleError, NagoyaError
 from nagoya.system import reconcile
-from nagoya.system.archive import unpacked
 from nagoya.system.backup import BACKUP_LABEL, prepare_parts
 from nagoya.system.observed import data_paths, differences
 from nagoya.system.owner import Owner
@@ -22,6 +21,7 @@ from nagoya.system.restore import check_versions, image_versions, newer_versions
 from nagoya.system.snapshot_operation import CLEANUP_SECONDS, renewed
 from nagoya.system.snapshots import list_snapshots, operation_on
 from nagoya.system.system import System
+from nagoya.utils.tar import unpacked
 
 _SECONDS = 24 * 3600.0
 

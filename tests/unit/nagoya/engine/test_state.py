@@ -54,3 +54,6 @@ def test_podman_s_names_of_images() -> None:
         assert image_name(name) == "tiny"
     assert image_name("localhost/tiny:current") == "tiny:current"
     assert image_name("quay.io/team/tiny:latest") == "quay.io/team/tiny"
+    described = attributes()
+    described["Config"]["Image"] = "localhost/tiny:latest"
+    assert State.parse(described).image == "tiny"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from nagoya.errors import LifecycleError
-from nagoya.system.archive import FORMAT, Manifest, Reader, Writer, packed
+from nagoya.system.archive import FORMAT, Manifest, Reader, Writer
+from nagoya.utils.tar import packed
 
 MANIFEST = Manifest(
     system="koji",

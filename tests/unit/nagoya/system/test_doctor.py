@@ -102,7 +102,7 @@ def test_a_good_machine(declaration: Declaration) -> None:
             facts(engine(SecurityOptions=["name=selinux"])),
             "confinement", "warning", "kojibuilder: {security_opt: [label=disable]}",
         ),
-        (facts(engine(SecurityOptions=["name=rootless"])), "confinement", "warning", "device"),
+        (facts(engine(SecurityOptions=["name=rootless"])), "confinement", "warning", "5.8 only"),
         (facts(engine(SecurityOptions=None)), "confinement", "ok", None),
         (
             facts(replace(GOOD, capabilities=frozenset(CAPABILITIES) - {"SYS_ADMIN", "MKNOD"})),

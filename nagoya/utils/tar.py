@@ -1,0 +1,70 @@
+"""Tar archives as streams, of which neither memory nor disk holds more than a chunk."""
+
+import tarfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import PurePosixPath
+from typing import IO, cast
+
+_CHUNK = 1 << 20
+Members = Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]
+"""Members of an archive, each with its content, to be read in this order."""
+
+
+class ChunkFile:
+    """A file whose content is an iterator of chunks."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = bytearray()
+
+    def read(self, size: int) -> bytes:
+        while len(self._rest) < size and (chunk := next(self._chunks, b"")):
+            self._rest += chunk
+        data = bytes(self._rest[:size])
+        del self._rest[:size]
+        return data
+
+
+def unpacked(chunks: Iterator[bytes]) -> Members:
+    """The members of an archive of the engine's."""
+    with tarfile.open(
+        fileobj=cast(IO[bytes], ChunkFile(chunks)), mode="r|", bufsize=_CHUNK
+    ) as archive:
+        for member in members(archive):
+            content = archive.extractfile(member) if member.isreg() else None
+            yield member, iter(partial(content.read, _CHUNK), b"") if content else iter(())
+
+
+def packed(members: Members, root: str) -> Iterator[bytes]:
+    """Members as a tar archive in chunks, for the engine; their first folder is called `root`, or
+    left out if that is empty."""
+    for member, content in members:
+        rename(member, root)
+        if member.name:
+            yield member.tobuf(tarfile.PAX_FORMAT)
+        yield from content
+        yield bytes(-member.size % tarfile.BLOCKSIZE if member.isreg() else 0)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members of an archive, which keeps none of them in memory."""
+    while member := archive.next():
+        forget(archive)
+        yield member
+
+
+def forget(archive: tarfile.TarFile) -> None:
+    """Free the memory of the members so far, which tarfile keeps for random access."""
+    archive.members = []  # type: ignore[attr-defined]
+
+
+def rename(member: tarfile.TarInfo, root: str) -> None:
+    """Give the first folder of a member's name another name."""
+    for attribute in ("name", "linkname") if member.islnk() else ("name",):
+        rest = PurePosixPath(getattr(member, attribute)).parts[1:]
+        setattr(member, attribute, str(PurePosixPath(root, *rest)) if root or rest else "")
+    # The extended headers of a name that was long would win.
+    headers = ("path", "linkpath") if member.islnk() else ("path",)
+    member.pax_headers = {k: v for k, v in member.pax_headers.items() if k not in headers}
