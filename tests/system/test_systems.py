@@ -4,7 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import koji
+
 from nagoya.koji.builds import wait_for_repo
+from tests.image.tracked import wait_until
 from tests.system.building import hub_of
 from tests.system.conftest import Koji
 
@@ -14,7 +17,11 @@ def test_stop_and_start_keep_the_data(start: Callable[..., Koji]) -> None:
     site.client("add-tag", "kept", "--arches=x86_64")
     session = site.session()
     session.createBuildTarget("kept", "kept", "kept")
-    repo = wait_for_repo(hub_of(site), "kept")
+    wait_for_repo(hub_of(site), "kept")
+    # A builder that is stopped before its task is closed makes the repository again.
+    unfinished = {"state": [koji.TASK_STATES[name] for name in ("FREE", "OPEN", "ASSIGNED")]}
+    wait_until(lambda: not session.listTasks(unfinished), 60, "all tasks are closed")
+    repo = session.getRepo("kept")
     before = site.description
 
     site.toji("stop")

@@ -70,6 +70,10 @@ CALLS = {
     "test-site": [
         "setup test", "moromi build -q", "pytest -m long tests/system/test_kerberos.py"
     ],
+    "test-engines": [
+        "setup test", "setup debian", "moromi build -q",
+        "pytest -m long tests/system/test_engines.py",
+    ],
     "test-soak": ["setup test", "moromi build -q", "pytest -m long tests/system/test_soak.py"],
     "test-swarm": [
         "setup test", "setup engines", "moromi build -q",
