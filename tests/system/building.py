@@ -1,7 +1,7 @@
 """Builds of the demo's packages, submitted and waited for as a client would."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import koji
 
@@ -44,10 +44,11 @@ def seed_demo(hub: HubConnection, checkout: Path, demo: Path) -> Path:
     source RPM of hello."""
     seed = read_seed(checkout / "demo/seed.yml")
     habitude.apply(hub, seed.habitude)
+    no_system = cast(System, None)  # whose containers no document names
     for document in seed.imports.values():
         names = tuple(Path(name).name for name in document.rpms)
         copied = document.model_copy(update={"container": None, "rpms": names})
-        with find_rpms(None, copied, demo / "rpms", print) as selection:
+        with find_rpms(no_system, copied, demo / "rpms", print) as selection:
             import_rpms(hub, hub.session(), copied, selection, print)
         wait_for_repo(hub, document.tag, document.builds)
     (source,) = demo.rglob("hello-1*.src.rpm")
