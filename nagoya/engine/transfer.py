@@ -51,8 +51,10 @@ def _get_archive(container: Handle, path: str) -> Iterator[bytes]:
     chunks, _ = container.docker.get_archive(path)
     head = next(chunks, b"")
     chunks = chain([head], chunks)
-    # Podman names a volume "/", and what is in it "/NAME", where the container does not run.
-    return packed(unpacked(chunks), PurePosixPath(path).name) if head[:1] == b"/" else chunks
+    name = PurePosixPath(path).name
+    # Podman names a volume "/", and what is in it "/NAME", where the container does not run. Every
+    # engine names the root folder so.
+    return packed(unpacked(chunks), name) if name and head[:1] == b"/" else chunks
 
 
 def _contents(data: bytes, container: Handle, path: str) -> dict[str, bytes]:

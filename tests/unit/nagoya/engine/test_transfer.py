@@ -55,3 +55,8 @@ def test_a_folder_is_named_whatever_podman_calls_it(root: str, size: int) -> Non
 def test_the_files_of_a_folder_without_a_name() -> None:
     contents = transfer.read_folder(holding(archive(""), 4096), "/etc/pki")
     assert contents == {"file": b"content"}
+
+
+def test_the_files_of_the_root_folder() -> None:
+    contents = transfer.read_folder(holding(archive(""), 4096), "/")
+    assert contents == {"file": b"content"}
