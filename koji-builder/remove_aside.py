@@ -26,7 +26,7 @@ _ASIDE = ("setsid", "--fork", "flock", "--nonblock")
 
 
 class Remover:
-    """Stands in for koji.tasks.safe_rmtree; it returns 1 for what may still be being removed."""
+    """Stands in for koji.tasks.safe_rmtree; it returns 1 for what may not be gone yet."""
 
     def __init__(self, safe_rmtree: Callable[..., int], umount_all: Callable[[str], None]) -> None:
         self._safe_rmtree, self._umount_all = safe_rmtree, umount_all

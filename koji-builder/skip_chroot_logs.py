@@ -1,5 +1,4 @@
-"""A plugin for kojid: of the logs that grow during a build, it uploads mock's, and none out of the
-chroot.
+"""A plugin for kojid: during a build it uploads mock's logs, and no log from inside the chroot.
 
 From Koji 1.35 on, kojid reads `var/log/dnf*.log` in the chroot, as root, while packages are
 installed there. Anything can have such a name: a pipe, for which kojid would wait for ever, or a
@@ -32,7 +31,7 @@ def install(kojid: ModuleType) -> None:
     logger = logging.getLogger("koji.skip_chroot_logs")
     if hasattr(kojid, "BuildRootLogs"):
         kojid.BuildRootLogs.__init__ = outside(kojid.BuildRootLogs.__init__)
-        logger.info("uploading no log out of a chroot")
+        logger.info("uploading no log from inside a chroot")
     else:
         logger.info("this kojid reads no log in a chroot: nothing to do")
 

@@ -66,7 +66,7 @@ def read_only_mounts(
 
     In the chroots, wherever they are mounted, those of /sys: the engine's /sys/fs/cgroup may be a
     tmpfs that all builds can write to. And the devices: they are the builder's own, whose mode root
-    could change. What is written to them does not count.
+    could change. Builds can write to them all the same.
     """
     writable = (*map(str, roots), SCRATCH)
     out_of_reach = tuple(f"{path}/" for path in (*writable, *SECRETS, *covered))

@@ -45,10 +45,10 @@ def list_subnets(engine: Engine) -> list[str]:
 
 
 def _options(engine: Engine) -> dict[str, str]:
-    """Those of the engine's own network that others should have too.
+    """The options of the engine's default network that a system's network needs too.
 
-    Docker gives `mtu` of daemon.json to that network alone. On a machine whose own network has a
-    smaller one, as with a VPN, the longer packets of others would be lost.
+    Docker applies `mtu` of daemon.json to the default network only. Where the machine's own network
+    has a smaller MTU than usual, as behind a VPN, longer packets of a system would be lost.
     """
     with suppress(docker.errors.NotFound):  # Podman has another
         mtu = (engine.client.networks.get("bridge").attrs["Options"] or {}).get(_MTU, _USUAL_MTU)

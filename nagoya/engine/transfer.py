@@ -53,7 +53,7 @@ def _get_archive(container: Handle, path: str) -> Iterator[bytes]:
     chunks = chain([head], chunks)
     name = PurePosixPath(path).name
     # Podman names a volume "/", and what is in it "/NAME", where the container does not run. Every
-    # engine names the root folder so.
+    # engine does that with the root folder.
     return packed(unpacked(chunks), name) if name and head[:1] == b"/" else chunks
 
 

@@ -44,7 +44,7 @@ def seed_demo(hub: HubConnection, checkout: Path, demo: Path) -> Path:
     source RPM of hello."""
     seed = read_seed(checkout / "demo/seed.yml")
     habitude.apply(hub, seed.habitude)
-    no_system = cast(System, None)  # whose containers no document names
+    no_system = cast(System, None)  # no document names a container of it
     for document in seed.imports.values():
         names = tuple(Path(name).name for name in document.rpms)
         copied = document.model_copy(update={"container": None, "rpms": names})
