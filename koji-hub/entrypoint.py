@@ -70,6 +70,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+import answers
 import builders
 import housekeeping
 import kerberos
@@ -386,10 +387,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         entry.exec_command(KOJIRA.command, user=USER)
     check_certificates(root)
     (root / RUN).mkdir(exist_ok=True)
-    if role != "hub":
-        elsewhere = root / builders.FOLDER.relative_to("/")
-        elsewhere.mkdir(mode=0o700, exist_ok=True)
-        shutil.chown(elsewhere, USER)
+    for folder in (answers.FOLDER, *([] if role == "hub" else [builders.FOLDER])):
+        (root / folder.relative_to("/")).mkdir(mode=0o700, exist_ok=True)
+        shutil.chown(root / folder.relative_to("/"), USER)
     write_lock.create(root / RUN)
     copy_credentials(root, USER)
     tls.write(root, settings.names, settings.site_certificate, settings.web_host)

@@ -13,12 +13,18 @@ themselves when they are logged in.
 import fcntl
 import importlib.util
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+if __name__.startswith("_mod_wsgi_"):
+    # Last, so that nothing here hides a module of Koji's.
+    sys.path.append(str(Path(__file__).parent))
+from answers import Answers, keep_answers
 
 FOLDER = Path("/run/koji-hub")
 CALLS = "calls.lock"
@@ -142,12 +148,13 @@ def _writer_lock(folder: Path) -> Iterator[None]:
 
 @cache
 def _entry(script: str) -> Callable[..., Iterable[bytes]]:
-    """The WSGI application in one of Koji's scripts."""
+    """The WSGI application in one of Koji's scripts, which keeps its answers."""
     spec = importlib.util.spec_from_file_location("koji_hub_entry", script)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     application: Callable[..., Iterable[bytes]] = module.application
+    keep_answers(application.__globals__, Answers())
     return application
 
 

@@ -11,6 +11,13 @@ from types import ModuleType
 import pytest
 
 ENTRY = """
+import types
+
+koji, context = types.SimpleNamespace(RetryError=OSError), None
+
+class ModXMLRPCRequestHandler:
+    def _wrap_handler(self, handler, environ): pass
+
 def application(environ, start_response):
     start_response("200 OK", [])
     return [environ["SCRIPT_FILENAME"].encode()]

@@ -1,0 +1,108 @@
+"""Keeps the answers of calls that changed something, for clients that ask again.
+
+A client repeats a call whose answer does not arrive: the hub ended, or the network was cut, after
+the call was committed. Koji knows such a call by its number in the session, and refuses it with
+RetryError, since to carry it out twice would be wrong. For a builder that is a failed build. Here
+the answer is written to a file before the commit, and the repeated call gets it.
+
+Only the last answer of a session can be asked for. The folder has a fixed number of files, each for
+one session at a time; a session that finds none, or another's, is refused by Koji as before.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+FOLDER = Path("/run/koji-hub/answers")
+SLOTS = 1024
+# Bytes. Koji's calls that change something answer with a few numbers.
+LARGEST = 256 * 1024
+
+
+class Call(NamedTuple):
+    """A call of a session, by their numbers. The key tells sessions of one number apart, as there
+    are after a reset."""
+
+    session: int
+    key: str
+    number: int
+
+
+def identify(environ: Mapping[str, Any]) -> Call | None:
+    """The call in a request: in the URL up to Koji 1.30, in headers since. None without both."""
+    query = parse_qs(environ.get("QUERY_STRING", ""))
+    try:
+        return Call(
+            int(environ.get("HTTP_KOJI_SESSION_ID") or query["session-id"][0]),
+            environ.get("HTTP_KOJI_SESSION_KEY") or query["session-key"][0],
+            int(environ.get("HTTP_KOJI_CALLNUM") or query["callnum"][0]),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+class Answers:
+    """The files."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self.folder = folder
+
+    def _path(self, call: Call) -> Path:
+        return self.folder / str(call.session % SLOTS)
+
+    @staticmethod
+    def _title(call: Call) -> bytes:
+        return hashlib.sha256(repr(call).encode()).hexdigest().encode()
+
+    def write(self, call: Call, answer: str) -> None:
+        """Keep an answer instead of the session's last one, unless it is long or the disk full."""
+        path = self._path(call)
+        new = path.with_suffix(f".{os.getpid()}")
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+            if len(answer) <= LARGEST:
+                new.write_bytes(self._title(call) + b"\n" + answer.encode())
+                new.replace(path)
+
+    def read(self, call: Call) -> str | None:
+        """The answer of a call, if it is kept."""
+        try:
+            title, _, answer = self._path(call).read_bytes().partition(b"\n")
+        except OSError:
+            return None
+        return answer.decode() if title == self._title(call) else None
+
+
+def keep_answers(koji_entry: Mapping[str, Any], answers: Answers) -> None:
+    """Have Koji keep its answers. `koji_entry` holds the names of its module kojixmlrpc."""
+    handler, context = koji_entry["ModXMLRPCRequestHandler"], koji_entry["context"]
+    retry_error = koji_entry["koji"].RetryError
+    respond = handler._wrap_handler
+
+    def respond_again(self: Any, handle: Callable[[Any], Any], environ: Mapping[str, Any]) -> Any:
+        call = identify(environ)
+        refused = False
+
+        def note_refusal(environ: Mapping[str, Any]) -> Any:
+            nonlocal refused
+            try:
+                return handle(environ)
+            except retry_error:
+                refused = True
+                raise
+
+        answer = respond(self, note_refusal, environ)
+        if call is None:
+            return answer
+        # Koji has compared the session's key before it refuses.
+        if refused:
+            return answers.read(call) or answer
+        if not self.traceback and context.commit_pending and context.session.logged_in:
+            answers.write(call, answer)
+        return answer
+
+    handler._wrap_handler = respond_again

@@ -1,0 +1,148 @@
+"""koji-hub's kept answers, with a handler that refuses a repeated call as Koji's does."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+REFUSAL = "unable to retry call"
+
+
+class RetryError(Exception):
+    """As Koji's."""
+
+
+@pytest.fixture
+def answers(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("koji-hub/answers.py")
+
+
+class Hub:
+    """A hub whose calls change something, unless `changes` is false."""
+
+    def __init__(self, answers: ModuleType, folder: Path) -> None:
+        hub = self
+        self.calls = 0
+        self.committed: set[tuple[Any, ...]] = set()
+        self.changes = True
+        self.context = SimpleNamespace(commit_pending=False)
+
+        class Handler:
+            traceback = False
+
+            def _wrap_handler(self, handle: Callable[[Any], Any], environ: Any) -> str:
+                try:
+                    return f"<answer>{handle(environ)}\r\n</answer>"
+                except Exception as error:
+                    self.traceback = True
+                    return str(error)
+
+        def handle(environ: Any) -> str:
+            if answers.identify(environ) in hub.committed:
+                raise RetryError(REFUSAL)
+            hub.calls += 1
+            hub.context.session = SimpleNamespace(logged_in=True)
+            hub.context.commit_pending = hub.changes
+            return f"ü{hub.calls}"
+
+        self.handle, self.handler = handle, Handler
+        entry = {
+            "ModXMLRPCRequestHandler": Handler,
+            "context": self.context,
+            "koji": SimpleNamespace(RetryError=RetryError),
+        }
+        self.identify = answers.identify
+        answers.keep_answers(entry, answers.Answers(folder))
+
+    def call(self, **environ: str) -> str:
+        """The answer to a request."""
+        answer: str = self.handler()._wrap_handler(self.handle, environ)
+        if self.context.commit_pending:
+            self.committed.add(self.identify(environ))
+        return answer
+
+
+@pytest.fixture
+def hub(answers: ModuleType, tmp_path: Path) -> Hub:
+    return Hub(answers, tmp_path)
+
+
+def headers(session: int = 7, key: str = "7-abc", number: int = 1) -> dict[str, str]:
+    return {
+        "HTTP_KOJI_SESSION_ID": str(session),
+        "HTTP_KOJI_SESSION_KEY": key,
+        "HTTP_KOJI_CALLNUM": str(number),
+    }
+
+
+@pytest.mark.parametrize(
+    "environ", [headers(), {"QUERY_STRING": "session-id=7&session-key=7-abc&callnum=1"}]
+)
+def test_a_repeated_call_gets_its_answer_and_is_not_carried_out_again(
+    hub: Hub, environ: dict[str, str]
+) -> None:
+    answer = hub.call(**environ)
+    assert [hub.call(**environ), hub.call(**environ)] == [answer, answer]
+    assert "\r\n" in answer
+    assert hub.calls == 1
+
+
+def test_only_the_last_answer_of_a_session_is_kept(hub: Hub) -> None:
+    hub.call(**headers(number=1))
+    last = hub.call(**headers(number=2))
+    assert hub.call(**headers(number=1)) == REFUSAL
+    assert hub.call(**headers(number=2)) == last
+
+
+def test_a_session_of_the_same_number_gets_no_answer_of_another(
+    hub: Hub, answers: ModuleType
+) -> None:
+    hub.call(**headers(key="7-former"))
+    number = answers.Call(7, "7-new", 1)
+    hub.committed.add(number)
+    assert hub.call(**headers(key="7-new")) == REFUSAL
+
+
+def test_sessions_share_a_fixed_number_of_files(
+    hub: Hub, answers: ModuleType, tmp_path: Path
+) -> None:
+    kept = hub.call(**headers(session=8))
+    hub.call(**headers(session=7))
+    hub.call(**headers(session=7 + answers.SLOTS))
+    assert hub.call(**headers(session=7)) == REFUSAL
+    assert hub.call(**headers(session=8)) == kept
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_changes_nothing_is_not_kept(hub: Hub, tmp_path: Path) -> None:
+    hub.changes = False
+    hub.call(**headers())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{}, {"QUERY_STRING": "session-id=7"}, {**headers(), "HTTP_KOJI_CALLNUM": "x"}],
+)
+def test_a_call_without_a_number_is_not_kept(
+    hub: Hub, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    assert hub.call(**environ).startswith("<answer>")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_koji_refuses_where_the_folder_cannot_be_written(
+    answers: ModuleType, tmp_path: Path
+) -> None:
+    hub = Hub(answers, tmp_path / "missing")
+    assert hub.call(**headers()).startswith("<answer>")
+    assert hub.call(**headers()) == REFUSAL
+
+
+def test_a_long_answer_is_not_kept(hub: Hub, answers: ModuleType) -> None:
+    hub.call(**headers(number=1))
+    answers.LARGEST = 3
+    assert hub.call(**headers(number=2)).startswith("<answer>")
+    assert [hub.call(**headers(number=number)) for number in (1, 2)] == [REFUSAL, REFUSAL]
