@@ -5,6 +5,9 @@ the call was committed. Koji knows such a call by its number in the session, and
 RetryError, since to carry it out twice would be wrong. For a builder that is a failed build. Here
 the answer is written to a file before the commit, and the repeated call gets it.
 
+Koji's clients from 1.31 on send that number in a header, which hubs up to 1.35 look for by another
+name, and so carry out a repeated call twice. Here they get it by that name too.
+
 Only the last answer of a session can be asked for. The folder has a fixed number of files, each for
 one session at a time; a session that finds none, or another's, is refused by Koji as before.
 """
@@ -21,6 +24,8 @@ FOLDER = Path("/run/koji-hub/answers")
 SLOTS = 1024
 # Bytes. Koji's calls that change something answer with a few numbers.
 LARGEST = 256 * 1024
+# The header with a call's number, as clients send it and as hubs up to 1.35 read it.
+SENT, READ = "HTTP_KOJI_SESSION_CALLNUM", "HTTP_KOJI_CALLNUM"
 
 
 class Call(NamedTuple):
@@ -33,13 +38,13 @@ class Call(NamedTuple):
 
 
 def identify(environ: Mapping[str, Any]) -> Call | None:
-    """The call in a request: in the URL up to Koji 1.30, in headers since. None without both."""
+    """The call in a request: in the URL up to Koji 1.30, in headers since. None in neither."""
     query = parse_qs(environ.get("QUERY_STRING", ""))
     try:
         return Call(
             int(environ.get("HTTP_KOJI_SESSION_ID") or query["session-id"][0]),
             environ.get("HTTP_KOJI_SESSION_KEY") or query["session-key"][0],
-            int(environ.get("HTTP_KOJI_CALLNUM") or query["callnum"][0]),
+            int(environ.get(READ) or query["callnum"][0]),
         )
     except (KeyError, ValueError):
         return None
@@ -83,11 +88,13 @@ def keep_answers(koji_entry: Mapping[str, Any], answers: Answers) -> None:
     retry_error = koji_entry["koji"].RetryError
     respond = handler._wrap_handler
 
-    def respond_again(self: Any, handle: Callable[[Any], Any], environ: Mapping[str, Any]) -> Any:
+    def respond_again(self: Any, handle: Callable[[Any], Any], environ: dict[str, Any]) -> Any:
+        if number := environ.get(SENT):
+            environ.setdefault(READ, number)
         call = identify(environ)
         refused = False
 
-        def note_refusal(environ: Mapping[str, Any]) -> Any:
+        def note_refusal(environ: dict[str, Any]) -> Any:
             nonlocal refused
             try:
                 return handle(environ)

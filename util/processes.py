@@ -12,11 +12,15 @@ from .entry import Fatal
 
 _PAUSE = 0.02
 _PATIENCE = 5.0
+_LONGEST = 4096
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process, as proc(5) has it; its `command` is the arguments, with blanks between."""
+    """A process, as proc(5) has it; its `command` is the arguments, with blanks between.
+
+    The arguments may be anything, megabytes too, of which `command` is the first kilobytes.
+    """
 
     pid: int
     parent: int
@@ -33,11 +37,13 @@ def processes(proc: Path = Path("/proc")) -> list[Process]:
         try:
             # The name, in brackets, may hold anything.
             state, parent, _group, session, *_ = (
-                (folder / "stat").read_text().rpartition(")")[2].split()
+                (folder / "stat").read_bytes().rpartition(b")")[2].decode().split()
             )
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-        except (OSError, UnicodeDecodeError):
+            with (folder / "cmdline").open("rb") as file:
+                arguments = file.read(_LONGEST)
+        except OSError:
             continue
+        command = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
         if state not in "ZX":
             running.append(Process(int(folder.name), int(parent), int(session), command))
     return running

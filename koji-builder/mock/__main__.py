@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import actions
@@ -27,6 +27,7 @@ import worker
 from cli import Call, parse
 from disk import DiskFullError, DiskWatch
 from errors import MockError, Status
+from handover import hand_over
 from logs import Logs
 from mounts import descend, refuse_links
 from removal import remove
@@ -235,8 +236,9 @@ def run(argv: list[str], account: Account) -> int:
         logs.error(str(failure))
         return failure.status
     finally:
-        # kojid keeps a buildroot until this is some hours old, and root in the chroot may set it.
-        os.utime(buildroot / "root")
+        if removal := hand_over(buildroot / "root"):
+            with suppress(MockError, OSError):
+                logs.note(removal)
 
 
 def make_bootstrap(settings: Settings, account: Account, logs: Logs) -> None:

@@ -153,12 +153,24 @@ def copy_tree_in(directory: int, path: Path) -> None:
                 os.close(source)
 
 
+def is_mostly_holes(descriptor: int) -> bool:
+    """Whether an open regular file is: no RPM is, and what a copy writes for them fills any disk.
+
+    Moves the file's position. The number of blocks alone does not tell: ZFS counts them late, and
+    Btrfs compresses.
+    """
+    status = os.fstat(descriptor)
+    return status.st_blocks * 512 < status.st_size // 2 and (
+        os.lseek(descriptor, 0, os.SEEK_HOLE) < status.st_size
+    )
+
+
 def copy_out(paths: Iterable[Path], directory: int) -> None:
     """Copy regular files out of the chroot into an open directory, replacing files of that name.
 
     Raises OSError for a link, PermissionError for anything else that is not a regular file, for one
-    that is mostly holes: no RPM is, and what a copy writes for them could fill any disk; and for a
-    name with control characters, which XML, and so a task's result, cannot contain.
+    that is mostly holes, and for a name with control characters, which XML, and so a task's result,
+    cannot contain.
     O_NONBLOCK keeps the open of a pipe named like an RPM from blocking.
     """
     for path in paths:
@@ -168,10 +180,7 @@ def copy_out(paths: Iterable[Path], directory: int) -> None:
         status = os.fstat(source)
         if not stat.S_ISREG(status.st_mode):
             raise PermissionError(f"{path} is not a regular file")
-        # The number of blocks alone does not tell: ZFS counts them late, and Btrfs compresses.
-        if status.st_blocks * 512 < status.st_size // 2 and (
-            os.lseek(source, 0, os.SEEK_HOLE) < status.st_size
-        ):
+        if is_mostly_holes(source):
             raise PermissionError(f"{path} is mostly holes, {status.st_size:,} bytes long")
         os.lseek(source, 0, os.SEEK_SET)
         with suppress(FileNotFoundError):

@@ -10,11 +10,12 @@ ENDING = "/tmp/end"
 PLUGIN = f"""
 import os
 import signal
+from koji.context import context
 from koji.plugin import callback
 
 @callback("postCommit")
 def end(*arguments, **options):
-    if os.path.exists("{ENDING}"):
+    if context.method == "createTag" and os.path.exists("{ENDING}"):
         os.unlink("{ENDING}")
         os.kill(os.getpid(), signal.SIGKILL)
 """

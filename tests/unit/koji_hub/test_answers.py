@@ -25,6 +25,7 @@ class Hub:
     def __init__(self, answers: ModuleType, folder: Path) -> None:
         hub = self
         self.calls = 0
+        self.number: str | None = None
         self.committed: set[tuple[Any, ...]] = set()
         self.changes = True
         self.context = SimpleNamespace(commit_pending=False)
@@ -40,6 +41,7 @@ class Hub:
                     return str(error)
 
         def handle(environ: Any) -> str:
+            hub.number = environ.get("HTTP_KOJI_CALLNUM")
             if answers.identify(environ) in hub.committed:
                 raise RetryError(REFUSAL)
             hub.calls += 1
@@ -73,7 +75,7 @@ def headers(session: int = 7, key: str = "7-abc", number: int = 1) -> dict[str, 
     return {
         "HTTP_KOJI_SESSION_ID": str(session),
         "HTTP_KOJI_SESSION_KEY": key,
-        "HTTP_KOJI_CALLNUM": str(number),
+        "HTTP_KOJI_SESSION_CALLNUM": str(number),
     }
 
 
@@ -87,6 +89,11 @@ def test_a_repeated_call_gets_its_answer_and_is_not_carried_out_again(
     assert [hub.call(**environ), hub.call(**environ)] == [answer, answer]
     assert "\r\n" in answer
     assert hub.calls == 1
+
+
+def test_an_older_hub_gets_the_number_by_the_name_that_it_reads(hub: Hub) -> None:
+    hub.call(**headers(number=3))
+    assert hub.number == "3"
 
 
 def test_only_the_last_answer_of_a_session_is_kept(hub: Hub) -> None:
@@ -124,7 +131,7 @@ def test_what_changes_nothing_is_not_kept(hub: Hub, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "environ",
-    [{}, {"QUERY_STRING": "session-id=7"}, {**headers(), "HTTP_KOJI_CALLNUM": "x"}],
+    [{}, {"QUERY_STRING": "session-id=7"}, {**headers(), "HTTP_KOJI_SESSION_CALLNUM": "x"}],
 )
 def test_a_call_without_a_number_is_not_kept(
     hub: Hub, tmp_path: Path, environ: dict[str, str]
