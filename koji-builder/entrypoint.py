@@ -77,7 +77,7 @@ CONFIGURATION = Path("etc/kojid/kojid.conf")
 # Those that nobody has a reason to turn off, and the default of KOJI_BUILDER_PLUGINS.
 PLUGINS = (
     "current_repo", "keep_alive", "log_changes", "mock_ends_builds", "poll_rate", "remove_aside",
-    "skip_chroot_logs",
+    "send_only_xml", "skip_chroot_logs",
 )  # fmt: skip
 DEFAULT_PLUGINS = ("fast_poll", "ignore_load")
 DEFAULT_CHANNELS = ("default", "createrepo")

@@ -22,6 +22,15 @@ DAEMON = Path("usr/lib/python3/dist-packages/koji/daemon.py")
 SETTLED = "path = os.path.normpath(path)"
 DECODED = """path = urllib.parse.quote(
             os.path.normpath(urllib.parse.unquote(path)), safe="/!$&'()*+,:=@")"""
+TASKS = Path("usr/lib/python3/dist-packages/koji/tasks.py")
+# Where kojid keeps its copy of a file of the hub. It makes missing folders, as root, and users name
+# the file: of a build's source, for one. A server ignores what is behind `?` or `#`.
+LOCAL_PATH = """        if self.options.topurl:
+            fn = "%s/local/%s" % (self.workdir, relpath)
+"""
+CHECKED_PATH = """        if set(relpath) & set("?#%") or ".." in relpath.split("/"):
+            raise koji.GenericError("the hub has no file of such a path: %r" % relpath)
+"""
 # kojid up to 1.31 reads the rpm database only here, where Fedora has a link. mock refuses links to
 # kojid, so this names what the link leads to.
 DATABASE = '"%s/var/lib/rpm" % self.rootdir())'
@@ -53,6 +62,14 @@ def decode_scm_paths(root: Path) -> None:
     text = path.read_text()
     if "unquote(" not in text:
         files.write(path, text.replace(SETTLED, DECODED))
+
+
+def check_local_paths(root: Path) -> None:
+    """Let kojid refuse the path of a file of the hub that leads out of the hub's folders."""
+    path = root / TASKS
+    text = path.read_text()
+    if CHECKED_PATH not in text:
+        files.write(path, text.replace(LOCAL_PATH, CHECKED_PATH + LOCAL_PATH))
 
 
 def find_rpm_database(root: Path) -> None:
@@ -124,6 +141,7 @@ def main() -> int:
     make_folders(root, account.pw_gid)
     files.write(root / "etc/rpm/macros.koji", MACROS)
     decode_scm_paths(root)
+    check_local_paths(root)
     find_rpm_database(root)
     take_regular_files(root)
     compress_with_gzip(root)

@@ -5,7 +5,7 @@
 - Clients from 1.31 on name the session that they log out of. An older hub takes no such argument;
   the client then logs out without, but each time leaves a traceback in the hub's log.
 - Content generators store any text, and XML has no form for control characters: no client can read
-  an answer that contains one.
+  an answer that contains one. See util/xml_text.py.
 - Pages of kojiweb before 1.33.2, 1.34.3 and 1.35.1 print some values as HTML that others chose:
   CVE-2024-9427 and, in the parameters of tasks, others without a number. See docs/security.md.
 
@@ -19,12 +19,10 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 WEB_LIBRARY = "/usr/share/koji-web/lib"
-
-# The characters that XML 1.0 cannot contain, not even escaped.
-NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 # What kojiweb's pages print as HTML on purpose: its functions that return tags and attributes, and
 # variables whose text a function or the site has made.
@@ -72,16 +70,6 @@ def install() -> None:
     for function in (getargspec, formatargspec):
         if not hasattr(inspect, function.__name__):
             setattr(inspect, function.__name__, function)
-
-
-def send_only_xml(xmlrpcplus: Any) -> None:
-    """Replace what XML cannot contain in all that Koji's module `xmlrpcplus` writes."""
-    dumps = xmlrpcplus.dumps
-
-    def dump_xml(*arguments: Any, **options: Any) -> str:
-        return NOT_XML.sub("\ufffd", dumps(*arguments, **options))
-
-    xmlrpcplus.dumps = dump_xml
 
 
 def accept_session_id(auth: Any) -> None:
@@ -133,6 +121,10 @@ if __name__.startswith("_mod_wsgi_"):
 
     install()
     if mod_wsgi.process_group == "kojihub":
+        # Last, so that nothing here hides a module of Koji's.
+        sys.path.append(str(Path(__file__).parent))
+        from util.xml_text import send_only_xml
+
         send_only_xml(importlib.import_module("koji.xmlrpcplus"))
         # Koji from 1.31 on has it elsewhere, and takes the argument.
         with suppress(ImportError):

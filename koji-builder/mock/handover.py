@@ -21,7 +21,11 @@ def hand_over(root: Path) -> str | None:
     databases = [path for folder in DATABASES for path in _files(root, folder)]
     # Packages put links into these folders.
     removed = [path for path in databases if not path.is_symlink() and not path.is_file()]
-    removed += [path for path in _files(root, SOURCE_RPMS) if not _is_whole_file(path)]
+    removed += [
+        path
+        for path in _files(root, SOURCE_RPMS)
+        if not path.name.isprintable() or not _is_whole_file(path)
+    ]
     for path in removed:
         path.unlink()
     if not removed:

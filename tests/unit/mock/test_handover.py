@@ -44,8 +44,10 @@ def test_source_rpms_are_whole_files(handover: ModuleType, tmp_path: Path) -> No
         file.write(b"rpm")
         file.truncate(1 << 30)
     os.mkfifo(folder / "pipe.src.rpm")
+    (folder / "bell\a.src.rpm").write_text("rpm")
+    Path(os.fsdecode(bytes(folder) + b"/\xff.src.rpm")).write_text("rpm")
     (folder / "link.src.rpm").symlink_to("whole.src.rpm")
-    assert "3 files" in handover.hand_over(tmp_path)
+    assert "5 files" in handover.hand_over(tmp_path)
     assert {path.name for path in folder.iterdir()} == {"whole.src.rpm", "empty.src.rpm"}
 
 
