@@ -22,10 +22,16 @@ READ_ONLY, NO_SUID, NO_DEV, NO_EXEC, REMOUNT, NO_LINKS, BIND, MOVE, RECURSIVE, P
 DETACH = 2
 # <sys/prctl.h>, <sys/personality.h>
 DIE_WITH_PARENT, DUMPABLE, NO_NEW_PRIVILEGES, PERSONALITY_32BIT = 1, 4, 38, 0x0008
+SET_DELEGATION = 1040  # <linux/fcntl.h>: the same as a lease, of folders too, since Linux 6.19
 # <linux/capability.h>: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SYS_CHROOT MKNOD and
 # SETFCAP: what installing packages takes, and so what root has in the chroot. No SYS_ADMIN.
 CAPABILITIES = sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 18, 27, 31))
 SYS_RAWIO = 17  # which only a privileged container has
+# Whose the user namespace of a chroot's network is. That user has every capability in it, so nobody
+# in a chroot becomes it: a filter refuses the calls, and no-new-privileges keeps programs with
+# setuid from it. More than 16 bits, which old calls have for a user.
+OWNER = 0x7FFF_FFF0
+_CAPABILITY_HEADER = struct.pack("=Ii", 0x20080522, 0)  # <linux/capability.h>: version 3
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -131,9 +137,8 @@ def confine(system_calls: Any) -> None:
     prctl(NO_NEW_PRIVILEGES, 1)
     prctl(DUMPABLE, 0)
     system_calls.load()
-    header = struct.pack("=Ii", 0x20080522, 0)
     data = struct.pack("=6I", CAPABILITIES & 0xFFFFFFFF, CAPABILITIES & 0xFFFFFFFF, 0, 0, 0, 0)
-    _checked(_libc.capset(header, data), "capset")
+    _checked(_libc.capset(_CAPABILITY_HEADER, data), "capset")
 
 
 def filter_system_calls() -> Any:
@@ -157,12 +162,18 @@ def filter_system_calls() -> Any:
     system_calls.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
     system_calls.add_rule(seccomp.ERRNO(errno.EPERM), "setns")
     # The kernel reads 32 bits of it.
-    lease = seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, fcntl.F_SETLEASE)
-    for name in ("fcntl", "fcntl64"):
-        system_calls.add_rule(seccomp.ERRNO(errno.EPERM), name, lease)
+    for command in (fcntl.F_SETLEASE, SET_DELEGATION):
+        lease = seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, command)
+        for name in ("fcntl", "fcntl64"):
+            system_calls.add_rule(seccomp.ERRNO(errno.EPERM), name, lease)
     hypervisor = seccomp.Arg(0, seccomp.MASKED_EQ, 0xFFFFFFFF, socket.AF_VSOCK)
     system_calls.add_rule(seccomp.ERRNO(errno.EAFNOSUPPORT), "socket", hypervisor)
     system_calls.add_rule(seccomp.ERRNO(errno.ENOSYS), "io_uring_setup")
+    for name, users in (("setuid", 1), ("setreuid", 2), ("setresuid", 3)):
+        for number in range(users):
+            owner = seccomp.Arg(number, seccomp.MASKED_EQ, 0xFFFFFFFF, OWNER)
+            for call in (name, f"{name}32"):
+                system_calls.add_rule(seccomp.ERRNO(errno.EPERM), call, owner)
     return system_calls
 
 
@@ -202,17 +213,27 @@ def drop_privileges(uid: int, gid: int) -> None:
     prctl(NO_NEW_PRIVILEGES, 1)
 
 
+def _become_owner() -> None:
+    """Change the effective user to OWNER, and keep the capabilities."""
+    data = ctypes.create_string_buffer(24)
+    _checked(_libc.capget(_CAPABILITY_HEADER, data), "capget")
+    os.seteuid(OWNER)
+    _checked(_libc.capset(_CAPABILITY_HEADER, data), "capset")
+
+
 def leave_network() -> bool:
     """Move this process into a new network namespace; return whether its loopback is up.
 
     Bringing up an interface takes CAP_NET_ADMIN, which the container does not have, but which the
     creator of a user namespace has inside it. So a helper creates both namespaces, brings up the
-    loopback, and passes back the network namespace; joining that takes SYS_ADMIN only.
+    loopback, and passes back the network namespace; joining that takes SYS_ADMIN only. The helper
+    is OWNER then: root in the chroot would have every capability in what root has created.
     """
     receiver, sender = socket.socketpair()
     helper = os.fork()
     if helper == 0:
         try:
+            _become_owner()
             unshare(NEW_USER | NEW_NETWORK)
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
                 up = struct.pack("16sH14x", b"lo", 0x1 | 0x40)  # IFF_UP, IFF_RUNNING

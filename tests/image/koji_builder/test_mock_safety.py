@@ -181,6 +181,32 @@ def test_nobody_in_the_chroot_makes_a_user_namespace(make: Maker, words: tuple[s
 
 
 # Asks for sockets that lead out of the machine, and for many terminals.
+NETWORK_MASTER = r"""
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#define OWNER 0x7ffffff0
+#define TRY(name, call) printf(name " %d\n", (call) < 0 ? errno : 0)
+
+int main(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    setvbuf(stdout, NULL, _IONBF, 0);
+    TRY("packet", socket(AF_PACKET, SOCK_RAW, 0));
+    TRY("raw", socket(AF_INET, SOCK_RAW, 1));
+    TRY("loopback", bind(socket(AF_INET, SOCK_STREAM, 0), (void *)&address, sizeof address));
+    TRY("owner", setuid(OWNER));
+    TRY("owner", setreuid(OWNER, -1));
+    TRY("owner", setreuid(-1, OWNER));
+    TRY("owner", setresuid(OWNER, -1, -1));
+    TRY("owner", setresuid(-1, OWNER, -1));
+    TRY("owner", setresuid(-1, -1, OWNER));
+    TRY("other", seteuid(1000));
+    return 0;
+}
+"""
 LEAVER = r"""
 #define _GNU_SOURCE
 #include <errno.h>
@@ -208,6 +234,18 @@ def test_a_build_reaches_no_hypervisor_and_leaves_terminals_to_others(make: Make
     status, output = buildroot.mock("--unpriv", "--chroot", compile_and_run)
     assert status == 0, output
     assert f"{errno.EAFNOSUPPORT} {errno.ENOSYS} 256\n" in output
+
+
+def test_root_in_a_chroot_has_no_power_over_its_network(make: Maker) -> None:
+    """Its user namespace is of a user that nobody in there can become; its loopback is up."""
+    buildroot = make().initialise()
+    assert buildroot.mock("--install", "gcc")[0] == 0
+    buildroot.root(f"cat >{buildroot.path}/root/tmp/try.c <<'END'\n{NETWORK_MASTER}END")
+    status, output = buildroot.mock("--chroot", "gcc -o /tmp/try /tmp/try.c && /tmp/try")
+    assert status == 0, output
+    assert f"packet {errno.EPERM}\nraw {errno.EPERM}\nloopback 0\n" in output
+    assert output.count(f"owner {errno.EPERM}\n") == 6
+    assert "other 0\n" in output
 
 
 def test_root_who_climbs_out_of_a_scriptlet_finds_nothing_to_take_or_break(make: Maker) -> None:
