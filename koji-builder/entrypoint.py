@@ -56,6 +56,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,7 @@ DEFAULT_CHANNELS = ("default", "createrepo")
 # createdistrepo. All others of Koji's download from KOJI_FILES_URL.
 WITH_TOP = ("createrepo",)
 TOP = Path("mnt/koji")
+BUILDROOTS = Path("var/lib/mock")
 MOCK = "/usr/bin/mock"
 # What /usr/bin/mock executes instead of our driver, if it exists.
 OTHER_MOCK = Path("etc/mock/driver")
@@ -325,6 +327,16 @@ def is_installed(root: Path, bundle: Bundle) -> bool:
     return key.exists() and key.read_text() == bundle.key
 
 
+def date_buildroots(root: Path) -> None:
+    """Let no buildroot be younger than now: kojid keeps one until its date is some hours old.
+
+    Root in a chroot can set the date, and mock corrects it, unless it is killed.
+    """
+    for path in (root / BUILDROOTS).glob("*/root"):
+        if path.lstat().st_mtime > time.time():
+            os.utime(path, follow_symlinks=False)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Configure and register this builder, then execute kojid's supervisor."""
     argv = sys.argv[1:] if argv is None else argv
@@ -333,6 +345,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     root = Path("/")
     settings = Settings.read(os.environ, socket.gethostname())
     choose_mock(root, settings.mock)
+    date_buildroots(root)
     missing = unserved(root)
     own = builder(settings, missing)
     if missing:

@@ -22,7 +22,7 @@ wait
 # Runs where kojid makes another source RPM of an uploaded one, as root in its chroot.
 ODD_FILES = """
 %(cd /chroot_tmpdir 2>/dev/null && mkdir -p srpm_unpacked/SRPMS && cd srpm_unpacked/SRPMS &&
-  truncate -s 100T hole.src.rpm && mkfifo pipe.src.rpm && touch "$(printf 'bell\\a.src.rpm')" &&
+  truncate -s 1T hole.src.rpm && mkfifo pipe.src.rpm && touch "$(printf 'bell\\a.src.rpm')" &&
   mkfifo /var/lib/rpm/rpmdb.sqlite-journal)
 """
 
@@ -42,7 +42,7 @@ def make_srpm(site: Koji, text: str, folder: Path) -> Path:
 
 def count_sleepers(site: Koji) -> int:
     builder = connect().client.containers.get(f"{site.system}-kojibuilder")
-    return int(execute(builder, "sh", "-c", "grep -l 3000 /proc/*/cmdline | wc -l")[1])
+    return int(execute(builder, "sh", "-c", "grep -ls 300[0] /proc/*/cmdline | wc -l")[1])
 
 
 def test_a_build_that_ignores_signals_ends_when_it_is_canceled(
@@ -64,7 +64,7 @@ def test_odd_files_where_a_source_rpm_is_made_stop_nothing(seeded: Koji, tmp_pat
     session = seeded.session()
     srpm = make_srpm(seeded, ODD_FILES + spec("odd", ""), tmp_path)
     task = session.build(upload(session, srpm), "demo", {"scratch": True})
-    assert state(session, task) == "CLOSED"
+    assert state(session, task) == "CLOSED", session.getTaskResult(task)
 
 
 def test_a_source_is_a_file_below_the_uploads(seeded: Koji) -> None:

@@ -1,8 +1,10 @@
 """koji-builder's entrypoint on a temporary root."""
 
 import configparser
+import os
 import ssl
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -328,3 +330,14 @@ def test_a_bundle_s_authority_is_trusted_until_the_hub_names_others(
     with pytest.raises(Fatal, match="gave up waiting for the hub at"):
         script.find_hub(root, "https://127.0.0.1:1/kojihub", 0, bundle)
     assert (folder / "koji_ca_cert.crt").read_text() == authorities
+
+
+def test_no_buildroot_is_of_the_future(script: ModuleType, tmp_path: Path) -> None:
+    dates = {"demo-1": 5e9, "demo-2": 1e9}
+    for name, date in dates.items():
+        buildroot = tmp_path / "var/lib/mock" / name / "root"
+        buildroot.mkdir(parents=True)
+        os.utime(buildroot, (date, date))
+    script.date_buildroots(tmp_path)
+    assert (tmp_path / "var/lib/mock/demo-1/root").stat().st_mtime <= time.time()
+    assert (tmp_path / "var/lib/mock/demo-2/root").stat().st_mtime == dates["demo-2"]

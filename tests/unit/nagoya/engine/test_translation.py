@@ -29,6 +29,10 @@ from nagoya.errors import EngineError
             "listen tcp4 192.0.2.1:8443: bind: cannot assign requested address",
             "TESTCONTAINERS_HOST_OVERRIDE",
         ),
+        (
+            "error while removing network: network x id 9a has active endpoints",
+            "restart the engine",
+        ),
         ("failed to mount: operation not permitted", "lacks a privilege"),
         ("something that nobody knows", None),
     ],
