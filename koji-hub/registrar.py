@@ -10,6 +10,7 @@ key whose certificate was revoked gets none any more; its owner can only leave.
 Remote builders ask through Apache (builders.py), which has verified their certificates.
 """
 
+import secrets
 import sys
 import time
 import xmlrpc.client
@@ -80,9 +81,14 @@ class Registrar:
         folders = (self.folder, self.elsewhere)
         for path in sorted(path for folder in folders for path in folder.glob("*.request")):
             try:
-                # The builder may write another one while this is answered.
-                taken = path.rename(path.with_name(".taken"))
-                self._answer(path, exchange.read(taken))
+                # The builder may write another one while this is answered; and nobody knows this
+                # name, to have something there before.
+                taken = path.rename(path.with_name(f".{secrets.token_hex(8)}"))
+                try:
+                    request = exchange.read(taken)
+                finally:
+                    taken.unlink()
+                self._answer(path, request)
             # Whatever a builder wrote, the others get their answers.
             except Exception as error:
                 entry.log(f"{path.name} is ignored: {type(error).__name__}: {error}")

@@ -21,6 +21,8 @@ WRONG = "The address has a parameter that this page cannot use."
 # of bugs.
 REFUSED = re.compile(
     "Invalid order: |invalid input syntax|out of range|operator does not exist|not well-formed"
+    # A column to sort by that there is not.
+    "|^<class 'KeyError'>: "
 )
 
 # Several threads may get the first requests.

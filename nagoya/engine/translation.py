@@ -29,9 +29,9 @@ _HINTS = (
      "set `log-driver` to json-file or local in the engine's daemon.json, restart the engine, and "
      "recreate the container with `toji up --recreate`"),
     (r"has active endpoints",
-     "a container that is not the system's uses the network, and `docker network inspect` names it; "
-     "if it names none, the engine keeps an address of a container that is gone: restart the "
-     "engine, and then do the same again"),
+     "another system's container uses the network, and `docker network inspect` names it; if it "
+     "names none, the engine keeps an address of a container that is gone: restart the engine, and "
+     "then do the same again"),
     (r"operation not permitted",
      "the engine lacks a privilege; `toji doctor` checks its capabilities"),
 )  # fmt: skip

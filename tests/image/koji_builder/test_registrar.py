@@ -138,6 +138,7 @@ def test_a_new_name_is_certified_and_registered(mallory: Container, hub: Hub) ->
         "mkfifo p.request",
         "mkdir p.request",
         "mkdir good.reply",
+        "rm -rf .taken; mkdir -p .taken/x",
         "dd if=/dev/zero of=p.request bs=1M count=1",
         "echo '[]' > p.request",
         'echo \'{"body": 1, "key": 2, "signature": 3}\' > p.request',

@@ -140,6 +140,14 @@ def test_nothing_that_a_builder_writes_ends_it(registrar: Any, make: Callable[[]
     assert not list(registrar.folder.glob("b*.re*"))
 
 
+def test_a_folder_in_the_place_of_a_request_stops_no_other(registrar: Any) -> None:
+    for name in (".taken", "a.request"):
+        (registrar.folder / name / "x").mkdir(parents=True)
+    (registrar.folder / "b1.request").write_bytes(exchange.make(KEY, "b1", "join"))
+    registrar.answer_all()
+    assert (registrar.folder / "b1.reply").exists()
+
+
 def test_a_name_that_leads_elsewhere_is_ignored(registrar: Any) -> None:
     name = "..request"
     (registrar.folder / f"{name}.request").write_bytes(exchange.make(KEY, name, "join"))

@@ -27,6 +27,7 @@ def web_errors(load_script: Callable[[str], ModuleType]) -> ModuleType:
         (OverflowError("long int exceeds XML-RPC limits"), "400"),
         (AttributeError("'list' object has no attribute 'lower'"), "400"),
         (Fault(1, "<class 'Exception'>: Invalid order: x"), "400"),
+        (Fault(1, "<class 'KeyError'>: 'x'"), "400"),
     ],
 )
 def test_the_senders_errors(web_errors: ModuleType, error: Exception, status: str) -> None:
