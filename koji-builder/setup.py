@@ -22,6 +22,17 @@ DAEMON = Path("usr/lib/python3/dist-packages/koji/daemon.py")
 SETTLED = "path = os.path.normpath(path)"
 DECODED = """path = urllib.parse.quote(
             os.path.normpath(urllib.parse.unquote(path)), safe="/!$&'()*+,:=@")"""
+# The parts of such a URL become arguments of git, svn and cvs, and names of folders. A branch is
+# also named origin/BRANCH, of which kojid takes the second part.
+PARSED = """        # return parsed values
+"""
+CHECKED_PARTS = """        parts = [user or "", netloc] + query.split("/") + fragment.split("/")
+        for part in parts:
+            if part.startswith("-") or part == "..":
+                raise koji.GenericError("Invalid SCM URL: a part of it is %r" % part)
+        if query.startswith("/"):
+            raise koji.GenericError("Invalid SCM URL: %r is no path in a repository" % query)
+"""
 TASKS = Path("usr/lib/python3/dist-packages/koji/tasks.py")
 # Where kojid keeps its copy of a file of the hub. It makes missing folders, as root, and users name
 # the file: of a build's source, for one. A server ignores what is behind `?` or `#`.
@@ -62,6 +73,14 @@ def decode_scm_paths(root: Path) -> None:
     text = path.read_text()
     if "unquote(" not in text:
         files.write(path, text.replace(SETTLED, DECODED))
+
+
+def check_scm_parts(root: Path) -> None:
+    """Let kojid refuse a source's URL with a part that would be an option, or lead elsewhere."""
+    path = root / DAEMON
+    text = path.read_text()
+    if CHECKED_PARTS not in text:
+        files.write(path, text.replace(PARSED, CHECKED_PARTS + PARSED))
 
 
 def check_local_paths(root: Path) -> None:
@@ -141,6 +160,7 @@ def main() -> int:
     make_folders(root, account.pw_gid)
     files.write(root / "etc/rpm/macros.koji", MACROS)
     decode_scm_paths(root)
+    check_scm_parts(root)
     check_local_paths(root)
     find_rpm_database(root)
     take_regular_files(root)

@@ -70,6 +70,41 @@ def test_other_paths_are_fetched_as_they_were_checked(
     assert (status, output.strip()) == (0, f"koji{fetched}")
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "?--config-option=config:tunnels:ssh=id#HEAD",
+        "?folder/--option#HEAD",
+        "?../x#HEAD",
+        "?/etc#HEAD",
+        "#--pathspec-from-file=/etc/shadow",
+        "#origin/--upload-pack=id",
+        "#../x",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["git+https", "git+ssh", "svn+ssh", "svn+https", "cvs+ssh"])
+def test_a_part_that_would_be_an_option_is_refused(idle: Container, scheme: str, rest: str) -> None:
+    status, output = execute(idle, "python3", "-c", CHECK, f"{scheme}://m@koji/good/x{rest}", "*:*")
+    assert status != 0
+    assert "Invalid SCM URL: " in output
+
+
+@pytest.mark.parametrize("host", ["-oProxyCommand=id@koji", "-oProxyCommand=id"])
+def test_a_host_that_would_be_an_option_is_refused(idle: Container, host: str) -> None:
+    url = f"git+ssh://{host}/good/x#HEAD"
+    status, output = execute(idle, "python3", "-c", CHECK, url, "*:*")
+    assert status != 0
+    assert "Invalid SCM URL: " in output
+
+
+@pytest.mark.parametrize(
+    "rest", ["?folder-1/a--b#HEAD", "#origin/f42-build", "#v1..0-2", "?#x/y-z"]
+)
+def test_other_parts_are_allowed(idle: Container, rest: str) -> None:
+    url = f"git+https://koji/good/x{rest}"
+    assert execute(idle, "python3", "-c", CHECK, url, "*:*") == (0, "koji/good/x\n")
+
+
 @pytest.fixture(scope="module")
 def fetcher(running_koji: Koji, hub: Hub) -> Container:
     """A container with git, beside a hub that serves one repository to builders, and that has the
