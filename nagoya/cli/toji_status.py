@@ -26,7 +26,7 @@ from nagoya.cli.common import (
 )
 from nagoya.config.values import bracketed
 from nagoya.errors import NagoyaError
-from nagoya.koji import certificates
+from nagoya.koji import certificates, exposure
 from nagoya.koji.activity import client_details, read_activity
 from nagoya.koji.hub import hub_errors
 from nagoya.system import snapshots
@@ -228,6 +228,8 @@ def wait_until_ready(settings: Settings, seconds: float, as_json: bool = False) 
     taken, system = time.monotonic() - started, quiet_system(settings)
     client = _client(system.name, system.owner)
     warnings = _certificate_warnings(system)
+    with suppress(NagoyaError), hub_errors():
+        warnings += exposure.warnings(system)
     _warn(warnings)
     if as_json:
         print_json(

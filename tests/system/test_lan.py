@@ -128,6 +128,13 @@ def test_a_name_and_an_address_are_added_to_a_running_system(lan: Lan) -> None:
     assert lan.curl(NAME, "/koji/reports", *lan.trusting, *evil)[0] == "421"
 
 
+def test_an_old_koji_that_others_can_reach_is_warned_of(lan: Lan) -> None:
+    version = lan.koji.session().getKojiVersion()
+    warned = f"published on 0.0.0.0; version {version} gets no more corrections"
+    is_old = tuple(map(int, version.split(".")[:2])) < (1, 33)
+    assert (warned in lan.koji.toji("wait").stderr) == is_old
+
+
 def test_users_and_builders_go_on(lan: Lan) -> None:
     """A session and a certificate of before, at the new name and at the old address."""
     assert lan.session.getLoggedInUser()["name"] == "alice"

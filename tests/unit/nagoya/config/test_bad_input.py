@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nagoya.config import loader
+from nagoya.config import loader, model
 from nagoya.config.yaml_file import MAX_BYTES, read_documents
 from nagoya.errors import DeclarationError
 
@@ -326,16 +326,17 @@ values = st.recursive(
     | st.dictionaries(st.text(max_size=8) | st.integers(), inner, max_size=4),
     max_leaves=12,
 )  # fmt: skip
-keys = {
-    "": ["tag", "base", "sources", "images", "containers", "extends"],
-    "sources.koji": ["pypi", "url", "path", "sha256"],
-    "images.hub": ["folder", "system"],
-    "images.hub.system": ["containers", "seed", "root", "secrets", "commit", "persist"],
-    "containers.koji": ["image", "command", "detach", "run_once", "environment", "ports", "volumes",
-                        "volumes_from", "links", "network_mode", "cap_add", "security_opt",
-                        "stop_timeout", "timeout", "callbacks"],
-}  # fmt: skip
-places = [f"{parent}.{key}".strip(".") for parent, names in keys.items() for key in names]
+models = {
+    "": model.MoromiFile,
+    "sources.koji": model.Source,
+    "images.hub": model.Image,
+    "images.hub.system": model.SystemImages,
+    "containers.koji": model.Container,
+}
+places = ["extends"]
+places += [
+    f"{parent}.{key}".strip(".") for parent, keys in models.items() for key in keys.model_fields
+]
 
 
 @settings(
