@@ -17,6 +17,11 @@ from tests.system.building import sources, state, uploaded
 from tests.system.conftest import PROGRAMS, Koji
 
 TAGGED = ["hello-1.0-1.demo"]
+POLICY = """
+type: policy
+name: vm
+rules: ["all :: deny kept"]
+"""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,9 @@ def saved(start: Callable[..., Koji], tmp_path_factory: pytest.TempPathFactory) 
     koji = start("backup")
     koji.toji("verify")
     koji.toji("user", "alice", "--permission", "repo")
+    (folder / "policy.yml").write_text(POLICY)
+    koji.toji("seed", str(folder / "policy.yml"))
+    koji.toji("wait")
     session = koji.session()
     session.tagBuild("demo", TAGGED[0])
     source = uploaded(session, sources(koji, "hello-c"), folder)
@@ -83,6 +91,11 @@ def test_a_restored_system_has_all_data_and_builds_on(saved: Saved, restored: Ko
     # What ran at the time of the backup begins again.
     assert state(session, saved.task) == "CLOSED"
     assert "hello-1.0-1.demo.noarch" in restored.toji("verify").stdout
+
+
+def test_a_restored_hub_has_the_policies(restored: Koji) -> None:
+    seeded = restored.toji("exec", "koji", "cat", "/etc/koji-hub/hub.conf.d/50-seed.conf").stdout
+    assert "all :: deny kept" in seeded
 
 
 def test_users_and_builders_keep_their_certificates(saved: Saved, restored: Koji) -> None:
