@@ -69,8 +69,9 @@ class Answers:
         new = path.with_suffix(f".{os.getpid()}")
         with suppress(OSError):
             path.unlink(missing_ok=True)
-            if len(answer) <= LARGEST:
-                new.write_bytes(self._title(call) + b"\n" + answer.encode())
+            content = self._title(call) + b"\n" + answer.encode()
+            if len(content) <= LARGEST:
+                new.write_bytes(content)
                 new.replace(path)
 
     def read(self, call: Call) -> str | None:

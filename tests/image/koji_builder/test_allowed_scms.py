@@ -105,6 +105,27 @@ def test_other_parts_are_allowed(idle: Container, rest: str) -> None:
     assert execute(idle, "python3", "-c", CHECK, url, "*:*") == (0, "koji/good/x\n")
 
 
+CHECKOUT = """
+import sys, koji.daemon
+sys.path.insert(0, "/usr/lib/koji-builder-plugins")
+import kill_checkouts_first
+score = lambda: open("/proc/self/oom_score_adj").read().strip()
+koji.daemon.log_output = lambda session, name, command, *_, **__: print(*command[:2], score())
+kill_checkouts_first.install(koji.daemon)
+scm = koji.daemon.SCM("git+https://koji/good/x#main")
+scm.use_common = False
+scm.checkout("/tmp", None, "uploads", "/tmp/checkout.log")
+print("then", score())
+"""
+
+
+def test_a_checkout_has_the_memory_score_of_a_build(idle: Container) -> None:
+    status, output = execute(idle, "python3", "-c", CHECKOUT)
+    lines = output.splitlines()
+    assert (status, lines[0], lines[-1]) == (0, "git clone 1000", "then 0")
+    assert all(line.endswith(" 1000") for line in lines[:-1])
+
+
 @pytest.fixture(scope="module")
 def fetcher(running_koji: Koji, hub: Hub) -> Container:
     """A container with git, beside a hub that serves one repository to builders, and that has the

@@ -294,8 +294,8 @@ def test_has_the_plugins_that_the_environment_names(mortal_koji: Koji, plugins: 
     container = mortal_koji.start_builder("plugged", environment=environment)
     chosen = plugins.split(", ") if plugins else ["fast_poll", "ignore_load"]
     always = [
-        "current_repo", "keep_alive", "log_changes", "mock_ends_builds", "poll_rate",
-        "remove_aside", "send_only_xml", "skip_chroot_logs",
+        "current_repo", "keep_alive", "kill_checkouts_first", "log_changes", "mock_ends_builds",
+        "poll_rate", "remove_aside", "send_only_xml", "skip_chroot_logs",
     ]  # fmt: skip
     expected = [*always, *chosen]
     wait_for_log(container, f"Loading plugin: {expected[-1]}")
