@@ -91,7 +91,7 @@ class Registrar:
                 self._answer(path, request)
             # Whatever a builder wrote, the others get their answers.
             except Exception as error:
-                entry.log(f"{path.name} is ignored: {type(error).__name__}: {error}")
+                entry.log(f"{path.name!r} is ignored: {type(error).__name__}: {error}")
 
     def _answer(self, path: Path, request: bytes) -> None:
         name = path.stem

@@ -49,6 +49,9 @@ def _is_about_a_value(error: BaseException | None, koji: Any) -> bool:
         case OverflowError():
             # A number that is too long for XML-RPC.
             return True
+        case OSError():
+            # requests': the hub could not read what kojiweb sent, from Koji 1.36 on.
+            return getattr(getattr(error, "response", None), "status_code", None) == 400
         case Fault():
             return REFUSED.search(error.faultString) is not None
         case AttributeError() | TypeError() if "'list'" in str(error):

@@ -25,6 +25,7 @@ if __name__.startswith("_mod_wsgi_"):
     # Last, so that nothing here hides a module of Koji's.
     sys.path.append(str(Path(__file__).parent))
 from answers import Answers, keep_answers
+from row_locks import refuse_row_locks
 
 FOLDER = Path("/run/koji-hub")
 CALLS = "calls.lock"
@@ -148,13 +149,14 @@ def _writer_lock(folder: Path) -> Iterator[None]:
 
 @cache
 def _entry(script: str) -> Callable[..., Iterable[bytes]]:
-    """The WSGI application in one of Koji's scripts, which keeps its answers."""
+    """The WSGI application in one of Koji's scripts, with what is added to it here."""
     spec = importlib.util.spec_from_file_location("koji_hub_entry", script)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     application: Callable[..., Iterable[bytes]] = module.application
     keep_answers(application.__globals__, Answers())
+    refuse_row_locks(application.__globals__)
     return application
 
 

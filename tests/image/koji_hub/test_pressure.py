@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import koji
 import pytest
 import requests
 from docker.models.containers import Container
@@ -147,3 +148,15 @@ def test_a_body_too_long_is_refused(hub: Hub) -> None:
         timeout=30,
     )
     assert answer.status_code == 413
+
+
+def test_nobody_locks_the_rows_of_a_table(hub: Hub) -> None:
+    session = hub.session()
+    for options in ({"rowlock": True}, {"order": "id", "rowlock": True}):
+        with pytest.raises(koji.GenericError, match="cannot use the option rowlock"):
+            session.listTags(queryOpts=options)
+        with session.multicall(strict=False) as calls:
+            locked, other = calls.listTags(queryOpts=options), calls.getAPIVersion()
+        with pytest.raises(koji.GenericError, match="cannot use the option rowlock"):
+            assert locked.result
+        assert other.result == 1

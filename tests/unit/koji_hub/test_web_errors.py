@@ -8,6 +8,14 @@ from xmlrpc.client import Fault
 
 import koji
 import pytest
+from requests import HTTPError, Response
+
+
+def answer(status: int) -> Response:
+    """An answer of the hub to kojiweb."""
+    response = Response()
+    response.status_code = status
+    return response
 
 
 @pytest.fixture
@@ -28,6 +36,7 @@ def web_errors(load_script: Callable[[str], ModuleType]) -> ModuleType:
         (AttributeError("'list' object has no attribute 'lower'"), "400"),
         (Fault(1, "<class 'Exception'>: Invalid order: x"), "400"),
         (Fault(1, "<class 'KeyError'>: 'x'"), "400"),
+        (HTTPError(response=answer(400)), "400"),
     ],
 )
 def test_the_senders_errors(web_errors: ModuleType, error: Exception, status: str) -> None:
@@ -41,6 +50,7 @@ def test_the_senders_errors(web_errors: ModuleType, error: Exception, status: st
         koji.ConfigurationError("x"),
         koji.RetryError("x"),
         ConnectionRefusedError(),
+        HTTPError(response=answer(500)),
         Fault(1, "<class 'TypeError'>: a bug"),
         AttributeError("'NoneType' object has no attribute 'x'"),
         ValueError("raised nowhere"),

@@ -16,7 +16,7 @@ import types
 koji, context = types.SimpleNamespace(RetryError=OSError), None
 
 class ModXMLRPCRequestHandler:
-    def _wrap_handler(self, handler, environ): pass
+    _wrap_handler = _dispatch = None
 
 def application(environ, start_response):
     start_response("200 OK", [])
