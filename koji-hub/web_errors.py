@@ -25,6 +25,8 @@ REFUSED = re.compile(
     "|^<class 'KeyError'>: "
 )
 
+READERS = ("/cgi.py", "/urllib/parse.py")
+
 # Several threads may get the first requests.
 LOADING = Lock()
 
@@ -58,9 +60,9 @@ def _is_about_a_value(error: BaseException | None, koji: Any) -> bool:
             # Given twice.
             return True
         case LookupError() | TypeError() | ValueError():
-            # `koji` has the names of states, `cgi` (of Koji 1.30) those of parameters.
+            # `koji` has the names of states, Python's modules those of parameters.
             file = _raised_in(error.__traceback__)
-            return file.startswith((PAGES, koji.__file__)) or file.endswith("/cgi.py")
+            return file.startswith((PAGES, koji.__file__)) or file.endswith(READERS)
     return False
 
 

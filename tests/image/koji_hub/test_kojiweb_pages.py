@@ -211,6 +211,11 @@ def test_a_search_that_lacks_a_field(hub: Hub, form: str) -> None:
     assert hub.browser().get(f"/koji/search?{form}")[0] == 400
 
 
+@pytest.mark.parametrize("query", ["state=free&", "&", "state", "state=free&&order=id"])
+def test_a_query_with_an_empty_part(hub: Hub, query: str) -> None:
+    assert hub.browser().get(f"/koji/tasks?{query}")[0] in {200, 400}
+
+
 @pytest.mark.parametrize("method", ["PUT", "OPTIONS", "DELETE", "PATCH"])
 def test_methods_that_no_page_has(hub: Hub, method: str) -> None:
     answer = requests.request(method, hub.url("/koji/tasks"), verify=str(hub.authority), timeout=30)
