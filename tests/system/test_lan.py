@@ -129,7 +129,7 @@ def test_a_name_and_an_address_are_added_to_a_running_system(lan: Lan) -> None:
 
 
 def test_an_old_koji_that_others_can_reach_is_warned_of(lan: Lan) -> None:
-    version = lan.koji.session().getKojiVersion()
+    version = lan.session.getKojiVersion()
     warned = f"published on 0.0.0.0; version {version} gets no more corrections"
     is_old = tuple(map(int, version.split(".")[:2])) < (1, 33)
     assert (warned in lan.koji.toji("wait").stderr) == is_old
