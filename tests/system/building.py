@@ -1,5 +1,6 @@
 """Builds of the demo's packages, submitted and waited for as a client would."""
 
+import base64
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,8 @@ from nagoya.koji.tasks import wait_for_task
 from nagoya.koji.verify import Sources, demo_sources
 from nagoya.system.system import System
 from nagoya.utils.progress import Progress
+from tests.image.koji_builder.buildroots import put
+from tests.image.tracked import execute
 from tests.system.conftest import Koji
 
 SECONDS = 240
@@ -58,6 +61,19 @@ def seed_demo(hub: HubConnection, checkout: Path, demo: Path) -> Path:
 def uploaded(session: koji.ClientSession, package: Sources, folder: Path) -> str:
     """Upload a source RPM; what a build task takes as its source."""
     return upload(session, package.write(folder))
+
+
+def make_srpm(site: Koji, text: str, folder: Path) -> Path:
+    """Make a source RPM in the builder's container, outside of a chroot."""
+    name = text.split("Name:")[1].split(maxsplit=1)[0]
+    builder = connect().client.containers.get(f"{site.system}-kojibuilder")
+    put(builder, f"/tmp/{name}.spec", text)
+    make = f"rpmbuild -bs --quiet --define '_srcrpmdir /tmp/{name}' /tmp/{name}.spec"
+    status, output = execute(builder, "sh", "-c", f"{make} && base64 /tmp/{name}/*.src.rpm")
+    assert status == 0, output
+    path = folder / f"{name}-1-1.src.rpm"
+    path.write_bytes(base64.b64decode(output))
+    return path
 
 
 def state(session: koji.ClientSession, task: int, seconds: float = SECONDS) -> str:

@@ -8,9 +8,9 @@ import pytest
 
 from nagoya.engine import connect
 from nagoya.koji.builds import upload
-from tests.image.koji_builder.buildroots import put, spec
+from tests.image.koji_builder.buildroots import spec
 from tests.image.tracked import execute, wait_until
-from tests.system.building import sources, state, uploaded
+from tests.system.building import make_srpm, sources, state, uploaded
 from tests.system.conftest import Koji
 
 STUBBORN = r"""
@@ -25,19 +25,6 @@ ODD_FILES = """
   truncate -s 1T hole.src.rpm && mkfifo pipe.src.rpm && touch "$(printf 'bell\\a.src.rpm')" &&
   mkfifo /var/lib/rpm/rpmdb.sqlite-journal)
 """
-
-
-def make_srpm(site: Koji, text: str, folder: Path) -> Path:
-    """Make a source RPM in the builder's container, outside of a chroot."""
-    name = text.split("Name:")[1].split(maxsplit=1)[0]
-    builder = connect().client.containers.get(f"{site.system}-kojibuilder")
-    put(builder, f"/tmp/{name}.spec", text)
-    make = f"rpmbuild -bs --quiet --define '_srcrpmdir /tmp/{name}' /tmp/{name}.spec"
-    status, output = execute(builder, "sh", "-c", f"{make} && base64 /tmp/{name}/*.src.rpm")
-    assert status == 0, output
-    path = folder / f"{name}-1-1.src.rpm"
-    path.write_bytes(base64.b64decode(output))
-    return path
 
 
 def count_sleepers(site: Koji) -> int:

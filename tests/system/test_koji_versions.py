@@ -1,11 +1,15 @@
 """docs/koji-versions.md: what newer versions can do, with the Koji under test."""
 
+from pathlib import Path
+
 import pytest
 import requests
 
 from nagoya.engine import connect
+from nagoya.koji.builds import upload
+from tests.image.koji_builder.buildroots import spec
 from tests.image.tracked import execute
-from tests.system.building import sources, state
+from tests.system.building import make_srpm, sources, state
 from tests.system.conftest import Koji
 
 SERVED = "/mnt/koji/demo/git/hello.git"
@@ -58,10 +62,13 @@ def test_a_pull_requests_commit_is_built(
     assert (state(session, task) == "CLOSED") == (version >= (1, 31))
 
 
-def test_a_draft_build_is_marked(seeded: Koji, version: tuple[int, ...]) -> None:
+def test_a_draft_build_is_marked(seeded: Koji, version: tuple[int, ...], tmp_path: Path) -> None:
     """An older hub ignores the option."""
     session = seeded.session()
-    task = session.build(sources(seeded, "hello-c").git, "demo", {"draft": True})
+    tag = session.getBuildTarget("demo")["dest_tag_name"]
+    session.packageListAdd(tag, "drafted", "kojiadmin")
+    srpm = make_srpm(seeded, spec("drafted", ""), tmp_path)
+    task = session.build(upload(session, srpm), "demo", {"draft": True})
     assert state(session, task) == "CLOSED"
     (build,) = session.listBuilds(taskID=task)
     assert bool(session.getBuild(build["build_id"]).get("draft")) == (version >= (1, 34))
