@@ -86,8 +86,13 @@ class Answers:
 def keep_answers(koji_entry: Mapping[str, Any], answers: Answers) -> None:
     """Have Koji keep its answers. `koji_entry` holds the names of its module kojixmlrpc."""
     handler, context = koji_entry["ModXMLRPCRequestHandler"], koji_entry["context"]
-    retry_error = koji_entry["koji"].RetryError
-    respond = handler._wrap_handler
+    koji = koji_entry["koji"]
+    retry_error, respond = koji.RetryError, handler._wrap_handler
+    # Koji carries this call out again, though its answer names a finished task once only. kojid
+    # then fails with a KeyError.
+    auth = koji_entry.get("auth") or koji.auth
+    with suppress(ValueError):
+        auth.RetryWhitelist.remove("host.taskWait")
 
     def respond_again(self: Any, handle: Callable[[Any], Any], environ: dict[str, Any]) -> Any:
         if number := environ.get(SENT):

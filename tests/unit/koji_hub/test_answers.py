@@ -25,6 +25,7 @@ class Hub:
     def __init__(self, answers: ModuleType, folder: Path) -> None:
         hub = self
         self.calls = 0
+        self.auth = SimpleNamespace(RetryWhitelist=["host.taskSetWait", "host.taskWait"])
         self.number: str | None = None
         self.committed: set[tuple[Any, ...]] = set()
         self.changes = True
@@ -53,7 +54,7 @@ class Hub:
         entry = {
             "ModXMLRPCRequestHandler": Handler,
             "context": self.context,
-            "koji": SimpleNamespace(RetryError=RetryError),
+            "koji": SimpleNamespace(RetryError=RetryError, auth=self.auth),
         }
         self.identify = answers.identify
         answers.keep_answers(entry, answers.Answers(folder))
@@ -89,6 +90,10 @@ def test_a_repeated_call_gets_its_answer_and_is_not_carried_out_again(
     assert [hub.call(**environ), hub.call(**environ)] == [answer, answer]
     assert "\r\n" in answer
     assert hub.calls == 1
+
+
+def test_a_call_that_gives_its_answer_once_is_not_carried_out_again(hub: Hub) -> None:
+    assert hub.auth.RetryWhitelist == ["host.taskSetWait"]
 
 
 def test_an_older_hub_gets_the_number_by_the_name_that_it_reads(hub: Hub) -> None:

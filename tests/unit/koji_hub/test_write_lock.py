@@ -13,7 +13,8 @@ import pytest
 ENTRY = """
 import types
 
-koji, context = types.SimpleNamespace(RetryError=OSError), None
+auth, context = types.SimpleNamespace(RetryWhitelist=[]), None
+koji = types.SimpleNamespace(RetryError=OSError)
 
 class ModXMLRPCRequestHandler:
     _wrap_handler = _dispatch = None
