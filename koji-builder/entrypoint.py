@@ -328,7 +328,7 @@ def is_installed(root: Path, bundle: Bundle) -> bool:
 
 
 def date_buildroots(root: Path) -> None:
-    """Let no buildroot be younger than now: kojid keeps one until its date is some hours old.
+    """Let no buildroot have a date in the future: kojid keeps one until that is hours ago.
 
     Root in a chroot can set the date, and mock corrects it, unless it is killed.
     """

@@ -1,8 +1,8 @@
 """A plugin for kojid: where memory runs out, a checkout of sources is killed as soon as a build is.
 
-kojid runs git, svn and cvs itself, and a small repository can hold billions of files. The kernel
-would kill the builds first, which ask for that. The plugin is always on, whatever
-KOJI_BUILDER_PLUGINS says.
+kojid runs git, svn and cvs itself, and a small repository can hold billions of files. Builds have
+the highest score of all processes, so the kernel would kill them first. The plugin is always on,
+whatever KOJI_BUILDER_PLUGINS says.
 
 It replaces `koji.daemon.SCM.checkout`.
 """

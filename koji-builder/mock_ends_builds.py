@@ -23,7 +23,7 @@ _LONGEST = 4096
 
 
 class Processes:
-    """What kojid asks of /proc; the arguments are its `self` and a process's ID."""
+    """The processes of the builder's container, in place of what kojid reads of /proc."""
 
     def __init__(self, proc: Path = PROC) -> None:
         self.proc = proc

@@ -29,8 +29,10 @@ SENT, READ = "HTTP_KOJI_SESSION_CALLNUM", "HTTP_KOJI_CALLNUM"
 
 
 class Call(NamedTuple):
-    """A call of a session, by their numbers. The key tells sessions of one number apart, as there
-    are after a reset."""
+    """A call of a session, by their numbers.
+
+    After a reset another session can have the same number; it has another key.
+    """
 
     session: int
     key: str
@@ -38,7 +40,7 @@ class Call(NamedTuple):
 
 
 def identify(environ: Mapping[str, Any]) -> Call | None:
-    """The call in a request: in the URL up to Koji 1.30, in headers since. None in neither."""
+    """The call in a request: in the URL up to Koji 1.30, in headers since. None without one."""
     query = parse_qs(environ.get("QUERY_STRING", ""))
     try:
         return Call(
@@ -88,8 +90,8 @@ def keep_answers(koji_entry: Mapping[str, Any], answers: Answers) -> None:
     handler, context = koji_entry["ModXMLRPCRequestHandler"], koji_entry["context"]
     koji = koji_entry["koji"]
     retry_error, respond = koji.RetryError, handler._wrap_handler
-    # Koji carries this call out again, though its answer names a finished task once only. kojid
-    # then fails with a KeyError.
+    # Koji would carry out this call again. But it names a finished task only once, and without that
+    # name the waiting task fails with a KeyError.
     auth = koji_entry.get("auth") or koji.auth
     with suppress(ValueError):
         auth.RetryWhitelist.remove("host.taskWait")

@@ -25,7 +25,7 @@ def has_row_lock(values: object, depth: int = 3) -> bool:
 
 
 def refuse_row_locks(koji_entry: Mapping[str, Any]) -> None:
-    """Have Koji refuse them. `koji_entry` holds the names of its module kojixmlrpc."""
+    """Have Koji refuse such calls. `koji_entry` holds the names of its module kojixmlrpc."""
     handler, koji = koji_entry["ModXMLRPCRequestHandler"], koji_entry["koji"]
     dispatch = handler._dispatch
 

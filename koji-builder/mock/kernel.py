@@ -27,9 +27,9 @@ SET_DELEGATION = 1040  # <linux/fcntl.h>: the same as a lease, of folders too, s
 # SETFCAP: what installing packages takes, and so what root has in the chroot. No SYS_ADMIN.
 CAPABILITIES = sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 18, 27, 31))
 SYS_RAWIO = 17  # which only a privileged container has
-# Whose the user namespace of a chroot's network is. That user has every capability in it, so nobody
-# in a chroot becomes it: a filter refuses the calls, and no-new-privileges keeps programs with
-# setuid from it. More than 16 bits, which old calls have for a user.
+# The owner of the user namespace of a chroot's network, who has every capability in it. Nobody in a
+# chroot can become this user: a filter refuses the calls, and no-new-privileges disables setuid
+# programs. The number has more than the 16 bits that old calls have for a user.
 OWNER = 0x7FFF_FFF0
 _CAPABILITY_HEADER = struct.pack("=Ii", 0x20080522, 0)  # <linux/capability.h>: version 3
 
