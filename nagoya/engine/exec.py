@@ -13,7 +13,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
@@ -34,9 +34,9 @@ _STDERR = 2
 class ExecSession:
     """A command that was started in a container; closing the session closes its stdin.
 
-    Use `ask` for each request to a program that answers line by line, or `finish` to run the
-    command to its end. `kill_after` is in seconds, and needs the program `timeout` in the image.
-    Raises EngineError if the command cannot be started, EngineTimeout after `seconds`.
+    Use `ask` for each request to a program that answers line by line, or `finish` or `stream` to
+    run the command to its end. `kill_after` is in seconds, and needs the program `timeout` in the
+    image. Raises EngineError if the command cannot be started, EngineTimeout after `seconds`.
     """
 
     def __init__(
@@ -121,20 +121,39 @@ class ExecSession:
         output = b""
         while frame := self._read_frame():
             output += frame[1]
-        with translated(self._doing):
-            while True:
-                state = self._call("GET", f"/exec/{self._id}/json")
-                # Podman may close the streams a moment before it knows the status.
-                if not state["Running"] and state["ExitCode"] is not None:
-                    return int(state["ExitCode"]), output
-                self._check_deadline()
-                time.sleep(0.01)
+        return self._wait(), output
+
+    def stream(self) -> Iterator[bytes]:
+        """What the command writes to its stdout, in pieces, until it ends.
+
+        Raises EngineError with its stderr if its exit status is not 0.
+        """
+        errors = b""
+        while frame := self._read_frame():
+            if frame[0] == _STDERR:
+                errors += frame[1]
+            else:
+                yield frame[1]
+        if status := self._wait():
+            reason = errors.decode(errors="replace").strip() or f"exit status {status}"
+            raise EngineError(f"{self._doing}: {reason}")
 
     def close(self) -> None:
         """Close the connection, and so the program's stdin. The program may run on."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+    def _wait(self) -> int:
+        """The exit status of the command, whose streams have ended."""
+        with translated(self._doing):
+            while True:
+                state = self._call("GET", f"/exec/{self._id}/json")
+                # Podman may close the streams a moment before it knows the status.
+                if not state["Running"] and state["ExitCode"] is not None:
+                    return int(state["ExitCode"])
+                self._check_deadline()
+                time.sleep(0.01)
 
     def _limit(self, seconds: float) -> None:
         self._seconds = seconds

@@ -6,7 +6,7 @@ util/snapshot.py) keep it unchanged until it is written.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO
@@ -34,6 +34,12 @@ class Part:
     declared: str
     source: Handle
     path: str
+
+    def chunks(self) -> Iterator[bytes]:
+        """A tar archive of the folder, which may be read slowly."""
+        if containers.state(self.source).running:
+            return transfer.read_chunks_unlocked(self.source, self.path, _SECONDS)
+        return transfer.read_chunks(self.source, self.path)
 
 
 def back_up(
@@ -91,7 +97,7 @@ def _write(
     )
     archive = Writer(stream, manifest, show)
     for part in parts:
-        archive.add(part.declared, transfer.read_chunks(part.source, part.path))
+        archive.add(part.declared, part.chunks())
     archive.finish()
 
 

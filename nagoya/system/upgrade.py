@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from nagoya.engine import containers, transfer
+from nagoya.engine import containers
 from nagoya.errors import LifecycleError, NagoyaError
 from nagoya.system import reconcile
 from nagoya.system.backup import BACKUP_LABEL, prepare_parts
@@ -129,8 +129,7 @@ def _fill(system: System) -> None:
                     if settings and settings.run_once:
                         swap(system, part.declared, "adopt", part.path)
                     else:
-                        chunks = transfer.read_chunks(part.source, part.path)
-                        put_part(system, part.declared, unpacked(chunks))
+                        put_part(system, part.declared, unpacked(part.chunks()))
         except BaseException:
             with suppress(NagoyaError):
                 operation.ask("release", only=holders, seconds=CLEANUP_SECONDS)
