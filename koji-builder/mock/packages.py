@@ -28,6 +28,9 @@ MACROS = f"""\
 # What dnf, whose own retries are soon spent, writes of a server that is away for a while:
 # curl's errors of names, connections and time limits, and HTTP's of servers.
 OUT_OF_REACH = re.compile(rb"Curl error \((6|7|18|28|35|52|55|56|92)\)|Status code: 5\d\d ")
+# It gives no reason for files that it did not try, since another one's server has failed. It says
+# the same of files that the server does not have, or has damaged, but with the reason.
+UNTRIED, UNFIT = b"ll mirrors were already tried", re.compile(rb"Status code: 4\d\d |[Cc]hecksum")
 # What the plugin is, what it reads, and what it writes.
 PLUGINS, FILTER = Path("/tmp/plugins"), Path("/tmp/offline.bpf")
 LOADED = Path("/tmp/offline.loaded")
@@ -114,9 +117,16 @@ def try_dnf(chroot: Chroot, words: Sequence[str], deadline: float) -> int | None
 
     status = chroot.outside(argv, sink, network=True)
     chroot.end_processes()
-    if status and OUT_OF_REACH.search(end) and time.monotonic() < deadline:
+    if status and is_out_of_reach(end) and time.monotonic() < deadline:
         return None
     return status
+
+
+def is_out_of_reach(output: bytes) -> bool:
+    """Whether dnf failed since a server is away, as the end of its output says."""
+    if OUT_OF_REACH.search(output):
+        return True
+    return UNTRIED in output and not UNFIT.search(output)
 
 
 def leave_macros(chroot: Chroot) -> None:
