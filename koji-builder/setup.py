@@ -23,7 +23,9 @@ SETTLED = "path = os.path.normpath(path)"
 DECODED = """path = urllib.parse.quote(
             os.path.normpath(urllib.parse.unquote(path)), safe="/!$&'()*+,:=@")"""
 # The parts of such a URL become arguments of git, svn and cvs, and names of folders. A branch is
-# also named origin/BRANCH, of which kojid takes the second part.
+# also named origin/BRANCH, of which kojid takes the second part. Other programs than Python could
+# see another host than kojid has compared with allowed_scms: before they look for it, git decodes
+# all of a URL (git://HOST%2f@ALLOWED/), unless it is one for curl, and it looks into brackets.
 PARSED = """        # return parsed values
 """
 CHECKED_PARTS = """        parts = [user or "", netloc] + query.split("/") + fragment.split("/")
@@ -32,6 +34,22 @@ CHECKED_PARTS = """        parts = [user or "", netloc] + query.split("/") + fra
                 raise koji.GenericError("Invalid SCM URL: a part of it is %r" % part)
         if query.startswith("/"):
             raise koji.GenericError("Invalid SCM URL: %r is no path in a repository" % query)
+        host = r"([\\w.-]*|\\[[0-9a-fA-F:.]+\\])(:\\d*)?\\Z"
+        coded = "%" in (password or "") and not scheme.endswith(("http://", "https://"))
+        if re.search(r"[^\\w.~+$-]", user or "") or not re.match(host, netloc) or coded:
+            raise koji.GenericError("Invalid SCM URL: its user or host has other characters")
+"""
+# How kojid asks for the commit that it has checked out, in the folder of the module, and how it
+# should: a folder of the repository can look like a bare one, with a commit of any number. Such a
+# build fails.
+COMMIT = "cmd = ['git', 'rev-parse', 'HEAD']"
+OWN_COMMIT = "cmd = ['git', '-c', 'safe.bareRepository=explicit', 'rev-parse', 'HEAD']"
+# kojid itself reads the spec file that it has checked out. That of a small repository can have
+# gigabytes; if memory ran out, the kernel would kill builds first (kill_checkouts_first.py).
+SPEC = """        spec = koji._open_text_file(filename).read()
+"""
+SHORT_SPEC = """        if os.path.getsize(filename) > 1 << 24:
+            raise koji.BuildError("the spec file is longer than 16 MiB")
 """
 TASKS = Path("usr/lib/python3/dist-packages/koji/tasks.py")
 # Where kojid keeps its copy of a file of the hub. It makes missing folders, as root, and users name
@@ -81,6 +99,20 @@ def check_scm_parts(root: Path) -> None:
     text = path.read_text()
     if CHECKED_PARTS not in text:
         files.write(path, text.replace(PARSED, CHECKED_PARTS + PARSED))
+
+
+def find_own_commit(root: Path) -> None:
+    """Let kojid name the commit of what it has checked out, and of no repository inside."""
+    path = root / DAEMON
+    files.write(path, path.read_text().replace(COMMIT, OWN_COMMIT))
+
+
+def limit_specs(root: Path) -> None:
+    """Let kojid refuse a spec file that is too long to be read."""
+    path = root / KOJID
+    text = path.read_text()
+    if SHORT_SPEC not in text:
+        files.write(path, text.replace(SPEC, SHORT_SPEC + SPEC), mode=0o755)
 
 
 def check_local_paths(root: Path) -> None:
@@ -161,6 +193,8 @@ def main() -> int:
     files.write(root / "etc/rpm/macros.koji", MACROS)
     decode_scm_paths(root)
     check_scm_parts(root)
+    find_own_commit(root)
+    limit_specs(root)
     check_local_paths(root)
     find_rpm_database(root)
     take_regular_files(root)

@@ -6,7 +6,9 @@ RetryError, since to carry it out twice would be wrong. For a builder that is a 
 the answer is written to a file before the commit, and the repeated call gets it.
 
 Koji's clients from 1.31 on send that number in a header, which hubs up to 1.35 look for by another
-name, and so carry out a repeated call twice. Here they get it by that name too.
+name, and so carry out a repeated call twice. Here they get it by that name too. A client counts
+from 0 again once its session is renewed (the hub's SessionRenewalTimeout, a day); so does the hub
+here, which would refuse these calls otherwise.
 
 Only the last answer of a session can be asked for. The folder has a fixed number of files, each for
 one session at a time; a session that finds none, or another's, is refused by Koji as before.
@@ -85,6 +87,21 @@ class Answers:
         return answer.decode() if title == self._title(call) else None
 
 
+def count_anew(auth: Any, context: Any) -> None:
+    """Have Koji's module `auth` forget the number of a session's last call when it is renewed."""
+    create = auth.Session.createSession
+
+    def create_session(self: Any, *arguments: Any, **options: Any) -> Any:
+        created = create(self, *arguments, **options)
+        if created and options.get("renew") and self.id is not None:
+            statement = "UPDATE sessions SET callnum = NULL WHERE id = %(id)s"
+            context.cnx.cursor().execute(statement, {"id": self.id})
+            context.cnx.commit()
+        return created
+
+    auth.Session.createSession = create_session
+
+
 def keep_answers(koji_entry: Mapping[str, Any], answers: Answers) -> None:
     """Have Koji keep its answers. `koji_entry` holds the names of its module kojixmlrpc."""
     handler, context = koji_entry["ModXMLRPCRequestHandler"], koji_entry["context"]
@@ -95,6 +112,7 @@ def keep_answers(koji_entry: Mapping[str, Any], answers: Answers) -> None:
     auth = koji_entry.get("auth") or koji.auth
     with suppress(ValueError):
         auth.RetryWhitelist.remove("host.taskWait")
+    count_anew(auth, context)
 
     def respond_again(self: Any, handle: Callable[[Any], Any], environ: dict[str, Any]) -> Any:
         if number := environ.get(SENT):

@@ -29,8 +29,20 @@ CAPABILITIES = sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 18, 27, 31))
 SYS_RAWIO = 17  # which only a privileged container has
 # The owner of the user namespace of a chroot's network, who has every capability in it. Nobody in a
 # chroot can become this user: a filter refuses the calls, and no-new-privileges disables setuid
-# programs. The number has more than the 16 bits that old calls have for a user.
-OWNER = 0x7FFF_FFF0
+# programs. The number has more than the 16 bits that old calls have for a user, or, with 65,536
+# users, it is the one that they cannot name.
+_FAR_USER = 0x7FFF_FFF0
+
+
+def choose_owner(uid_map: str) -> int:
+    """That user; where the engine's user namespace has few users, as a rootless one's, its last."""
+    ranges = [tuple(map(int, line.split())) for line in uid_map.splitlines()]
+    if any(first <= _FAR_USER < first + count for first, _, count in ranges):
+        return _FAR_USER
+    return max(first + count for first, _, count in ranges) - 1
+
+
+OWNER = choose_owner(Path("/proc/self/uid_map").read_text())
 _CAPABILITY_HEADER = struct.pack("=Ii", 0x20080522, 0)  # <linux/capability.h>: version 3
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -3,7 +3,7 @@
 import koji
 import pytest
 
-from tests.image.running import Koji
+from tests.image.running import Hub, Koji
 from tests.image.tracked import execute, wait_ready
 
 ENDING = "/tmp/end"
@@ -57,3 +57,19 @@ def test_each_session_gets_its_own_answers(mortal_koji: Koji) -> None:
     # A fault is not an answer that is kept: the call is carried out again, and fails again.
     with pytest.raises(koji.GenericError, match="already exists"):
         sessions[0].createTag("tag-0")
+
+
+def test_a_session_goes_on_once_it_is_renewed(mortal_koji: Koji) -> None:
+    """A client that finds its session expired renews it, and numbers its calls from 0 again."""
+    database = mortal_koji.start_database()
+    container = mortal_koji.start_hub()
+    wait_ready(container)
+    hub = Hub(container, mortal_koji.credentials)
+    if hub.session().getKojiVersion() < "1.32":
+        pytest.skip("this hub renews no sessions")
+    session = hub.login()
+    tags = [session.createTag(f"before-{number}") for number in range(5)]
+    expire = ("psql", "-qAtc", "UPDATE sessions SET expired = TRUE", "koji")
+    assert execute(database, "runuser", "-u", "postgres", "--", *expire) == (0, "")
+    tags += [session.createTag(f"after-{number}") for number in range(5)]
+    assert tags == list(range(tags[0], tags[0] + 10))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 
@@ -19,13 +20,25 @@ def answers(load_script: Callable[[str], ModuleType]) -> ModuleType:
     return load_script("koji-hub/answers.py")
 
 
+class Session:
+    """Koji's, of number 7."""
+
+    id = 7
+
+    def createSession(self, user: int, renew: bool = False) -> dict[str, int]:
+        return {"session-id": self.id}
+
+
 class Hub:
     """A hub whose calls change something, unless `changes` is false."""
 
     def __init__(self, answers: ModuleType, folder: Path) -> None:
         hub = self
         self.calls = 0
-        self.auth = SimpleNamespace(RetryWhitelist=["host.taskSetWait", "host.taskWait"])
+        self.auth = SimpleNamespace(
+            RetryWhitelist=["host.taskSetWait", "host.taskWait"],
+            Session=type("Session", (Session,), {}),
+        )
         self.number: str | None = None
         self.committed: set[tuple[Any, ...]] = set()
         self.changes = True
@@ -99,6 +112,19 @@ def test_a_call_that_gives_its_answer_once_is_not_carried_out_again(hub: Hub) ->
 def test_an_older_hub_gets_the_number_by_the_name_that_it_reads(hub: Hub) -> None:
     hub.call(**headers(number=3))
     assert hub.number == "3"
+
+
+@pytest.mark.parametrize(("options", "counts_anew"), [({"renew": True}, True), ({}, False)])
+def test_a_renewed_session_counts_its_calls_anew(
+    hub: Hub, options: dict[str, bool], counts_anew: bool
+) -> None:
+    database = Mock()
+    hub.context.cnx = database
+    session = hub.auth.Session()
+    assert session.createSession(1, **options) == {"session-id": 7}
+    statement = "UPDATE sessions SET callnum = NULL WHERE id = %(id)s"
+    expected = [call.cursor(), call.cursor().execute(statement, {"id": 7}), call.commit()]
+    assert database.mock_calls == (expected if counts_anew else [])
 
 
 def test_only_the_last_answer_of_a_session_is_kept(hub: Hub) -> None:

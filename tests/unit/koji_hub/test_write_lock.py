@@ -13,7 +13,8 @@ import pytest
 ENTRY = """
 import types
 
-auth, context = types.SimpleNamespace(RetryWhitelist=[]), None
+auth = types.SimpleNamespace(RetryWhitelist=[], Session=types.SimpleNamespace(createSession=None))
+context = None
 koji = types.SimpleNamespace(RetryError=OSError)
 
 class ModXMLRPCRequestHandler:
