@@ -1,8 +1,9 @@
 """A plugin for kojid: what XML cannot contain is replaced in what it sends to the hub.
 
-The names of a build's files can have any byte, and are in the messages of tasks that fail. kojid
-could not send such a message; the task would stay open, and begin again for ever. The plugin is
-always on, whatever KOJI_BUILDER_PLUGINS says.
+The names of a build's files can have any byte, and there can be any number of them; they are in the
+messages of tasks that fail. kojid could not send such a message, or the hub would not take it for
+its length; the task would stay open, and begin again for ever. So long messages are shortened. The
+plugin is always on, whatever KOJI_BUILDER_PLUGINS says.
 """
 
 import logging
