@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import Mock, call
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -59,7 +60,9 @@ class Hub:
             if answers.identify(environ) in hub.committed:
                 raise RetryError(REFUSAL)
             hub.calls += 1
-            hub.context.session = SimpleNamespace(logged_in=True)
+            in_url = parse_qs(environ.get("QUERY_STRING", "")).get("session-id", [])
+            number = int([*in_url, environ.get("HTTP_KOJI_SESSION_ID", 0)][0])
+            hub.context.session = SimpleNamespace(logged_in=True, id=number)
             hub.context.commit_pending = hub.changes
             return f"ü{hub.calls}"
 
@@ -141,6 +144,13 @@ def test_a_session_of_the_same_number_gets_no_answer_of_another(
     number = answers.Call(7, "7-new", 1)
     hub.committed.add(number)
     assert hub.call(**headers(key="7-new")) == REFUSAL
+
+
+def test_a_header_does_not_take_the_place_of_another_sessions_answer(hub: Hub) -> None:
+    """Koji 1.30 believes the URL."""
+    last = hub.call(**headers(session=8, key="8-def"))
+    hub.call(**headers(session=8), QUERY_STRING="session-id=7&session-key=7-abc&callnum=1")
+    assert hub.call(**headers(session=8, key="8-def")) == last
 
 
 def test_sessions_share_a_fixed_number_of_files(
