@@ -42,7 +42,7 @@ class Hub:
         )
         self.number: str | None = None
         self.committed: set[tuple[Any, ...]] = set()
-        self.changes = True
+        self.changes = self.knows_sessions = True
         self.context = SimpleNamespace(commit_pending=False)
 
         class Handler:
@@ -57,6 +57,8 @@ class Hub:
 
         def handle(environ: Any) -> str:
             hub.number = environ.get("HTTP_KOJI_CALLNUM")
+            if not hub.knows_sessions:
+                raise LookupError("No such session")
             if answers.identify(environ) in hub.committed:
                 raise RetryError(REFUSAL)
             hub.calls += 1
@@ -162,6 +164,12 @@ def test_sessions_share_a_fixed_number_of_files(
     assert hub.call(**headers(session=7)) == REFUSAL
     assert hub.call(**headers(session=8)) == kept
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_unknown_session_is_refused(hub: Hub) -> None:
+    """Koji then has no session for the call."""
+    hub.knows_sessions = False
+    assert hub.call(**headers()) == "No such session"
 
 
 def test_what_changes_nothing_is_not_kept(hub: Hub, tmp_path: Path) -> None:
