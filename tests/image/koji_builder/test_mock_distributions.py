@@ -337,20 +337,22 @@ def test_a_32bit_build(make: Maker, host: Container, distribution: str) -> None:
     assert "i686" in buildroot.log("build").splitlines()
 
 
-def test_a_build_for_newer_processors(make: Maker, host: Container, distribution: str) -> None:
+@pytest.mark.parametrize("arch", ["x86_64_v2", "x86_64_v3"])
+def test_a_build_for_newer_processors(
+    make: Maker, host: Container, distribution: str, arch: str
+) -> None:
     """As AlmaLinux 10 has it: packages are x86_64_v2, and some are only x86_64."""
-    put(host, "/tmp/v2.spec", spec("v2", "").replace("BuildArch: noarch\n", ""))
-    repo = "/srv/distribution/repos/t/1/x86_64_v2"
+    put(host, "/tmp/modern.spec", spec("modern", "").replace("BuildArch: noarch\n", ""))
+    repo = f"/srv/distribution/repos/t/1/{arch}"
     command = f"""mkdir -p {repo}; cp {DEMO}/rpms/demo-buildroot-*.rpm {repo}
-    rpmbuild -bb --quiet --target x86_64_v2 --define '_rpmdir {repo}' \\
-        --define '_topdir /tmp/top' /tmp/v2.spec
+    rpmbuild -bb --quiet --target {arch} --define '_rpmdir {repo}' \\
+        --define '_topdir /tmp/top' /tmp/modern.spec
     createrepo_c --quiet --groupfile /tmp/comps.xml {repo}"""
     status, output = execute(host, "bash", "-ec", command)
     assert status == 0, output
-    arch = "x86_64_v2"
     buildroot = make(arch=arch, target_arch=arch, topurls=[distribution]).initialise()
-    new = spec("new", "", BuildRequires="v2").replace("BuildArch: noarch\n", "")
+    new = spec("new", "", BuildRequires="modern").replace("BuildArch: noarch\n", "")
     rebuild = ("--no-clean", "--target", arch, "--rebuild", buildroot.srpm(new))
     assert buildroot.mock(*rebuild)[0] == 0, buildroot.log("root") + buildroot.log("build")
-    assert "v2-1-1.x86_64_v2" in buildroot.log("installed_pkgs")
-    assert buildroot.results() == {"new-1-1.x86_64_v2.rpm", "new-1-1.src.rpm"}
+    assert f"modern-1-1.{arch}" in buildroot.log("installed_pkgs")
+    assert buildroot.results() == {f"new-1-1.{arch}.rpm", "new-1-1.src.rpm"}
