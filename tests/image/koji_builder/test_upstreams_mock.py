@@ -12,6 +12,10 @@ from tests.image.koji_builder.test_mock_arguments import (  # noqa: F401
     test_packages_are_installed_and_a_command_runs_as_runroot_does,
     test_rebuild_of_a_source_rpm,
 )
+from tests.image.koji_builder.test_mock_distributions import (  # noqa: F401
+    distribution,
+    test_an_rpm_database_in_another_place,
+)
 
 RICH = """\
 Name: rich
