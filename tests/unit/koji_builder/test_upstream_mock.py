@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ PYTHONDIR = "x"
 PKGPYTHONDIR = "x"
 MOCKCONFDIR = SYSCONFDIR + "/mock"
 """,
+    "mock/mock/py/mockbuild/plugins/__init__.py": "",
     "mock/mock/etc/mock/logging.ini": "",
     "templated-dictionary/templated_dictionary/__init__.py": "",
 }
@@ -51,6 +53,7 @@ def test_it_is_installed_as_its_package_would(checkout: Path, sources: Path) -> 
         "logging.ini", "macros.mock", "site-defaults.cfg",
     }  # fmt: skip
     assert list((modules / "templated_dictionary").rglob("*.pyc"))
+    assert (modules / "mockbuild/plugins/rpm_database.py").is_file()
 
 
 def test_nothing_is_installed_where_it_is_not_declared(checkout: Path, tmp_path: Path) -> None:
@@ -70,7 +73,7 @@ def test_another_tree_is_refused(checkout: Path, sources: Path, name: str) -> No
 
 
 def test_its_configuration_trusts_the_hub(checkout: Path) -> None:
-    options: dict[str, list[str]] = {}
+    options: dict[str, Any] = {"plugin_conf": {}}
     text = (checkout / "koji-builder/upstream-mock/site-defaults.cfg").read_text()
     exec(text, {"config_opts": options})
     authorities = options["ssl_extra_certs"][::2]
