@@ -29,6 +29,7 @@ _CHECK_SECONDS = 10.0
 _FRAME = struct.Struct(">BxxxL")
 """Precedes each piece of output: the number of its stream, and its length."""
 _STDERR = 2
+_MAX_STDERR = 1 << 16
 
 
 class ExecSession:
@@ -123,20 +124,22 @@ class ExecSession:
             output += frame[1]
         return self._wait(), output
 
-    def stream(self) -> Iterator[bytes]:
+    def stream(self, harmless: re.Pattern[str] | None = None) -> Iterator[bytes]:
         """What the command writes to its stdout, in pieces, until it ends.
 
-        Raises EngineError with its stderr if its exit status is not 0.
+        Raises EngineError with the start of its stderr if its exit status is not 0, unless all of
+        that matches `harmless`.
         """
         errors = b""
         while frame := self._read_frame():
             if frame[0] == _STDERR:
-                errors += frame[1]
+                errors = (errors + frame[1])[:_MAX_STDERR]
             else:
                 yield frame[1]
         if status := self._wait():
-            reason = errors.decode(errors="replace").strip() or f"exit status {status}"
-            raise EngineError(f"{self._doing}: {reason}")
+            reason = errors.decode(errors="replace").strip()
+            if not (harmless and harmless.fullmatch(reason)):
+                raise EngineError(f"{self._doing}: {reason or f'exit status {status}'}")
 
     def close(self) -> None:
         """Close the connection, and so the program's stdin. The program may run on."""

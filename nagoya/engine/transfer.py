@@ -1,6 +1,7 @@
 """Copying files into containers, out of them, and from one to another; none has to run."""
 
 import io
+import re
 import tarfile
 from collections.abc import Iterator
 from itertools import chain
@@ -13,6 +14,9 @@ from nagoya.engine.exec import ExecSession
 from nagoya.engine.translation import translated
 from nagoya.errors import EngineError
 from nagoya.utils.tar import packed, unpacked
+
+_UNCHANGED = re.compile(r"(tar: .*: (file changed as we read it|socket ignored)\n?)+")
+"""What tar complains of when a file gets or loses another hard link."""
 
 
 def write_files(container: Handle, folder: str, archive: bytes | Iterator[bytes]) -> None:
@@ -31,13 +35,16 @@ def read_chunks_unlocked(container: Handle, path: str, seconds: float) -> Iterat
     """The same out of a running container that has tar; EngineTimeout after `seconds`.
 
     Until the engine's own archive is read to its end, Docker locks the container: it neither
-    inspects it, nor checks its health, nor stops it.
+    inspects it, nor checks its health, nor stops it. The contents of the files must not change
+    meanwhile; their other hard links may.
     """
     where = PurePosixPath(path)
     command = ["tar", "--create", "--format=posix", "--numeric-owner"]
     command += [f"--directory={where.parent}", "--", where.name]
-    with ExecSession(container, command, seconds=seconds, stdin=False) as session:
-        yield from session.stream()
+    with ExecSession(
+        container, command, seconds=seconds, environment={"LC_ALL": "C"}, stdin=False
+    ) as session:
+        yield from session.stream(_UNCHANGED)
 
 
 def read_file(container: Handle, path: str) -> bytes:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
 
 from nagoya.config.validation import describe_errors
 from nagoya.errors import LifecycleError
-from nagoya.utils.tar import ChunkFile, Members, forget, members, rename
+from nagoya.utils.tar import Members, forget, members, opened, rename
 
 FORMAT = 1
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
@@ -98,9 +98,7 @@ class Writer:
 
     def add(self, part: str, chunks: Iterator[bytes]) -> None:
         """Add a folder as the part of a container; `chunks` are the engine's archive of it."""
-        with tarfile.open(
-            fileobj=cast(IO[bytes], ChunkFile(chunks)), mode="r|", bufsize=_CHUNK
-        ) as source:
+        with opened(chunks) as source:
             for member in members(source):
                 rename(member, part)
                 self._add(member, source.extractfile(member) if member.isreg() else None)

@@ -2,9 +2,12 @@
 
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, cast
+
+from nagoya.errors import EngineError
 
 _CHUNK = 1 << 20
 Members = Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]
@@ -17,20 +20,40 @@ class ChunkFile:
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = bytearray()
+        self._tail = b""
 
     def read(self, size: int) -> bytes:
         while len(self._rest) < size and (chunk := next(self._chunks, b"")):
             self._rest += chunk
+            self._tail = (self._tail + chunk[-tarfile.BLOCKSIZE :])[-tarfile.BLOCKSIZE :]
         data = bytes(self._rest[:size])
         del self._rest[:size]
         return data
 
+    def finish(self) -> None:
+        """Read the rest. Raises tarfile.ReadError unless it ends as an archive does: tarfile takes
+        one that is cut off between two members for whole."""
+        while self.read(_CHUNK):
+            pass
+        if self._tail != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("its end is missing")
+
+
+@contextmanager
+def opened(chunks: Iterator[bytes]) -> Iterator[tarfile.TarFile]:
+    """An archive of the engine's, to be read to its end. Raises EngineError if it is not whole."""
+    file = ChunkFile(chunks)
+    try:
+        with tarfile.open(fileobj=cast(IO[bytes], file), mode="r|", bufsize=_CHUNK) as archive:
+            yield archive
+        file.finish()
+    except tarfile.TarError as error:
+        raise EngineError(f"the engine's archive was cut off: {error}") from error
+
 
 def unpacked(chunks: Iterator[bytes]) -> Members:
     """The members of an archive of the engine's."""
-    with tarfile.open(
-        fileobj=cast(IO[bytes], ChunkFile(chunks)), mode="r|", bufsize=_CHUNK
-    ) as archive:
+    with opened(chunks) as archive:
         for member in members(archive):
             content = archive.extractfile(member) if member.isreg() else None
             yield member, iter(partial(content.read, _CHUNK), b"") if content else iter(())

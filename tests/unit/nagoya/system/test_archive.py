@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nagoya.errors import LifecycleError
+from nagoya.errors import EngineError, LifecycleError
 from nagoya.system.archive import FORMAT, Manifest, Reader, Writer
 from nagoya.utils.tar import packed
 
@@ -180,3 +180,26 @@ def test_a_member_that_leads_elsewhere_is_refused(name: str) -> None:
         archive.addfile(tarfile.TarInfo(name))
     with pytest.raises(LifecycleError, match="would be written outside of its folder"):
         read(buffer.getvalue())
+
+
+@pytest.mark.parametrize("length", [0, 700, 512, 11 * 512, -1536, -512])
+def test_a_part_that_the_engine_cut_off_is_noticed(length: int) -> None:
+    """Also where a member ends, as at 512, which tarfile does not mind."""
+    content = b"".join(engines_archive("folder")).rstrip(b"\0")
+    content += bytes(-len(content) % 512)
+    whole = content + bytes(1024)
+    writer = Writer(io.BytesIO(), MANIFEST)
+    with pytest.raises(EngineError, match="cut off"):
+        writer.add("db", iter([whole[: length if length >= 0 else len(content) + length + 512]]))
+
+
+def test_a_part_is_read_to_its_end() -> None:
+    """The engine tells only there that it failed."""
+
+    def chunks() -> Iterator[bytes]:
+        yield b"".join(engines_archive("folder"))
+        yield bytes(3 << 20)
+        raise EngineError("exit status 2")
+
+    with pytest.raises(EngineError, match="exit status 2"):
+        Writer(io.BytesIO(), MANIFEST).add("db", chunks())
