@@ -10,6 +10,7 @@ Both directions stream: memory and disk use do not depend on the size of the par
 import hashlib
 import io
 import json
+import math
 import tarfile
 import tempfile
 import time
@@ -23,18 +24,20 @@ from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
 
 from nagoya.config.validation import describe_errors
 from nagoya.errors import LifecycleError
-from nagoya.utils.tar import Members, forget, members, opened, rename
+from nagoya.utils.tar import Members, StrictTar, forget, members, opened, rename
 
 FORMAT = 1
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
 
 _CHUNK = 1 << 20
 _METADATA = "# metadata: "
+_UNREADABLE = (tarfile.TarError, ValueError, OverflowError)
+"""What tarfile and json raise."""
 _WRONG_FILE = (
     "name a file that `toji backup` wrote; pipe an encrypted or compressed one through the program "
     "that decodes it into `toji restore -`"
 )
-Version = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)*$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9}){0,9}$")]
 Show = Callable[[int], None]
 """Gets the number of bytes so far."""
 
@@ -127,13 +130,13 @@ class Reader:
         self._name, self._show = name, show
         self._digests = _Digests()
         try:
-            self._archive = tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK)  # noqa: SIM115
+            self._archive = StrictTar.open(fileobj=stream, mode="r|", bufsize=_CHUNK)
             first = self._archive.next()
             if first is None or first.name != MANIFEST or first.size > _CHUNK:
                 raise LifecycleError(f"{name} is not a backup made by `toji backup`", _WRONG_FILE)
             content = self._read(first)
             raw = json.loads(b"".join(content))
-        except (tarfile.TarError, ValueError) as error:
+        except (*_UNREADABLE, RecursionError) as error:
             raise LifecycleError(
                 f"{name} is not a backup made by `toji backup`: {error}", _WRONG_FILE
             ) from None
@@ -174,8 +177,10 @@ class Reader:
                 names = [member.name, member.linkname if member.islnk() else ""]
                 if any(name.startswith("/") or ".." in PurePosixPath(name).parts for name in names):
                     raise self._damaged(f"{member.name} would be written outside of its folder")
+                if not math.isfinite(member.mtime):
+                    raise self._damaged(f"{member.name} has no valid time")
                 yield member
-        except tarfile.TarError as error:
+        except _UNREADABLE as error:
             raise self._damaged(str(error)) from None
 
     def _read(self, member: tarfile.TarInfo) -> Iterator[bytes]:
@@ -199,11 +204,12 @@ class Reader:
         self._digests.done(name, digest)
 
     def _check(self, member: tarfile.TarInfo) -> None:
-        recorded = self._archive.extractfile(member)
-        assert recorded
+        recorded = self._archive.extractfile(member) if member.isreg() else None
+        if not recorded:
+            raise self._damaged(f"{SUMS} is no file")
         try:
             for line in self._digests.finish():
-                if line != recorded.readline():
+                if line != recorded.readline(len(line)):
                     name = line.partition(b"  ")[2].decode(errors="replace").strip()
                     raise self._damaged(f"{name or 'a member'} differs from what was saved")
             if recorded.read(1):

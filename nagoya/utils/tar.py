@@ -10,8 +10,37 @@ from typing import IO, cast
 from nagoya.errors import EngineError
 
 _CHUNK = 1 << 20
+_LONG = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_MAX_HEADERS = 8
 Members = Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]
 """Members of an archive, each with its content, to be read in this order."""
+
+
+class StrictMember(tarfile.TarInfo):
+    """A member whose headers take little memory and time, whatever they claim."""
+
+    def _proc_member(self, archive: "StrictTar") -> tarfile.TarInfo:
+        extended = self.type in (tarfile.XHDTYPE, *_LONG)
+        archive.headers = archive.headers + 1 if extended else 0
+        if extended and (self.size > _CHUNK or archive.headers > _MAX_HEADERS):
+            raise tarfile.ReadError("the headers of a member are too large")
+        if self.type in (tarfile.GNUTYPE_SPARSE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE):
+            raise tarfile.ReadError(f"a member has the type {self.type!r}")
+        return super()._proc_member(archive)  # type: ignore[misc, no-any-return]
+
+    def _no_sparse(self, *_: object) -> None:
+        raise tarfile.ReadError("a file is sparse")
+
+    _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _no_sparse
+
+
+class StrictTar(tarfile.TarFile):
+    """An archive by anybody. tarfile keeps extended headers in memory, and a chain of them on the
+    stack; a sparse file of a few bytes may unpack to any size."""
+
+    tarinfo = StrictMember
+    headers = 0
+    """How many extended headers there were since the last member."""
 
 
 class ChunkFile:

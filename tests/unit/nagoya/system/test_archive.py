@@ -203,3 +203,55 @@ def test_a_part_is_read_to_its_end() -> None:
 
     with pytest.raises(EngineError, match="exit status 2"):
         Writer(io.BytesIO(), MANIFEST).add("db", chunks())
+
+
+def extended(kind: bytes, content: bytes, size: int | None = None) -> bytes:
+    """An extended header, which may claim to be larger than it is."""
+    member = tarfile.TarInfo("extended")
+    member.type, member.size = kind, len(content) if size is None else size
+    return member.tobuf() + content + bytes(-len(content) % 512)
+
+
+def hostile(*headers: bytes, name: str = "db/x", kind: bytes = tarfile.REGTYPE) -> bytes:
+    content = json.dumps({"format": FORMAT, **asdict(MANIFEST)}).encode()
+    first, member = tarfile.TarInfo("manifest.json"), tarfile.TarInfo(name)
+    first.size, member.type = len(content), kind
+    start = first.tobuf() + content + bytes(-len(content) % 512)
+    return start + b"".join(headers) + member.tobuf() + bytes(1024)
+
+
+HOSTILE = {
+    "a name of gigabytes": hostile(extended(tarfile.GNUTYPE_LONGNAME, b"", 3 << 30)),
+    "headers of gigabytes": hostile(extended(tarfile.XHDTYPE, b"", 3 << 30)),
+    "a chain of headers": hostile(extended(tarfile.GNUTYPE_LONGNAME, b"a\0") * 5000),
+    "headers for all that follows": hostile(extended(tarfile.XGLTYPE, b"6 a=b\n")),
+    "a time without end": hostile(extended(tarfile.XHDTYPE, b"13 mtime=inf\n")),
+    "a number of no type": hostile(extended(tarfile.XHDTYPE, b"99999999999999999999 path=x\n")),
+    "a sparse file": hostile(extended(tarfile.XHDTYPE, b"22 GNU.sparse.map=a,b\n")),
+    "an old sparse file": hostile(kind=tarfile.GNUTYPE_SPARSE),
+    "a folder for the sums": hostile(name="SHA256SUMS/", kind=tarfile.DIRTYPE),
+    "a link for the sums": hostile(name="SHA256SUMS", kind=tarfile.SYMTYPE),
+}
+
+
+@pytest.mark.parametrize("archive", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_archive_is_refused(archive: bytes) -> None:
+    with pytest.raises(LifecycleError, match="damaged: "):
+        read(archive)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b'{"format": ' + b"[" * 100_000,
+        json.dumps(
+            {"format": 1, **asdict(MANIFEST), "versions": {"db": {"a": "9" * 5000}}}
+        ).encode(),
+    ],
+    ids=["deep", "long number"],
+)
+def test_a_hostile_manifest_is_refused(manifest: bytes) -> None:
+    first = tarfile.TarInfo("manifest.json")
+    first.size = len(manifest)
+    with pytest.raises(LifecycleError):
+        read(first.tobuf() + manifest + bytes(-len(manifest) % 512 + 1024))
