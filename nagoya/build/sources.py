@@ -28,7 +28,11 @@ from nagoya.utils.command import run
 from nagoya.utils.lock import cache_folder, locked
 from nagoya.utils.progress import Progress
 
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+_DAMAGE = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError,
+    # A zip archive with a password or of an unknown method; a hard link to nothing.
+    RuntimeError, KeyError,
+)  # fmt: skip
 
 
 def outdated(directory: Path, name: str, source: Source) -> str | None:
@@ -136,6 +140,7 @@ def _unpack(archive: Path, target: Path) -> None:
     """
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpacking-") as folder:
         new, old = Path(folder, "new"), Path(folder, "old")
+        new.mkdir()
         try:
             if zipfile.is_zipfile(archive):
                 with zipfile.ZipFile(archive) as packed_zip:
@@ -148,7 +153,10 @@ def _unpack(archive: Path, target: Path) -> None:
                 f"the archive cannot be unpacked: {error}", "it has to be a tar or zip archive"
             ) from None
         inside = list(new.iterdir())
-        top = inside[0] if len(inside) == 1 and inside[0].is_dir() else new
+        if not inside:
+            raise SourceError("the archive is empty", "correct its URL and sha256 in moromi.yml")
+        is_top = len(inside) == 1 and inside[0].is_dir() and not inside[0].is_symlink()
+        top = inside[0] if is_top else new
         if target.exists():
             target.rename(old)
         top.rename(target)
@@ -158,14 +166,17 @@ def _extract(packed: tarfile.TarFile, folder: Path) -> None:
     """Unpack a tar archive, the same by every Python from 3.11 on.
 
     Debian 12's 3.11.2 lacks tarfile's `data` filter. So no path of a member, nor of what a link
-    points to, may pass through a link: then what its names say is where it ends up.
+    points to, may pass through a link: then what its names say is where it ends up. A link has one
+    name, since a hard link to it would point elsewhere.
     """
     members = packed.getmembers()
     links = {PurePosixPath(member.name) for member in members if member.issym()}
     for member in members:
         path = PurePosixPath(member.name)
         link = path.parent / member.linkname if member.issym() else PurePosixPath(member.linkname)
-        if member.isdev() or _leaves(path, links) or (member.linkname and _leaves(link, links)):
+        renamed = ".." in path.parts or (member.islnk() and (link in links or ".." in link.parts))
+        leaves = _leaves(path, links) or (member.linkname and _leaves(link, links))
+        if member.isdev() or renamed or leaves:
             raise tarfile.TarError(f"{member.name} could end up outside of its folder")
         member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
         member.uid, member.gid, member.uname, member.gname = os.geteuid(), os.getegid(), "", ""

@@ -27,6 +27,8 @@ _TIMEOUT = httpx2.Timeout(30, connect=10)
 _CHUNK = 1 << 18
 _MAX_REPOMD, _MAX_PRIMARY = 16 << 20, 1 << 30
 """Bytes; the largest lists of distributions have some hundred MiB when they are unpacked."""
+_MAX_ELEMENTS, _MAX_PACKAGES = 1_000_000, 500_000
+"""Of a package, and of a list; the largest distributions have some 100,000 packages."""
 _ALGORITHMS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 # A server may offer to compress what is compressed.
 _AS_IT_IS = {"Accept-Encoding": "identity"}
@@ -145,9 +147,14 @@ class Repository:
                 )
 
     def _listed(self, file: IO[bytes]) -> Iterator[ListedRpm]:
+        elements = packages = 0
         for _, element in ElementTree.iterparse(_Limited(file)):
+            elements += 1
+            if elements > _MAX_ELEMENTS or packages > _MAX_PACKAGES:
+                raise ValueError(f"it has more than {_MAX_PACKAGES} packages, or too large ones")
             if element.tag != f"{_COMMON}package":
                 continue
+            elements, packages = 0, packages + 1
             version, location = (
                 element.find(f"{_COMMON}version"),
                 element.find(f"{_COMMON}location"),
@@ -195,9 +202,11 @@ def _primary(base: httpx2.URL, repomd: bytes) -> RemoteFile:
     for data in ElementTree.fromstring(repomd).iterfind(f"{_REPO}data[@type='primary']"):
         location, size = data.find(f"{_REPO}location"), data.findtext(f"{_REPO}size")
         if location is not None:
+            if size and int(size) > _MAX_PRIMARY:
+                raise ValueError(f"it unpacks to more than {_MAX_PRIMARY >> 20} MiB")
             return RemoteFile(
                 base.join(location.attrib["href"]),
-                int(size) if size else 1 << 32,
+                int(size) if size else _MAX_PRIMARY,
                 *_checksum(data, _REPO),
             )
     raise ValueError("it names no list of packages (primary)")

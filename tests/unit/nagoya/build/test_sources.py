@@ -213,6 +213,35 @@ def test_what_is_no_archive(project: Path, server: Server) -> None:
     )
 
 
+def zipped(changes: dict[int, int], *names: str) -> bytes:
+    """A zip archive; `changes` are bytes of the records of its members."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, "text")
+    content = bytearray(buffer.getvalue())
+    for offset, value in changes.items():
+        content[offset + 6] = content[content.find(b"PK\1\2") + offset + 8] = value
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (zipped({0: 1}, "file"), "cannot be unpacked"),  # encrypted
+        (zipped({2: 99}, "file"), "cannot be unpacked"),  # an unknown method
+        (zipped({}), "is empty"),
+        (bytes(2048), "is empty"),
+    ],
+)
+def test_an_archive_that_cannot_be_used(
+    project: Path, server: Server, content: bytes, words: str
+) -> None:
+    server.content = content
+    digest = hashlib.sha256(content).hexdigest()
+    assert words in refused(project, Source(url=server.address, sha256=digest)).message
+
+
 def evil(**attributes: object) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -252,12 +281,18 @@ def test_nothing_is_unpacked_elsewhere(
     assert not list(project.parent.rglob("outside"))
 
 
-def with_links(*links: tuple[str, str], files: dict[str, str]) -> bytes:
+def with_links(
+    *links: tuple[str, str], files: dict[str, str], hard: tuple[tuple[str, str], ...] = ()
+) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, target in links:
             member = tarfile.TarInfo(f"koji/{name}")
             member.type, member.linkname = tarfile.SYMTYPE, target
+            archive.addfile(member)
+        for name, target in hard:
+            member = tarfile.TarInfo(f"koji/{name}")
+            member.type, member.linkname = tarfile.LNKTYPE, f"koji/{target}"
             archive.addfile(member)
         for name, text in files.items():
             member = tarfile.TarInfo(f"koji/{name}")
@@ -274,6 +309,10 @@ def with_links(*links: tuple[str, str], files: dict[str, str]) -> bytes:
         with_links(("d/e", ".."), ("x", "d/e/../.."), files={"x/outside": ""}),
         with_links(("x", "d/e/../.."), ("d/e", ".."), files={}),
         with_links(("d", "."), files={"d/outside": ""}),
+        # Another name for the link, from where it leads elsewhere.
+        with_links(("d/e/x", "../../.."), hard=(("y", "d/e/x"),), files={"y/outside": ""}),
+        with_links(("d/e/x", "../../.."), hard=(("y", "d/./e/../e/x"),), files={"y/outside": ""}),
+        with_links(("d/../x", "."), ("x/x/y", "../.."), files={"y/outside": ""}),
     ],
 )
 def test_no_path_leads_through_a_link(

@@ -318,6 +318,17 @@ def test_a_list_that_unpacks_to_too_much(
     assert "it unpacks to more than 1 MiB" in problem(repository, tmp_path)
 
 
+def test_a_list_of_too_much(
+    server: Server, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = PACKAGE.format(name="a", epoch=0, algorithm="md5", checksum="", size=1, href="a")
+    for limit, element in (("_MAX_ELEMENTS", "<x/>"), ("_MAX_PACKAGES", package)):
+        with monkeypatch.context() as patch:
+            patch.setattr(listing, limit, 20)
+            server.publish_list(PRIMARY.format(element * 30).encode(), ".gz")
+            assert "packages, or too large ones" in problem(repository, tmp_path)
+
+
 def test_a_repomd_without_end(
     server: Server, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
