@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
@@ -34,6 +35,10 @@ _WITHOUT_URL = (
 
 def from_url(url: str, path: Path, on_line: Callable[[str], None]) -> None:
     """Download a URL to a file. Raises SourceError, which hides a password in the URL."""
+    try:
+        urlsplit(url)
+    except ValueError as error:  # it is not repeated here, since it may contain a password
+        raise SourceError(f"its URL cannot be read: {error}", _WITHOUT_URL) from None
     with _client({}) as client:
         try:
             _save(client, Link(url), path, on_line)
@@ -183,6 +188,8 @@ def _save(client: PyPIClient, link: Link, path: Path, on_line: Callable[[str], N
             client.stream("GET", link.url_without_fragment, headers=headers) as answer,
             path.open("wb") as file,
         ):
+            if answer.history and answer.url.scheme == "file":
+                raise ValueError("it leads to a file of this machine")
             if answer.is_error:
                 raise SourceError(
                     f"{link.redacted} answered {answer.status_code} {answer.reason_phrase}",
@@ -196,7 +203,7 @@ def _save(client: PyPIClient, link: Link, path: Path, on_line: Callable[[str], N
 
     try:
         repeated(save)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         raise SourceError(
             f"{link.redacted} was not fetched: {error or type(error).__name__}",
             "is there a network? A file that is in the cache is used without one",

@@ -80,8 +80,7 @@ def read_system(declaration: Declaration, image: str) -> Declaration:
 def _validate(config: MergedConfig, *, references: bool = True) -> MoromiFile:
     file, problems = _find_problems(config, references=references)
     if file is None or problems:
-        texts = [_with_origin(problem, config) for problem in problems]
-        raise DeclarationError(str(config.files[0]), texts)
+        raise DeclarationError(str(config.files[0]), list(_with_origins(problems, config)))
     return file
 
 
@@ -95,13 +94,20 @@ def _find_problems(
     return file, list(_check_references(file, config)) if references else []
 
 
-def _with_origin(problem: str, config: MergedConfig) -> str:
-    """A problem, preceded by the file that causes it, unless that is the first one. It is the last
-    file of the chain that, merged with those it extends, has the problem."""
-    cause = config
-    while cause.extended and problem in _find_problems(cause.extended)[1]:
-        cause = cause.extended
-    return problem if cause is config else f"{cause.files[0]}: {problem}"
+def _with_origins(problems: Collection[str], config: MergedConfig) -> Iterator[str]:
+    """Problems, each preceded by the file that causes it, unless that is the first one. It is the
+    last file of the chain that, merged with those it extends, has the problem."""
+    chain, extended = [], config.extended
+    while extended:
+        chain.append((extended.files[0], set(_find_problems(extended)[1])))
+        extended = extended.extended
+    for problem in problems:
+        cause = None
+        for file, found in chain:
+            if problem not in found:
+                break
+            cause = file
+        yield f"{cause}: {problem}" if cause else problem
 
 
 def _system_file(config: MergedConfig, image: str, system: SystemImages) -> Path:

@@ -19,6 +19,8 @@ _LEAD, _HEADER = b"\xed\xab\xee\xdb", b"\x8e\xad\xe8"
 _LEAD_SIZE, _INTRO_SIZE, _ENTRY_SIZE = 96, 16, 16
 _MAX_ENTRIES, _MAX_DATA = 0xFFFF, 1 << 28
 """The limits of rpm itself; a damaged header may claim any size."""
+_MAX_STRINGS = 1 << 20
+"""Of a tag; no package has that many files."""
 _CHUNK = 1 << 20
 
 _NAME, _VERSION, _RELEASE, _EPOCH, _ARCH, _SOURCERPM = 1000, 1001, 1002, 1003, 1022, 1044
@@ -127,7 +129,7 @@ class _Header:
         if kind not in (6, 8, 9):  # a string, an array, an array of translations
             return []
         values = []
-        for _ in range(min(count, len(self._data))):
+        for _ in range(min(count, _MAX_STRINGS)):
             end = self._data.find(b"\0", offset)
             values.append(self._data[offset:end])
             offset = end + 1

@@ -43,6 +43,7 @@ class Server:
     content: bytes = ARCHIVE
     status: int = 200
     length: int | None = None
+    location: str | None = None
     requests: list[str] = field(default_factory=list)
 
 
@@ -56,6 +57,8 @@ def server() -> Iterator[Server]:
             self.send_response(state.status)
             length = len(state.content) if state.length is None else state.length
             self.send_header("Content-Length", str(length))
+            if state.location:
+                self.send_header("Location", state.location)
             self.end_headers()
             self.wfile.write(state.content)
 
@@ -211,6 +214,26 @@ def test_what_is_no_archive(project: Path, server: Server) -> None:
     assert (
         "cannot be unpacked" in refused(project, Source(url=server.address, sha256=digest)).message
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://a[::1/x", "its URL cannot be read: Invalid IPv6 URL"),
+        (f"http://{'a' * 300}/x", "was not fetched: encoding with 'idna' codec failed"),
+    ],
+)
+def test_a_url_that_is_none(project: Path, url: str, words: str) -> None:
+    assert words in refused(project, Source(url=url, sha256=DIGEST)).message
+
+
+@pytest.mark.parametrize("host", ["", "localhost"])
+def test_no_redirect_leads_to_a_file(project: Path, server: Server, host: str) -> None:
+    secret = project / "secret"
+    secret.write_bytes(ARCHIVE)
+    server.status, server.location = 302, f"file://{host}{secret}"
+    error = refused(project, Source(url=server.address, sha256=DIGEST))
+    assert "was not fetched: " in error.message
 
 
 def zipped(changes: dict[int, int], *names: str) -> bytes:

@@ -134,6 +134,7 @@ def test_a_build_that_the_hub_has_with_another_epoch(tmp_path: Path) -> None:
     ("options", "version", "reason"),
     [
         ({"arch": "nosrc"}, "1.30.0", "is a nosrc RPM"),
+        ({"epoch": 1 << 31}, "1.30.0", "has the epoch 2147483648, which no hub can keep"),
         ({"source": "(none)"}, "1.30.0", "no NAME-VERSION-RELEASE: '(none)'"),
         ({"tags": {1000: "../hello"}}, "1.30.0", "names in its header that no file can have"),
         ({"source": "hello-1-1\x1b[2J.src.rpm"}, "1.30.0", "that no file can have"),
