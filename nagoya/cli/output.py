@@ -20,6 +20,8 @@ def writing(file: Path, what: str, command: str, *, private: bool = True) -> Ite
     exists, LifecycleError if it cannot be written, or where stdout is not as `private`.
     """
     if str(file) == "-":
+        if sys.stdout is None:
+            raise UsageError(f"stdout is closed, and gets no {what}", command)
         if sys.stdout.isatty():
             raise UsageError(f"stdout is a terminal, which cannot hold a {what}", command)
         if private and not is_private(sys.stdout.buffer):

@@ -146,6 +146,8 @@ def _progress(system: System, name: str) -> Show:
 @contextmanager
 def _reading(file: Path) -> Iterator[IO[bytes]]:
     if str(file) == "-":
+        if sys.stdin is None:
+            raise UsageError("stdin is closed", "toji restore FILE")
         yield sys.stdin.buffer
     else:
         with file.open("rb") as stream:

@@ -2,6 +2,7 @@
 
 import errno
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,12 @@ def test_a_backup_that_others_can_read_is_recognized(
     path.chmod(mode)
     with _reading(path) as stream:
         assert is_private(stream) is private
+
+
+def test_closed_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UsageError, match="stdout is closed"), writing(Path("-"), "backup", "-"):
+        pass
+    with pytest.raises(UsageError, match="stdin is closed"), _reading(Path("-")):
+        pass
