@@ -20,9 +20,10 @@ from itertools import groupby
 from pathlib import PurePosixPath
 from typing import IO, Annotated, Any, cast
 
-from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 
 from nagoya.config.validation import describe_errors
+from nagoya.config.values import ContainerName
 from nagoya.errors import LifecycleError
 from nagoya.utils.tar import Members, StrictTar, forget, members, opened, rename
 
@@ -53,7 +54,7 @@ class Manifest:
     system: str
     created: str
     nagoya: str
-    containers: dict[str, str]
+    containers: Annotated[dict[ContainerName, ContainerName], Field(max_length=5000)]
     versions: dict[str, dict[str, Version]]
     parts: list[str]
     credentials: bool

@@ -247,8 +247,16 @@ def test_a_hostile_archive_is_refused(archive: bytes) -> None:
         json.dumps(
             {"format": 1, **asdict(MANIFEST), "versions": {"db": {"a": "9" * 5000}}}
         ).encode(),
+        json.dumps({"format": 1, **asdict(MANIFEST), "containers": {"../db": "db"}}).encode(),
+        json.dumps(
+            {
+                "format": 1,
+                **asdict(MANIFEST),
+                "containers": dict.fromkeys(map(str, range(6000)), "db"),
+            }
+        ).encode(),
     ],
-    ids=["deep", "long number"],
+    ids=["deep", "long number", "odd name", "many"],
 )
 def test_a_hostile_manifest_is_refused(manifest: bytes) -> None:
     first = tarfile.TarInfo("manifest.json")
