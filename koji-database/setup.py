@@ -38,6 +38,8 @@ log_line_prefix = '%m [%p] %q%u '
 tcp_keepalives_idle = 30
 tcp_keepalives_interval = 10
 tcp_keepalives_count = 3
+# Nor must a query of its go on, which could take days.
+client_connection_check_interval = '10s'
 
 # Parallel queries share memory through /dev/shm, of which a container has 64 MB, and fail when
 # it is used up; Koji's queries are too short for either.

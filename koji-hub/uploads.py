@@ -7,7 +7,9 @@ all processes read it. Now
 - a part begins in the file or at its end, so that a file is as long as what was sent;
 - uploads leave room on the disk, for repositories and for what the database's files need;
 - one process at a time reads a long file. The hub answers other such calls with 408, and Koji's
-  clients call again by themselves when they are logged in.
+  clients call again by themselves when they are logged in;
+- a call answers with a part of a task's file. A log can have 1 GiB, for an answer of which the hub
+  needs five times as much memory, whoever asks.
 
 Apache imports this into the processes of the hub, after Koji.
 """
@@ -29,6 +31,8 @@ LONG = 64 * 1024**2
 # What uploads leave free: this, and of a small disk a twentieth.
 ROOM = 1024**3
 FEW_FILES = 100
+# Of a task's file in one answer; Koji's own programs ask for 1 MiB at most.
+LONGEST_PART = 64 * 1024**2
 
 
 def shortage(disk: os.statvfs_result, length: int) -> str | None:
@@ -99,6 +103,7 @@ def bound_uploads(bounds: Bounds) -> None:
     kojihub = bounds.kojihub
     calls, koji = kojihub.RootExports, kojihub.koji
     handle, upload, check = kojihub.handle_upload, calls.uploadFile, calls.checkUpload
+    download = calls.downloadTaskOutput
 
     def handle_upload(environ: dict[str, Any]) -> Any:
         args = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
@@ -124,7 +129,19 @@ def bound_uploads(bounds: Bounds) -> None:
         with bounds.read(length if tail is None else min(length, tail)):
             return check(self, path, name, verify, tail, volume)
 
-    for bounded, original in ((upload_file, upload), (check_upload, check)):
+    def download_part(self, taskID, fileName, offset=0, size=-1, volume=None):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+        size = kojihub.convert_value(size, cast=int)
+        asked = size if 0 <= size <= LONGEST_PART else LONGEST_PART + 3
+        data = download(self, taskID, fileName, offset, asked, volume)
+        if len(data) > (LONGEST_PART + 2) // 3 * 4:
+            raise koji.GenericError(
+                f"{fileName} is longer than the {LONGEST_PART // 1024**2} MiB of an answer; "
+                "ask for parts of it, with offset and size"
+            )
+        return data
+
+    bounds_of = ((upload_file, upload), (check_upload, check), (download_part, download))
+    for bounded, original in bounds_of:
         # What `koji list-api` shows.
         bounded.__name__, bounded.__doc__ = original.__name__, original.__doc__
         setattr(calls, original.__name__, bounded)

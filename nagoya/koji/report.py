@@ -17,6 +17,7 @@ from nagoya import __version__
 from nagoya.engine import Handle, containers
 from nagoya.errors import DeclarationError, LifecycleError
 from nagoya.koji.hub import HubConnection, koji_module
+from nagoya.koji.tasks import task_file
 from nagoya.system.system import System, require_system
 
 _TASKS = 40
@@ -177,7 +178,7 @@ def _add_hub(report: _Report, system: System) -> None:
             for log in session.listTaskOutput(task["id"]):
                 if log.endswith(".log"):
                     with report.part(f"{folder}/{log}") as add:
-                        add(session.downloadTaskOutput(task["id"], log))
+                        add(task_file(session, task["id"], log))
         system.progress.update(name, "done", "collected")
 
 

@@ -9,6 +9,8 @@ from nagoya.errors import LifecycleError, NotReady
 from nagoya.koji.hub import koji_module
 
 _PAUSE = 0.5
+# Bytes of a file in one answer of the hub.
+_PART = 16 * 1024**2
 
 
 def wait_for_task(
@@ -64,7 +66,16 @@ def task_logs(session: Any, task: int) -> Iterator[tuple[str, bytes]]:
     """The logs of one task, not of those below it: file name and content."""
     for name in sorted(session.listTaskOutput(task)):
         if name.endswith(".log"):
-            yield name, session.downloadTaskOutput(task, name)
+            yield name, task_file(session, task, name)
+
+
+def task_file(session: Any, task: int, name: str) -> bytes:
+    """A file that a task has left, in parts, since the hub does not answer with a long one."""
+    parts: list[bytes] = []
+    while not parts or len(parts[-1]) == _PART:
+        offset = len(parts) * _PART
+        parts.append(session.downloadTaskOutput(task, name, offset=offset, size=_PART))
+    return b"".join(parts)
 
 
 def failure_text(session: Any, task: int, lines: int = 20) -> str:

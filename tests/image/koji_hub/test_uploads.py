@@ -58,6 +58,7 @@ def test_a_growing_log_is_uploaded_as_builders_do(hub: Hub) -> None:
 def test_the_calls_keep_their_arguments(hub: Hub) -> None:
     calls = {call["name"]: call["argdesc"] for call in hub.session()._listapi()}
     assert calls["checkUpload"] == "(path, name, verify=None, tail=None, volume=None)"
+    assert calls["downloadTaskOutput"].endswith("fileName, offset=0, size=-1, volume=None)")
     assert calls["uploadFile"].endswith("offset, data, volume=None, checksum=None)")
     assert "uploaded file" in hub.session().system.methodHelp("checkUpload")
 
@@ -83,3 +84,17 @@ def test_one_long_file_is_read_at_a_time(mortal_koji: Koji) -> None:
     assert sum("408" in why for why in ended) == 3, ended
     # Who only asks how long it is does not have it read.
     assert hub.session().checkUpload("long", "file")["size"] > 10**12
+
+
+def test_an_answer_has_a_part_of_a_tasks_file(hub: Hub) -> None:
+    folder = "/mnt/koji/work/tasks/0/1000000"
+    make = f"mkdir -p {folder} && truncate -s 10G {folder}/root.log"
+    assert execute(hub.container, "sh", "-c", make)[0] == 0
+    session = hub.session()
+    try:
+        with pytest.raises(koji.GenericError, match=r"root\.log is longer than the 64 MiB"):
+            session.downloadTaskOutput(1_000_000, "root.log")
+        part = session.downloadTaskOutput(1_000_000, "root.log", offset=2**33, size=2**20)
+        assert len(part) == 2**20
+    finally:
+        execute(hub.container, "rm", "-r", folder)

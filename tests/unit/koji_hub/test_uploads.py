@@ -1,5 +1,6 @@
 """koji-hub's bounds of uploads, on files of this machine."""
 
+import base64
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -79,3 +80,48 @@ def test_one_long_file_is_read_at_a_time(uploads: ModuleType, bounds: Any) -> No
             bounds.read(uploads.LONG + 1),
         ):
             pass
+
+
+class Calls:
+    """Koji's calls about files; each file of a task has 100 bytes."""
+
+    def uploadFile(self) -> None:
+        """Write a part of a file."""
+
+    def checkUpload(self) -> None:
+        """Read a file."""
+
+    def downloadTaskOutput(
+        self, task: int, name: str, offset: int, size: int, volume: str | None
+    ) -> str:
+        """Read a part of a task's file."""
+        content = bytes(100)[offset:]
+        return base64.b64encode(content[:size] if size >= 0 else content).decode()
+
+
+@pytest.fixture
+def bounded_calls(uploads: ModuleType, bounds: Any) -> Any:
+    bounds.kojihub.RootExports = type("Calls", (Calls,), {})
+    bounds.kojihub.handle_upload = None
+    bounds.kojihub.convert_value = lambda value, cast: cast(value)
+    uploads.bound_uploads(bounds)
+    return bounds.kojihub.RootExports()
+
+
+@pytest.mark.parametrize("longest", [100, 101, 102, 10**6])
+def test_a_tasks_file_is_read(
+    uploads: ModuleType, bounded_calls: Any, monkeypatch: pytest.MonkeyPatch, longest: int
+) -> None:
+    monkeypatch.setattr(uploads, "LONGEST_PART", longest)
+    for arguments, length in (((), 100), ((10,), 90), ((0, "90"), 90), ((95, 10), 5)):
+        data = bounded_calls.downloadTaskOutput(1, "root.log", *arguments)
+        assert len(base64.b64decode(data)) == length
+
+
+@pytest.mark.parametrize("size", [-1, 94, 10**12])
+def test_no_answer_has_all_of_a_long_file(
+    uploads: ModuleType, bounded_calls: Any, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(uploads, "LONGEST_PART", 93)
+    with pytest.raises(GenericError, match=r"root\.log is longer"):
+        bounded_calls.downloadTaskOutput(1, "root.log", size=size)

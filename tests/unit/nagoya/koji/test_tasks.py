@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nagoya.errors import LifecycleError, NotReady
-from nagoya.koji.tasks import failure_text, task_tree, wait_for_task
+from nagoya.koji.tasks import failure_text, task_file, task_tree, wait_for_task
 
 FREE, OPEN, CLOSED, FAILED = 0, 1, 2, 5
 
@@ -39,8 +39,9 @@ class Hub:
     def listTaskOutput(self, task: int) -> list[str]:
         return ["root.log", "build.log", "some.rpm"]
 
-    def downloadTaskOutput(self, task: int, name: str) -> bytes:
-        return b"".join(b"%d %s %d\n" % (task, name.encode(), line) for line in range(100))
+    def downloadTaskOutput(self, task: int, name: str, offset: int, size: int) -> bytes:
+        lines = (b"%d %s %d\n" % (task, name.encode(), line) for line in range(100))
+        return b"".join(lines)[offset : offset + size]
 
 
 def test_a_task_that_a_reset_took_away_is_an_error_of_its_own() -> None:
@@ -67,3 +68,9 @@ def test_a_failure_is_reported_by_the_task_at_the_bottom_and_the_log_that_it_nam
         "3 build.log 98",
         "3 build.log 99",
     ]
+
+
+@pytest.mark.parametrize("part", [1, 7, 10, 10**6])
+def test_a_file_comes_in_parts(monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+    monkeypatch.setattr("nagoya.koji.tasks._PART", part)
+    assert task_file(Hub({}), 1, "root.log").splitlines()[99] == b"1 root.log 99"
