@@ -1,9 +1,13 @@
-"""Refuses builds whose name, version or release would lead out of their folder.
+"""Refuses builds and tasks that would lead the hub out of their folders.
 
 The hub keeps a build in packages/NAME/VERSION/RELEASE, and removes what is there when a build that
 has failed is built again. Koji allows any version and release but one with a dash, and takes both
 from a source RPM, which root in a chroot writes: with `..` for both, all of the top directory would
 be removed.
+
+A task's files are in work/tasks/(NUMBER % 10000)/NUMBER. Where the number is a text, Python's `%`
+takes it for a format. A text can thus be the path of any file, which the hub would answer with:
+that of kojiweb's key, say.
 
 Apache imports this into the processes of the hub, after Koji.
 """
@@ -19,6 +23,18 @@ PARTS = ("name", "version", "release")
 def leads_elsewhere(part: object) -> bool:
     """Whether a part of a path is no name of a file: empty, `.` or `..`, or several parts."""
     return part in {"", ".", ".."} or "/" in str(part) or "\0" in str(part)
+
+
+def check_task_numbers(koji: Any) -> None:
+    """Have Koji refuse other numbers of tasks than integers."""
+    path_of_task = koji.PathInfo.taskrelpath
+
+    def check_and_name(self: Any, task_id: object) -> Any:
+        if not isinstance(task_id, int):
+            raise koji.GenericError(f"{task_id!r} is not the number of a task")
+        return path_of_task(self, task_id)
+
+    koji.PathInfo.taskrelpath = check_and_name
 
 
 def check_new_builds(kojihub: Any) -> None:
@@ -42,3 +58,4 @@ def check_new_builds(kojihub: Any) -> None:
 # mod_wsgi knows only import, under a name of its own.
 if __name__.startswith("_mod_wsgi_"):
     check_new_builds(sys.modules["kojihub"])
+    check_task_numbers(sys.modules["koji"])

@@ -1,4 +1,4 @@
-"""koji-hub's refusal of builds outside of their folder, with modules as Koji's are."""
+"""koji-hub's refusal of what leads out of its folders, with modules as Koji's are."""
 
 import sys
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def kojihub(
     if request.param != "kojihub":
         module = SimpleNamespace(koji=koji, new_build=new_build)
     monkeypatch.setitem(sys.modules, request.param, module)
-    load_script("koji-hub/build_paths.py").check_new_builds(package)
+    load_script("koji-hub/paths.py").check_new_builds(package)
     return package, module
 
 
@@ -49,3 +49,20 @@ def test_other_builds_are_made(kojihub: Any) -> None:
     for namespace in kojihub:
         assert namespace.new_build(GOOD, strict=True) == (GOOD, True)
         assert namespace.new_build(without_name) == (without_name, False)
+
+
+class PathInfo:
+    """As Koji's."""
+
+    def taskrelpath(self, task_id: int) -> str:
+        return f"tasks/{task_id % 10000}/{task_id}"
+
+
+def test_the_number_of_a_task_is_a_number(load_script: Callable[[str], ModuleType]) -> None:
+    koji = SimpleNamespace(GenericError=GenericError, PathInfo=type("PathInfo", (PathInfo,), {}))
+    load_script("koji-hub/paths.py").check_task_numbers(koji)
+    pathinfo = koji.PathInfo()
+    assert pathinfo.taskrelpath(1_234_567) == "tasks/4567/1234567"
+    for number in ("%.0s../../../etc", "7", None, [7]):
+        with pytest.raises(GenericError, match="is not the number of a task"):
+            pathinfo.taskrelpath(number)
