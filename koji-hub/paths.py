@@ -40,7 +40,7 @@ def check_task_numbers(koji: Any) -> None:
 def check_new_builds(kojihub: Any) -> None:
     """Have Koji refuse such builds. `kojihub` is its module, or since 1.31 its package."""
     # The package has copies of the functions.
-    module = sys.modules[kojihub.new_build.__module__]
+    module: Any = sys.modules[kojihub.new_build.__module__]
     new_build = module.new_build
 
     @functools.wraps(new_build)
