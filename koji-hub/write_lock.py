@@ -25,8 +25,7 @@ if __name__.startswith("_mod_wsgi_"):
     # Last, so that nothing here hides a module of Koji's.
     sys.path.append(str(Path(__file__).parent))
 from answers import Answers, keep_answers
-from back_references import refuse_back_references
-from row_locks import refuse_row_locks
+from refused_calls import refuse_calls
 
 FOLDER = Path("/run/koji-hub")
 CALLS = "calls.lock"
@@ -157,8 +156,7 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
     spec.loader.exec_module(module)
     application: Callable[..., Iterable[bytes]] = module.application
     keep_answers(application.__globals__, Answers())
-    refuse_row_locks(application.__globals__)
-    refuse_back_references(application.__globals__)
+    refuse_calls(application.__globals__)
     return application
 
 

@@ -103,8 +103,8 @@ def _with_origins(problems: Collection[str], config: MergedConfig) -> Iterator[s
         extended = extended.extended
     for problem in problems:
         cause = None
-        for file, found in chain:
-            if problem not in found:
+        for file, its_problems in chain:
+            if problem not in its_problems:
                 break
             cause = file
         yield f"{cause}: {problem}" if cause else problem

@@ -92,13 +92,13 @@ def plan_import(
     return plan
 
 
-def objection(rpm: Rpm | ListedRpm, koji_version: str) -> str | None:
+def objection(rpm: Rpm | ListedRpm, koji_version: str) -> str | None:  # noqa: PLR0911
     """Why a hub of that version cannot take an RPM, as far as its header tells."""
     names = rpm.file_name + rpm.source_rpm
-    is_epoch = 0 <= (rpm.epoch or 0) < 1 << 31
-    if "/" in names or not names.isprintable() or not is_epoch:
-        impossible = "names in its header that no file can have"
-        return f"has {impossible if is_epoch else f'the epoch {rpm.epoch}, which no hub can keep'}"
+    if "/" in names or not names.isprintable():
+        return "has names in its header that no file can have"
+    if not 0 <= (rpm.epoch or 0) < 1 << 31:
+        return f"has the epoch {rpm.epoch}, which no hub can keep"
     if rpm.arch == "nosrc":
         return "is a nosrc RPM; Koji takes source RPMs only with all of their sources (.src.rpm)"
     if rpm.build_nvr.count("-") < 2:

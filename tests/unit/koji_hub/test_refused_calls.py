@@ -1,4 +1,4 @@
-"""koji-hub's refusal of back references, with a handler that dispatches calls as Koji's does."""
+"""The calls that koji-hub refuses, with a handler that dispatches calls as Koji's does."""
 
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+LOCK = {"rowlock": True}
 SLOW = r"^(([^p]+)(p?)\3)+m?$"
 
 
@@ -22,13 +23,35 @@ class Handler:
 
 @pytest.fixture
 def handler(load_script: Callable[[str], ModuleType]) -> Any:
-    module = load_script("koji-hub/back_references.py")
+    module = load_script("koji-hub/refused_calls.py")
     names = {
         "ModXMLRPCRequestHandler": type("Handler", (Handler,), {}),
         "koji": SimpleNamespace(GenericError=GenericError),
     }
-    module.refuse_back_references(names)
+    module.refuse_calls(names)
     return names["ModXMLRPCRequestHandler"]()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        [None, None, LOCK],
+        [{"__starstar": True, "queryOpts": LOCK}],
+        [{"__starstar": True, "opts": {"order": "id", **LOCK}}],
+    ],
+)
+def test_a_row_lock_is_refused(handler: Any, params: list[Any]) -> None:
+    with pytest.raises(GenericError, match="rowlock"):
+        handler._dispatch("repo.query", params)
+    with pytest.raises(GenericError, match="rowlock"):
+        handler._dispatch("multiCall", [[{"methodName": "repo.query", "params": params}]])
+
+
+def test_what_only_names_the_option_is_dispatched(handler: Any) -> None:
+    params = ["rowlock", {"queryOpts": {"order": "rowlock", "rowlock": False}}, [[["deep"]]]]
+    assert handler._dispatch("listTags", params) == "listTags"
+    call = {"methodName": "listTags", "params": params}
+    assert handler._dispatch("multiCall", [[call, call]]) == ["listTags", "listTags"]
 
 
 @pytest.mark.parametrize(
