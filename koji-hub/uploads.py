@@ -9,7 +9,7 @@ all processes read it. Now
 - one process at a time reads a long file. The hub answers other such calls with 408, and Koji's
   clients call again by themselves when they are logged in;
 - a call answers with a part of a task's file. A log can have 1 GiB, for an answer of which the hub
-  needs five times as much memory, whoever asks.
+  needs five times as much memory, and which takes no log-in.
 
 Apache imports this into the processes of the hub, after Koji.
 """

@@ -28,8 +28,8 @@ MACROS = f"""\
 # What dnf, whose own retries are soon spent, writes of a server that is away for a while:
 # curl's errors of names, connections and time limits, and HTTP's of servers.
 OUT_OF_REACH = re.compile(rb"Curl error \((6|7|18|28|35|52|55|56|92)\)|Status code: 5\d\d ")
-# It gives no reason for files that it did not try, since another one's server has failed. It says
-# the same of files that the server does not have, or has damaged, but with the reason.
+# dnf writes this too of files that it did not try, because their server had failed before; then
+# without a reason. Of a file that the server lacks, or has damaged, it writes the reason.
 UNTRIED, UNFIT = b"ll mirrors were already tried", re.compile(rb"Status code: 4\d\d |[Cc]hecksum")
 # What the plugin is, what it reads, and what it writes.
 PLUGINS, FILTER = Path("/tmp/plugins"), Path("/tmp/offline.bpf")

@@ -69,7 +69,7 @@ def test_neither_a_backup_nor_a_failed_restore_takes_the_disk(
     with file.open("wb") as archive:
         while file.stat().st_size < SIZE // 2 << 20:
             assert archive.write(process.stdout.read(1 << 20)), "the backup has ended early"
-        # Whoever reads slowly does not keep toji and the engine from the hub.
+        # A backup that is read slowly does not lock the hub for toji and the engine.
         assert large.status()["koji"]["state"] == "running"
         assert stored(large) < before + SIZE // 2, "the backup copies the top directory"
         shutil.copyfileobj(process.stdout, archive)

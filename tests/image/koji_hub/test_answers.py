@@ -66,7 +66,7 @@ def test_a_session_goes_on_once_it_is_renewed(mortal_koji: Koji) -> None:
     wait_ready(container)
     hub = Hub(container, mortal_koji.credentials)
     if hub.session().getKojiVersion() < "1.32":
-        pytest.skip("this hub renews no sessions")
+        pytest.skip("Koji renews sessions from 1.32 on")
     session = hub.login()
     tags = [session.createTag(f"before-{number}") for number in range(5)]
     expire = ("psql", "-qAtc", "UPDATE sessions SET expired = TRUE", "koji")
