@@ -75,9 +75,9 @@ test-distribution: ## build some dozens of real packages on a distribution made 
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_distribution.py tests/system/test_distribution_guide.py'
 
-test-site: ## run the tests with a KDC, and with PostgreSQL of Debian 12 outside of the system
+test-site: ## run the tests with a KDC, with a mail server, and with PostgreSQL of Debian 12 outside of the system
 	@tools/setup test
-	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_kerberos.py tests/system/test_external_database.py'
+	@tools/engine with bash -c 'moromi build -q && pytest -m long $(foreach name,kerberos mail external_database,tests/system/test_$(name).py)'
 
 test-engines: ## run a Koji on the Docker and the Podman of three suites of Debian, an hour or two
 	@tools/setup test

@@ -78,6 +78,7 @@ import psycopg2
 import sessions
 import site_files
 import tls
+import top_directory
 import write_lock
 from cryptography import x509
 from database import Database
@@ -227,6 +228,8 @@ def check_volumes(root: Path) -> None:
             f"the top directory at {root / TOP} is mounted read-only",
             hint="give this image `--volumes-from kojitop:rw`",
         )
+    if problem := top_directory.denial(root / TOP, USER):
+        raise entry.Fatal(problem)
 
 
 def check_certificates(root: Path) -> None:

@@ -1,5 +1,5 @@
 """Ready means: the hub answers a call that it has to ask the database for, and kojiweb a page; and
-there is space for what is uploaded."""
+the top directory takes what is uploaded."""
 
 import http.client
 import os
@@ -8,8 +8,8 @@ import sys
 import xmlrpc.client
 from contextlib import closing
 from functools import cache
-from pathlib import Path
 
+import top_directory
 from uploads import shortage
 
 from util import entry
@@ -20,12 +20,13 @@ HOST = "localhost"
 PAGE = "/koji/reports"
 # Koji's number for a hub that is offline: by its configuration, or since it did not start.
 OFFLINE = 1014
-TOP = Path("/mnt/koji")
+USER = "www-data"
 
 
 def question() -> str:
     """What is ready; raises if something is not."""
-    if problem := shortage(os.statvfs(TOP), 0):
+    disk = os.statvfs(top_directory.TOP)
+    if problem := shortage(disk, 0) or top_directory.denial(top_directory.TOP, USER):
         raise LookupError(problem)
     with failures("the hub"):
         try:

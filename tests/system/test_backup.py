@@ -156,6 +156,23 @@ def test_a_damaged_file_makes_no_system(saved: Saved, damaged: Callable[[str], P
     assert containers.list_containers(connect(), other.system) == {}
 
 
+def test_of_two_restores_at_once_one_is_refused(saved: Saved) -> None:
+    other = replace(saved.koji, system=f"{saved.koji.system}-5")
+    command = [PROGRAMS / "toji", "--system", other.system, "restore", saved.file]
+    environment = {"HOME": str(other.home), "DOCKER_HOST": connect().address}
+    try:
+        both = [
+            subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        errors = [process.communicate(timeout=300)[1] for process in both]
+        assert sorted(process.returncode for process in both) == [0, 7], errors
+        assert any("with --replace" in error for error in errors), errors
+        assert tagged(other.session()) == TAGGED
+    finally:
+        other.toji("remove")
+
+
 def test_an_existing_system_is_replaced_only_on_demand(saved: Saved) -> None:
     before = ids(saved.koji)
     refused = saved.koji.toji("restore", str(saved.file), check=False)

@@ -326,6 +326,20 @@ def test_a_server_says_that_its_certificate_has_expired(live: Koji, name: str) -
     live.toji("wait")
 
 
+def test_kojira_says_that_its_certificate_has_expired(live: Koji) -> None:
+    make_short(live, EXPIRED, "kojira")
+    live.toji("restart", "koji")
+    line = "koji-hub: kojira: expired certificates: kojira ("
+    wait_until(lambda: line in live.toji("logs", "koji").stdout, 60, "kojira says so")
+    assert "`toji credentials renew`" in live.toji("logs", "koji").stdout
+    live.toji("credentials", "renew")
+    session = live.session()
+    session.createTag("after-kojira")
+    session.createBuildTarget("after-kojira", "after-kojira", "after-kojira")
+    wait_until(lambda: session.getRepo("after-kojira"), 120, "kojira has a repository made")
+    live.toji("wait")
+
+
 def test_an_expired_certificate_of_kojiadmin_is_reported(live: Koji) -> None:
     good = pem(live).read_bytes()
     make_short(live, EXPIRED, "kojiadmin")

@@ -3,6 +3,7 @@
 import re
 import ssl
 import threading
+import time
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -102,6 +103,12 @@ def test_keeps_no_log_that_grows(builder: Container) -> None:
         execute(builder, "find", "/var/log", "-name", "kojid*", "-size", "+0", "-type", "f")[1]
         == ""
     )
+
+
+def test_a_builder_at_rest_logs_little(builder: Container) -> None:
+    before = len(builder.logs().splitlines())
+    time.sleep(10)
+    assert len(builder.logs().splitlines()) - before < 10
 
 
 def test_makes_a_repository_that_can_be_downloaded(hub: Hub, builder: Container) -> None:

@@ -1,5 +1,6 @@
 """What one build can take: the builder and other builds survive a build that takes too much."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -124,6 +125,18 @@ def test_little_memory_is_for_fewer_processes(builder: Callable[..., Maker]) -> 
     assert status == 10, output
     assert "one build may have 1400\n  hint: " in hog.log("root")
     assert not hog.processes()
+
+
+SPIN = "for n in 1 2; do timeout 4 sh -c 'while :; do :; done' & done; wait; times"
+
+
+def test_builds_have_the_processors_that_the_builder_has(builder: Callable[..., Maker]) -> None:
+    """Here, half of one; two processes would take all of two."""
+    buildroot = builder(nano_cpus=500_000_000)().initialise()
+    status, output = buildroot.mock("--chroot", SPIN)
+    assert status == 0, output
+    minutes, seconds = re.findall(r"^(\d+)m([\d.]+)s", output, re.MULTILINE)[-1]
+    assert 0 < 60 * int(minutes) + float(seconds) < 3
 
 
 FILL = "while :; do head -c 1M /dev/zero >> $HOME/file || sleep 0.1; done"

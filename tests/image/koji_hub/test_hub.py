@@ -354,6 +354,31 @@ def test_a_full_top_directory_is_told_and_forgotten(
     session.rawUpload(b"x", 0, "upload", "file")
 
 
+def test_a_top_directory_of_another_owner_is_named(small_top: str, mortal_koji: Koji) -> None:
+    mortal_koji.start_database()
+    container = mortal_koji.start_hub(
+        volumes_from=[f"{mortal_koji.kojicreds.name}:ro"],
+        volumes=[*mortal_koji.builders, f"{small_top}:/mnt/koji"],
+    )
+    wait_ready(container)
+    session = Hub(container, mortal_koji.credentials).login()
+    execute(container, "chown", "root:", "/mnt/koji/work")
+    with pytest.raises(koji.GenericError, match="Permission denied: '/mnt/koji/work/upload'"):
+        session.rawUpload(b"x", 0, "upload", "file")
+    message = "the hub's user, www-data, cannot write to /mnt/koji/work; as root, `chown"
+    answers, why = health(container)
+    assert (answers, message in why) == (False, True), why
+    container.restart()
+    status, log = outcome(container)
+    assert (status, message in log) == (1, True), log
+    mount = [f"{small_top}:/mnt/koji"]
+    mortal_koji.containers.finish(
+        "koji-top-volume", "chown", "33:33", "/mnt/koji/work", volumes=mount
+    )
+    container.start()
+    wait_ready(container)
+
+
 def test_survives_a_database_that_is_started_again(mortal_koji: Koji) -> None:
     database = mortal_koji.start_database()
     hub = Hub(mortal_koji.start_hub(), mortal_koji.credentials)
