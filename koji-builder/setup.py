@@ -45,10 +45,15 @@ CHECKED_PARTS = """        parts = [user or "", netloc] + query.split("/") + fra
 COMMIT = "cmd = ['git', 'rev-parse', 'HEAD']"
 OWN_COMMIT = "cmd = ['git', '-c', 'safe.bareRepository=explicit', 'rev-parse', 'HEAD']"
 # kojid itself reads the spec file that it has checked out. That of a small repository can have
-# gigabytes; if memory ran out, the kernel would kill builds first (kill_checkouts_first.py).
+# gigabytes, or be a link to a device; if memory ran out, the kernel would kill builds first
+# (kill_checkouts_first.py).
 SPEC = """        spec = koji._open_text_file(filename).read()
 """
-SHORT_SPEC = """        if os.path.getsize(filename) > 1 << 24:
+SHORT_SPEC = """        if not os.path.isfile(filename):
+            raise koji.BuildError("the spec file is not a regular file")
+        with koji._open_text_file(filename) as spec_file:
+            spec = spec_file.read((1 << 24) + 1)
+        if len(spec) > 1 << 24:
             raise koji.BuildError("the spec file is longer than 16 MiB")
 """
 TASKS = Path("usr/lib/python3/dist-packages/koji/tasks.py")
@@ -110,9 +115,7 @@ def find_own_commit(root: Path) -> None:
 def limit_specs(root: Path) -> None:
     """Let kojid refuse a spec file that is too long to be read."""
     path = root / KOJID
-    text = path.read_text()
-    if SHORT_SPEC not in text:
-        files.write(path, text.replace(SPEC, SHORT_SPEC + SPEC), mode=0o755)
+    files.write(path, path.read_text().replace(SPEC, SHORT_SPEC), mode=0o755)
 
 
 def check_local_paths(root: Path) -> None:

@@ -1,23 +1,25 @@
-"""Refuses builds and tasks that would lead the hub out of their folders.
+"""Refuses builds, tasks and moves that would lead the hub out of their folders.
 
 The hub keeps a build in packages/NAME/VERSION/RELEASE, and removes what is there when a build that
 has failed is built again. Koji allows any version and release but one with a dash, and takes both
 from a source RPM, which root in a chroot writes: with `..` for both, all of the top directory would
-be removed.
+be removed. A package's name may have a slash.
 
 A task's files are in work/tasks/(NUMBER % 10000)/NUMBER. Where the number is a text, Python's `%`
 takes it for a format. A text can thus be the path of any file, which the hub would answer with:
 that of kojiweb's key, say.
 
-Apache imports this into the processes of the hub, after Koji.
+The hub moves what a builder has uploaded, by paths that the builder names: with `..` in one, any
+file of the hub's user, to where everybody can download it.
 """
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 PARTS = ("name", "version", "release")
+MOVES = ("safer_move", "move_and_symlink")
 
 
 def leads_elsewhere(part: object) -> bool:
@@ -25,8 +27,20 @@ def leads_elsewhere(part: object) -> bool:
     return part in {"", ".", ".."} or "/" in str(part) or "\0" in str(part)
 
 
-def check_task_numbers(koji: Any) -> None:
-    """Have Koji refuse other numbers of tasks than integers."""
+def check_paths(kojihub: Any) -> None:
+    """Have Koji refuse such paths. `kojihub` is its module, or since 1.31 its package."""
+    # The package has copies of the functions.
+    module: Any = sys.modules[kojihub.new_build.__module__]
+    _check_task_numbers(module.koji)
+    _check_build_paths(module.koji)
+    module.new_build = kojihub.new_build = _checked_new_build(module)
+    for name in MOVES:
+        move = _checked_move(module.koji, getattr(module.koji.util, name))
+        setattr(module.koji.util, name, move)
+        setattr(module, name, move)
+
+
+def _check_task_numbers(koji: Any) -> None:
     path_of_task = koji.PathInfo.taskrelpath
 
     def check_and_name(self: Any, task_id: object) -> Any:
@@ -37,25 +51,48 @@ def check_task_numbers(koji: Any) -> None:
     koji.PathInfo.taskrelpath = check_and_name
 
 
-def check_new_builds(kojihub: Any) -> None:
-    """Have Koji refuse such builds. `kojihub` is its module, or since 1.31 its package."""
-    # The package has copies of the functions.
-    module: Any = sys.modules[kojihub.new_build.__module__]
+def _check_build_paths(koji: Any) -> None:
+    path_of_build = koji.PathInfo.build
+
+    def check_and_name(self: Any, build: Mapping[str, Any]) -> Any:
+        _check_parts(koji, build)
+        volume = build.get("volume_name")
+        if volume is not None and leads_elsewhere(volume):
+            raise koji.GenericError(f"{volume!r} is not the name of a volume")
+        return path_of_build(self, build)
+
+    koji.PathInfo.build = check_and_name
+
+
+def _checked_new_build(module: Any) -> Callable[..., Any]:
+    """Koji's function, which refuses such a build before the database has it."""
     new_build = module.new_build
 
     @functools.wraps(new_build)
     def check_and_make(data: Mapping[str, Any], *arguments: Any, **options: Any) -> Any:
-        for name in PARTS:
-            if leads_elsewhere(data.get(name, "none")):
-                raise module.koji.GenericError(
-                    f"{name} of a build is part of a path, and cannot be {data[name]!r}"
-                )
+        _check_parts(module.koji, data)
+        # Koji prefers the number to the name.
+        if "pkg_id" in data:
+            _check_parts(module.koji, module.lookup_package(data["pkg_id"], strict=True))
         return new_build(data, *arguments, **options)
 
-    module.new_build = kojihub.new_build = check_and_make
+    return check_and_make
 
 
-# mod_wsgi knows only import, under a name of its own.
-if __name__.startswith("_mod_wsgi_"):
-    check_new_builds(sys.modules["kojihub"])
-    check_task_numbers(sys.modules["koji"])
+def _check_parts(koji: Any, build: Mapping[str, Any]) -> None:
+    for name in PARTS:
+        if leads_elsewhere(build.get(name, "none")):
+            raise koji.GenericError(
+                f"{name} of a build is part of a path, and cannot be {build[name]!r}"
+            )
+
+
+def _checked_move(koji: Any, move: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(move)
+    def check_and_move(src: Any, dst: Any, *arguments: Any, **options: Any) -> Any:
+        for path in (src, dst):
+            if ".." in str(path).split("/"):
+                raise koji.GenericError(f"{path} leads out of a folder, and is not moved")
+        return move(src, dst, *arguments, **options)
+
+    return check_and_move

@@ -13,8 +13,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# How deep the arguments of a call are searched.
-DEPTH = 3
 OPTION = "rowlock"
 # Koji makes regular expressions of terms, arches, names of files and platforms. The last three call
 # others by their names.
@@ -25,26 +23,38 @@ SEARCHES = (
 BACK_REFERENCE = re.compile(r"\\[1-9]")
 
 
-def nested_values(value: object, depth: int = DEPTH) -> Iterator[object]:
-    """A value, and what is in it, if it is a list or a mapping."""
-    yield value
-    inner = list(value.values()) if isinstance(value, Mapping) else value
-    if isinstance(inner, list | tuple) and depth > 0:
-        for each in inner:
-            yield from nested_values(each, depth - 1)
+def nested_values(value: object) -> Iterator[object]:
+    """A value, and all that is in it, if it is a list or a mapping, whose keys are in it too."""
+    # No recursion: a client chooses the depth.
+    rest = [value]
+    while rest:
+        value = rest.pop()
+        yield value
+        if isinstance(value, Mapping):
+            rest += [*value, *value.values()]
+        elif isinstance(value, list | tuple):
+            rest += value
 
 
 def objection(method: str, params: object) -> str | None:
     """Why a call is refused, if it is. A multicall's calls are looked at one by one."""
+    # Of a mapping, Koji takes the keys for the arguments.
+    if not isinstance(params, list | tuple):
+        return "the arguments of a call are a list"
     if method == "multiCall":
         return None
     values = [*nested_values(params)]
     if any(isinstance(value, Mapping) and value.get(OPTION) for value in values):
         return f"clients cannot use the option {OPTION}"
-    texts = [value for value in values if isinstance(value, str)]
-    if method in SEARCHES and any(map(BACK_REFERENCE.search, texts)):
+    if method in SEARCHES and any(map(has_back_reference, values)):
         return "a regular expression cannot have back references here"
     return None
+
+
+def has_back_reference(value: object) -> bool:
+    """Whether a value that is no list or mapping does; Koji makes a text of a time, for example."""
+    inner = isinstance(value, Mapping | list | tuple)
+    return not inner and bool(BACK_REFERENCE.search(str(value)))
 
 
 def refuse_calls(koji_entry: Mapping[str, Any]) -> None:

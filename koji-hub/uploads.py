@@ -5,19 +5,17 @@ while nobody else has this process. A user could make a file of 10^12 bytes by s
 all processes read it. Now
 
 - a part begins in the file or at its end, so that a file is as long as what was sent;
+- it is in a folder, so that no file has the name of one, and not in a file that was imported, to
+  which the hub leaves a link;
 - uploads leave room on the disk, for repositories and for what the database's files need;
 - one process at a time reads a long file. The hub answers other such calls with 408, and Koji's
   clients call again by themselves when they are logged in;
 - a call answers with a part of a task's file. A log can have 1 GiB, for an answer of which the hub
   needs five times as much memory, and which takes no log-in.
-
-Apache imports this into the processes of the hub, after Koji.
 """
 
 import fcntl
-import importlib
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +29,7 @@ LONG = 64 * 1024**2
 # What uploads leave free: this, and of a small disk a twentieth.
 ROOM = 1024**3
 FEW_FILES = 100
-# Of a task's file in one answer; Koji's own programs ask for 1 MiB at most.
+# Of a task's file in one answer. Of Koji's programs, only `koji runroot` asks for all of one.
 LONGEST_PART = 64 * 1024**2
 
 
@@ -68,6 +66,15 @@ class Bounds:
             return os.lstat(file).st_size
         except OSError:
             return 0
+
+    def check_place(self, path: str, name: str, volume: str | None) -> None:
+        """Raise koji.GenericError unless there can be an upload of that path and name."""
+        if os.path.normpath(path) == ".":
+            raise self.kojihub.koji.GenericError("an upload needs a folder")
+        if Path(self.kojihub.get_upload_path(path, name, volume=volume)).is_symlink():
+            raise self.kojihub.koji.GenericError(
+                f"{path}/{name} was imported; upload the file to another folder"
+            )
 
     def check_part(self, size: int, offset: int, length: int, volume: str | None) -> None:
         """Raise koji.GenericError unless a part of `length` bytes may be added to `size` bytes."""
@@ -108,13 +115,16 @@ def bound_uploads(bounds: Bounds) -> None:
     def handle_upload(environ: dict[str, Any]) -> Any:
         args = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
         if "filename" in args:
+            path, name = args.get("filepath", ""), args["filename"]
             volume = args.get("volume")
-            size = bounds.size(args.get("filepath", ""), args["filename"], volume)
+            bounds.check_place(path, name, volume)
+            size = bounds.size(path, name, volume)
             length = int(environ.get("CONTENT_LENGTH") or 0)
             bounds.check_part(size, int(args.get("offset", 0)), length, volume)
         return handle(environ)
 
     def upload_file(self, path, name, size, md5sum, offset, data, volume=None, checksum=None):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+        bounds.check_place(path, name, volume)
         before = bounds.size(path, name, volume)
         length = len(data) * 3 // 4
         last = koji.decode_int(offset) == -1
@@ -146,9 +156,3 @@ def bound_uploads(bounds: Bounds) -> None:
         bounded.__name__, bounded.__doc__ = original.__name__, original.__doc__
         setattr(calls, original.__name__, bounded)
     kojihub.handle_upload = handle_upload
-
-
-# mod_wsgi knows only import, under a name of its own.
-if __name__.startswith("_mod_wsgi_"):
-    server = importlib.import_module("koji.server")
-    bound_uploads(Bounds(sys.modules["kojihub"], server.RequestTimeout))

@@ -11,6 +11,7 @@ themselves when they are logged in.
 """
 
 import fcntl
+import importlib
 import importlib.util
 import os
 import sys
@@ -25,7 +26,10 @@ if __name__.startswith("_mod_wsgi_"):
     # Last, so that nothing here hides a module of Koji's.
     sys.path.append(str(Path(__file__).parent))
 from answers import Answers, keep_answers
+from paths import check_paths
+from permissions import check_permissions
 from refused_calls import refuse_calls
+from uploads import Bounds, bound_uploads
 
 FOLDER = Path("/run/koji-hub")
 CALLS = "calls.lock"
@@ -157,6 +161,15 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
     application: Callable[..., Iterable[bytes]] = module.application
     keep_answers(application.__globals__, Answers())
     refuse_calls(application.__globals__)
+    try:
+        kojihub, server = map(importlib.import_module, ("kojihub", "koji.server"))
+    # Koji reports it to its clients.
+    except (ImportError, SyntaxError):
+        return application
+    # A Koji that lacks what is changed here takes no calls.
+    check_paths(kojihub)
+    check_permissions(kojihub)
+    bound_uploads(Bounds(kojihub, server.RequestTimeout))
     return application
 
 

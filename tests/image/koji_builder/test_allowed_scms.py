@@ -159,14 +159,12 @@ def test_the_commit_of_a_source_is_not_that_of_a_folder_inside(idle: Container) 
     assert (status, output) == (0, f"git+https://koji/good/x?inner#{commit}")
 
 
-LONG_SPEC = """
+READ_SPEC = """
 import importlib.machinery, importlib.util, sys
 sys.dont_write_bytecode = True
 loader = importlib.machinery.SourceFileLoader("kojid", "/usr/sbin/kojid")
 kojid = importlib.util.module_from_spec(importlib.util.spec_from_loader("kojid", loader))
 loader.exec_module(kojid)
-with open("/tmp/x.spec", "w") as file:
-    file.truncate(int(sys.argv[1]))
 kojid.BuildSRPMFromSCMTask.spec_sanity_checks(None, "/tmp/x.spec")
 """
 
@@ -174,9 +172,136 @@ kojid.BuildSRPMFromSCMTask.spec_sanity_checks(None, "/tmp/x.spec")
 @pytest.mark.parametrize(("length", "is_refused"), [(1 << 24, False), (1 << 34, True)])
 def test_a_spec_file_too_long_is_not_read(idle: Container, length: int, is_refused: bool) -> None:
     """kojid would need that much memory, and the kernel would kill the builds of others first."""
-    status, output = execute(idle, "python3", "-c", LONG_SPEC, str(length))
+    execute(idle, "bash", "-ec", f"rm -f /tmp/x.spec; truncate --size={length} /tmp/x.spec")
+    status, output = execute(idle, "python3", "-c", READ_SPEC)
     assert (status != 0) == is_refused, output
     assert ("the spec file is longer than 16 MiB" in output) == is_refused
+
+
+def test_a_spec_file_that_is_a_link_to_a_device_is_not_read(idle: Container) -> None:
+    execute(idle, "ln", "-sf", "/dev/zero", "/tmp/x.spec")
+    status, output = execute(idle, "python3", "-c", READ_SPEC)
+    assert (status != 0, "the spec file is not a regular file" in output) == (True, True), output
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "?--config-option=config:tunnels:ssh=id#HEAD",
+        "?folder/--option#HEAD",
+        "?../x#HEAD",
+        "?/etc#HEAD",
+        "#--pathspec-from-file=/etc/shadow",
+        "#origin/--upload-pack=id",
+        "#../x",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["git+https", "git+ssh", "svn+ssh", "svn+https", "cvs+ssh"])
+def test_a_part_that_would_be_an_option_is_refused(idle: Container, scheme: str, rest: str) -> None:
+    status, output = execute(idle, "python3", "-c", CHECK, f"{scheme}://m@koji/good/x{rest}", "*:*")
+    assert status != 0
+    assert "Invalid SCM URL: " in output
+
+
+@pytest.mark.parametrize("host", ["-oProxyCommand=id@koji", "-oProxyCommand=id"])
+def test_a_host_that_would_be_an_option_is_refused(idle: Container, host: str) -> None:
+    url = f"git+ssh://{host}/good/x#HEAD"
+    status, output = execute(idle, "python3", "-c", CHECK, url, "*:*")
+    assert status != 0
+    assert "Invalid SCM URL: " in output
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        "git://evil%2f@koji",
+        "git://evil%2F@koji",
+        "git://[::1]x@koji",
+        "git://[evil]x@koji",
+        "git://evil%2fx.koji",
+        "git://evil:80%2fx.koji",
+        "git+ssh://m%40evil%2f@koji",
+        "git+ssh://[evil]x@koji",
+        "svn://evil%2fx.koji",
+    ],
+)
+def test_no_other_host_is_hidden_in_a_url(idle: Container, site: str) -> None:
+    """git decodes these URLs before it looks for the host: that is `evil`, not `koji`."""
+    status, output = execute(idle, "python3", "-c", CHECK, f"{site}/good/x#main", "*koji:*")
+    assert status != 0
+    assert "Invalid SCM URL: " in output or "does not appear to be an IP" in output
+
+
+@pytest.mark.parametrize(
+    ("site", "host"),
+    [
+        ("git+ssh://me_2.x~y@koji-2.example.com", "koji-2.example.com"),
+        ("git://koji:9418", "koji:9418"),
+        ("git+https://[2001:db8::1]:8443", "[2001:db8::1]:8443"),
+    ],
+)
+def test_other_hosts_are_allowed(idle: Container, site: str, host: str) -> None:
+    status, output = execute(idle, "python3", "-c", CHECK, f"{site}/good/x#main", "*:*")
+    assert (status, output) == (0, f"{host}/good/x\n")
+
+
+# A repository with a folder that looks like a bare one, whose HEAD is no commit's.
+EMBEDDING = """
+git init --quiet /tmp/outer && cd /tmp/outer && mkdir --parents inner/objects inner/refs
+echo 1234567890123456789012345678901234567890 >inner/HEAD
+git -c user.name=x -c user.email=x@example.com commit --quiet --allow-empty --message x
+git rev-parse HEAD
+"""
+SOURCE = """
+import koji.daemon
+scm = koji.daemon.SCM("git+https://koji/good/x?inner#main")
+scm.sourcedir = "{folder}"
+print(scm.get_source()["source"])
+"""
+
+
+def test_the_commit_of_a_source_is_not_that_of_a_folder_inside(idle: Container) -> None:
+    status, commit = execute(idle, "bash", "-ec", EMBEDDING)
+    assert status == 0, commit
+    status, output = execute(idle, "python3", "-c", SOURCE.format(folder="/tmp/outer/inner"))
+    assert status != 0
+    assert "cannot use bare repository" in output
+    assert "1234567890" not in output
+    status, output = execute(idle, "python3", "-c", SOURCE.format(folder="/tmp/outer/inner/refs"))
+    assert status != 0
+    status, output = execute(idle, "python3", "-c", SOURCE.format(folder="/tmp/outer"))
+    assert (status, output) == (0, f"git+https://koji/good/x?inner#{commit}")
+
+
+READ_SPEC = """
+import importlib.machinery, importlib.util, sys
+sys.dont_write_bytecode = True
+loader = importlib.machinery.SourceFileLoader("kojid", "/usr/sbin/kojid")
+kojid = importlib.util.module_from_spec(importlib.util.spec_from_loader("kojid", loader))
+loader.exec_module(kojid)
+kojid.BuildSRPMFromSCMTask.spec_sanity_checks(None, "/tmp/x.spec")
+"""
+
+
+@pytest.mark.parametrize(("length", "is_refused"), [(1 << 24, False), (1 << 34, True)])
+def test_a_spec_file_too_long_is_not_read(idle: Container, length: int, is_refused: bool) -> None:
+    """kojid would need that much memory, and the kernel would kill the builds of others first."""
+    execute(idle, "bash", "-ec", f"rm -f /tmp/x.spec; truncate --size={length} /tmp/x.spec")
+    status, output = execute(idle, "python3", "-c", READ_SPEC)
+    assert (status != 0) == is_refused, output
+    assert ("the spec file is longer than 16 MiB" in output) == is_refused
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [("/dev/zero", "is not a regular file"), ("/proc/self/pagemap", "is longer than 16 MiB")],
+)
+def test_a_spec_file_that_is_a_link_to_a_device_is_not_read(
+    idle: Container, device: str, message: str
+) -> None:
+    execute(idle, "ln", "-sf", device, "/tmp/x.spec")
+    status, output = execute(idle, "python3", "-c", READ_SPEC)
+    assert (status != 0, message in output) == (True, True), output
 
 
 @pytest.mark.parametrize(

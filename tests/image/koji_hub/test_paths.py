@@ -1,9 +1,13 @@
 """koji-hub's folders of builds and tasks, which nothing leads out of."""
 
+from typing import Any
+
 import koji
 import pytest
 
 from tests.image.running import Hub
+from tests.image.tracked import execute
+from util.certificates import Authority
 
 
 def test_a_build_stays_in_its_folder(hub: Hub) -> None:
@@ -25,3 +29,37 @@ def test_a_tasks_output_is_below_its_folder(hub: Hub, folder: str, name: str) ->
     for call, arguments in (("downloadTaskOutput", [number, name]), ("listTaskOutput", [number])):
         with pytest.raises(koji.GenericError, match="is not the number of a task"):
             session.callMethod(call, *arguments)
+
+
+def test_a_package_does_not_lead_a_build_out_of_its_folder(hub: Hub) -> None:
+    """Koji removes a build that has failed before it is made again, and prefers the package's
+    number to its name."""
+    session = hub.login()
+    session.createTag("packages")
+    name = "../repos/packages"
+    session.packageListAdd("packages", name, "kojiadmin")
+    session.grantCGAccess("kojiadmin", "climbing", True)
+    build = {"name": "hello", "pkg_id": session.getPackageID(name), "version": "1", "release": "1"}
+    with pytest.raises(koji.GenericError, match="name of a build is part of a path"):
+        session.CGInitBuild("climbing", build)
+
+
+@pytest.fixture
+def builder(hub: Hub) -> Any:
+    """A session of a builder that somebody else has taken over."""
+    hub.login().addHost("climber", ["noarch"])
+    Authority.load(hub.credentials).issue("climber", client=True)
+    session = hub.login("climber")
+    session.exclusiveSession()
+    return session
+
+
+def test_a_builder_moves_what_it_has_uploaded(hub: Hub, builder: Any) -> None:
+    """Koji would move the key to a repository, from where anybody could download it."""
+    hub.login().createTag("moved", arches="x86_64")
+    repository, _ = builder.host.repoInit("moved")
+    with pytest.raises(koji.GenericError, match="leads out of a folder"):
+        builder.host.repoDone(
+            repository, {"x86_64": ["../../../dev/shm/koji-hub", ["kojiweb.pem"]]}
+        )
+    assert execute(hub.container, "test", "-f", "/dev/shm/koji-hub/kojiweb.pem") == (0, "")

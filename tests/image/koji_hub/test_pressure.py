@@ -170,4 +170,7 @@ def test_nobody_searches_for_days(hub: Hub) -> None:
         session.search(slow, "rpm", "regexp")
     with pytest.raises(koji.GenericError, match="cannot have back references"):
         session.countAndFilterResults("search", slow, "rpm", "regexp")
+    hidden = {"methodName": "search", "params": {slow: 1, "rpm": 1, "regexp": 1}}
+    ((refused),) = session.callMethod("multiCall", [hidden])
+    assert "the arguments of a call are a list" in refused["faultString"]
     assert session.search("^koji(admin)?$", "user", "regexp")

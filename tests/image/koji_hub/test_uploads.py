@@ -34,6 +34,29 @@ def test_an_upload_leaves_no_gap(hub: Hub, offset: int) -> None:
     assert written == (0, "")
 
 
+def test_an_upload_does_not_take_the_place_of_a_folder(hub: Hub) -> None:
+    """All tasks' files are in `tasks`."""
+    session = hub.login()
+    for folder in (".", "x/.."):
+        with pytest.raises(koji.GenericError, match="an upload needs a folder"):
+            session.rawUpload(b"x", 0, folder, "tasks")
+        with pytest.raises(koji.GenericError, match="an upload needs a folder"):
+            session.uploadFile(folder, "tasks", 1, None, 0, base64.b64encode(b"x").decode())
+
+
+def test_an_upload_does_not_change_what_was_imported(hub: Hub) -> None:
+    """Koji leaves a link where it was."""
+    session = hub.login()
+    session.rawUpload(b"first", 0, "imported", "file")
+    link = "cd /mnt/koji/work/imported && mv file ../kept && ln -s ../kept file"
+    assert execute(hub.container, "sh", "-c", link) == (0, "")
+    with pytest.raises(koji.GenericError, match="imported/file was imported"):
+        session.rawUpload(b"other", 0, "imported", "file", overwrite=True)
+    with pytest.raises(koji.GenericError, match="imported/file was imported"):
+        session.uploadFile("imported", "file", 5, None, 0, base64.b64encode(b"other").decode())
+    assert execute(hub.container, "cat", "/mnt/koji/work/kept") == (0, "first")
+
+
 @pytest.mark.parametrize("blocksize", [None, 1000, 20 * 1024**2])
 def test_a_file_is_uploaded_in_parts(hub: Hub, tmp_path: Path, blocksize: int | None) -> None:
     content = bytes(range(256)) * (160 if blocksize == 1000 else 160_000)

@@ -8,10 +8,29 @@ from typing import Any
 import pytest
 
 GOOD = {"name": "hello", "version": "1..0", "release": "1.el9,draft_7"}
+PACKAGES = {1: "hello", 2: "../repos/f40-build"}
 
 
 class GenericError(Exception):
     """As Koji's."""
+
+
+class PathInfo:
+    """As Koji's."""
+
+    def taskrelpath(self, task_id: int) -> str:
+        return f"tasks/{task_id % 10000}/{task_id}"
+
+    def build(self, build: dict[str, Any]) -> str:
+        return "packages/{name}/{version}/{release}".format(**build)
+
+
+def new_build(data: dict[str, Any], strict: bool = False) -> tuple[Any, bool]:
+    return data, strict
+
+
+def move(src: str, dst: str, create_dir: bool = False) -> tuple[str, str, bool]:
+    return src, dst, create_dir
 
 
 @pytest.fixture(params=["kojihub", "kojihub.kojihub"])
@@ -21,27 +40,46 @@ def kojihub(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Any:
     """The module that holds the functions is the package, or is inside it."""
-
-    def new_build(data: dict[str, Any], strict: bool = False) -> tuple[Any, bool]:
-        return data, strict
-
-    new_build.__module__ = request.param
-    koji = SimpleNamespace(GenericError=GenericError)
-    package = SimpleNamespace(koji=koji, new_build=new_build)
-    module = package
+    koji = SimpleNamespace(
+        GenericError=GenericError,
+        PathInfo=type("PathInfo", (PathInfo,), {}),
+        util=SimpleNamespace(safer_move=move, move_and_symlink=move),
+    )
+    names: dict[str, Any] = {
+        "koji": koji,
+        "new_build": new_build,
+        "lookup_package": lambda number, strict: {"name": PACKAGES[number]},
+        "safer_move": move,
+        "move_and_symlink": move,
+    }
+    package = module = SimpleNamespace(**names)
     if request.param != "kojihub":
-        module = SimpleNamespace(koji=koji, new_build=new_build)
+        module = SimpleNamespace(**names)
+    monkeypatch.setattr(new_build, "__module__", request.param)
     monkeypatch.setitem(sys.modules, request.param, module)
-    load_script("koji-hub/paths.py").check_new_builds(package)
+    load_script("koji-hub/paths.py").check_paths(package)
     return package, module
 
 
 @pytest.mark.parametrize("part", ["name", "version", "release"])
 @pytest.mark.parametrize("value", ["", ".", "..", "../..", "1/2", "1\0"])
 def test_a_build_outside_of_its_folder_is_refused(kojihub: Any, part: str, value: str) -> None:
-    for namespace in kojihub:
+    pathinfo = kojihub[0].koji.PathInfo()
+    for refuse in (kojihub[0].new_build, kojihub[1].new_build, pathinfo.build):
         with pytest.raises(GenericError, match=f"{part} of a build"):
-            namespace.new_build({**GOOD, part: value})
+            refuse({**GOOD, part: value})
+
+
+def test_a_package_is_named_by_its_number_too(kojihub: Any) -> None:
+    for namespace in kojihub:
+        with pytest.raises(GenericError, match="name of a build"):
+            namespace.new_build({**GOOD, "pkg_id": 2})
+
+
+@pytest.mark.parametrize("volume", ["..", "../..", "a/b", ""])
+def test_a_build_outside_of_its_volume_has_no_path(kojihub: Any, volume: str) -> None:
+    with pytest.raises(GenericError, match="is not the name of a volume"):
+        kojihub[0].koji.PathInfo().build({**GOOD, "volume_name": volume})
 
 
 def test_other_builds_are_made(kojihub: Any) -> None:
@@ -49,20 +87,24 @@ def test_other_builds_are_made(kojihub: Any) -> None:
     for namespace in kojihub:
         assert namespace.new_build(GOOD, strict=True) == (GOOD, True)
         assert namespace.new_build(without_name) == (without_name, False)
+    for volume in ({}, {"volume_name": None}, {"volume_name": "DEFAULT"}):
+        path = kojihub[0].koji.PathInfo().build({**GOOD, **volume})
+        assert path == "packages/hello/1..0/1.el9,draft_7"
 
 
-class PathInfo:
-    """As Koji's."""
-
-    def taskrelpath(self, task_id: int) -> str:
-        return f"tasks/{task_id % 10000}/{task_id}"
-
-
-def test_the_number_of_a_task_is_a_number(load_script: Callable[[str], ModuleType]) -> None:
-    koji = SimpleNamespace(GenericError=GenericError, PathInfo=type("PathInfo", (PathInfo,), {}))
-    load_script("koji-hub/paths.py").check_task_numbers(koji)
-    pathinfo = koji.PathInfo()
+def test_the_number_of_a_task_is_a_number(kojihub: Any) -> None:
+    pathinfo = kojihub[0].koji.PathInfo()
     assert pathinfo.taskrelpath(1_234_567) == "tasks/4567/1234567"
     for number in ("%.0s../../../etc", "7", None, [7]):
         with pytest.raises(GenericError, match="is not the number of a task"):
             pathinfo.taskrelpath(number)
+
+
+@pytest.mark.parametrize("name", ["safer_move", "move_and_symlink"])
+def test_nothing_is_moved_out_of_its_folder(kojihub: Any, name: str) -> None:
+    for namespace in (kojihub[1], kojihub[0].koji.util):
+        checked = getattr(namespace, name)
+        assert checked("work/a..b", "repos/c", create_dir=True) == ("work/a..b", "repos/c", True)
+        for paths in (("work/../../etc/passwd", "repos/c"), ("work/a", "scratch/logs/../b")):
+            with pytest.raises(GenericError, match="leads out of a folder"):
+                checked(*paths)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from xmlrpc.client import Binary, DateTime
 
 import pytest
 
@@ -38,6 +39,7 @@ def handler(load_script: Callable[[str], ModuleType]) -> Any:
         [None, None, LOCK],
         [{"__starstar": True, "queryOpts": LOCK}],
         [{"__starstar": True, "opts": {"order": "id", **LOCK}}],
+        [[[[[[LOCK]]]]]],
     ],
 )
 def test_a_row_lock_is_refused(handler: Any, params: list[Any]) -> None:
@@ -62,6 +64,10 @@ def test_what_only_names_the_option_is_dispatched(handler: Any) -> None:
         ("listHosts", [["x86_64", SLOW]]),
         ("getArchiveType", [f"a.{SLOW}"]),
         ("listArchives", [{"__starstar": True, "type": "win", "typeInfo": {"platforms": SLOW}}]),
+        ("listArchives", [{"__starstar": True, "typeInfo": {"platforms": [SLOW]}}]),
+        ("listArchives", [None, None, None, None, "win", {"platforms": DateTime(SLOW)}]),
+        ("listArchives", [None, None, None, None, "win", {"platforms": Binary(SLOW.encode())}]),
+        ("search", [{SLOW: 1}]),
         ("count", ["search", SLOW, "rpm", "regexp"]),
     ],
 )
@@ -72,6 +78,23 @@ def test_a_back_reference_is_refused(handler: Any, method: str, params: list[Any
     ):
         with pytest.raises(GenericError, match="back references"):
             handler._dispatch(name, arguments)
+
+
+@pytest.mark.parametrize("method", ["search", "multiCall"])
+def test_arguments_are_a_list(handler: Any, method: str) -> None:
+    """Koji would take the keys of a mapping."""
+    params = {SLOW: 1, "package": 1, "regexp": 1}
+    with pytest.raises(GenericError, match="are a list"):
+        handler._dispatch(method, params)
+    with pytest.raises(GenericError, match="are a list"):
+        handler._dispatch("multiCall", [[{"methodName": method, "params": params}]])
+
+
+def test_arguments_may_be_deep(handler: Any) -> None:
+    params: list[Any] = []
+    for _ in range(100_000):
+        params = [params]
+    assert handler._dispatch("search", params) == "search"
 
 
 @pytest.mark.parametrize(
