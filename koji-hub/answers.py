@@ -87,15 +87,21 @@ class Answers:
         return answer.decode() if title == self._title(call) else None
 
 
-def count_anew(auth: Any, context: Any) -> None:
-    """Have Koji's module `auth` forget the number of a session's last call when it is renewed."""
+def check_renewals(auth: Any, context: Any) -> None:
+    """Have Koji's module `auth` renew a session for its own user alone, and forget the number of
+    its last call. Koji does not compare the users."""
     create = auth.Session.createSession
 
-    def create_session(self: Any, *arguments: Any, **options: Any) -> Any:
-        created = create(self, *arguments, **options)
-        if created and options.get("renew") and self.id is not None:
-            statement = "UPDATE sessions SET callnum = NULL WHERE id = %(id)s"
-            context.cnx.cursor().execute(statement, {"id": self.id})
+    def create_session(self: Any, user_id: int, *arguments: Any, **options: Any) -> Any:
+        if not options.get("renew") or self.id is None:
+            return create(self, user_id, *arguments, **options)
+        cursor, values = context.cnx.cursor(), {"id": self.id}
+        cursor.execute("SELECT user_id FROM sessions WHERE id = %(id)s", values)
+        if cursor.fetchone() != (user_id,):
+            raise auth.koji.AuthError("this session is another user's")
+        created = create(self, user_id, *arguments, **options)
+        if created:
+            cursor.execute("UPDATE sessions SET callnum = NULL WHERE id = %(id)s", values)
             context.cnx.commit()
         return created
 
@@ -112,7 +118,7 @@ def keep_answers(koji_entry: Mapping[str, Any], answers: Answers) -> None:
     auth = koji_entry.get("auth") or koji.auth
     with suppress(ValueError):
         auth.RetryWhitelist.remove("host.taskWait")
-    count_anew(auth, context)
+    check_renewals(auth, context)
 
     def respond_again(self: Any, handle: Callable[[Any], Any], environ: dict[str, Any]) -> Any:
         if number := environ.get(SENT):

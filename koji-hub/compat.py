@@ -6,6 +6,7 @@
   the client then logs out without, but each time leaves a traceback in the hub's log.
 - Content generators store any text, and XML has no form for control characters: no client can read
   an answer that contains one. See util/xml_text.py.
+- kojiweb quotes the parameters of its links, but not those that were given twice.
 - Pages of kojiweb before 1.33.2, 1.34.3 and 1.35.1 print some values as HTML that others chose:
   CVE-2024-9427 and, in the parameters of tasks, others without a number. See docs/security.md.
 
@@ -13,10 +14,12 @@ Apache imports this into the processes that run Koji, before Koji itself. Each a
 the code that needs it, since the version of a developer's tree says little.
 """
 
+import functools
 import importlib
 import inspect
 import re
 import sys
+import urllib.parse
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -32,7 +35,7 @@ MARKUP = (
     *("localbottom", "localfooter", "localnav", "welcomeMessage"),
 )
 # Elsewhere, directives such as `#if A then B else C#` print HTML that is written in the page.
-PLAIN_DIRECTIVES = ("taskinfo_params.chtml",)
+PLAIN_DIRECTIVES = ("taskinfo_params.chtml", "tagparent.chtml", "recentbuilds.chtml")
 
 
 class ArgSpec(NamedTuple):
@@ -115,6 +118,30 @@ def escape_values(util: Any) -> None:
     util.XHTMLFilter.filter = escape
 
 
+def escape_task_results(util: Any) -> None:
+    """Let pages escape what a task's result has for the number of a buildroot."""
+    parse = util._parse_value
+
+    @functools.wraps(parse)
+    def parse_value(key: str, value: object, *arguments: Any, **options: Any) -> Any:
+        return parse(key if isinstance(value, int) else "", value, *arguments, **options)
+
+    util._parse_value = parse_value
+
+
+def quote_parameters(util: Any) -> None:
+    """Let links quote all parameters that they pass on. `util` is kojiweb's module."""
+    passthrough = util.passthrough
+
+    # Jinja looks for attributes of the function.
+    @functools.wraps(passthrough)
+    def quote(*arguments: Any, **options: Any) -> Any:
+        text = passthrough(*arguments, **options)
+        return type(text)(urllib.parse.quote(str(text), safe="?&=%/-._~+"))
+
+    util.passthrough = quote
+
+
 # mod_wsgi knows only import, under a name of its own.
 if __name__.startswith("_mod_wsgi_"):
     import mod_wsgi  # type: ignore[import-not-found]
@@ -132,6 +159,8 @@ if __name__.startswith("_mod_wsgi_"):
     else:
         sys.path.insert(0, WEB_LIBRARY)
         kojiweb = importlib.import_module("kojiweb.util")
+        quote_parameters(kojiweb)
         # Newer ones escape by default, by a filter of another name.
         if hasattr(kojiweb, "XHTMLFilter"):
             escape_values(kojiweb)
+            escape_task_results(kojiweb)

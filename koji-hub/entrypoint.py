@@ -267,14 +267,15 @@ def web_secret(folder: Path, chosen: str | None) -> str:
 
     The latter is derived from kojiweb's key and stored nowhere: users stay logged in when the hub's
     container is recreated, and a committed container has no secret in its layers. Whatever it is,
-    revoking a certificate changes it, since a cookie is as good as the certificate.
+    revoking a certificate changes it, since a cookie is as good as the certificate. The list of
+    revocations would not do: it forgets those of a former authority.
     """
     key = (folder / "private/kojiweb.key").read_bytes()
     secret = chosen or hmac.new(key, b"kojiweb's cookies", hashlib.sha256).hexdigest()
-    for revocation in certificates.read_revocations(folder / certificates.REVOCATIONS):
-        secret = hmac.new(
-            secret.encode(), f"{revocation.serial}".encode(), hashlib.sha256
-        ).hexdigest()
+    for path in sorted((folder / "certs/revoked").glob("*.crt")):
+        for certificate in certificates.load_all(path):
+            serial = f"{certificate.serial_number}".encode()
+            secret = hmac.new(secret.encode(), serial, hashlib.sha256).hexdigest()
     return secret
 
 

@@ -23,8 +23,11 @@ MOVES = ("safer_move", "move_and_symlink")
 
 
 def leads_elsewhere(part: object) -> bool:
-    """Whether a part of a path is no name of a file: empty, `.` or `..`, or several parts."""
-    return part in {"", ".", ".."} or "/" in str(part) or "\0" in str(part)
+    """Whether a part of a path is no name of a file: empty, `.` or `..`, or several parts.
+
+    Control characters are none either; a line break would go on in the header of a mail.
+    """
+    return part in {"", ".", ".."} or "/" in str(part) or not str(part).isprintable()
 
 
 def check_paths(kojihub: Any) -> None:

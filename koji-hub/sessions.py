@@ -10,11 +10,11 @@ import psycopg2
 
 from util import certificates
 
-# Koji's own logout does the same. Where there is no `closed` yet, an expired session has ended.
+# Koji's own logout does the same. Where there is `closed`, an expired session can be renewed.
 EXPIRE = """
 UPDATE sessions SET expired = TRUE, exclusive = NULL{closed} FROM users
 WHERE users.id = sessions.user_id AND users.name = %s
-  AND NOT expired AND date_part('epoch', start_time) < %s
+  AND NOT {ended} AND date_part('epoch', start_time) < %s
 """
 HAS_CLOSED = """
 SELECT EXISTS (SELECT FROM information_schema.columns
@@ -48,7 +48,11 @@ def expire(address: str, names: Mapping[str, float]) -> int:
         with connection, connection.cursor() as cursor:
             cursor.execute(HAS_CLOSED)
             (closed,) = cursor.fetchone() or (False,)
-            command = EXPIRE.format(closed=", closed = TRUE" if closed else "")
+            command = (
+                EXPIRE.format(closed=", closed = TRUE", ended="closed")
+                if closed
+                else EXPIRE.format(closed="", ended="expired")
+            )
             ended = 0
             for name, before in names.items():
                 cursor.execute(command, [name, before])

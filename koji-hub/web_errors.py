@@ -2,6 +2,9 @@
 
 Koji answers every error with 500, and calls it a bug. Here a parameter that is no number, or that
 names nothing, is answered with 400 or 404, and a page that needs another user with 403.
+
+Koji redirects to any address in its parameter `page`, and after logging out to one without TLS,
+where nothing answers if the port is not the usual one. Here it redirects to its own pages.
 """
 
 import importlib
@@ -13,6 +16,7 @@ from functools import cache
 from threading import Lock
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 from xmlrpc.client import Fault
 
 PAGES = "/usr/share/koji-web/"
@@ -85,6 +89,15 @@ def explain_errors(util: Any, koji: Any) -> None:
     util.explainError = explain
 
 
+def stay_here(location: str) -> str:
+    """An address of a redirect without the name of a host, however it is written."""
+    # Browsers leave out blanks and tabs, and take a backslash for a slash.
+    location = re.sub(r"[\x00-\x20\x7f]", "", location).replace("\\", "/")
+    while (parts := urlsplit(location)).scheme or parts.netloc or location.startswith("//"):
+        location = re.sub(r"^([^:/?#]+:)?(/{2,}[^/?#]*)?", "", location)
+    return location
+
+
 @cache
 def _entry(script: str) -> Callable[..., Iterable[bytes]]:
     """The WSGI application in Koji's script."""
@@ -107,6 +120,9 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         # Koji answers an exception while it handles it.
         if status.startswith("500"):
             status = status_of(sys.exc_info()[1], sys.modules["koji"]) or status
+        headers = [
+            (name, stay_here(value) if name == "Location" else value) for name, value in headers
+        ]
         return start_response(status, headers)
 
     with LOADING:

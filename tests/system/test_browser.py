@@ -157,9 +157,29 @@ def test_a_person_finds_the_build_and_its_rpm(browser: BrowserContext, seeded: K
 
 
 def test_a_link_runs_no_script_in_kojiweb(browser: BrowserContext, seeded: Koji) -> None:
-    """CVE-2024-9427."""
+    """CVE-2024-9427, and the same with a parameter that is given twice."""
     web = seeded.description["urls"]["web"]
-    assert PLANTED in shown(browser.new_page(), f"{web}/hosts?channel={quote(PLANTED)}")
+    page = browser.new_page()
+    assert PLANTED in shown(page, f"{web}/hosts?channel={quote(PLANTED)}")
+    broken_out = quote(f'">{PLANTED}')
+    shown(page, f"{web}/hosts?channel=x&channel={broken_out}")
+    shown(page, f"{web}/hosts?channel=-(planted=1)-&channel=-(planted=2)-")
+    for choice in page.query_selector_all("select[onchange]"):
+        choice.dispatch_event("change")
+        page.wait_for_load_state()
+        assert page.evaluate("typeof planted") == "undefined"
+        break
+
+
+def test_the_name_of_a_tasks_file_runs_no_script(browser: BrowserContext, seeded: Koji) -> None:
+    session = seeded.session()
+    task = session.listTasks(opts={"method": "buildArch"}, queryOpts={"limit": 1})[0]["id"]
+    name = f"/mnt/koji/work/tasks/{task % 10000}/{task}/{PLANTED.replace('/', '')}.rpm"
+    seeded.run("docker", "exec", f"{seeded.system}-koji", "touch", name)
+    page = browser.new_page()
+    go(page, f"{seeded.description['urls']['web']}/taskstatus?taskID={task}")
+    assert "<img" in page.content()
+    assert page.evaluate("typeof planted") == "undefined"
 
 
 @pytest.mark.parametrize("source", ["git+https://koji/x", "cli-build/x"])

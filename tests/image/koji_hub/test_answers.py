@@ -60,7 +60,10 @@ def test_each_session_gets_its_own_answers(mortal_koji: Koji) -> None:
 
 
 def test_a_session_goes_on_once_it_is_renewed(mortal_koji: Koji) -> None:
-    """A client that finds its session expired renews it, and numbers its calls from 0 again."""
+    """A client that finds its session expired renews it, and numbers its calls from 0 again.
+
+    Koji would also renew it for whoever knows its key and has any valid certificate.
+    """
     database = mortal_koji.start_database()
     container = mortal_koji.start_hub()
     wait_ready(container)
@@ -71,5 +74,9 @@ def test_a_session_goes_on_once_it_is_renewed(mortal_koji: Koji) -> None:
     tags = [session.createTag(f"before-{number}") for number in range(5)]
     expire = ("psql", "-qAtc", "UPDATE sessions SET expired = TRUE", "koji")
     assert execute(database, "runuser", "-u", "postgres", "--", *expire) == (0, "")
+    thief = hub.session()
+    thief.setSession(session.sinfo)
+    with pytest.raises(koji.AuthError, match="another user's"):
+        thief.ssl_login(str(hub.credentials / "kojira.pem"), None, str(hub.authority), renew=True)
     tags += [session.createTag(f"after-{number}") for number in range(5)]
     assert tags == list(range(tags[0], tags[0] + 10))

@@ -39,6 +39,7 @@ class Hub:
         self.auth = SimpleNamespace(
             RetryWhitelist=["host.taskSetWait", "host.taskWait"],
             Session=type("Session", (Session,), {}),
+            koji=SimpleNamespace(AuthError=PermissionError),
         )
         self.number: str | None = None
         self.committed: set[tuple[Any, ...]] = set()
@@ -119,17 +120,32 @@ def test_an_older_hub_gets_the_number_by_the_name_that_it_reads(hub: Hub) -> Non
     assert hub.number == "3"
 
 
-@pytest.mark.parametrize(("options", "counts_anew"), [({"renew": True}, True), ({}, False)])
-def test_a_renewed_session_counts_its_calls_anew(
-    hub: Hub, options: dict[str, bool], counts_anew: bool
-) -> None:
+WHOSE = "SELECT user_id FROM sessions WHERE id = %(id)s"
+ANEW = "UPDATE sessions SET callnum = NULL WHERE id = %(id)s"
+
+
+def test_a_renewed_session_counts_its_calls_anew(hub: Hub) -> None:
     database = Mock()
+    database.cursor().fetchone.return_value = (1,)
     hub.context.cnx = database
-    session = hub.auth.Session()
-    assert session.createSession(1, **options) == {"session-id": 7}
-    statement = "UPDATE sessions SET callnum = NULL WHERE id = %(id)s"
-    expected = [call.cursor(), call.cursor().execute(statement, {"id": 7}), call.commit()]
-    assert database.mock_calls == (expected if counts_anew else [])
+    assert hub.auth.Session().createSession(1, renew=True) == {"session-id": 7}
+    assert database.cursor().execute.mock_calls == [call(WHOSE, {"id": 7}), call(ANEW, {"id": 7})]
+    assert database.commit.mock_calls == [call()]
+
+
+def test_a_session_is_not_renewed_for_another_user(hub: Hub) -> None:
+    database = Mock()
+    database.cursor().fetchone.return_value = (2,)
+    hub.context.cnx = database
+    with pytest.raises(PermissionError, match="another user's"):
+        hub.auth.Session().createSession(1, renew=True)
+    assert database.commit.mock_calls == []
+
+
+def test_a_new_session_is_koji_s_own(hub: Hub) -> None:
+    hub.context.cnx = database = Mock()
+    assert hub.auth.Session().createSession(1) == {"session-id": 7}
+    assert database.mock_calls == []
 
 
 def test_only_the_last_answer_of_a_session_is_kept(hub: Hub) -> None:

@@ -115,4 +115,25 @@ def test_what_a_page_composes_stays_html(compat: ModuleType, expression: str) ->
 
 def test_directives_print_html_except_those_on_parameters(compat: ModuleType) -> None:
     assert printed(compat, "tasks.chtml", "<b>") == "<b>"
-    assert printed(compat, "taskinfo_params.chtml", "<b>") == "&lt;b>"
+    for page in ("taskinfo_params.chtml", "tagparent.chtml", "recentbuilds.chtml"):
+        assert printed(compat, page, "<b>") == "&lt;b>"
+
+
+@pytest.mark.parametrize("value", ["<b>", ["<b>"], {"<b>": 1}])
+def test_the_number_of_a_buildroot_is_a_number(compat: ModuleType, value: object) -> None:
+    util = SimpleNamespace(_parse_value=lambda key, value, sep=", ": f"{key}{sep}{value}")
+    compat.escape_task_results(util)
+    assert util._parse_value("brootid", 5) == "brootid, 5"
+    assert util._parse_value("brootid", value, sep="; ") == f"; {value}"
+
+
+def test_links_quote_parameters_that_are_given_twice(compat: ModuleType) -> None:
+    class SafeValue(str):
+        """As Koji's."""
+
+    util = SimpleNamespace(passthrough=lambda text: SafeValue(f"&a=%20/{text}"))
+    compat.quote_parameters(util)
+    quoted = util.passthrough("""['x', '"><script>alert(1)']""")
+    assert isinstance(quoted, SafeValue)
+    assert quoted == "&a=%20/%5B%27x%27%2C%20%27%22%3E%3Cscript%3Ealert%281%29%27%5D"
+    assert util.passthrough("b-c_1.2~+&d=e") == "&a=%20/b-c_1.2~+&d=e"

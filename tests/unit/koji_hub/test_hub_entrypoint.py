@@ -191,7 +191,7 @@ def test_kojiwebs_secret_is_the_instances_own_and_stays(
 def test_kojiwebs_secret_changes_when_a_certificate_is_revoked(
     script: ModuleType, root: Path, chosen: dict[str, str]
 ) -> None:
-    """A cookie is as good as the certificate that it was given for."""
+    """A cookie is as good as the certificate that it was given for, whatever authority is next."""
     secrets = {written(script, root, **chosen)["web"]["web"]["secret"]}
     authority = Authority.load(root / "etc/pki/koji")
     for _ in range(2):
@@ -201,6 +201,10 @@ def test_kojiwebs_secret_changes_when_a_certificate_is_revoked(
         authority.write_revocations()
         secrets.add(written(script, root, **chosen)["web"]["web"]["secret"])
     assert len(secrets) == 3
+    last = written(script, root, **chosen)["web"]["web"]["secret"]
+    authority.rotate().retire().write_revocations()
+    secrets.add(written(script, root, **chosen)["web"]["web"]["secret"])
+    assert (last in secrets, len(secrets)) == (True, 3)
 
 
 def test_an_authority_of_an_earlier_nagoya_has_revoked_nothing(

@@ -81,3 +81,27 @@ def test_the_page_says_whose_error_it_is(web_errors: ModuleType, tmp_path: Path)
     assert util.explainError(koji.GenericError("No such tag")) == (web_errors.WRONG, 2)
     for error in (koji.ActionNotAllowed("x"), RuntimeError("x")):
         assert util.explainError(error) == ("a bug", 2)
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("https://koji/koji/index?a=b#c", "/koji/index?a=b#c"),
+        ("taginfo?tagID=3", "taginfo?tagID=3"),
+        ("/koji/tasks?x=https://evil.example/", "/koji/tasks?x=https://evil.example/"),
+        ("https://evil.example", ""),
+        ("//evil.example/x", "/x"),
+        ("/\\evil.example/x", "/x"),
+        ("http:evil.example", "evil.example"),
+        ("http:https:evil.example", "evil.example"),
+        ("http:http://evil.example/x", "/x"),
+        ("http:\\\\evil/x", "/x"),
+        ("https:\t//evil.example/x", "/x"),
+        ("/\t/evil.example/x", "/x"),
+        ("https://koji/\t/evil.example/x", "/x"),
+        ("https://koji///evil.example//more.example/x", "/x"),
+        ("javascript:alert(1)", "alert(1)"),
+    ],
+)
+def test_a_redirect_stays_here(web_errors: ModuleType, location: str, expected: str) -> None:
+    assert web_errors.stay_here(location) == expected
