@@ -40,7 +40,8 @@ KOJI_HUB_PLUGINS=                 the hub's plugins, by name, from /usr/lib/koji
 KOJI_HUB_PROCESSES=               how many calls the hub handles at once; by default the number of
                                   processors, but at least two and at most four
 KOJI_ENABLE_MAVEN=no              Maven builds
-KOJI_NOTIFICATIONS=no             mails about builds and tags
+KOJI_NOTIFICATIONS=no             mails about builds and tags, to NAME@EmailDomain of hub.conf.d;
+                                  builders send them, as kojid.conf.d says (smtphost, from_addr)
 KOJI_HUB_URL=https://koji/kojihub the hub, for `kojira`; it must show a certificate of that name
 KOJI_HOUSEKEEPING_HOURS=24        hours between two runs of koji-gc, which deletes builds that have
                                   had no tag for weeks, and koji-sweep-db, which deletes sessions;
@@ -353,6 +354,11 @@ def write_configuration(root: Path, settings: Settings) -> None:
     address = settings.database.address(root, PRIVATE, USER)
     proxy = subject(root / credentials.FOLDER / "certs/kojiweb.crt")
     hub = merged(hub_options(settings, address, proxy), root / "etc/koji-hub/hub.conf.d")
+    if settings.notifications and "\nemaildomain = " not in hub:
+        entry.log(
+            "KOJI_NOTIFICATIONS: mails go to NAME@None without the option EmailDomain; "
+            "set it in section [hub] of a file in /etc/koji-hub/hub.conf.d"
+        )
     gc = merged(
         housekeeping.gc_options(OWN_HUB, f"/{credentials.FOLDER}"),
         root / "etc/koji-gc/koji-gc.conf.d",

@@ -20,7 +20,10 @@ pytestmark = pytest.mark.long
 
 # It prints its mails.
 SERVER = ("python3", "-m", "aiosmtpd", "--nosetuid", "--listen", "0.0.0.0:25")
-CONFIGURATION = "[kojid]\nsmtphost = mail\n"
+CONFIGURATION = {
+    "koji:/etc/koji-hub/hub.conf.d": "[hub]\nEmailDomain = example.com\n",
+    "kojibuilder:/etc/kojid/kojid.conf.d": "[kojid]\nsmtphost = mail\n",
+}
 SECRETS = {"KOJI_WEB_SECRET": "planted-for-the-web", "GIT_TOKEN": "planted-for-git"}
 FAILING = """
 Name: failing
@@ -50,10 +53,11 @@ def site(
 
     site = start("mail", config=declaration_with(declaration, checkout, tmp_path, plant))
     site.toji("verify")
-    file = tmp_path / "mail.conf"
-    file.write_text(CONFIGURATION)
-    site.run("docker", "cp", str(file), f"{site.system}-kojibuilder:/etc/kojid/kojid.conf.d/")
-    site.toji("restart", "kojibuilder")
+    assert "mails go to NAME@None" in site.toji("logs", "koji").stdout
+    for folder, text in CONFIGURATION.items():
+        (tmp_path / "mail.conf").write_text(text)
+        site.run("docker", "cp", str(tmp_path / "mail.conf"), f"{site.system}-{folder}/")
+    site.toji("restart", "koji", "kojibuilder")
     return site
 
 
@@ -82,8 +86,9 @@ def test_a_mail_about_a_failed_build_holds_no_secret(
     end = f"buildinfo?buildID={session.getBuild('failing-1-1')['id']}"
     wait_until(lambda: end in server.logs().decode(), 120, "the mail arrives")
     mail = server.logs().decode()
-    assert "Subject: Package: failing-1-1 Tag: demo Status: failed Built by: kojiadmin" in mail
-    assert "To: kojiadmin@" in mail
+    subject = "Package: failing-1-1 Tag: demo-candidate Status: failed Built by: kojiadmin"
+    assert f"Subject: {subject}" in mail
+    assert "To: kojiadmin@example.com" in mail
     assert f"/taskinfo?taskID={task}" in mail
     for secret in (*SECRETS.values(), "PRIVATE KEY"):
         assert secret not in mail
