@@ -10,16 +10,19 @@ takes it for a format. A text can thus be the path of any file, which the hub wo
 that of kojiweb's key, say.
 
 The hub moves what a builder has uploaded, by paths that the builder names: with `..` in one, any
-file of the hub's user, to where everybody can download it.
+file of the hub's user, to where everybody can download it. `toplink`, in each repository, leads to
+all of the top directory. A hidden file among the uploads says whose they are.
 """
 
 import functools
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 PARTS = ("name", "version", "release")
 MOVES = ("safer_move", "move_and_symlink")
+UPWARDS = {"..", "toplink"}
 
 
 def leads_elsewhere(part: object) -> bool:
@@ -37,6 +40,7 @@ def check_paths(kojihub: Any) -> None:
     _check_task_numbers(module.koji)
     _check_build_paths(module.koji)
     module.new_build = kojihub.new_build = _checked_new_build(module)
+    module.koji.ensuredir = _checked_ensuredir(module.koji)
     for name in MOVES:
         move = _checked_move(module.koji, getattr(module.koji.util, name))
         setattr(module.koji.util, name, move)
@@ -90,12 +94,38 @@ def _check_parts(koji: Any, build: Mapping[str, Any]) -> None:
             )
 
 
+def _checked_ensuredir(koji: Any) -> Callable[..., Any]:
+    """Koji makes the folder of a move's target first."""
+    ensuredir = koji.ensuredir
+
+    @functools.wraps(ensuredir)
+    def check_and_make(directory: Any) -> Any:
+        _check_path(koji, directory)
+        return ensuredir(directory)
+
+    return check_and_make
+
+
 def _checked_move(koji: Any, move: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(move)
     def check_and_move(src: Any, dst: Any, *arguments: Any, **options: Any) -> Any:
-        for path in (src, dst):
-            if ".." in str(path).split("/"):
-                raise koji.GenericError(f"{path} leads out of a folder, and is not moved")
+        _check_path(koji, src)
+        _check_path(koji, dst)
+        source = Path(src)
+        if _is_upload(koji, source) and (source.name.startswith(".") or not source.is_file()):
+            raise koji.GenericError(f"{src} is not a file that was uploaded, and is not moved")
         return move(src, dst, *arguments, **options)
 
     return check_and_move
+
+
+def _check_path(koji: Any, path: Any) -> None:
+    if UPWARDS & set(str(path).split("/")):
+        raise koji.GenericError(f"{path} leads out of a folder, and is not used")
+
+
+def _is_upload(koji: Any, path: Path) -> bool:
+    """Whether a path is in the folder of the uploads, of any volume."""
+    top = Path(koji.pathinfo.topdir)
+    parts = path.relative_to(top).parts if path.is_relative_to(top) else ()
+    return (parts[2:3] if parts[:1] == ("vol",) else parts[:1]) == ("work",)

@@ -1,8 +1,12 @@
-"""Refuses changes that Koji lets anybody make, without a log-in.
+"""Refuses changes that Koji lets people make who have no permission for them.
 
-`getPackage` and `getTagID` make the name that they look for, if a client asks them to: rows of the
-database without limit, and names that no other call would take. `host.writeSignedRPM`, a builder's
-call, does not look who calls it, and writes a second copy of any RPM to the disk.
+Without a log-in, `getPackage` and `getTagID` make the name that they look for, if a client asks
+them to: rows of the database without limit, and names that no other call would take.
+`host.writeSignedRPM`, a builder's call, does not look who calls it, and writes a second copy of any
+RPM to the disk.
+
+A builder could end the builds of others, and in Koji 1.30 choose whose its task is: an
+administrator's, say, who may tag what a policy forbids.
 """
 
 import functools
@@ -10,6 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 LOOKUPS = ("getPackage", "getTagID")
+ENDS = (
+    "completeBuild",
+    "completeImageBuild",
+    "completeMavenBuild",
+    "completeWinBuild",
+    "failBuild",
+)
 
 
 def check_permissions(kojihub: Any) -> None:
@@ -17,14 +28,40 @@ def check_permissions(kojihub: Any) -> None:
     for name in LOOKUPS:
         look_up = _without_creation(kojihub.koji, getattr(kojihub.RootExports, name))
         setattr(kojihub.RootExports, name, staticmethod(look_up))
-    write = kojihub.HostExports.writeSignedRPM
+    calls = kojihub.HostExports
+    for name in ENDS:
+        setattr(calls, name, _own_builds_only(kojihub, getattr(calls, name)))
+    calls.subtask = _own_tasks_only(kojihub.koji, calls.subtask)
+    calls.writeSignedRPM = _for_hosts(kojihub, calls.writeSignedRPM)
 
+
+def _own_builds_only(kojihub: Any, end: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(end)
+    def check_and_end(self: Any, task_id: Any, build_id: Any, *rest: Any, **options: Any) -> Any:
+        if kojihub.get_build(build_id, strict=True)["task_id"] != task_id:
+            raise kojihub.koji.GenericError(f"build {build_id} is not of task {task_id}")
+        return end(self, task_id, build_id, *rest, **options)
+
+    return check_and_end
+
+
+def _own_tasks_only(koji: Any, subtask: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(subtask)
+    def check_and_make(self: Any, method: Any, arglist: Any, parent: Any, **options: Any) -> Any:
+        if "owner" in options:
+            raise koji.GenericError("the owner of a subtask is that of its task")
+        return subtask(self, method, arglist, parent, **options)
+
+    return check_and_make
+
+
+def _for_hosts(kojihub: Any, write: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(write)
     def verify_and_write(self: Any, an_rpm: Any, sigkey: Any, force: Any = False) -> Any:
         kojihub.Host().verify()
         return write(self, an_rpm, sigkey, force)
 
-    kojihub.HostExports.writeSignedRPM = verify_and_write
+    return verify_and_write
 
 
 def _without_creation(koji: Any, look_up: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,7 +16,6 @@ from functools import cache
 from threading import Lock
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 from xmlrpc.client import Fault
 
 PAGES = "/usr/share/koji-web/"
@@ -29,6 +28,8 @@ REFUSED = re.compile(
     "|^<class 'KeyError'>: "
 )
 
+# A browser shows the text of an answer that redirects to nothing.
+FIRST_PAGE = "/koji/"
 READERS = ("/cgi.py", "/urllib/parse.py")
 
 # Several threads may get the first requests.
@@ -93,9 +94,9 @@ def stay_here(location: str) -> str:
     """An address of a redirect without the name of a host, however it is written."""
     # Browsers leave out blanks and tabs, and take a backslash for a slash.
     location = re.sub(r"[\x00-\x20\x7f]", "", location).replace("\\", "/")
-    while (parts := urlsplit(location)).scheme or parts.netloc or location.startswith("//"):
-        location = re.sub(r"^([^:/?#]+:)?(/{2,}[^/?#]*)?", "", location)
-    return location
+    while match := re.match(r"[^:/?#]+:|/{2,}[^/?#]*", location):
+        location = location[match.end() :]
+    return location or FIRST_PAGE
 
 
 @cache
@@ -115,16 +116,24 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """Pass one request to kojiweb."""
     # httpd.conf says which script; Koji looks for its other files beside it.
     script = environ["nagoya.web"]
+    redirects = False
 
     def start(status: str, headers: list[tuple[str, str]]) -> Any:
+        nonlocal redirects
         # Koji answers an exception while it handles it.
         if status.startswith("500"):
             status = status_of(sys.exc_info()[1], sys.modules["koji"]) or status
-        headers = [
-            (name, stay_here(value) if name == "Location" else value) for name, value in headers
-        ]
+        redirects = status.startswith("3")
+        if redirects:
+            headers = [
+                (name, stay_here(value) if name == "Location" else value)
+                for name, value in headers
+                if name != "Content-Length"
+            ]
         return start_response(status, headers)
 
     with LOADING:
         koji_application = _entry(script)
-    return koji_application({**environ, "SCRIPT_FILENAME": script}, start)
+    answer = koji_application({**environ, "SCRIPT_FILENAME": script}, start)
+    # Koji's text for a redirect is the address as a user has written it, for HTML.
+    return [] if redirects else answer

@@ -47,19 +47,45 @@ def test_a_package_does_not_lead_a_build_out_of_its_folder(hub: Hub) -> None:
 @pytest.fixture
 def builder(hub: Hub) -> Any:
     """A session of a builder that somebody else has taken over."""
-    hub.login().addHost("climber", ["noarch"])
+    session = hub.login()
+    if not session.getHost("climber"):
+        session.addHost("climber", ["noarch"])
     Authority.load(hub.credentials).issue("climber", client=True)
     session = hub.login("climber")
     session.exclusiveSession()
     return session
 
 
-def test_a_builder_moves_what_it_has_uploaded(hub: Hub, builder: Any) -> None:
-    """Koji would move the key to a repository, from where anybody could download it."""
-    hub.login().createTag("moved", arches="x86_64")
+@pytest.mark.parametrize(
+    ("results", "reason"),
+    [
+        ({"x86_64": ["../../../dev/shm/koji-hub", ["kojiweb.pem"]]}, "leads out of a folder"),
+        ({"x86_64/toplink/packages": ["uploads", ["file"]]}, "leads out of a folder"),
+        ({"x86_64": ["uploads", [".user"]]}, "is not a file that was uploaded"),
+        ({"x86_64": [".", ["uploads"]]}, "is not a file that was uploaded"),
+    ],
+)
+def test_a_builder_moves_what_it_has_uploaded(
+    hub: Hub, builder: Any, results: dict[str, Any], reason: str
+) -> None:
+    """Koji would move a key to a repository, from where anybody could download it, and the mark
+    that keeps others from writing to a user's folder."""
+    session = hub.login()
+    session.rawUpload(b"x", 0, "uploads", "file", overwrite=True)
+    if not session.getTag("moved"):
+        session.createTag("moved", arches="x86_64")
     repository, _ = builder.host.repoInit("moved")
+    with pytest.raises(koji.GenericError, match=reason):
+        builder.host.repoDone(repository, results)
+    for path in ("/dev/shm/koji-hub/kojiweb.pem", "/mnt/koji/work/uploads/.user"):
+        assert execute(hub.container, "test", "-f", path) == (0, "")
+
+
+def test_a_builder_makes_folders_in_its_task_s_own(hub: Hub, builder: Any) -> None:
+    session = hub.login()
+    task = session.makeTask("sleep", [1], arch="noarch")
+    session.assignTask(task, "climber", True)
+    assert builder.host.openTask(task)
     with pytest.raises(koji.GenericError, match="leads out of a folder"):
-        builder.host.repoDone(
-            repository, {"x86_64": ["../../../dev/shm/koji-hub", ["kojiweb.pem"]]}
-        )
-    assert execute(hub.container, "test", "-f", "/dev/shm/koji-hub/kojiweb.pem") == (0, "")
+        builder.host.moveBuildToScratch(task, "uploads/file", [], {"../../../packages/x": []})
+    assert execute(hub.container, "test", "-e", "/mnt/koji/packages/x")[0] == 1

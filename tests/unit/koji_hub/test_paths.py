@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,10 @@ def move(src: str, dst: str, create_dir: bool = False) -> tuple[str, str, bool]:
     return src, dst, create_dir
 
 
+def ensuredir(directory: str) -> str:
+    return directory
+
+
 @pytest.fixture(params=["kojihub", "kojihub.kojihub"])
 def kojihub(
     request: pytest.FixtureRequest,
@@ -44,6 +49,8 @@ def kojihub(
         GenericError=GenericError,
         PathInfo=type("PathInfo", (PathInfo,), {}),
         util=SimpleNamespace(safer_move=move, move_and_symlink=move),
+        ensuredir=ensuredir,
+        pathinfo=SimpleNamespace(topdir="/mnt/koji"),
     )
     names: dict[str, Any] = {
         "koji": koji,
@@ -104,7 +111,41 @@ def test_the_number_of_a_task_is_a_number(kojihub: Any) -> None:
 def test_nothing_is_moved_out_of_its_folder(kojihub: Any, name: str) -> None:
     for namespace in (kojihub[1], kojihub[0].koji.util):
         checked = getattr(namespace, name)
-        assert checked("work/a..b", "repos/c", create_dir=True) == ("work/a..b", "repos/c", True)
-        for paths in (("work/../../etc/passwd", "repos/c"), ("work/a", "scratch/logs/../b")):
+        moved = ("packages/a..b", "repos/c")
+        assert checked(*moved, create_dir=True) == (*moved, True)
+        for paths in (
+            ("work/../../etc/passwd", "repos/c"),
+            ("packages/a", "scratch/logs/../b"),
+            ("packages/a", "repos/1/x86_64/toplink/packages/b"),
+        ):
             with pytest.raises(GenericError, match="leads out of a folder"):
                 checked(*paths)
+
+
+@pytest.mark.parametrize("place", ["work", "vol/other/work"])
+def test_of_uploads_only_files_are_moved(kojihub: Any, tmp_path: Path, place: str) -> None:
+    kojihub[0].koji.pathinfo.topdir = str(tmp_path)
+    folder = tmp_path / place / "cli-build"
+    folder.mkdir(parents=True)
+    for name in ("hello.src.rpm", ".user"):
+        (folder / name).touch()
+    move_upload = kojihub[1].safer_move
+    assert move_upload(f"{folder}/hello.src.rpm", "x") == (f"{folder}/hello.src.rpm", "x", False)
+    for path in (f"{folder}/.user", f"{folder}", f"{folder}/", f"{tmp_path}//{place}/missing"):
+        with pytest.raises(GenericError, match="is not a file that was uploaded"):
+            move_upload(path, "x")
+
+
+def test_a_draft_is_moved_with_its_folder(kojihub: Any, tmp_path: Path) -> None:
+    kojihub[0].koji.pathinfo.topdir = str(tmp_path)
+    draft = tmp_path / "packages/hello/1/1,draft_2"
+    draft.mkdir(parents=True)
+    assert kojihub[1].safer_move(str(draft), "x") == (str(draft), "x", False)
+
+
+def test_no_folder_is_made_out_of_its_place(kojihub: Any) -> None:
+    make = kojihub[0].koji.ensuredir
+    assert make("/mnt/koji/scratch/a..b") == "/mnt/koji/scratch/a..b"
+    for folder in ("/mnt/koji/scratch/../packages", "/mnt/koji/repos/1/toplink/packages"):
+        with pytest.raises(GenericError, match="leads out of a folder"):
+            make(folder)

@@ -6,8 +6,20 @@ from typing import Any
 
 import pytest
 
+ENDS = [
+    "completeBuild",
+    "completeImageBuild",
+    "completeMavenBuild",
+    "completeWinBuild",
+    "failBuild",
+]
 
-class ActionNotAllowed(Exception):
+
+class GenericError(Exception):
+    """As Koji's."""
+
+
+class ActionNotAllowed(GenericError):
     """As Koji's."""
 
 
@@ -24,19 +36,24 @@ def kojihub(load_script: Callable[[str], ModuleType]) -> Any:
     def look_up(info: str, strict: bool = False, create: bool = False) -> tuple[Any, ...]:
         return info, strict, create
 
-    class RootExports:
-        getPackage = staticmethod(look_up)
-        getTagID = staticmethod(look_up)
+    def end(self: Any, task_id: int, build_id: int, *rest: Any) -> tuple[Any, ...]:
+        return task_id, build_id, *rest
 
-    class HostExports:
-        def writeSignedRPM(self, an_rpm: int, sigkey: str, force: bool = False) -> tuple[Any, ...]:
-            return an_rpm, sigkey, force
+    def subtask(self: Any, method: str, arglist: list[Any], parent: int, **opts: Any) -> Any:
+        return method, arglist, parent, opts
 
+    def write(self: Any, an_rpm: int, sigkey: str, force: bool = False) -> tuple[Any, ...]:
+        return an_rpm, sigkey, force
+
+    calls = {**dict.fromkeys(ENDS, end), "subtask": subtask, "writeSignedRPM": write}
     hub = SimpleNamespace(
-        koji=SimpleNamespace(ActionNotAllowed=ActionNotAllowed),
-        RootExports=RootExports,
-        HostExports=HostExports,
+        koji=SimpleNamespace(ActionNotAllowed=ActionNotAllowed, GenericError=GenericError),
+        RootExports=type(
+            "RootExports", (), dict.fromkeys(["getPackage", "getTagID"], staticmethod(look_up))
+        ),
+        HostExports=type("HostExports", (), calls),
         Host=type("Host", (Host,), {}),
+        get_build=lambda number, strict: {"task_id": number + 100},
     )
     load_script("koji-hub/permissions.py").check_permissions(hub)
     return hub
@@ -57,3 +74,18 @@ def test_signed_copies_are_written_by_builders(kojihub: Any) -> None:
     kojihub.Host.is_host = False
     with pytest.raises(ActionNotAllowed):
         kojihub.HostExports().writeSignedRPM(1, "")
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_builder_ends_its_own_builds(kojihub: Any, name: str) -> None:
+    end = getattr(kojihub.HostExports(), name)
+    assert end(107, 7, "results") == (107, 7, "results")
+    with pytest.raises(GenericError, match="build 8 is not of task 107"):
+        end(107, 8, "results")
+
+
+def test_a_subtask_has_the_owner_of_its_task(kojihub: Any) -> None:
+    make = kojihub.HostExports().subtask
+    assert make("buildArch", [1], 7, arch="noarch") == ("buildArch", [1], 7, {"arch": "noarch"})
+    with pytest.raises(GenericError, match="the owner of a subtask"):
+        make(method="tagBuild", arglist=[], parent=7, owner=1)

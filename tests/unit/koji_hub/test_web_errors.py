@@ -89,7 +89,10 @@ def test_the_page_says_whose_error_it_is(web_errors: ModuleType, tmp_path: Path)
         ("https://koji/koji/index?a=b#c", "/koji/index?a=b#c"),
         ("taginfo?tagID=3", "taginfo?tagID=3"),
         ("/koji/tasks?x=https://evil.example/", "/koji/tasks?x=https://evil.example/"),
-        ("https://evil.example", ""),
+        ("https://evil.example", "/koji/"),
+        ('http://x"><img src=x onerror=alert(1)>', "/koji/"),
+        ("//[", "/koji/"),
+        ("", "/koji/"),
         ("//evil.example/x", "/x"),
         ("/\\evil.example/x", "/x"),
         ("http:evil.example", "evil.example"),
@@ -105,3 +108,34 @@ def test_the_page_says_whose_error_it_is(web_errors: ModuleType, tmp_path: Path)
 )
 def test_a_redirect_stays_here(web_errors: ModuleType, location: str, expected: str) -> None:
     assert web_errors.stay_here(location) == expected
+
+
+HEADERS = [("Location", "https://evil.example/x"), ("Content-Length", "3"), ("Set-Cookie", "a")]
+
+
+def page(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """As Koji answers."""
+    start_response(environ["status"], HEADERS)
+    return [b"<b>"]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        ("302 Found", [("Location", "/x"), ("Set-Cookie", "a")], []),
+        ("200 OK", HEADERS, [b"<b>"]),
+    ],
+)
+def test_a_redirect_has_no_text(
+    web_errors: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+    headers: list[tuple[str, str]],
+    body: list[bytes],
+) -> None:
+    """Koji's has the address, as a user has written it."""
+    monkeypatch.setattr(web_errors, "_entry", lambda script: page)
+    answers: list[Any] = []
+    environ = {"nagoya.web": "script", "status": status}
+    answer = web_errors.application(environ, lambda *values: answers.append(values))
+    assert (answers, list(answer)) == ([(status, headers)], body)
