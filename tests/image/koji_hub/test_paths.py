@@ -52,7 +52,7 @@ def builder(hub: Hub) -> Any:
         session.addHost("climber", ["noarch"])
     Authority.load(hub.credentials).issue("climber", client=True)
     session = hub.login("climber")
-    session.exclusiveSession()
+    session.exclusiveSession(force=True)
     return session
 
 
