@@ -76,6 +76,7 @@ def test_a_session_goes_on_once_it_is_renewed(mortal_koji: Koji) -> None:
     assert execute(database, "runuser", "-u", "postgres", "--", *expire) == (0, "")
     thief = hub.session()
     thief.setSession(session.sinfo)
+    thief.callnum = session.callnum
     with pytest.raises(koji.AuthError, match="another user's"):
         thief.ssl_login(str(hub.credentials / "kojira.pem"), None, str(hub.authority), renew=True)
     tags += [session.createTag(f"after-{number}") for number in range(5)]
