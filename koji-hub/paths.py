@@ -22,7 +22,7 @@ from typing import Any
 
 PARTS = ("name", "version", "release")
 MOVES = ("safer_move", "move_and_symlink")
-UPWARDS = {"..", "toplink"}
+TOP_LINK = "toplink"
 
 
 def leads_elsewhere(part: object) -> bool:
@@ -111,8 +111,7 @@ def _checked_move(koji: Any, move: Callable[..., Any]) -> Callable[..., Any]:
     def check_and_move(src: Any, dst: Any, *arguments: Any, **options: Any) -> Any:
         _check_path(koji, src)
         _check_path(koji, dst)
-        source = Path(src)
-        if _is_upload(koji, source) and (source.name.startswith(".") or not source.is_file()):
+        if _is_upload(koji, Path(src)) and not _is_visible_file(Path(src)):
             raise koji.GenericError(f"{src} is not a file that was uploaded, and is not moved")
         return move(src, dst, *arguments, **options)
 
@@ -120,7 +119,10 @@ def _checked_move(koji: Any, move: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_path(koji: Any, path: Any) -> None:
-    if UPWARDS & set(str(path).split("/")):
+    parents = (Path(path), *Path(path).parents)
+    if ".." in parents[0].parts or any(
+        parent.name == TOP_LINK and parent.is_symlink() for parent in parents
+    ):
         raise koji.GenericError(f"{path} leads out of a folder, and is not used")
 
 
@@ -129,3 +131,7 @@ def _is_upload(koji: Any, path: Path) -> bool:
     top = Path(koji.pathinfo.topdir)
     parts = path.relative_to(top).parts if path.is_relative_to(top) else ()
     return (parts[2:3] if parts[:1] == ("vol",) else parts[:1]) == ("work",)
+
+
+def _is_visible_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink() and not path.name.startswith(".")

@@ -30,6 +30,8 @@ REFUSED = re.compile(
 
 # A browser shows the text of an answer that redirects to nothing.
 FIRST_PAGE = "/koji/"
+# Characters of an address; Apache's own limit of a request's first line is about the same.
+LONGEST = 8000
 READERS = ("/cgi.py", "/urllib/parse.py")
 
 # Several threads may get the first requests.
@@ -92,6 +94,8 @@ def explain_errors(util: Any, koji: Any) -> None:
 
 def stay_here(location: str) -> str:
     """An address of a redirect without the name of a host, however it is written."""
+    if len(location) > LONGEST:
+        return FIRST_PAGE
     # Browsers leave out blanks and tabs, and take a backslash for a slash.
     location = re.sub(r"[\x00-\x20\x7f]", "", location).replace("\\", "/")
     while match := re.match(r"[^:/?#]+:|/{2,}[^/?#]*", location):

@@ -15,6 +15,9 @@ ENDS = [
 ]
 
 
+IMAGE = {"id": 7, "name": "image", "version": "1", "release": "2"}
+
+
 class GenericError(Exception):
     """As Koji's."""
 
@@ -45,7 +48,8 @@ def kojihub(load_script: Callable[[str], ModuleType]) -> Any:
     def write(self: Any, an_rpm: int, sigkey: str, force: bool = False) -> tuple[Any, ...]:
         return an_rpm, sigkey, force
 
-    calls = {**dict.fromkeys(ENDS, end), "subtask": subtask, "writeSignedRPM": write}
+    calls = {**dict.fromkeys([*ENDS, "importImage"], end), "subtask": subtask}
+    calls["writeSignedRPM"] = write
     hub = SimpleNamespace(
         koji=SimpleNamespace(ActionNotAllowed=ActionNotAllowed, GenericError=GenericError),
         RootExports=type(
@@ -53,7 +57,7 @@ def kojihub(load_script: Callable[[str], ModuleType]) -> Any:
         ),
         HostExports=type("HostExports", (), calls),
         Host=type("Host", (Host,), {}),
-        get_build=lambda number, strict: {"task_id": number + 100},
+        get_build=lambda number, strict: {**IMAGE, "id": number, "task_id": number + 100},
     )
     load_script("koji-hub/permissions.py").check_permissions(hub)
     return hub
@@ -82,6 +86,20 @@ def test_a_builder_ends_its_own_builds(kojihub: Any, name: str) -> None:
     assert end(107, 7, "results") == (107, 7, "results")
     with pytest.raises(GenericError, match="build 8 is not of task 107"):
         end(107, 8, "results")
+
+
+def test_who_is_no_builder_ends_no_build(kojihub: Any) -> None:
+    kojihub.Host.is_host = False
+    with pytest.raises(ActionNotAllowed, match="not a host"):
+        kojihub.HostExports().failBuild(107, 7)
+
+
+def test_a_builder_adds_to_its_own_image(kojihub: Any) -> None:
+    import_image = kojihub.HostExports().importImage
+    assert import_image(107, IMAGE, {}) == (107, IMAGE, {})
+    for other in ({**IMAGE, "id": 8}, {**IMAGE, "name": "another"}):
+        with pytest.raises(GenericError, match=r"is not of task|has another name"):
+            import_image(107, other, {})
 
 
 def test_a_subtask_has_the_owner_of_its_task(kojihub: Any) -> None:
