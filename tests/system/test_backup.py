@@ -158,7 +158,9 @@ def test_a_damaged_file_makes_no_system(saved: Saved, damaged: Callable[[str], P
 
 def test_of_two_restores_at_once_one_is_refused(saved: Saved) -> None:
     other = replace(saved.koji, system=f"{saved.koji.system}-5")
-    command = [PROGRAMS / "toji", "--system", other.system, "restore", saved.file]
+    assert other.config
+    system = ("--system", other.system, "-c", other.config)
+    command = [PROGRAMS / "toji", *system, "restore", saved.file]
     environment = {"HOME": str(other.home), "DOCKER_HOST": connect().address}
     try:
         both = [
