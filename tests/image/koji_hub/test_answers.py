@@ -62,7 +62,7 @@ def test_each_session_gets_its_own_answers(mortal_koji: Koji) -> None:
 def test_a_session_goes_on_once_it_is_renewed(mortal_koji: Koji) -> None:
     """A client that finds its session expired renews it, and numbers its calls from 0 again.
 
-    Koji would also renew it for whoever knows its key and has any valid certificate.
+    Koji would also renew it for another user who knows its key.
     """
     database = mortal_koji.start_database()
     container = mortal_koji.start_hub()

@@ -326,6 +326,17 @@ def small_top(engine: docker.DockerClient, containers: Containers) -> Iterator[s
     volume.remove()
 
 
+@pytest.fixture
+def hub_on_small_top(small_top: str, mortal_koji: Koji) -> Hub:
+    mortal_koji.start_database()
+    container = mortal_koji.start_hub(
+        volumes_from=[f"{mortal_koji.kojicreds.name}:ro"],
+        volumes=[*mortal_koji.builders, f"{small_top}:/mnt/koji"],
+    )
+    wait_ready(container)
+    return Hub(container, mortal_koji.credentials)
+
+
 @pytest.mark.parametrize(
     ("fill", "message"),
     [
@@ -334,15 +345,9 @@ def small_top(engine: docker.DockerClient, containers: Containers) -> Iterator[s
     ],
 )
 def test_a_full_top_directory_is_told_and_forgotten(
-    small_top: str, mortal_koji: Koji, fill: str, message: str
+    hub_on_small_top: Hub, fill: str, message: str
 ) -> None:
-    mortal_koji.start_database()
-    container = mortal_koji.start_hub(
-        volumes_from=[f"{mortal_koji.kojicreds.name}:ro"],
-        volumes=[*mortal_koji.builders, f"{small_top}:/mnt/koji"],
-    )
-    wait_ready(container)
-    session = Hub(container, mortal_koji.credentials).login()
+    container, session = hub_on_small_top.container, hub_on_small_top.login()
     work = "/mnt/koji/work/of-a-test"
     execute(container, "sh", "-c", f"mkdir {work} && cd {work} && {fill}")
     answers, why = health(container)
@@ -355,14 +360,10 @@ def test_a_full_top_directory_is_told_and_forgotten(
     session.rawUpload(b"x", 0, "upload", "file")
 
 
-def test_a_top_directory_of_another_owner_is_named(small_top: str, mortal_koji: Koji) -> None:
-    mortal_koji.start_database()
-    container = mortal_koji.start_hub(
-        volumes_from=[f"{mortal_koji.kojicreds.name}:ro"],
-        volumes=[*mortal_koji.builders, f"{small_top}:/mnt/koji"],
-    )
-    wait_ready(container)
-    session = Hub(container, mortal_koji.credentials).login()
+def test_a_top_directory_of_another_owner_is_named(
+    small_top: str, hub_on_small_top: Hub, mortal_koji: Koji
+) -> None:
+    container, session = hub_on_small_top.container, hub_on_small_top.login()
     execute(container, "chown", "root:", "/mnt/koji/work")
     with pytest.raises(Fault, match="Permission denied: '/mnt/koji/work/upload'"):
         session.rawUpload(b"x", 0, "upload", "file")
