@@ -7,6 +7,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 PYTHONS := 3.11 3.12 3.13
 # How many tests run at once where an engine is used (tests/distribution.py).
 WORKERS := 2
+# A test that hangs fails after 20 minutes, and shows where; the slowest takes four.
+PYTEST := pytest -n $(WORKERS) --timeout 1200
 # Which Koji: empty for the pinned one, or what tools/koji takes. `test-koji` calls it SOURCE.
 KOJI :=
 SOURCE := current
@@ -37,7 +39,7 @@ test: ## run all tests but the long ones; a private engine that this starts is s
 
 _test: lint
 	@moromi build
-	@pytest -n $(WORKERS)
+	@$(PYTEST)
 
 test-unit: ## run the tests that need no engine
 	@tools/setup test
@@ -45,13 +47,13 @@ test-unit: ## run the tests that need no engine
 
 test-image test-system: test-%: ## run one of the tiers that need an engine
 	@tools/setup test
-	@tools/engine with bash -c 'moromi build && pytest -n $(WORKERS) tests/$*'
+	@tools/engine with bash -c 'moromi build && $(PYTEST) tests/$*'
 
 # Without the tests that are about the pinned Koji.
 test-koji: ## run the tests of images and systems with another Koji (SOURCE=current, or a source tree)
 	@tools/setup test
 	@tools/engine with bash -c 'options=$$(tools/koji options "$(SOURCE)") && moromi $$options build && \
-	    pytest -n $(WORKERS) $${options/-c/--koji-config} tests/image tests/system \
+	    $(PYTEST) $${options/-c/--koji-config} tests/image tests/system \
 	    $(foreach name,examples installed readme,--ignore tests/system/test_$(name).py)'
 
 test-mock: ## run the tests of builders with upstream's mock (SOURCE=current, or a source tree of it)
