@@ -15,7 +15,7 @@ SOURCE := current
 BOOKWORM := docs/examples/bookworm/moromi.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down images test test-unit test-image test-system test-koji test-mock test-ansible test-upstream test-distribution test-site test-engines test-soak test-swarm test-workflows test-long lint bench purge
+.PHONY: help demo down images test test-slow test-unit test-image test-system test-koji test-mock test-ansible test-upstream test-distribution test-site test-engines test-soak test-swarm test-workflows test-long lint bench purge
 
 help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
@@ -33,13 +33,17 @@ images: ## build the images
 	@tools/engine start
 	@options=$$(tools/koji options "$(KOJI)") && moromi $$options build
 
-test: ## run all tests but the long ones; a private engine that this starts is stopped at the end
+test: ## run all tests but the slow and the long ones; a private engine that this starts is stopped at the end
 	@tools/setup test
 	@tools/engine with $(MAKE) --no-print-directory _test
 
 _test: lint
 	@moromi build
-	@$(PYTEST)
+	@$(PYTEST) -m 'not slow and not long'
+
+test-slow: ## run the tests of a minute or so that `make test` leaves out
+	@tools/setup test
+	@tools/engine with bash -c 'moromi build -q && $(PYTEST) -m slow'
 
 test-unit: ## run the tests that need no engine
 	@tools/setup test

@@ -37,6 +37,7 @@ LINT = [
         for version in ("3.11", "3.12", "3.13")
     ),
 ]
+PYTEST = "pytest -n 2 --timeout 1200"
 CALLS = {
     "help": [],
     "demo": [
@@ -45,12 +46,13 @@ CALLS = {
     ],
     "down": ["toji --system koji remove"],
     "images": ["setup host", "moromi build"],
-    "test": ["setup test", "setup test", *LINT, "moromi build", "pytest -n 2"],
+    "test": ["setup test", "setup test", *LINT, "moromi build", f"{PYTEST} -m not slow"],
+    "test-slow": ["setup test", "moromi build -q", f"{PYTEST} -m slow"],
     "test-unit": ["setup test", "pytest tests/unit"],
-    "test-image": ["setup test", "moromi build", "pytest -n 2 tests/image"],
-    "test-system": ["setup test", "moromi build", "pytest -n 2 tests/system"],
+    "test-image": ["setup test", "moromi build", f"{PYTEST} tests/image"],
+    "test-system": ["setup test", "moromi build", f"{PYTEST} tests/system"],
     "test-koji": [
-        "setup test", "moromi -c nagoya-current build", "pytest -n 2 --koji-config nagoya-current "
+        "setup test", "moromi -c nagoya-current build", f"{PYTEST} --koji-config nagoya-current",
     ],
     "test-mock": [
         "setup test", "moromi -c docs/examples/mock/moromi.yml build",
