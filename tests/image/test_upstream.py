@@ -20,6 +20,7 @@ TESTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", TESTS)
 def test_upstream(containers: Containers, declaration: Declaration, image: str) -> None:
     tree = declaration.source_dirs["koji"] / FOLDER / "koji"

@@ -156,6 +156,7 @@ def test_a_damaged_file_makes_no_system(saved: Saved, damaged: Callable[[str], P
     assert containers.list_containers(connect(), other.system) == {}
 
 
+@pytest.mark.slow
 def test_of_two_restores_at_once_one_is_refused(saved: Saved) -> None:
     other = replace(saved.koji, system=f"{saved.koji.system}-5")
     assert other.config
@@ -183,6 +184,7 @@ def test_an_existing_system_is_replaced_only_on_demand(saved: Saved) -> None:
     assert ids(saved.koji) == before
 
 
+@pytest.mark.slow
 def test_what_does_not_become_ready_is_undone(saved: Saved) -> None:
     session = saved.koji.session()
     session.createTag("later")

@@ -54,6 +54,7 @@ def stored(koji: Koji) -> int:
     return int(volume.split()[0]) + sum(each.get("SizeRw", 0) for each in present) // (1 << 20)
 
 
+@pytest.mark.slow
 def test_neither_a_backup_nor_a_failed_restore_takes_the_disk(
     large: Koji, small: Engine, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import koji
+import pytest
 import requests
 import yaml
 
@@ -64,6 +65,7 @@ def test_kojira_notices_a_changed_tag_by_itself(running: Koji) -> None:
     )
 
 
+@pytest.mark.slow
 def test_ten_builders_started_at_once_are_all_ready(
     start: Callable[..., Koji], declaration: Declaration, checkout: Path, tmp_path: Path
 ) -> None:

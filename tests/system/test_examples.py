@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.image.tracked import wait_until
 from tests.system.conftest import Koji, Run
 
@@ -49,6 +51,7 @@ def test_layering(checkout: Path, tmp_path: Path) -> None:
     person.run("docker", "rmi", "team-hub", check=False)
 
 
+@pytest.mark.slow
 def test_kojira(checkout: Path, tmp_path: Path) -> None:
     with example(checkout / "docs/examples/kojira", tmp_path) as (person, run):
         assert "Successfully waited" in run.stdout
@@ -60,6 +63,7 @@ def test_kojira(checkout: Path, tmp_path: Path) -> None:
     person.run("docker", "rmi", "kojira", check=False)
 
 
+@pytest.mark.slow
 def test_developing(checkout: Path, tmp_path: Path) -> None:
     shutil.copytree(checkout / "src/koji", tmp_path / "koji", symlinks=True)
     with example(checkout / "docs/examples/developing", tmp_path) as (person, run):

@@ -107,6 +107,7 @@ def cut_off(site: Koji, name: str) -> Iterator[None]:
     site.run("docker", "network", "connect", "--alias", name, network, container)
 
 
+@pytest.mark.slow
 def test_a_builder_that_is_cut_off_notices_and_goes_on(
     building: Koji, slow: tuple[int, str]
 ) -> None:
@@ -143,6 +144,7 @@ def test_what_a_builder_that_is_gone_had_to_do_is_done_by_another(
     building.toji("wait")
 
 
+@pytest.mark.slow
 def test_a_hub_that_dies_while_a_buildroot_is_installed_fails_no_build(
     building: Koji, tmp_path: Path
 ) -> None:

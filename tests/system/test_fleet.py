@@ -46,6 +46,7 @@ def slow(fleet: Koji, tmp_path: Path) -> Callable[[], tuple[int, str]]:
     return begin
 
 
+@pytest.mark.slow
 def test_three_builders_share_six_builds(fleet: Koji) -> None:
     session = fleet.session()
     source = sources(fleet, "hello").git
@@ -67,6 +68,7 @@ def test_a_build_survives_the_death_of_its_builder(
     fleet.toji("wait")
 
 
+@pytest.mark.slow
 def test_a_builder_that_is_stopped_hands_its_task_back(
     fleet: Koji, slow: Callable[[], tuple[int, str]]
 ) -> None:
@@ -80,6 +82,7 @@ def test_a_builder_that_is_stopped_hands_its_task_back(
     fleet.toji("wait")
 
 
+@pytest.mark.slow
 def test_a_builder_that_is_scaled_away_ends_its_work_first(
     fleet: Koji, slow: Callable[[], tuple[int, str]]
 ) -> None:
@@ -117,6 +120,7 @@ def test_builders_have_the_capabilities_that_are_declared_and_no_more(fleet: Koj
     assert bounding == sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 18, 21, 27, 31))
 
 
+@pytest.mark.slow
 def test_a_hub_of_another_name_builds(
     start: Callable[..., Koji], declaration: Declaration, checkout: Path, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def test_it_holds_what_the_demo_holds(populated: Koji, checkout: Path, tmp_path:
     assert rpm.read(tmp_path / name).nvr == "hello-1.0-1.demo"
 
 
+@pytest.mark.slow
 def test_its_repository_is_current_and_nobody_makes_another(populated: Koji) -> None:
     session = populated.session()
     repo = session.getRepo("demo-build")

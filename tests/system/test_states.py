@@ -120,6 +120,7 @@ def test_work_that_is_under_way_ends(proved: Koji, tmp_path: Path) -> None:
     assert state(session, again) == "CLOSED"
 
 
+@pytest.mark.slow
 def test_work_that_was_under_way_in_a_snapshot_begins_anew(proved: Koji, tmp_path: Path) -> None:
     session = proved.session()
     task = session.build(uploaded(session, sources(proved, "slow"), tmp_path), "demo")
@@ -155,6 +156,7 @@ def test_builders_and_users_that_a_state_does_not_know(proved: Koji) -> None:
     proved.toji("snapshot", "delete", "two")
 
 
+@pytest.mark.slow
 def test_numbers_that_mean_somebody_else_in_another_state(proved: Koji) -> None:
     """In one state alice has the number that a builder has in the other, and both go on."""
     proved.toji("user", "alice")
@@ -195,6 +197,7 @@ def test_a_builder_that_somebody_disabled_stays_so(proved: Koji) -> None:
     proved.toji("snapshot", "delete", "disabled")
 
 
+@pytest.mark.slow
 def test_work_of_a_builder_that_is_gone_is_for_others(proved: Koji, tmp_path: Path) -> None:
     proved.toji("scale", "kojibuilder=2")
     proved.toji("wait")
@@ -250,6 +253,7 @@ def test_the_hubs_configuration_is_part_of_the_state(proved: Koji, tmp_path: Pat
     proved.session().packageListAdd("demo", "another", "kojiadmin")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_reset_brings_back_a_hub_that_its_configuration_broke(
     proved: Koji, stopped: bool
@@ -368,6 +372,7 @@ def known(site: Koji) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_nothing_is_half_written_in_a_snapshot(site: Koji, rpms: dict[str, Path]) -> None:
     """Whatever the moment, files and database say the same, and nobody's call is lost."""
     site.toji("reset")

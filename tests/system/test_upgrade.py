@@ -71,6 +71,7 @@ def later_methods(koji: Koji, task: int) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_an_upgrade_that_fails_changes_nothing(old: Old) -> None:
     before, task = ids(old.koji), last_task(old.koji)
     failed = old.new.toji("upgrade", "--no-backup", "--timeout", "0.1", check=False)
@@ -81,6 +82,7 @@ def test_an_upgrade_that_fails_changes_nothing(old: Old) -> None:
     assert "pristine" in old.koji.toji("snapshot", "list").stdout
 
 
+@pytest.mark.slow
 def test_an_upgrade_that_is_killed_is_undone_by_up(old: Old) -> None:
     before, task, system = ids(old.koji), last_task(old.koji), old.koji.system
     profile = old.koji.home / f".koji/config.d/nagoya-{system}.conf"
@@ -139,6 +141,7 @@ def test_an_upgrade_keeps_all_data_and_nothing_of_its_trial(old: Old, tmp_path: 
     assert BUILT in old.new.toji("verify").stdout
 
 
+@pytest.mark.slow
 def test_a_backup_is_restored_into_the_new_images(old: Old) -> None:
     other = replace(old.new, system=f"{old.koji.system}-2")
     try:

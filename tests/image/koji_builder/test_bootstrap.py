@@ -3,10 +3,13 @@
 The repository's dnf is the builder's own, as a package.
 """
 
+import pytest
+
 from tests.image.koji_builder.buildroots import SRPMS, Maker, bootstrap_of
 from tests.image.koji_builder.comparison import OF_THE_MOMENT, build, differences
 
 
+@pytest.mark.slow
 def test_packages_are_those_that_come_without_a_bootstrap(make: Maker, with_dnf: None) -> None:
     buildroot = make(use_bootstrap=True)
     srpm = f"{SRPMS}/hello-c-1.0-1.src.rpm"
