@@ -234,6 +234,7 @@ def test_a_system_is_replaced(saved: Saved) -> None:
     assert state(session, saved.task) == "CLOSED"
 
 
+@pytest.mark.slow
 def test_a_lost_database_is_restored(saved: Saved, tmp_path: Path) -> None:
     """From the backup of a system that was restored itself."""
     again = tmp_path / "again.tar"
@@ -246,6 +247,7 @@ def test_a_lost_database_is_restored(saved: Saved, tmp_path: Path) -> None:
     assert tagged(saved.koji.session()) == TAGGED
 
 
+@pytest.mark.slow
 def test_without_credentials_a_system_makes_its_own(saved: Saved, tmp_path: Path) -> None:
     file = tmp_path / "koji.tar"
     saved.koji.toji("backup", "--without-credentials", str(file))

@@ -112,6 +112,7 @@ def test_builders_stop_come_back_and_survive(start: Callable[..., Koji]) -> None
     assert finished(session, task)["state"] == koji.TASK_STATES["CLOSED"]
 
 
+@pytest.mark.slow
 def test_restarted_hosts_take_tasks_again(start: Callable[..., Koji]) -> None:
     """The task restartHosts runs on one of the builders that it restarts."""
     site = start("restarts")
