@@ -238,7 +238,14 @@ def test_a_revocation_outlives_a_restart(live: Koji) -> None:
     assert user_of_session(live, session) == ""
 
 
-@pytest.mark.parametrize("names", [["kojiweb"], ["kojiadmin"], [*PARTS, "kojiadmin"]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(["kojiweb"], marks=pytest.mark.slow),
+        pytest.param(["kojiadmin"], marks=pytest.mark.slow),
+        [*PARTS, "kojiadmin"],
+    ],
+)
 def test_kojis_own_parts_get_another_key(live: Koji, names: list[str]) -> None:
     handle = containers.get(connect(), f"{live.system}-kojicreds")
     old = {}

@@ -73,6 +73,7 @@ def test_a_setting_of_a_tag_that_mock_cannot_follow(seeded: Koji, tmp_path: Path
         session.getTaskResult(failed["id"])
 
 
+@pytest.mark.slow
 def test_packages_for_i686_are_built(
     start: Callable[..., Koji], declaration: Declaration, checkout: Path, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def containers(site: Koji, declaration: Declaration) -> Iterator[Containers]:
     tracked.remove_all()
 
 
+@pytest.mark.slow
 def test_a_system_without_a_database(site: Koji, containers: Containers) -> None:
     refused = site.toji("wait", check=False)
     assert refused.status
