@@ -341,7 +341,7 @@ def test_kojira_says_that_its_certificate_has_expired(live: Koji) -> None:
     assert "`toji credentials renew`" in live.toji("logs", "koji").stdout
     live.toji("credentials", "renew")
     session = live.session()
-    session.createTag("after-kojira")
+    session.createTag("after-kojira", arches="x86_64", extra={"repo.auto": True})
     session.createBuildTarget("after-kojira", "after-kojira", "after-kojira")
     wait_until(lambda: session.getRepo("after-kojira"), 120, "kojira has a repository made")
     live.toji("wait")
