@@ -184,10 +184,15 @@ def test_an_existing_system_is_replaced_only_on_demand(saved: Saved) -> None:
     assert ids(saved.koji) == before
 
 
+@pytest.fixture(scope="module")
+def later(saved: Saved) -> str:
+    """The name of a tag that was made after the backup."""
+    saved.koji.session().createTag("later")
+    return "later"
+
+
 @pytest.mark.slow
-def test_what_does_not_become_ready_is_undone(saved: Saved) -> None:
-    session = saved.koji.session()
-    session.createTag("later")
+def test_what_does_not_become_ready_is_undone(saved: Saved, later: str) -> None:
     before = ids(saved.koji)
     failed = saved.koji.toji(
         "restore", "--replace", "--timeout", "0.1", str(saved.file), check=False
@@ -195,10 +200,10 @@ def test_what_does_not_become_ready_is_undone(saved: Saved) -> None:
     assert failed.status == 8
     assert ids(saved.koji) == before
     saved.koji.toji("wait")
-    assert saved.koji.session().getTag("later")
+    assert saved.koji.session().getTag(later)
 
 
-def test_a_restore_that_is_killed_is_undone_by_up(saved: Saved) -> None:
+def test_a_restore_that_is_killed_is_undone_by_up(saved: Saved, later: str) -> None:
     before = ids(saved.koji)
     process = subprocess.Popen(
         [PROGRAMS / "toji", "--system", saved.koji.system, "restore", "--replace", saved.file],
@@ -223,14 +228,14 @@ def test_a_restore_that_is_killed_is_undone_by_up(saved: Saved) -> None:
     saved.koji.toji("up")
     assert ids(saved.koji) == before
     assert not client.containers.list(all=True, filters={"name": f"{system}-swap-left"})
-    assert saved.koji.session().getTag("later")
+    assert saved.koji.session().getTag(later)
 
 
-def test_a_system_is_replaced(saved: Saved) -> None:
+def test_a_system_is_replaced(saved: Saved, later: str) -> None:
     saved.koji.toji("restore", "--replace", str(saved.file))
     session = saved.koji.session()
     assert tagged(session) == TAGGED
-    assert session.getTag("later") is None
+    assert session.getTag(later) is None
     assert state(session, saved.task) == "CLOSED"
 
 

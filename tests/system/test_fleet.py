@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from nagoya.config.declaration import Declaration
-from nagoya.koji.builds import wait_for_repo
-from nagoya.koji.verify import BUILD_TAG, BUILDROOT
+from nagoya.koji.verify import BUILD_TAG
 from tests.image.tracked import wait_until
-from tests.system.building import child, hub_of, sources, state, uploaded
+from tests.system.building import child, sources, state, uploaded
 from tests.system.conftest import Koji, declaration_with
 from tests.system.test_builds import sleeping
 
@@ -20,10 +19,11 @@ def fleet(start: Callable[..., Koji], checkout: Path) -> Koji:
     """A seeded Koji with three builders, in which the package `slow` takes 15 seconds."""
     site = start("fleet")
     site.toji("seed", str(checkout / "demo/seed.yml"))
-    wait_for_repo(hub_of(site), BUILD_TAG, [BUILDROOT])
+    site.session().editTag2(BUILD_TAG, extra={"rpm.macro.seconds": "15"})
+    # A build has the macros that the tag had when its repository was made.
+    site.client("regen-repo", "--wait", BUILD_TAG)
     site.toji("scale", "kojibuilder=3")
     site.toji("wait")
-    site.session().editTag2("demo-build", extra={"rpm.macro.seconds": "15"})
     return site
 
 
