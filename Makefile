@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 PYTHONS := 3.11 3.12 3.13
 # How many tests run at once where an engine is used (tests/distribution.py).
 WORKERS := 2
-# A test that hangs fails after 20 minutes, and shows where; the slowest takes four.
+# A test that hangs fails after 20 minutes, and shows where. The slowest has taken eight.
 PYTEST := pytest -n $(WORKERS) --timeout 1200
 # Which Koji: empty for the pinned one, or what tools/koji takes. `test-koji` calls it SOURCE.
 KOJI :=
@@ -41,7 +41,7 @@ _test: lint
 	@moromi build
 	@$(PYTEST) -m 'not slow and not long'
 
-test-slow: ## run the tests of a minute or so that `make test` leaves out
+test-slow: ## run the tests of about a minute each that `make test` leaves out
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && $(PYTEST) -m slow'
 

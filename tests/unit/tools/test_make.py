@@ -46,7 +46,9 @@ CALLS = {
     ],
     "down": ["toji --system koji remove"],
     "images": ["setup host", "moromi build"],
-    "test": ["setup test", "setup test", *LINT, "moromi build", f"{PYTEST} -m not slow"],
+    "test": [
+        "setup test", "setup test", *LINT, "moromi build", f"{PYTEST} -m not slow and not long",
+    ],
     "test-slow": ["setup test", "moromi build -q", f"{PYTEST} -m slow"],
     "test-unit": ["setup test", "pytest tests/unit"],
     "test-image": ["setup test", "moromi build", f"{PYTEST} tests/image"],
