@@ -23,8 +23,8 @@ from trust import trust
 from util import certificates, credentials, entry, exchange, files, processes
 from util.waiting import wait_until
 
-# Seconds that the registrar may take for one request.
-PATIENCE = 20.0
+# Seconds that the registrar may take for one request. It answers one builder after the other.
+PATIENCE = 60.0
 
 
 class Builder:
