@@ -44,7 +44,7 @@ class Context:
         self.dockerfile = dockerfile.path.relative_to(root).as_posix()
         ignored = _ignored(root)
         selected = {self.dockerfile}
-        problems = []
+        missing = []
         for copied in (*dockerfile.copied, *onbuild):
             paths = {
                 path
@@ -54,12 +54,27 @@ class Context:
                 if self._file(path) == folder / path
             }
             if not paths and copied in dockerfile.copied:
-                problems.append(f"line {copied.line}: no such file or folder: {copied.path}")
+                missing.append(copied)
             selected |= paths
-        if problems:
-            hint = "`moromi fetch` makes src/; check .dockerignore too"
-            raise DeclarationError(str(dockerfile.path), problems, hint)
+        if missing:
+            raise DeclarationError(
+                str(dockerfile.path),
+                [
+                    f"line {copied.line}: no such file or folder: {copied.path}"
+                    for copied in missing
+                ],
+                self._hint(missing),
+            )
         self.paths = sorted(selected)
+
+    def _hint(self, missing: Sequence[CopySource]) -> str:
+        """What to do about paths that are not there."""
+        remedy = "`moromi fetch` makes src/"
+        for copied in missing:
+            first, *rest = copied.path.split("/")
+            if first == FOLDER and rest[1:] and self._file(f"{FOLDER}/{rest[0]}").is_dir():
+                remedy = f"let sources.{rest[0]} in moromi.yml lead to a tree of {rest[0]}"
+        return f"{remedy}; check .dockerignore too"
 
     def digests(self) -> dict[str, str]:
         """A sha256 over path, kind, executable bit and content of the files below each path, which

@@ -115,3 +115,11 @@ def test_what_is_copied_has_to_be_there(tree: Tree, ignored: str) -> None:
         "line 4: no such file or folder: hub/*.sh",
     )
     assert "moromi fetch" in str(caught.value.hint)
+
+
+def test_a_source_that_is_no_tree_of_its_name(tree: Tree) -> None:
+    text = "FROM scratch\nCOPY src/koji/*/schema*.sql /x\n"
+    with pytest.raises(DeclarationError) as caught:
+        context(tree({"hub/Dockerfile": text, "src/koji/readme": ""}))
+    assert "line 2: no such file or folder: src/koji/*/schema*.sql" in str(caught.value)
+    assert "let sources.koji in moromi.yml lead to a tree of koji" in str(caught.value.hint)
