@@ -38,5 +38,6 @@ take hub usr/lib/{python3,koji-hub-plugins} usr/share/koji-{web,hub} usr/bin usr
 mkdir -p "$target/hub/usr/lib/nagoya"
 cp -a etc/httpd "$target/hub/usr/lib/nagoya/upstream"
 take builder usr/lib/{python3,koji-builder-plugins} usr/bin/koji usr/sbin/kojid etc/kojid/plugins
+rm -rf "$target"/builder/usr/lib/python3/*/kojihub # a builder imports nothing of the hub
 cd /
 rm -r "$all"

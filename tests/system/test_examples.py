@@ -71,13 +71,20 @@ def test_developing(checkout: Path, tmp_path: Path) -> None:
         status = person.status()
         assert status["koji"]["image"] == "developing-hub:developing"
         assert person.client("call", "hello").stdout == "'Hello from the work tree'\n"
+        # A change of the hub restarts no kojid, and one that does not compile changes nothing.
+        assert person.toji("logs", "kojibuilder").stdout.count("Starting up") == 1
+        kojid = tmp_path / "koji/builder/kojid"
+        program = kojid.read_text()
+        kojid.write_text(program + "def broken(:\n")
+        refused = update(person, check=False)
+        assert (refused.status, "usr/sbin/kojid" in refused.stderr) == (1, True), refused
+        assert "SyntaxError" in refused.stderr
         # A reload keeps what the entrypoint has configured, and files leave with the tree's.
         for path in tmp_path.glob("koji/plugins/*/save_failed_tree.py"):
             path.unlink()
         # kojid restarts itself.
-        kojid = tmp_path / "koji/builder/kojid"
         start = "logger.info('Starting up')"
-        kojid.write_text(kojid.read_text().replace(start, f"{start}; logger.info('as changed')"))
+        kojid.write_text(program.replace(start, f"{start}; logger.info('as changed')"))
         update(person)
         wait_until(lambda: "as changed" in person.toji("logs", "kojibuilder").stdout, 60)
         for name, kind in (("koji", "hub"), ("kojibuilder", "builder")):
@@ -87,8 +94,8 @@ def test_developing(checkout: Path, tmp_path: Path) -> None:
         person.toji("wait")
 
 
-def update(person: Koji) -> None:
+def update(person: Koji, *, check: bool = True) -> Run:
     """Install the work tree beside the example, as its README does."""
     assert person.config
     folder = person.config.parent
-    person.run("env", "-C", str(folder), "./update", "../koji")
+    return person.run("env", "-C", str(folder), "./update", "../koji", check=check)

@@ -32,3 +32,5 @@ def test_every_program_names_debians_python(
         assert rest, name
         assert stat.S_IMODE(member.mode) == 0o755, name
     assert ("usr/sbin/kojid" in programs) == (image == "builder")
+    # A change of the hub concerns no builder.
+    assert image == "hub" or not [name for name in tree if "kojihub" in name]
