@@ -73,7 +73,7 @@ class Context:
         for copied in missing:
             first, *rest = copied.path.split("/")
             if first == FOLDER and rest[1:] and self._file(f"{FOLDER}/{rest[0]}").is_dir():
-                remedy = f"let sources.{rest[0]} in moromi.yml lead to a tree of {rest[0]}"
+                remedy = f"point sources.{rest[0]} in moromi.yml to a source tree of {rest[0]}"
         return f"{remedy}; check .dockerignore too"
 
     def digests(self) -> dict[str, str]:

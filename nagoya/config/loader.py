@@ -128,7 +128,7 @@ def _check_references(file: MoromiFile, config: MergedConfig) -> Iterator[str]:
     yield from _check_duplicate_outputs(file)
     for name, source in file.sources.items():
         if source.path and not (folder := config.folder("sources", name) / source.path).is_dir():
-            fault = "this is no folder" if folder.exists() else "no such folder"
+            fault = "not a folder" if folder.exists() else "no such folder"
             yield f"sources.{name}.path: {fault}: {source.path}"
     for name, container in file.containers.items():
         for problem in _check_container(container, file):

@@ -122,4 +122,4 @@ def test_a_source_that_is_no_tree_of_its_name(tree: Tree) -> None:
     with pytest.raises(DeclarationError) as caught:
         context(tree({"hub/Dockerfile": text, "src/koji/readme": ""}))
     assert "line 2: no such file or folder: src/koji/*/schema*.sql" in str(caught.value)
-    assert "let sources.koji in moromi.yml lead to a tree of koji" in str(caught.value.hint)
+    assert "point sources.koji in moromi.yml to a source tree of koji" in str(caught.value.hint)

@@ -154,7 +154,7 @@ FILE = [
     (f"sources: {{a: {{pypi: a==1, sha256: {SHA.upper()}}}}}", "sources.a.sha256", "64 digits"),
     (f"sources: {{a: {{pypi: a==1, sha256: {SHA}0}}}}", "sources.a.sha256", "64 digits"),
     ("sources: {a: {path: 3}}", "sources.a.path", "should be text, is 3"),
-    ("sources: {a: {path: /dev/null}}", "sources.a.path", "this is no folder: /dev/null"),
+    ("sources: {a: {path: /dev/null}}", "sources.a.path", "not a folder: /dev/null"),
     (f"sources: {{a: {{path: {LONG}}}}}", "sources.a.path", "is not a path"),
     ("images: [hub]", "images", "should be a mapping of keys"),
     ("images: {hub: 3}", "images.hub", "should be a mapping of keys"),
