@@ -203,6 +203,7 @@ def test_what_does_not_become_ready_is_undone(saved: Saved, later: str) -> None:
     assert saved.koji.session().getTag(later)
 
 
+@pytest.mark.slow
 def test_a_restore_that_is_killed_is_undone_by_up(saved: Saved, later: str) -> None:
     before = ids(saved.koji)
     process = subprocess.Popen(
@@ -231,6 +232,7 @@ def test_a_restore_that_is_killed_is_undone_by_up(saved: Saved, later: str) -> N
     assert saved.koji.session().getTag(later)
 
 
+@pytest.mark.slow
 def test_a_system_is_replaced(saved: Saved, later: str) -> None:
     saved.koji.toji("restore", "--replace", str(saved.file))
     session = saved.koji.session()

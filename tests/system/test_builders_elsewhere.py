@@ -184,6 +184,7 @@ def test_it_stops_and_returns(elsewhere: Elsewhere, far: str) -> None:
     assert elsewhere.host(session)["enabled"]
 
 
+@pytest.mark.slow
 def test_it_moves_to_another_authority(elsewhere: Elsewhere, far: str) -> None:
     """As the document says: restarted between the two commands, it needs no other bundle."""
     site = elsewhere.koji
@@ -210,6 +211,7 @@ def test_it_moves_to_another_authority(elsewhere: Elsewhere, far: str) -> None:
     assert states["far"] == "valid"
 
 
+@pytest.mark.slow
 def test_it_is_revoked_and_gets_another_bundle(elsewhere: Elsewhere, far: str) -> None:
     site = elsewhere.koji
     site.toji("credentials", "revoke", "far")

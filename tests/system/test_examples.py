@@ -35,6 +35,7 @@ def example(folder: Path, home: Path) -> Iterator[tuple[Koji, Run]]:
         person.toji("remove")
 
 
+@pytest.mark.slow
 def test_layering(checkout: Path, tmp_path: Path) -> None:
     with example(checkout / "docs/examples/layering", tmp_path) as (person, run):
         assert "['alice']" in run.stdout

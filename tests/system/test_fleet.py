@@ -56,6 +56,7 @@ def test_three_builders_share_six_builds(fleet: Koji) -> None:
     assert len(hosts) == 3, "somebody idled"
 
 
+@pytest.mark.slow
 def test_a_build_survives_the_death_of_its_builder(
     fleet: Koji, slow: Callable[[], tuple[int, str]]
 ) -> None:

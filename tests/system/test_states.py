@@ -101,6 +101,7 @@ def test_nobody_reads_what_is_kept(proved: Koji) -> None:
     assert ".snapshots" not in listing
 
 
+@pytest.mark.slow
 def test_work_that_is_under_way_ends(proved: Koji, tmp_path: Path) -> None:
     """The numbers of its task and buildroot come again; whatever is left of it would be in the
     way of those."""
@@ -134,6 +135,7 @@ def test_work_that_was_under_way_in_a_snapshot_begins_anew(proved: Koji, tmp_pat
     proved.toji("snapshot", "delete", "under-way")
 
 
+@pytest.mark.slow
 def test_builders_and_users_that_a_state_does_not_know(proved: Koji) -> None:
     proved.toji("scale", "kojibuilder=2")
     proved.toji("user", "alice")
@@ -216,6 +218,7 @@ def test_work_of_a_builder_that_is_gone_is_for_others(proved: Koji, tmp_path: Pa
     proved.toji("snapshot", "delete", "second-at-work")
 
 
+@pytest.mark.slow
 def test_two_people_at_once(proved: Koji, tmp_path: Path) -> None:
     """Of two users, who know nothing of each other's locks, one comes after the other."""
     command = [PROGRAMS / "toji", "--system", proved.system]

@@ -124,6 +124,7 @@ def test_an_upgrade_that_is_killed_is_undone_by_up(old: Old) -> None:
     assert "pristine" in old.koji.toji("snapshot", "list").stdout
 
 
+@pytest.mark.slow
 def test_an_upgrade_keeps_all_data_and_nothing_of_its_trial(old: Old, tmp_path: Path) -> None:
     task, url = last_task(old.koji), old.koji.description["urls"]["hub"]
     file = tmp_path / "before.tar"

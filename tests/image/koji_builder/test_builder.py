@@ -197,6 +197,7 @@ def test_leaves_alone_what_the_environment_does_not_say(mortal_koji: Koji) -> No
     assert channels(session, "kept") == ["createrepo", "default", "maven"]
 
 
+@pytest.mark.slow
 def test_ten_at_once_all_register(mortal_koji: Koji) -> None:
     hub = mortal_koji.hub_that_is_up()
     started: list[Container] = []
