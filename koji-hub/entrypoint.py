@@ -215,6 +215,13 @@ class Settings:
         return settings
 
 
+def process_memory(processes: int) -> int:
+    """How many bytes each of the hub's processes may take: an equal part of half of the machine's
+    memory, but at least 1 GiB, for calls that list all of a large tag."""
+    machines = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(machines // 2 // processes, 1024**3)
+
+
 def check_volumes(root: Path) -> None:
     """Raise Fatal unless the credentials and a writable top directory are there."""
     credentials.require(root)
@@ -419,6 +426,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The environment of the daemons must not hold a secret.
     os.environ.pop("KOJI_WEB_SECRET", None)
     os.environ["KOJI_HUB_PROCESSES"] = str(settings.processes)
+    os.environ["KOJI_HUB_MEMORY"] = str(process_memory(settings.processes))
     os.environ["KOJI_HTTPS_ORIGIN"] = settings.https_origin
     os.environ["KOJI_NAMES"] = tls.name_pattern(root / tls.HUB)
     os.environ["KOJI_SITE_HOST"] = settings.web_host

@@ -1,4 +1,5 @@
-r"""Refuses calls by which anybody, without a log-in, could keep the database busy.
+r"""Refuses calls by which anybody, without a log-in, could keep the database busy or take the
+hub's memory.
 
 Row locks: Koji passes a client's options of a query to the code that makes its SQL, where `rowlock`
 adds FOR UPDATE. All rows of a table would be locked for as long as a multicall takes, while
@@ -7,6 +8,9 @@ builders wait for them.
 Back references in regular expressions, such as `(a+)\1`: PostgreSQL matches other expressions in a
 moment. For one with a back reference it may try all ways to divide a text. With forty characters
 that takes days, in which a process of the hub and one of the database do nothing else.
+
+Multicalls: the hub keeps all answers until the last call is done. A request of 4 MiB has room for
+twenty thousand calls, and the list of the hub's methods alone has 200 kB.
 """
 
 import re
@@ -21,6 +25,12 @@ SEARCHES = (
     "count", "filterResults", "countAndFilterResults",
 )  # fmt: skip
 BACK_REFERENCE = re.compile(r"\\[1-9]")
+# Characters of Python's notation, which is about half as long as XML.
+LONGEST_ANSWERS = 64 * 1024 * 1024
+
+
+class _TooLong(BaseException):
+    """The answers of a multicall are. Koji takes an Exception for the answer of one call."""
 
 
 def nested_values(value: object) -> Iterator[object]:
@@ -68,3 +78,32 @@ def refuse_calls(koji_entry: Mapping[str, Any]) -> None:
         return dispatch(self, method, params)
 
     handler._dispatch = check_and_dispatch
+
+
+def bound_multicalls(koji_entry: Mapping[str, Any]) -> None:
+    """Have Koji end a multicall, and undo it, once its answers are too long."""
+    handler, koji = koji_entry["ModXMLRPCRequestHandler"], koji_entry["koji"]
+    multi_call = handler.multiCall
+
+    def count_answers(self: Any, calls: Any) -> Any:
+        dispatch, room = self._dispatch, LONGEST_ANSWERS
+
+        def dispatch_and_count(method: str, params: Any) -> Any:
+            nonlocal room
+            answer = dispatch(method, params)
+            room -= len(repr(answer))
+            if room < 0:
+                raise _TooLong
+            return answer
+
+        self._dispatch = dispatch_and_count
+        try:
+            return multi_call(self, calls)
+        except _TooLong:
+            raise koji.GenericError(
+                "the answers of this multicall are too long; divide it into several"
+            ) from None
+        finally:
+            self._dispatch = dispatch
+
+    handler.multiCall = count_answers

@@ -28,7 +28,7 @@ if __name__.startswith("_mod_wsgi_"):
 from answers import Answers, keep_answers
 from paths import check_paths
 from permissions import check_permissions
-from refused_calls import refuse_calls
+from refused_calls import bound_multicalls, refuse_calls
 from uploads import Bounds, bound_uploads
 
 FOLDER = Path("/run/koji-hub")
@@ -161,6 +161,7 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
     application: Callable[..., Iterable[bytes]] = module.application
     keep_answers(application.__globals__, Answers())
     refuse_calls(application.__globals__)
+    bound_multicalls(application.__globals__)
     try:
         kojihub, server = map(importlib.import_module, ("kojihub", "koji.server"))
     # Koji reports it to its clients.

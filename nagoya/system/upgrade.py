@@ -34,13 +34,16 @@ def upgrade(system: System, check: Callable[[System], object], seconds: float) -
     """
     recover(system)
     old = [snapshot.name for snapshot in list_snapshots(system)]
-    if not differences(system.observe(), system.declaration):
-        system.progress.log(f"'{system.name}' has the present images already: nothing to upgrade")
-        return
     with system.lock():
+        observed = system.observe()
+        if not differences(observed, system.declaration):
+            system.progress.log(
+                f"'{system.name}' has the present images already: nothing to upgrade"
+            )
+            return
         wanted = {
             name: state.declared
-            for name, state in system.observe().containers.items()
+            for name, state in observed.containers.items()
             if state.declared in system.declaration.containers
         }
         try:

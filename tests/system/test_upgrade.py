@@ -71,6 +71,23 @@ def later_methods(koji: Koji, task: int) -> set[str]:
     }
 
 
+def start_upgrade(old: Old, *backup: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            PROGRAMS / "toji",
+            "--system",
+            old.new.system,
+            "-c",
+            str(old.new.config),
+            "upgrade",
+            *backup,
+        ],
+        env={**os.environ, "HOME": str(old.new.home), "DOCKER_HOST": connect().address},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 @pytest.mark.slow
 def test_an_upgrade_that_fails_changes_nothing(old: Old) -> None:
     before, task = ids(old.koji), last_task(old.koji)
@@ -87,20 +104,7 @@ def test_an_upgrade_that_is_killed_is_undone_by_up(old: Old) -> None:
     before, task, system = ids(old.koji), last_task(old.koji), old.koji.system
     profile = old.koji.home / f".koji/config.d/nagoya-{system}.conf"
     saved = profile.read_text()
-    process = subprocess.Popen(
-        [
-            PROGRAMS / "toji",
-            "--system",
-            system,
-            "-c",
-            str(old.new.config),
-            "upgrade",
-            "--no-backup",
-        ],
-        env={**os.environ, "HOME": str(old.koji.home), "DOCKER_HOST": connect().address},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start_upgrade(old, "--no-backup")
     assert process.stderr
     for line in process.stderr:
         if "log in" in line:  # verify works on the trial
@@ -125,12 +129,18 @@ def test_an_upgrade_that_is_killed_is_undone_by_up(old: Old) -> None:
 
 
 @pytest.mark.slow
-def test_an_upgrade_keeps_all_data_and_nothing_of_its_trial(old: Old, tmp_path: Path) -> None:
+def test_of_two_upgrades_one_keeps_all_data_and_nothing_of_its_trial(
+    old: Old, tmp_path: Path
+) -> None:
     task, url = last_task(old.koji), old.koji.description["urls"]["hub"]
     file = tmp_path / "before.tar"
-    done = old.new.toji("upgrade", "--backup", str(file)).stderr
+    both = [start_upgrade(old, "--backup", str(file)), start_upgrade(old, "--no-backup")]
+    messages = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], messages
     assert file.is_file()
-    assert "the trial has passed" in done
+    # One waits for the other.
+    assert sum("nothing to upgrade" in each for each in messages) == 1
+    (done,) = (each for each in messages if "the trial has passed" in each)
     assert "deleted the snapshots pristine" in done
     session = old.new.session()
     assert [build["nvr"] for build in session.listTagged("demo")] == [BUILT]

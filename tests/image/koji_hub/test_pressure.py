@@ -69,6 +69,16 @@ while True:
         closed += 1
         print("closed", closed, flush=True)
 """
+# A plugin whose call takes sixteenths of the machine's memory, and does not use them.
+TAKING = """
+import os
+from koji.plugin import export
+
+@export
+def take(count):
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return len([bytearray(memory // 16) for _ in range(count)])
+"""
 ATTACKS = {
     "nothing": 1000,
     "half a hello": 400,
@@ -174,3 +184,27 @@ def test_nobody_searches_for_days(hub: Hub) -> None:
     ((refused),) = session.callMethod("multiCall", [hidden])
     assert "the arguments of a call are a list" in refused["faultString"]
     assert session.search("^koji(admin)?$", "user", "regexp")
+
+
+def test_the_answers_of_a_multicall_have_a_limit(hub: Hub) -> None:
+    """Each has some 200 kB, and the hub would keep all of them."""
+    calls = [{"methodName": "_listapi", "params": []}] * 20_000
+    with pytest.raises(koji.GenericError, match="divide it into several"):
+        hub.session().callMethod("multiCall", calls)
+
+
+def test_a_call_has_a_part_of_the_memory(mortal_koji: Koji) -> None:
+    mortal_koji.start_database()
+    write = f"cat >/usr/local/lib/koji-hub-plugins/taking.py <<'END'{TAKING}END\n"
+    container = mortal_koji.start_hub(
+        "sh",
+        "-c",
+        f"{write}exec python3 /usr/lib/nagoya/entrypoint.py nokojira",
+        environment={"KOJI_HUB_PLUGINS": "taking"},
+    )
+    wait_ready(container)
+    hub = Hub(container, mortal_koji.credentials)
+    assert hub.session().take(1) == 1
+    with pytest.raises(koji.GenericError, match="MemoryError"):
+        hub.session().take(12)
+    everybody_is_served(hub)

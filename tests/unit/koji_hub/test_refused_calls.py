@@ -17,9 +17,10 @@ class GenericError(Exception):
 
 class Handler:
     def _dispatch(self, method: str, params: list[Any]) -> Any:
-        if method == "multiCall":
-            return [self._dispatch(call["methodName"], call["params"]) for call in params[0]]
-        return method
+        return self.multiCall(*params) if method == "multiCall" else method
+
+    def multiCall(self, calls: list[Any]) -> list[Any]:
+        return [self._dispatch(call["methodName"], call["params"]) for call in calls]
 
 
 @pytest.fixture
@@ -30,6 +31,8 @@ def handler(load_script: Callable[[str], ModuleType]) -> Any:
         "koji": SimpleNamespace(GenericError=GenericError),
     }
     module.refuse_calls(names)
+    module.LONGEST_ANSWERS = 1000
+    module.bound_multicalls(names)
     return names["ModXMLRPCRequestHandler"]()
 
 
@@ -108,3 +111,21 @@ def test_arguments_may_be_deep(handler: Any) -> None:
 )
 def test_other_calls_are_dispatched(handler: Any, method: str, params: list[Any]) -> None:
     assert handler._dispatch(method, params) == method
+
+
+def test_answers_of_a_multicall_may_have_a_length_together(handler: Any) -> None:
+    """Each is the method, in quotes."""
+    call = {"methodName": "x" * 98, "params": []}
+    assert len(handler._dispatch("multiCall", [[call] * 10])) == 10
+    with pytest.raises(GenericError, match="divide it into several"):
+        handler._dispatch("multiCall", [[call] * 11])
+
+
+def test_one_answer_may_be_longer(handler: Any) -> None:
+    assert handler._dispatch("x" * 2000, []) == "x" * 2000
+
+
+def test_a_multicall_in_a_multicall_is_bounded(handler: Any) -> None:
+    inner = {"methodName": "multiCall", "params": [[{"methodName": "x" * 98, "params": []}] * 6]}
+    with pytest.raises(GenericError, match="divide it into several"):
+        handler._dispatch("multiCall", [[inner, inner]])
