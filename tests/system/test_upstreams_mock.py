@@ -1,7 +1,9 @@
 """Builds through a whole Koji whose builder has upstream's mock beside ours."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pytest
 import yaml
@@ -14,7 +16,7 @@ from tests.system import distributions
 from tests.system.building import child, sources, state, uploaded
 from tests.system.conftest import Koji
 from tests.system.distributions import DistributionKoji
-from tests.system.test_distribution import SHORT
+from tests.system.test_distribution import LONG, SHORT, selected
 
 
 @pytest.fixture(scope="module")
@@ -61,22 +63,62 @@ def test_a_tag_gets_the_mock_that_it_asks_for(
     assert line in text
 
 
+@dataclass
+class Both:
+    """A Koji on the distribution of Debian's packages, to which each package was submitted twice.
+
+    `upstreams` are the scratch builds for upstream's mock, by package.
+    """
+
+    site: DistributionKoji
+    sources: Mapping[str, str]
+    upstreams: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def start(
+        cls, begin: Callable[..., Koji], declaration: Declaration, form: str,
+        sources: Mapping[str, str],
+    ) -> Self:  # fmt: skip
+        site = distributions.start(begin, declaration, form, {}, sources)
+        distributions.add_target(site.session, "upstreams", extra=distributions.UPSTREAMS)
+        both = cls(site, sources)
+        for name, source in sources.items():
+            both.upstreams[name] = site.submit(name, source, "upstreams", scratch=True)
+            site.submit(name, source)
+        return both
+
+
 @pytest.fixture(scope="module")
-def distribution(start: Callable[..., Koji], declaration: Declaration) -> DistributionKoji:
-    """A Koji on the distribution of Debian's packages, whose target `upstreams` takes upstream's
-    mock, with the sources of SHORT."""
-    site = distributions.start(start, declaration, "short", {}, SHORT)
-    distributions.add_target(site.session, "upstreams", extra=distributions.UPSTREAMS)
-    return site
+def short(
+    start: Callable[..., Koji], declaration: Declaration, request: pytest.FixtureRequest
+) -> Both:
+    return Both.start(start, declaration, "short", selected(request, SHORT))
+
+
+@pytest.fixture(scope="module")
+def long(
+    start: Callable[..., Koji], declaration: Declaration, request: pytest.FixtureRequest
+) -> Both:
+    return Both.start(start, declaration, "long", selected(request, LONG))
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_both_build_the_same_of_real_packages(distribution: DistributionKoji, name: str) -> None:
-    session, koji = distribution.session, distribution.koji
-    builder = connect().client.containers.get(f"{koji.system}-kojibuilder")
-    task = distribution.submit(name, SHORT[name], "upstreams", scratch=True)
-    distribution.submit(name, SHORT[name])
-    build = distribution.finish(name)
+def test_both_build_the_same_of_real_packages(short: Both, name: str) -> None:
+    assert_the_same(short, name)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", LONG)
+def test_both_build_the_same_of_more(long: Both, name: str) -> None:
+    assert_the_same(long, name)
+
+
+def assert_the_same(both: Both, name: str) -> None:
+    """The same headers, with the payload's list of files and their digests."""
+    session = both.site.session
+    builder = connect().client.containers.get(f"{both.site.koji.system}-kojibuilder")
+    task = both.upstreams[name]
+    build = both.site.finish(name)
     folder = "/mnt/koji/packages/{name}/{version}/{release}".format(**build)
     headers = read_headers(builder, f"{folder}/[!d]*/*.rpm")
     assert state(session, task, distributions.SECONDS) == "CLOSED"
@@ -86,5 +128,5 @@ def test_both_build_the_same_of_real_packages(distribution: DistributionKoji, na
     assert "Using 'dnf4' instead of 'dnf5'" in log
     upstreams = read_headers(builder, f"/mnt/koji/scratch/kojiadmin/task_{task}/*.rpm")
     # Koji makes another source RPM of a git repository for each build.
-    source = {"SOURCEPKGID"} if SHORT[name] == "git" else set()
+    source = {"SOURCEPKGID"} if both.sources[name] == "git" else set()
     assert differences(headers, upstreams) <= OF_THE_MOMENT | source

@@ -18,7 +18,7 @@ context = None
 koji = types.SimpleNamespace(RetryError=OSError)
 
 class ModXMLRPCRequestHandler:
-    _wrap_handler = _dispatch = None
+    _wrap_handler = _dispatch = multiCall = None
 
 def application(environ, start_response):
     start_response("200 OK", [])
