@@ -259,6 +259,8 @@ def kojid_options(settings: Settings) -> dict[str, dict[str, str]]:
             # its sleeptime of 15 s. Here they would be spent waiting for a builder that was killed,
             # which the hub considers alive for five minutes.
             "task_avail_delay": str(5 * settings.sleeptime),
+            # Or kojid would leave out a tag's `mock.bootstrap_image`, which mock has to refuse.
+            "mock_bootstrap_image": "yes",
             **RECONNECT,
         }
     }

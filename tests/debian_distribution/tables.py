@@ -25,7 +25,7 @@ LONG = (
     "ninja-build", "python3-dev", "python3-hatch-vcs", "python3-hatchling", "python3-pytest",
     "systemd-dev", "zlib1g-dev",
 )  # fmt: skip
-"""What the others need, in `make test-long`."""
+"""What the others need, in `make test-distribution`."""
 
 OWN_PACKAGES = ("filesystem", "nagoya-release", "redhat-rpm-config", "setup")
 """Those of BUILDROOT that are made from the specs in own/."""

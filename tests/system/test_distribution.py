@@ -1,6 +1,7 @@
 """Packages built on a distribution made of Debian's, from source RPMs and from git; rpmbuild alone
 makes the same RPMs."""
 
+import re
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -102,6 +103,19 @@ def test_debug_information_is_packed_by_itself(short: DistributionKoji, name: st
     assert names == {"popt", "popt-devel", "popt-debuginfo", "popt-debugsource"}
     text = built[f"popt-debuginfo-1.19-{build['release']}.x86_64.rpm"]
     assert "/usr/lib/debug/.build-id/" in text
+
+
+@pytest.mark.long
+def test_a_tag_turns_a_bcond_on(long: DistributionKoji) -> None:
+    """hello's `nls` is off by default."""
+    session = long.session
+    extra = {"rpm.macro._with_nls": "--with-nls"}
+    distributions.add_target(session, "with-nls", extra=extra)
+    task = long.submit("hello", "srpm", "with-nls", scratch=True)
+    assert building.state(session, task, distributions.SECONDS) == "CLOSED"
+    build = building.child(session, task, "buildArch")
+    log = session.downloadTaskOutput(build["id"], "build.log").decode() if build else ""
+    assert re.search(r"^\+ \./configure .*--enable-nls", log, re.MULTILINE)
 
 
 @pytest.mark.long

@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import koji
 import pytest
 import yaml
 
@@ -114,3 +115,15 @@ def test_from_a_spec_file_to_an_rpm(
     assert (tmp_path / f"{name}.rpm").exists()
     headers = session.getRPMHeaders(name, headers=["VENDOR"])
     assert headers["VENDOR"] == "Our site"
+    assert_only_administrators_untag(person, tag, build["nvr"])
+
+
+def assert_only_administrators_untag(person: Koji, tag: str, nvr: str) -> None:
+    """Whoever may log in tags what was built for the target, and no more."""
+    person.toji("user", "alice")
+    certificate = Path(person.description["certificate"]).with_name("alice.pem")
+    alice = person.session(certificate=certificate)
+    with pytest.raises(koji.ActionNotAllowed, match="only administrators tag other builds"):
+        alice.untagBuild(tag, nvr)
+    person.session().untagBuild(tag, nvr)
+    alice.tagBuild(tag, nvr)

@@ -11,7 +11,7 @@ import pytest
 from nagoya.config.declaration import Declaration
 from nagoya.koji.builds import upload
 from tests.image.koji_builder.buildroots import spec
-from tests.image.koji_builder.test_mock_distributions import MAKE_I686
+from tests.image.koji_builder.test_mock_distributions import MAKE_I686, make_modern
 from tests.system.building import child, sources, state, uploaded
 from tests.system.conftest import Koji, declaration_with
 
@@ -56,10 +56,10 @@ def test_waiting_for_a_repository_ends(seeded: Koji, tmp_path: Path, changes: bo
     assert session.getRepo("demo-build")["create_event"] >= event
 
 
-def test_a_setting_of_a_tag_that_mock_cannot_follow(seeded: Koji, tmp_path: Path) -> None:
+def test_settings_of_a_tag_that_mock_cannot_follow(seeded: Koji, tmp_path: Path) -> None:
     session = seeded.session()
-    session.createTag("other-mock", parent="demo-build", arches="x86_64",
-                      extra={"mock.package_manager": "dnf5"})  # fmt: skip
+    extra = {"mock.package_manager": "dnf5", "mock.bootstrap_image": "fedora:43"}
+    session.createTag("other-mock", parent="demo-build", arches="x86_64", extra=extra)
     session.createBuildTarget("other-mock", "other-mock", "demo")
     seeded.client("regen-repo", "--wait", "other-mock")
     source = uploaded(session, sources(seeded, "hello"), tmp_path)
@@ -68,51 +68,69 @@ def test_a_setting_of_a_tag_that_mock_cannot_follow(seeded: Koji, tmp_path: Path
     failed = child(session, task, "rebuildSRPM") or child(session, task, "buildArch")
     assert failed
     log = session.downloadTaskOutput(failed["id"], "root.log").decode()
-    assert "mock does not support mock.package_manager=dnf5" in log
+    assert "mock does not support mock.package_manager=dnf5, mock.bootstrap_image, which" in log
     with pytest.raises(koji.BuildrootError, match=r"see root\.log"):
         session.getTaskResult(failed["id"])
 
 
+# By RPM's name of an arch: Koji's name, a command that makes the folder of a repository, and that
+# repository's packages in the buildroot.
+OTHER_ARCHES = {
+    "i686": ("i386", MAKE_I686, {("demo-buildroot", "i686")}),
+    "x86_64_v2": (
+        "x86_64_v2", make_modern("x86_64_v2"),
+        {("demo-buildroot", "noarch"), ("modern", "x86_64_v2")},
+    ),
+}  # fmt: skip
+
+
 @pytest.mark.slow
-def test_packages_for_i686_are_built(
-    start: Callable[..., Koji], declaration: Declaration, checkout: Path, tmp_path: Path
+@pytest.mark.parametrize("arch", OTHER_ARCHES)
+def test_packages_for_other_processors_are_built(
+    start: Callable[..., Koji], declaration: Declaration, checkout: Path, tmp_path: Path, arch: str
 ) -> None:
+    name, make, packages = OTHER_ARCHES[arch]
+
     def set_arches(raw: dict[str, Any]) -> None:
-        raw["containers"]["kojibuilder"]["environment"]["KOJI_BUILDER_ARCHES"] = "x86_64 i686"
+        raw["containers"]["kojibuilder"]["environment"]["KOJI_BUILDER_ARCHES"] = f"x86_64 {arch}"
 
-    site = start("i686", config=declaration_with(declaration, checkout, tmp_path, set_arches))
+    site = start("other", config=declaration_with(declaration, checkout, tmp_path, set_arches))
     session = site.session()
-    assert session.getHost("kojibuilder")["arches"] == "x86_64 i386"
-    assert "Koji's name for i686 is i386" in site.toji("logs", "kojibuilder").stdout
+    assert session.getHost("kojibuilder")["arches"] == f"x86_64 {name}"
+    renamed = f"Koji's name for {arch} is {name}" in site.toji("logs", "kojibuilder").stdout
+    assert renamed == (name != arch)
 
-    narrow = spec("narrow", "%build\nuname -m").replace("BuildArch: noarch\n", "")
-    folder = "/srv/distribution/repos/t/1/i386"
-    make = f"""touch /tmp/comps.xml
-    {MAKE_I686.replace("--groupfile /tmp/comps.xml", "")}
-    cat > /tmp/narrow.spec <<'END'\n{narrow}\nEND
-    rpmbuild -bs --quiet --define '_srcrpmdir /tmp' --define '_topdir /tmp/top' /tmp/narrow.spec"""
+    requires = {"BuildRequires": "modern"} if ("modern", arch) in packages else {}
+    text = spec("native", "%build\nuname -m", **requires).replace("BuildArch: noarch\n", "")
+    command = f"""touch /tmp/comps.xml
+    {make.replace("--groupfile /tmp/comps.xml", "")}
+    cat > /tmp/native.spec <<'END'\n{text}\nEND
+    rpmbuild -bs --quiet --define '_srcrpmdir /tmp' --define '_topdir /tmp/top' /tmp/native.spec"""
     builder, hub = f"{site.system}-kojibuilder", f"{site.system}-koji"
-    site.run("docker", "exec", builder, "bash", "-ec", make)
+    site.run("docker", "exec", builder, "bash", "-ec", command)
     site.run("docker", "exec", hub, "mkdir", "-p", "/mnt/koji/external")
+    folder = f"/srv/distribution/repos/t/1/{name}"
     copy = f"docker cp {builder}:{folder} - | docker cp - {hub}:/mnt/koji/external"
     site.run("bash", "-ec", copy)
-    site.run("docker", "cp", f"{builder}:/tmp/narrow-1-1.src.rpm", str(tmp_path))
+    site.run("docker", "cp", f"{builder}:/tmp/native-1-1.src.rpm", str(tmp_path))
 
-    session.createTag("narrow", arches="i686")
-    session.createBuildTarget("narrow", "narrow", "narrow")
+    session.createTag("native", arches=arch)
+    session.createBuildTarget("native", "native", "native")
     for group in ("build", "srpm-build"):
-        session.groupListAdd("narrow", group)
-        session.groupPackageListAdd("narrow", group, "demo-buildroot")
-    session.createExternalRepo("narrow", "https://koji/kojifiles/external/$arch/")
-    session.addExternalRepoToTag("narrow", "narrow", 10)
-    site.client("regen-repo", "--wait", "narrow")
-    source = session.build(upload(session, tmp_path / "narrow-1-1.src.rpm"), "narrow",
+        session.groupListAdd("native", group)
+        session.groupPackageListAdd("native", group, "demo-buildroot")
+    session.createExternalRepo("native", "https://koji/kojifiles/external/$arch/")
+    session.addExternalRepoToTag("native", "native", 10)
+    site.client("regen-repo", "--wait", "native")
+    source = session.build(upload(session, tmp_path / "native-1-1.src.rpm"), "native",
                            {"scratch": True})  # fmt: skip
-    assert state(session, source) == "CLOSED"
+    assert state(session, source) == "CLOSED", site.toji(
+        "logs", "--task", str(source), check=False
+    ).stdout
     built = child(session, source, "buildArch")
     assert built
-    assert built["arch"] == "i386"
-    assert "narrow-1-1.i686.rpm" in session.listTaskOutput(built["id"])
+    assert built["arch"] == name
+    assert f"native-1-1.{arch}.rpm" in session.listTaskOutput(built["id"])
     (buildroot,) = session.listBuildroots(taskID=built["id"])
     installed = session.listRPMs(componentBuildrootID=buildroot["id"])
-    assert [(rpm["name"], rpm["arch"]) for rpm in installed] == [("demo-buildroot", "i686")]
+    assert {(rpm["name"], rpm["arch"]) for rpm in installed} == packages

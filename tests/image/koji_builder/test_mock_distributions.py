@@ -337,18 +337,27 @@ def test_a_32bit_build(make: Maker, host: Container, distribution: str) -> None:
     assert "i686" in buildroot.log("build").splitlines()
 
 
+def make_modern(arch: str) -> str:
+    """A command that makes a repository with a package of that arch."""
+    modern = spec("modern", "").replace("BuildArch: noarch\n", "")
+    repo = f"/srv/distribution/repos/t/1/{arch}"
+    return f"""
+mkdir -p {repo}; cp {DEMO}/rpms/demo-buildroot-*.rpm {repo}
+cat > /tmp/modern.spec <<'END'
+{modern}
+END
+rpmbuild -bb --quiet --target {arch} --define '_rpmdir {repo}' \\
+    --define '_topdir /tmp/top' /tmp/modern.spec
+createrepo_c --quiet --groupfile /tmp/comps.xml {repo}
+"""
+
+
 @pytest.mark.parametrize("arch", ["x86_64_v2", "x86_64_v3"])
 def test_a_build_for_newer_processors(
     make: Maker, host: Container, distribution: str, arch: str
 ) -> None:
     """As AlmaLinux 10 has it: packages are x86_64_v2, and some are only x86_64."""
-    put(host, "/tmp/modern.spec", spec("modern", "").replace("BuildArch: noarch\n", ""))
-    repo = f"/srv/distribution/repos/t/1/{arch}"
-    command = f"""mkdir -p {repo}; cp {DEMO}/rpms/demo-buildroot-*.rpm {repo}
-    rpmbuild -bb --quiet --target {arch} --define '_rpmdir {repo}' \\
-        --define '_topdir /tmp/top' /tmp/modern.spec
-    createrepo_c --quiet --groupfile /tmp/comps.xml {repo}"""
-    status, output = execute(host, "bash", "-ec", command)
+    status, output = execute(host, "bash", "-ec", make_modern(arch))
     assert status == 0, output
     buildroot = make(arch=arch, target_arch=arch, topurls=[distribution]).initialise()
     new = spec("new", "", BuildRequires="modern").replace("BuildArch: noarch\n", "")
