@@ -300,7 +300,8 @@ def test_modules_are_followed(
 def repackage(arch: str) -> str:
     """A command that makes a repository of the demo's buildroot as a package of that arch."""
     return f"""
-repo=/srv/distribution/repos/t/1/{koji.canonArch(arch)}; mkdir -p $repo /tmp/other/tree; cd /tmp/other
+repo=/srv/distribution/repos/t/1/{koji.canonArch(arch)}
+mkdir -p $repo /tmp/other/tree; cd /tmp/other
 rpm2archive -n {DEMO}/rpms/demo-buildroot-*.rpm > demo.tar; tar -xf demo.tar -C tree
 cat > demo.spec <<'END'
 %global __os_install_post %{{nil}}
