@@ -27,7 +27,9 @@ def test_plugins(checkout: Path, declaration: Declaration, tmp_path: Path) -> No
         assert "Free Software Foundation" in run.stdout
         session = person.session()
         (sidetag,) = (tag for tag in session.listTags() if "-side-" in tag["name"])
-        assert session.getRepo(sidetag["name"])
+        repo = session.getRepo(sidetag["name"])
+        (buildroot,) = session.listBuildroots(repoID=repo["id"])
+        assert buildroot["tag_name"] == sidetag["name"]
         (save,) = session.listTasks({"method": "saveFailedTree"}, {"limit": 2})
         assert save["state"] == koji.TASK_STATES["CLOSED"]
         (archive,) = session.listTaskOutput(save["id"])

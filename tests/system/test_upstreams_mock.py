@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 import yaml
@@ -14,7 +14,7 @@ from tests.image.koji_builder.buildroots import pack_dnf
 from tests.image.koji_builder.comparison import OF_THE_MOMENT, differences, read_headers
 from tests.system import distributions
 from tests.system.building import child, sources, state, uploaded
-from tests.system.conftest import Koji
+from tests.system.conftest import Koji, declaration_with
 from tests.system.distributions import DistributionKoji
 from tests.system.test_distribution import LONG, SHORT, selected
 
@@ -61,6 +61,29 @@ def test_a_tag_gets_the_mock_that_it_asks_for(
     text = session.downloadTaskOutput(build["id"], log).decode()
     assert ended == "CLOSED", text
     assert line in text
+
+
+def test_it_builds_everything_where_the_builder_says_so(
+    start: Callable[..., Koji], declaration: Declaration, checkout: Path, tmp_path: Path
+) -> None:
+    def name_upstreams(raw: dict[str, Any]) -> None:
+        environment = raw["containers"]["kojibuilder"]["environment"]
+        environment["KOJI_BUILDER_MOCK"] = "/usr/libexec/mock/mock"
+
+    config = declaration_with(declaration, checkout, tmp_path, name_upstreams)
+    site = start("forced", config=config)
+    site.toji("seed", str(checkout / "demo/seed.yml"))
+    session = site.session()
+    session.editTag2("demo-build", extra={"mock.use_bootstrap": 0})
+    site.client("regen-repo", "--wait", "demo-build")
+    srpm = uploaded(session, sources(site, "hello-c"), tmp_path)
+    task = session.build(srpm, "demo", {"scratch": True})
+    ended = state(session, task, 600)
+    build = child(session, task, "buildArch")
+    assert build
+    log = session.downloadTaskOutput(build["id"], "mock_output.log").decode()
+    assert ended == "CLOSED", log
+    assert "mock.py version" in log
 
 
 @dataclass
