@@ -15,7 +15,7 @@ SOURCE := current
 BOOKWORM := docs/examples/bookworm/moromi.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down images test test-slow test-unit test-image test-system test-koji test-mock test-ansible test-upstream test-distribution test-site test-engines test-soak test-swarm test-workflows test-long lint bench purge
+.PHONY: help demo down images test test-slow test-unit test-image test-system test-koji test-mock test-ansible test-upstream test-distribution test-site test-engines test-soak test-swarm test-workflows test-debian test-long lint bench purge
 
 help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
@@ -103,9 +103,11 @@ test-workflows: ## run the jobs of docs/examples/ci in containers, with a regist
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_in_container.py'
 
-test-long: ## run `make demo` and `make test` in a clone on the other Debian, 12 or 13
+test-debian: ## run `make demo` and `make test` in a clone on the other Debian, 12 or 13
 	@tools/setup debian
 	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test "bench QUICK=1" "demo KOJI=$(BOOKWORM)"; do time make $$target; done'
+
+test-long: test-slow test-distribution test-site test-workflows test-swarm test-engines test-soak test-debian ## run all that `make test` leaves out and that needs no SOURCE: most of a day
 
 lint: ## check the style and the types (ruff, hadolint, mypy)
 	@tools/setup test

@@ -2,7 +2,7 @@
 
 `make help` runs as it is. The other targets run in a copy of the checkout whose programs write down
 how they were called and which of the project's programs they can find; the rest, Makefile and
-tools/ with their quoting, runs as it is. (`make test-long` runs them for real, elsewhere.)
+tools/ with their quoting, runs as it is. (`make test-debian` runs them for real, elsewhere.)
 """
 
 import json
@@ -86,11 +86,13 @@ CALLS = {
     "test-workflows": [
         "setup test", "moromi build -q", "pytest -m long tests/system/test_in_container.py"
     ],
-    "test-long": ["setup debian", "debian other", "debian  bash -ec for target in"],
+    "test-debian": ["setup debian", "debian other", "debian  bash -ec for target in"],
     "lint": ["setup test", *LINT],
     "bench": ["setup test", "moromi build -q", "python -m bench"],
     "purge": ["toji --system koji remove"],
 }  # fmt: skip
+LONG = ("slow", "distribution", "site", "workflows", "swarm", "engines", "soak", "debian")
+CALLS["test-long"] = [call for name in LONG for call in CALLS[f"test-{name}"]]
 
 WITH_ARGUMENTS = {
     "bench MOCK=current": [
