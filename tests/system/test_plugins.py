@@ -27,9 +27,10 @@ def test_plugins(checkout: Path, declaration: Declaration, tmp_path: Path) -> No
         assert "Free Software Foundation" in run.stdout
         session = person.session()
         (sidetag,) = (tag for tag in session.listTags() if "-side-" in tag["name"])
-        repo = session.getRepo(sidetag["name"])
-        buildroots = session.listBuildroots(repoID=repo["id"])
-        assert {buildroot["tag_name"] for buildroot in buildroots} == {sidetag["name"]}
+        built = {"method": "buildArch", "state": [koji.TASK_STATES["CLOSED"]]}
+        (last,) = session.listTasks(built, {"order": "-id", "limit": 1})
+        (buildroot,) = session.listBuildroots(taskID=last["id"])
+        assert buildroot["tag_name"] == sidetag["name"]
         (save,) = session.listTasks({"method": "saveFailedTree"}, {"limit": 2})
         assert save["state"] == koji.TASK_STATES["CLOSED"]
         (archive,) = session.listTaskOutput(save["id"])

@@ -134,8 +134,15 @@ data:
   artifacts: {rpms: ["tool-0:1-1.noarch"]}
 """
 
+# The lists that dnf reads by default have no such file.
+KEPT = spec(
+    "kept", "%install\nmkdir -p %{buildroot}/usr/share/kept\ntouch %{buildroot}/usr/share/kept/x"
+).replace("%files\n", "%files\n/usr/share/kept/x\n")
+NEEDY = spec("needy", "", Requires="/usr/share/kept/x")
+
 SPECS = (
     FILESYSTEM, ELSEWHERE, LINKED, MOVED, OLD_RPM, ACCOUNTS, SCRIPTLETS, WATCHED, TOOL, NEW_TOOL,
+    KEPT, NEEDY,
 )  # fmt: skip
 GROUPS = {
     "filesystem": ("filesystem",),
@@ -145,6 +152,7 @@ GROUPS = {
     "old-rpm": ("old-rpm",),
     "accounts": ("accounts",),
     "scriptlets": ("scriptlets", "watched"),
+    "needy": ("needy",),
     # Not the name of the module, which dnf would take it for: Koji 1.35 says `install @tools`.
     "tools": ("tool",),
 }
@@ -295,6 +303,16 @@ def test_modules_are_followed(
 ) -> None:
     buildroot = make(topurls=[distribution], install_group="tools", **options).initialise()
     assert f"{tool}.noarch" in buildroot.log("installed_pkgs").split(), buildroot.log("root")
+
+
+def test_a_file_that_a_package_requires(make: Maker, distribution: str) -> None:
+    """Where packages are installed, and where a build requires it."""
+    buildroot = make(topurls=[distribution], install_group="needy").initialise()
+    assert "kept" in buildroot.packages().split()
+    buildroot = make(topurls=[distribution], install_group="tools").initialise()
+    srpm = buildroot.srpm(spec("new", "", BuildRequires="/usr/share/kept/x"))
+    assert buildroot.mock("--no-clean", "--rebuild", srpm)[0] == 0, buildroot.log("root")
+    assert "kept-1-1.noarch" in buildroot.log("installed_pkgs")
 
 
 def repackage(arch: str) -> str:
