@@ -188,12 +188,11 @@ def on_system(
                 System(settings.engine, declaration, settings.system, progress, dry_run=dry_run)
             )
     except Interrupted as interrupted:
-        raise LifecycleError(
-            f"interrupted; unfinished: {', '.join(interrupted.running) or 'nothing'}",
-            "run the same command again; "
-            f"`toji remove --system {settings.system}` deletes the system with its data",
-            exit_code=INTERRUPTED,
-        ) from None
+        message, hint = "interrupted", "run the same command again"
+        if interrupted.running:
+            message += f"; unfinished: {', '.join(interrupted.running)}"
+            hint += f"; `toji remove --system {settings.system}` deletes the system with its data"
+        raise LifecycleError(message, hint, exit_code=INTERRUPTED) from None
 
 
 def quiet_system(settings: Settings) -> System:

@@ -98,12 +98,19 @@ def _run(
         raise DeclarationError(
             where, [f"{error.typename} '{error.name}': {p}" for p in problems]
         ) from None
+    except LifecycleError as error:
+        if "get_user() got an unexpected keyword argument 'groups'" not in error.message:
+            raise
+        raise LifecycleError(
+            f"{documents[0]['__file__']}: koji-habitude finds owners of packages from Koji 1.34 on",
+            "remove `owner` from the packages of tags; kojiadmin owns them then",
+        ) from None
     except HabitudeError as error:
         raise LifecycleError(f"{error.filename}:{error.lineno}: {error.message}") from None
     except WorkflowPhantomsError as error:
         names = ", ".join(" ".join(str(part) for part in key) for key in error.report.phantoms)
         raise LifecycleError(
-            f"the seed refers to objects that neither it nor the hub has: {names}",
+            f"{documents[0]['__file__']} names objects that neither it nor the hub has: {names}",
             "declare them in the seed, or correct their names",
         ) from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

@@ -184,11 +184,20 @@ class _Run:
                     self.plan.refuse(candidate, reason)
                     continue
                 try:
-                    if not build.exists and not created:
-                        session.createEmptyBuild(*build.nvr.rsplit("-", 2), build.epoch)
-                        created = True
                     uploaded = upload(session, path, header.file_name)
-                    session.importRPM(uploaded.rpartition("/")[0], header.file_name)
+                    place = uploaded.rpartition("/")[0], header.file_name
+                    if build.exists or created:
+                        session.importRPM(*place)
+                    else:
+                        # In one transaction, so that an interruption leaves no empty build.
+                        with session.multicall() as calls:
+                            creation = calls.createEmptyBuild(
+                                *build.nvr.rsplit("-", 2), build.epoch
+                            )
+                            first = calls.importRPM(*place)
+                        _ = creation.result
+                        created = True
+                        _ = first.result
                     imported += 1
                 except Exception as error:
                     self.plan.refuse(candidate, f"was refused by the hub: {_reason(error)}")

@@ -141,14 +141,19 @@ def _listed(repository: Repository, document: Import) -> list[Candidate]:
     for listed_rpm in listed:
         sources.setdefault(listed_rpm.build_nvr.rsplit("-", 2)[0], []).append(listed_rpm)
     chosen: dict[str, list[ListedRpm]] = {}
+    if not sources:
+        raise LifecycleError(
+            f"{document.repo} lists no RPMs",
+            "distributions have a repository for each arch; name the folder of one",
+        )
+    unknown = []
     for pattern in document.packages or ("*",):
         names = [name for name in sources if fnmatchcase(name, pattern)]
         if not names:
-            raise LifecycleError(
-                f"{document.repo} has no RPM of a source package '{pattern}'"
-                f"{did_you_mean(pattern, sources)}"
-            )
+            unknown.append(f"'{pattern}'{did_you_mean(pattern, sources)}")
         chosen |= {name: sources[name] for name in names}
+    if unknown:
+        raise LifecycleError(f"{document.repo} has no RPM of a source package {', '.join(unknown)}")
     return [
         Candidate(listed_rpm, listed_rpm.file_name, partial(_download, repository, listed_rpm))
         for rpms in chosen.values()
@@ -174,10 +179,10 @@ def _read(paths: Mapping[str, Path], on_progress: Callable[[str], None]) -> Sele
         try:
             header = rpm.read(path)
         except rpm.Damaged as error:
-            unreadable.append(error.message)
+            unreadable.append(_labelled(error, label, path))
             incomplete.add(error.header.build_nvr)
         except LifecycleError as error:
-            unreadable.append(error.message)
+            unreadable.append(_labelled(error, label, path))
             names.append(path.name)
         else:
             candidates.append(
@@ -190,6 +195,11 @@ def _read(paths: Mapping[str, Path], on_progress: Callable[[str], None]) -> Sele
         if any(f"-{candidate.header.version}-{candidate.header.release}." in name for name in names)
     }
     return Selection(candidates, unreadable, frozenset(incomplete))
+
+
+def _labelled(error: LifecycleError, label: str, path: Path) -> str:
+    """What is wrong with a file, by its name in messages."""
+    return label + error.message.removeprefix(path.name)
 
 
 def _matches(pattern: str, folder: Path) -> list[Path]:

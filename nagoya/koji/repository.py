@@ -36,6 +36,7 @@ _REPO = "{http://linux.duke.edu/metadata/repo}"
 _COMMON = "{http://linux.duke.edu/metadata/common}"
 _RPM = "{http://linux.duke.edu/metadata/rpm}"
 _BASE = "{http://www.w3.org/XML/1998/namespace}base"
+_BROKEN = "the repository is damaged, or being updated, or its mirror lags behind; try again later"
 _UNREADABLE = (
     ElementTree.ParseError, ValueError, LookupError, EOFError, OSError, lzma.LZMAError, zlib.error,
 )  # fmt: skip
@@ -83,7 +84,8 @@ class Repository:
         try:
             context = ssl.create_default_context(cafile=ca) if ca else httpx2.create_ssl_context()
         except OSError as error:
-            raise LifecycleError(f"{ca} has no certificates that can be read: {error}") from None
+            reason = error.strerror or error
+            raise LifecycleError(f"{ca} has no certificates that can be read: {reason}") from None
         self._client = httpx2.Client(verify=context, follow_redirects=True, timeout=_TIMEOUT)
 
     def __enter__(self) -> Self:
@@ -143,7 +145,7 @@ class Repository:
                 raise LifecycleError(
                     f"{_shown(remote.url)} is not the file that the repository lists: "
                     f"its {remote.algorithm} differs",
-                    "the repository is being updated or a mirror lags behind; try again later",
+                    _BROKEN,
                 )
 
     def _listed(self, file: IO[bytes]) -> Iterator[ListedRpm]:
@@ -249,10 +251,10 @@ def _errors(url: httpx2.URL) -> Iterator[httpx2.URL]:
     try:
         yield url
     except httpx2.HTTPStatusError as error:
-        answer = error.response
+        answer, is_first = error.response, url.path.endswith("/repodata/repomd.xml")
         raise LifecycleError(
             f"{_shown(url)} answered {answer.status_code} {answer.reason_phrase}",
-            "`repo` is the URL of the folder that contains `repodata`",
+            "`repo` is the URL of the folder that contains `repodata`" if is_first else _BROKEN,
         ) from None
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         again = (
@@ -264,7 +266,7 @@ def _errors(url: httpx2.URL) -> Iterator[httpx2.URL]:
             "`ca` of the document names a file with the authorities to trust" if unknown else again,
         ) from None
     except _UNREADABLE as error:
-        raise LifecycleError(f"{_shown(url)} cannot be read: {error}") from None
+        raise LifecycleError(f"{_shown(url)} cannot be read: {error}", _BROKEN) from None
 
 
 def _shown(url: httpx2.URL) -> str:

@@ -116,6 +116,33 @@ def test_from_a_spec_file_to_an_rpm(
     headers = session.getRPMHeaders(name, headers=["VENDOR"])
     assert headers["VENDOR"] == "Our site"
     assert_only_administrators_untag(person, tag, build["nvr"])
+    assert_git_builds(person, text.replace("f43-site", tag), declaration, tmp_path)
+    nvrs = {each["nvr"] for each in session.listTagged(tag)}
+    assert nvrs == {build["nvr"], build["nvr"].replace("hello-1.0-1", "hello-1.0-2")}
+
+
+def assert_git_builds(person: Koji, text: str, declaration: Declaration, folder: Path) -> None:
+    """A server of git repositories on the builder takes the place of git.example.com."""
+    (settings,) = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    settings = settings.replace("extends: nagoya", f"extends: {declaration.path}")
+    (folder / "moromi.yml").write_text(settings.replace("git.example.com", "localhost"))
+    (command,) = re.findall(r"^    (koji .* \"git\+https.*\")$", text, re.MULTILINE)
+    command = command.replace("git+https://git.example.com", "git://localhost")
+    builder = f"{person.system}-kojibuilder"
+    script = f"""cd {folder}
+toji -c moromi.yml up
+sed -i 's/^Release: 1/Release: 2/' hello.spec
+docker exec {builder} mkdir -p /srv/packages/hello
+tar -c hello.spec hello-1.0.tar.gz | docker exec -i {builder} tar -xC /srv/packages/hello
+docker exec -w /srv/packages/hello {builder} sh -ec '
+    git init --quiet --initial-branch=main && git add --all
+    git -c user.name=x -c user.email=x@example.com commit --quiet --message x
+    git clone --quiet --bare . ../hello.git'
+docker exec -d {builder} git daemon --export-all --base-path=/srv
+{command.replace("nagoya-koji", f"nagoya-{person.system}")}
+"""
+    run = person.run("bash", "-euxc", script, check=False)
+    assert run.status == 0, run.stdout + run.stderr
 
 
 def assert_only_administrators_untag(person: Koji, tag: str, nvr: str) -> None:

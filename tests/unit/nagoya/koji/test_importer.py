@@ -23,8 +23,8 @@ STATES = koji.BUILD_STATES
 
 
 class Hub:
-    """Knows builds, RPMs and one tag; counts requests, of which a multicall is one. It refuses the
-    RPMs `bad`, and breaks the connection at `lost`."""
+    """Knows builds, RPMs and one tag; counts requests but those of uploads and imports; a multicall
+    is one. It refuses the RPMs `bad`, and breaks the connection at `lost`."""
 
     def __init__(self, packages: int = 50) -> None:
         self.builds: dict[str, Any] = {}
@@ -44,8 +44,6 @@ class Hub:
 
     @contextmanager
     def multicall(self, *, strict: bool = False, batch: int | None = None) -> Iterator[Any]:
-        self.requests.append("multicall")
-
         class Result:
             def __init__(self, method: Any, arguments: Any) -> None:
                 try:
@@ -61,9 +59,19 @@ class Hub:
 
         class Calls:
             def __getattr__(calls, name: str) -> Any:
-                return lambda *arguments: Result(getattr(self, f"_{name}"), arguments)
+                names.append(name)
+                method = getattr(self, f"_{name}", None) or getattr(self, name)
+                return lambda *arguments: Result(method, arguments)
 
-        yield Calls()
+        names: list[str] = []
+        before = dict(self.builds)
+        try:
+            yield Calls()
+            if "importRPM" not in names:
+                self.requests.append("multicall")
+        except BaseException:
+            self.builds = before  # it is one transaction
+            raise
 
     def getKojiVersion(self) -> str:
         return "1.30.0"
@@ -269,6 +277,15 @@ def test_builds_of_one_package_are_not_imported_at_once(tmp_path: Path) -> None:
     for version in "1234":
         write_rpm(tmp_path, "p0", version=version)
     assert apply(New(), tmp_path) == Outcome(4, 4, ())
+
+
+def test_an_interruption_leaves_no_empty_build(tmp_path: Path) -> None:
+    write_rpm(tmp_path, "p0")
+    hub = Hub()
+    hub.lost = {"p0-1-1.noarch.rpm"}
+    with pytest.raises(LifecycleError):
+        apply(hub, tmp_path)
+    assert hub.builds == {}
 
 
 def test_a_tag_with_all_builds_is_not_asked_for_more() -> None:
