@@ -107,7 +107,7 @@ test-debian: ## run `make demo` and `make test` in a clone on the other Debian, 
 	@tools/setup debian
 	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test "bench QUICK=1" "demo KOJI=$(BOOKWORM)"; do time make $$target; done'
 
-test-long: test-slow test-distribution test-site test-workflows test-swarm test-engines test-soak test-debian ## run all that `make test` leaves out and that needs no SOURCE: most of a day
+test-long: test-slow test-distribution test-site test-workflows test-swarm test-engines test-soak test-debian ## run all that `make test` leaves out, but for other versions of Koji and mock: most of a day (-k: go on after a failure)
 
 lint: ## check the style and the types (ruff, hadolint, mypy)
 	@tools/setup test

@@ -65,6 +65,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -216,10 +217,14 @@ class Settings:
 
 
 def process_memory(processes: int) -> int:
-    """How many bytes each of the hub's processes may take: an equal part of half of the machine's
-    memory, but at least 1 GiB, for calls that list all of a large tag."""
-    machines = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(machines // 2 // processes, 1024**3)
+    """How many bytes each of the hub's processes may take: an equal part of half of the memory of
+    the container or the machine, but at least 1 GiB, for calls that list all of a large tag."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # Version 2 of control groups, and version 1.
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            memory = min(memory, int(Path("/sys/fs/cgroup", limit).read_text()))
+    return max(memory // 2 // processes, 1024**3)
 
 
 def check_volumes(root: Path) -> None:

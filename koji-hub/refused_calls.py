@@ -86,20 +86,22 @@ def bound_multicalls(koji_entry: Mapping[str, Any]) -> None:
     multi_call = handler.multiCall
 
     def count_answers(self: Any, calls: Any) -> Any:
-        dispatch, room = self._dispatch, LONGEST_ANSWERS
+        dispatch, room, too_long = self._dispatch, LONGEST_ANSWERS, _TooLong()
 
         def dispatch_and_count(method: str, params: Any) -> Any:
             nonlocal room
             answer = dispatch(method, params)
             room -= len(repr(answer))
             if room < 0:
-                raise _TooLong
+                raise too_long
             return answer
 
         self._dispatch = dispatch_and_count
         try:
             return multi_call(self, calls)
-        except _TooLong:
+        except _TooLong as error:
+            if error is not too_long:
+                raise  # of the multicall that this one is a part of
             raise koji.GenericError(
                 "the answers of this multicall are too long; divide it into several"
             ) from None

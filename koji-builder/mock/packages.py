@@ -31,9 +31,9 @@ OUT_OF_REACH = re.compile(rb"Curl error \((6|7|18|28|35|52|55|56|92)\)|Status co
 # dnf writes this too of files that it did not try, because their server had failed before; then
 # without a reason. Of a file that the server lacks, or has damaged, it writes the reason.
 UNTRIED, UNFIT = b"ll mirrors were already tried", re.compile(rb"Status code: 4\d\d |[Cc]hecksum")
-# What dnf from 4.19 on writes where a package requires a file that only the repository's list of
-# files has. It does not read that list by itself, which is long; upstream's mock leaves it so.
-FILE_NEEDED = re.compile(rb"nothing provides \(*/|No matching package to install: '\(*/")
+# What dnf from 4.19 on writes where a package, or a build, requires a file that only the
+# repository's list of all files may have: it does not read that list, which is long, by default.
+FILE_NEEDED = re.compile(rb"optional_metadata_types=filelists|No matching package to install: '/")
 ALL_FILES = "--setopt=optional_metadata_types=filelists"
 # What the plugin is, what it reads, and what it writes.
 PLUGINS, FILTER = Path("/tmp/plugins"), Path("/tmp/offline.bpf")

@@ -102,7 +102,8 @@ def _run(
         if "get_user() got an unexpected keyword argument 'groups'" not in error.message:
             raise
         raise LifecycleError(
-            f"{documents[0]['__file__']}: koji-habitude finds owners of packages from Koji 1.34 on",
+            f"{documents[0]['__file__']}: the hub's Koji is older than 1.34, so koji-habitude "
+            "cannot set the owners of packages",
             "remove `owner` from the packages of tags; kojiadmin owns them then",
         ) from None
     except HabitudeError as error:

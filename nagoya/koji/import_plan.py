@@ -13,20 +13,22 @@ from nagoya.koji.rpm import Rpm, version_key
 
 _WITHOUT_MD5 = [1, 36]
 """The first Koji that imports RPMs without an MD5 digest."""
-_DELETED = (
-    "belongs to {0}, which was deleted on the hub; `koji call resetBuild {0}` makes the hub forget "
-    "it, then it can be imported again"
-)
+_OBJECTIONS = {
+    "BUILDING": "belongs to {0}, which is being built on the hub",
+    "DELETED": "belongs to {0}, which was deleted on the hub; `koji call resetBuild {0}` makes the "
+    "hub forget it, then it can be imported again",
+}
+"""To builds in these states."""
 
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """A build, and those of its RPMs that the hub lacks, the source RPM first. `exists` is whether
-    the hub has the build."""
+    """A build, and those of its RPMs that the hub lacks, the source RPM first. `state` is that of
+    the hub's record of it, by Koji's name; None without one."""
 
     nvr: str
     epoch: int | None
-    exists: bool
+    state: str | None
     rpms: tuple[Candidate, ...]
 
     @property
@@ -71,10 +73,11 @@ def plan_import(
     states = koji_module().BUILD_STATES
     for nvr, group in groups.items():
         build, new = builds[nvr], []
+        state = states[build["state"]] if build else None
         for candidate in sorted(group, key=lambda candidate: candidate.header.arch != "src"):
             record = rpms[candidate.header.file_name]
-            if build and build["state"] == states["DELETED"]:
-                plan.refuse(candidate, _DELETED.format(nvr))
+            if state in _OBJECTIONS:
+                plan.refuse(candidate, _OBJECTIONS[state].format(nvr))
             elif record is None or record["external_repo_id"]:
                 new.append(candidate)
             elif build is None or record["build_id"] != build["id"]:
@@ -82,12 +85,11 @@ def plan_import(
             elif not _same(candidate.header, record):
                 plan.refuse(candidate, "is on the hub with other contents")
         main = _main(nvr, group)
-        exists = build is not None and build["state"] == states["COMPLETE"]
-        if build and exists and (reason := _epoch_objection(nvr, build, main)):
+        if build and state == "COMPLETE" and (reason := _epoch_objection(nvr, build, main)):
             for candidate in new:
                 plan.refuse(candidate, reason)
             new = []
-        plan.builds.append(BuildPlan(nvr, main.epoch, exists, tuple(new)))
+        plan.builds.append(BuildPlan(nvr, main.epoch, state, tuple(new)))
     plan.builds.sort(key=_age)
     return plan
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Self
 
 from nagoya.errors import LifecycleError
 from nagoya.koji.builds import upload
@@ -166,8 +166,8 @@ class _Run:
 
     def _build(self, session: Any, build: BuildPlan, show: Callable[[str], None]) -> int:
         """Import the RPMs of a build; how many. A build that gets none is not left behind."""
-        created, imported = False, 0
-        with tempfile.TemporaryDirectory() as folder:
+        imported = 0
+        with tempfile.TemporaryDirectory() as folder, _Creation(session, build) as creation:
             for candidate in build.rpms:
                 if self.stop.is_set():
                     break
@@ -185,27 +185,53 @@ class _Run:
                     continue
                 try:
                     uploaded = upload(session, path, header.file_name)
-                    place = uploaded.rpartition("/")[0], header.file_name
-                    if build.exists or created:
-                        session.importRPM(*place)
-                    else:
-                        # In one transaction, so that an interruption leaves no empty build.
-                        with session.multicall() as calls:
-                            creation = calls.createEmptyBuild(
-                                *build.nvr.rsplit("-", 2), build.epoch
-                            )
-                            first = calls.importRPM(*place)
-                        _ = creation.result
-                        created = True
-                        _ = first.result
+                    creation.import_rpm(uploaded.rpartition("/")[0], header.file_name)
                     imported += 1
                 except Exception as error:
                     self.plan.refuse(candidate, f"was refused by the hub: {_reason(error)}")
                 if path.is_relative_to(folder):
                     path.unlink()
-        if created and not imported:
-            session.resetBuild(build.nvr)
         return imported
+
+
+@dataclass
+class _Creation:
+    """Creates a build on the hub, if it has to, with the first RPM. A context, at whose end a build
+    that got none is reset."""
+
+    session: Any
+    build: BuildPlan
+    exists: bool = field(init=False)
+    is_empty: bool = False
+
+    def __post_init__(self) -> None:
+        self.exists = self.build.state == "COMPLETE"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.is_empty:
+            self.session.resetBuild(self.build.nvr)
+
+    def import_rpm(self, folder: str, name: str) -> None:
+        """Import an upload. Raises what the client raises."""
+        creation = (*self.build.nvr.rsplit("-", 2), self.build.epoch)
+        if self.exists:
+            self.session.importRPM(folder, name)
+        elif self.build.state:
+            # It failed, or was cancelled, and an RPM must not get into it if it cannot be created.
+            self.session.createEmptyBuild(*creation)
+            self.exists = self.is_empty = True
+            self.session.importRPM(folder, name)
+        else:
+            # In one transaction: an interruption leaves no empty build.
+            with self.session.multicall() as calls:
+                created, imported = calls.createEmptyBuild(*creation), calls.importRPM(folder, name)
+            _ = created.result
+            self.exists = self.is_empty = True
+            _ = imported.result
+        self.is_empty = False
 
 
 def _reason(error: Exception) -> str:

@@ -150,10 +150,12 @@ def _listed(repository: Repository, document: Import) -> list[Candidate]:
     for pattern in document.packages or ("*",):
         names = [name for name in sources if fnmatchcase(name, pattern)]
         if not names:
-            unknown.append(f"'{pattern}'{did_you_mean(pattern, sources)}")
+            unknown.append(f"  '{pattern}'{did_you_mean(pattern, sources)}")
         chosen |= {name: sources[name] for name in names}
     if unknown:
-        raise LifecycleError(f"{document.repo} has no RPM of a source package {', '.join(unknown)}")
+        raise LifecycleError(
+            "\n".join([f"{document.repo} has no RPMs of these source packages:", *unknown])
+        )
     return [
         Candidate(listed_rpm, listed_rpm.file_name, partial(_download, repository, listed_rpm))
         for rpms in chosen.values()

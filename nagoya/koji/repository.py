@@ -266,7 +266,9 @@ def _errors(url: httpx2.URL) -> Iterator[httpx2.URL]:
             "`ca` of the document names a file with the authorities to trust" if unknown else again,
         ) from None
     except _UNREADABLE as error:
-        raise LifecycleError(f"{_shown(url)} cannot be read: {error}", _BROKEN) from None
+        # An error with a number is of this machine's disk.
+        hint = None if getattr(error, "errno", None) else _BROKEN
+        raise LifecycleError(f"{_shown(url)} cannot be read: {error}", hint) from None
 
 
 def _shown(url: httpx2.URL) -> str:

@@ -33,8 +33,8 @@ def upgrade(system: System, check: Callable[[System], object], seconds: float) -
     NotReady if either exchange is not ready after `seconds`; the system is as it was then.
     """
     recover(system)
-    old = [snapshot.name for snapshot in list_snapshots(system)]
     with system.lock():
+        old = [snapshot.name for snapshot in list_snapshots(system)]
         observed = system.observe()
         if not differences(observed, system.declaration):
             system.progress.log(

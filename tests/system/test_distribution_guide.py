@@ -115,7 +115,8 @@ def test_from_a_spec_file_to_an_rpm(
     assert (tmp_path / f"{name}.rpm").exists()
     headers = session.getRPMHeaders(name, headers=["VENDOR"])
     assert headers["VENDOR"] == "Our site"
-    assert_only_administrators_untag(person, tag, build["nvr"])
+    person.toji("seed", str(checkout / "docs/examples/distributions/policy.yml"))
+    assert_the_policy_holds(person, tag, build["nvr"])
     assert_git_builds(person, text.replace("f43-site", tag), declaration, tmp_path)
     nvrs = {each["nvr"] for each in session.listTagged(tag)}
     assert nvrs == {build["nvr"], build["nvr"].replace("hello-1.0-1", "hello-1.0-2")}
@@ -145,12 +146,16 @@ docker exec -d {builder} git daemon --export-all --base-path=/srv
     assert run.status == 0, run.stdout + run.stderr
 
 
-def assert_only_administrators_untag(person: Koji, tag: str, nvr: str) -> None:
-    """Whoever may log in tags what was built for the target, and no more."""
+def assert_the_policy_holds(person: Koji, tag: str, nvr: str) -> None:
+    """A user gives a build the tag of its target, and changes no other."""
     person.toji("user", "alice")
     certificate = Path(person.description["certificate"]).with_name("alice.pem")
-    alice = person.session(certificate=certificate)
-    with pytest.raises(koji.ActionNotAllowed, match="only administrators tag other builds"):
+    alice, session = person.session(certificate=certificate), person.session()
+    session.createTag("other")
+    session.packageListAdd("other", "hello", "kojiadmin")
+    with pytest.raises(koji.ActionNotAllowed, match="only administrators do this"):
+        alice.tagBuild("other", nvr)
+    with pytest.raises(koji.ActionNotAllowed, match="only administrators do this"):
         alice.untagBuild(tag, nvr)
-    person.session().untagBuild(tag, nvr)
+    session.untagBuild(tag, nvr)
     alice.tagBuild(tag, nvr)

@@ -45,7 +45,7 @@ def test_a_build_gets_its_source_rpm_first_and_its_epoch(tmp_path: Path) -> None
         candidate(tmp_path, arch="src", epoch=2),
     )
     (build,) = outcome.builds
-    assert (build.nvr, build.package, build.epoch, build.exists) == ("hello-1-1", "hello", 2, False)
+    assert (build.nvr, build.package, build.epoch, build.state) == ("hello-1-1", "hello", 2, None)
     assert [package.header.arch for package in build.rpms] == ["src", "noarch", "noarch"]
 
 
@@ -60,7 +60,7 @@ def test_the_newest_build_is_the_last(tmp_path: Path) -> None:
 def test_what_the_hub_has_is_left_out(tmp_path: Path) -> None:
     package, other = candidate(tmp_path), candidate(tmp_path, "hi", source="hello-1-1.src.rpm")
     (build,) = plan(package, other, builds={"hello-1-1": COMPLETE}, rpms=record(package)).builds
-    assert (build.exists, build.rpms) == (True, (other,))
+    assert (build.state, build.rpms) == ("COMPLETE", (other,))
     # An external repository's RPM is only known by name.
     (build,) = plan(package, rpms=record(package, external_repo_id=3, build_id=None)).builds
     assert build.rpms == (package,)
@@ -104,7 +104,7 @@ def test_two_rpms_of_one_name(tmp_path: Path) -> None:
 def test_a_build_that_came_to_nothing_is_made_again(tmp_path: Path, state: str) -> None:
     known = COMPLETE | {"state": koji.BUILD_STATES[state]}
     (build,) = plan(candidate(tmp_path), builds={"hello-1-1": known}).builds
-    assert (build.exists, len(build.rpms)) == (False, 1)
+    assert (build.state, len(build.rpms)) == (state, 1)
 
 
 def test_a_deleted_build_has_to_be_forgotten_first(tmp_path: Path) -> None:
@@ -112,6 +112,13 @@ def test_a_deleted_build_has_to_be_forgotten_first(tmp_path: Path) -> None:
     known = COMPLETE | {"state": koji.BUILD_STATES["DELETED"]}
     outcome = plan(package, builds={"hello-1-1": known}, rpms=record(package))
     assert "`koji call resetBuild hello-1-1`" in outcome.refused[0]
+
+
+def test_a_build_that_a_builder_works_on_is_left_to_it(tmp_path: Path) -> None:
+    known = COMPLETE | {"state": koji.BUILD_STATES["BUILDING"]}
+    outcome = plan(candidate(tmp_path), builds={"hello-1-1": known})
+    assert "belongs to hello-1-1, which is being built on the hub" in outcome.refused[0]
+    assert outcome.builds[0].rpms == ()
 
 
 def test_a_build_that_the_hub_has_with_another_epoch(tmp_path: Path) -> None:

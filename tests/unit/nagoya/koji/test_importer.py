@@ -288,6 +288,19 @@ def test_an_interruption_leaves_no_empty_build(tmp_path: Path) -> None:
     assert hub.builds == {}
 
 
+def test_a_build_that_cannot_be_created_again_gets_no_rpm(tmp_path: Path) -> None:
+    class Used(Hub):
+        def createEmptyBuild(self, *_: Any) -> None:
+            raise koji.GenericError("Build already in progress")
+
+    write_rpm(tmp_path, "p0")
+    hub = Used()
+    hub.builds = {"p0-1-1": {"id": 1, "state": STATES["FAILED"], "epoch": None}}
+    refused = ("p0-1-1.noarch.rpm was refused by the hub: Build already in progress",)
+    assert apply(hub, tmp_path) == Outcome(0, 0, refused)
+    assert hub.rpms == {}
+
+
 def test_a_tag_with_all_builds_is_not_asked_for_more() -> None:
     hub = Hub()
     hub.tagged = ["p0-1-1"]
