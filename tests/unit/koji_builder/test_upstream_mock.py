@@ -73,7 +73,7 @@ def test_another_tree_is_refused(checkout: Path, sources: Path, name: str) -> No
 
 
 def test_its_configuration_trusts_the_hub(checkout: Path) -> None:
-    options: dict[str, Any] = {"plugin_conf": {}}
+    options: dict[str, Any] = {"plugin_conf": {}, "dnf_common_opts": []}
     text = (checkout / "koji-builder/upstream-mock/site-defaults.cfg").read_text()
     exec(text, {"config_opts": options})
     authorities = options["ssl_extra_certs"][::2]
