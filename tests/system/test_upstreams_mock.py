@@ -33,6 +33,17 @@ def site(start: Callable[..., Koji], tmp_path_factory: pytest.TempPathFactory) -
     return site
 
 
+def log_of(site: Koji, task: int, name: str) -> str:
+    """A log of a scratch build, which has to end well."""
+    session = site.session()
+    ended = state(session, task, distributions.SECONDS)
+    build = child(session, task, "buildArch")
+    assert build
+    text = str(session.downloadTaskOutput(build["id"], name).decode())
+    assert ended == "CLOSED", text
+    return text
+
+
 @pytest.mark.parametrize(
     ("extra", "log", "line"),
     [
@@ -55,12 +66,7 @@ def test_a_tag_gets_the_mock_that_it_asks_for(
     site.client("regen-repo", "--wait", "demo-build")
     srpm = uploaded(session, sources(site, "hello-c"), tmp_path)
     task = session.build(srpm, "demo", {"scratch": True})
-    ended = state(session, task, 600)
-    build = child(session, task, "buildArch")
-    assert build
-    text = session.downloadTaskOutput(build["id"], log).decode()
-    assert ended == "CLOSED", text
-    assert line in text
+    assert line in log_of(site, task, log)
 
 
 def test_it_builds_everything_where_the_builder_says_so(
@@ -78,12 +84,7 @@ def test_it_builds_everything_where_the_builder_says_so(
     site.client("regen-repo", "--wait", "demo-build")
     srpm = uploaded(session, sources(site, "hello-c"), tmp_path)
     task = session.build(srpm, "demo", {"scratch": True})
-    ended = state(session, task, 600)
-    build = child(session, task, "buildArch")
-    assert build
-    log = session.downloadTaskOutput(build["id"], "mock_output.log").decode()
-    assert ended == "CLOSED", log
-    assert "mock.py version" in log
+    assert "mock.py version" in log_of(site, task, "mock_output.log")
 
 
 @dataclass
@@ -138,16 +139,12 @@ def test_both_build_the_same_of_more(long: Both, name: str) -> None:
 
 def assert_the_same(both: Both, name: str) -> None:
     """The same headers, with the payload's list of files and their digests."""
-    session = both.site.session
     builder = connect().client.containers.get(f"{both.site.koji.system}-kojibuilder")
     task = both.upstreams[name]
     build = both.site.finish(name)
     folder = "/mnt/koji/packages/{name}/{version}/{release}".format(**build)
     headers = read_headers(builder, f"{folder}/[!d]*/*.rpm")
-    assert state(session, task, distributions.SECONDS) == "CLOSED"
-    built = child(session, task, "buildArch")
-    assert built
-    log = session.downloadTaskOutput(built["id"], "mock_output.log").decode()
+    log = log_of(both.site.koji, task, "mock_output.log")
     assert "Using 'dnf4' instead of 'dnf5'" in log
     upstreams = read_headers(builder, f"/mnt/koji/scratch/kojiadmin/task_{task}/*.rpm")
     # Koji makes another source RPM of a git repository for each build.
