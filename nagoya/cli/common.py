@@ -178,9 +178,11 @@ def on_system(
     verb: Callable[[System], T],
     *,
     dry_run: bool = False,
+    creates: bool = False,
     declaration: Declaration | None = None,
 ) -> T:
-    """Call a verb on the selected system, and show its progress; its result."""
+    """Call a verb on the selected system, and show its progress; its result. If it `creates` the
+    system, a user who interrupts it learns how to remove what there is by then."""
     declaration = declaration or settings.system_declaration
     try:
         with settings.progress() as progress, hub_errors():
@@ -191,6 +193,7 @@ def on_system(
         message, hint = "interrupted", "run the same command again"
         if interrupted.running:
             message += f"; unfinished: {', '.join(interrupted.running)}"
+        if creates:
             hint += f"; `toji remove --system {settings.system}` deletes the system with its data"
         raise LifecycleError(message, hint, exit_code=INTERRUPTED) from None
 
