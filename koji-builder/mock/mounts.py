@@ -25,6 +25,7 @@ TASKS, TOP = ("/etc/kojid", "/etc/mock/koji", "/var/tmp/koji"), "/mnt/koji"
 SCRATCH = "/tmp"  # the worker's own tmpfs, which hides the builder's /tmp
 MOST_TERMINALS = 256  # of a buildroot; the machine has some thousand
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
+OPTIONAL_DEVICES = ("fuse", "loop-control", "loop[0-9]*")  # where the container has them
 LINKS = {
     "core": "/proc/kcore", "fd": "/proc/self/fd", "ptmx": "pts/ptmx", "stderr": "/proc/self/fd/2",
     "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1",
@@ -44,6 +45,12 @@ class Mount:
     data: str = ""
 
 
+def devices() -> list[str]:
+    """The names of the devices in a chroot."""
+    optional = (path.name for name in OPTIONAL_DEVICES for path in Path("/dev").glob(name))
+    return [*DEVICES, *sorted(optional)]
+
+
 def restrictions(mount: MountPoint) -> int:
     """The flags that a remount has to repeat, or it would lift them."""
     return sum(flag for name, flag in FLAGS.items() if name in mount.options)
@@ -60,7 +67,10 @@ def hidden(local_repositories: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_only_mounts(
-    roots: Iterable[Path], covered: Iterable[str], mounts: Iterable[MountPoint]
+    roots: Iterable[Path],
+    covered: Iterable[str],
+    mounts: Iterable[MountPoint],
+    devices: Iterable[str] = DEVICES,
 ) -> list[MountPoint]:
     """The mounts to make read-only in the worker: all but the chroots', and those below a cover.
 
@@ -71,7 +81,7 @@ def read_only_mounts(
     writable = (*map(str, roots), SCRATCH)
     out_of_reach = tuple(f"{path}/" for path in (*writable, *SECRETS, *covered))
     shared = [f"{root}/{name}/" for root in writable if root != SCRATCH
-              for name in ("sys", *(f"dev/{device}" for device in DEVICES))]  # fmt: skip
+              for name in ("sys", *(f"dev/{device}" for device in devices))]  # fmt: skip
     return [
         m
         for m in mounts
@@ -80,7 +90,7 @@ def read_only_mounts(
     ]
 
 
-def chroot_plan(settings: Settings) -> list[Mount]:
+def chroot_plan(settings: Settings, devices: Iterable[str] = DEVICES) -> list[Mount]:
     """What to mount in the chroot, in order.
 
     /proc is bound recursively: the engine masks parts of it, such as /proc/sysrq-trigger, and a
@@ -95,7 +105,7 @@ def chroot_plan(settings: Settings) -> list[Mount]:
         plan += [
             Mount("dev", "", "tmpfs", kernel.NO_SUID | kernel.NO_DEV,
                   "mode=755,size=1m,nr_inodes=1024"),  # the nodes are mounts of their own
-            *(Mount(f"dev/{name}", f"/dev/{name}", flags=kernel.BIND) for name in DEVICES),
+            *(Mount(f"dev/{name}", f"/dev/{name}", flags=kernel.BIND) for name in devices),
             Mount("dev/pts", "", "devpts", kernel.NO_SUID | kernel.NO_EXEC,
                   f"newinstance,ptmxmode=0666,mode=620,gid=5,max={MOST_TERMINALS}"),
             Mount("dev/shm", "", "tmpfs", kernel.NO_SUID | kernel.NO_DEV, tmpfs_options()),
@@ -282,6 +292,6 @@ def make_read_only(roots: Iterable[Path], covered: Iterable[str]) -> None:
     dnf and rpm run as root, and resolve a chroot's absolute links in the builder. This keeps them
     from writing anywhere else, whatever link a build or a package has planted.
     """
-    for mount in read_only_mounts(roots, covered, mount_points()):
+    for mount in read_only_mounts(roots, covered, mount_points(), devices()):
         flags = kernel.BIND | kernel.REMOUNT | kernel.READ_ONLY | restrictions(mount)
         kernel.mount("none", mount.path, flags=flags)

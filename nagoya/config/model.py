@@ -11,6 +11,7 @@ from nagoya.config.values import (
     CallbackName,
     Capability,
     ContainerName,
+    Device,
     EnvironmentMapping,
     ImageName,
     MemorySize,
@@ -114,6 +115,7 @@ class Container(StrictModel):
     cap_add: tuple[Capability, ...] = ()
     cap_drop: tuple[Capability, ...] = ()
     security_opt: tuple[SecurityOption, ...] = ()
+    devices: tuple[Device, ...] = ()
     read_only: bool = False
     restart: RestartPolicy = "no"
     mem_limit: MemorySize | None = None

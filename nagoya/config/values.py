@@ -186,6 +186,10 @@ SecurityOption = Annotated[
         "an option of Docker's, such as no-new-privileges or apparmor=unconfined",
     ),
 ]
+Device = Annotated[
+    str,
+    form(r"/dev(/(?!\.{1,2}(/|$))[\w.-]+)+", "the path of a device, such as /dev/fuse"),
+]
 RestartPolicy = Annotated[
     str,
     form(

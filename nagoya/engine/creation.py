@@ -39,6 +39,7 @@ class Specification:
     cap_add: Sequence[str] = ()
     cap_drop: Sequence[str] = ()
     security_opt: Sequence[str] = ()
+    devices: Sequence[str] = ()
     read_only: bool = False
     mem_limit: str | None = None
     pids_limit: int | None = None
@@ -82,6 +83,7 @@ def create(engine: Engine, wanted: Specification) -> Handle:
                     cap_add=list(wanted.cap_add),
                     cap_drop=list(wanted.cap_drop),
                     security_opt=list(wanted.security_opt),
+                    devices=list(wanted.devices),
                     read_only=wanted.read_only,
                     mem_limit=wanted.mem_limit,
                     pids_limit=wanted.pids_limit,

@@ -62,6 +62,8 @@ def _without_counterpart(container: Container) -> Iterator[str]:
     for option in container.security_opt:
         if not security_profile(option):
             yield f"the security option {option} is ignored"
+    for device in container.devices:
+        yield f"the device {device} is ignored; a device plugin of the cluster may offer it"
     if "KOJI_DATABASE_URL" in container.environment:
         yield "its NetworkPolicy needs a rule for the database in KOJI_DATABASE_URL, and has none"
     if container.pids_limit:

@@ -73,6 +73,8 @@ def _without_counterpart(container: Container) -> Iterator[str]:
         yield f"`network_mode: {container.network_mode}` is ignored; it is on the stack's network"
     for option in container.security_opt:
         yield f"the security option {option} is ignored"
+    for device in container.devices:
+        yield f"the device {device} is ignored; Swarm passes none to a container"
     if container.detach and container.restart == "no":
         yield "`restart: no` becomes `on-failure`, since Swarm starts services in any order"
     if container.run_once:

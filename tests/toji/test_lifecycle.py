@@ -396,6 +396,17 @@ def test_ctrl_c_says_how_to_clean_up(toji: Toji, client: docker.DockerClient) ->
     toji("status", status=7)
 
 
+def test_a_device_is_passed_on_or_reported_missing(toji: Toji, client: docker.DockerClient) -> None:
+    toji.declare(server={"devices": ["/dev/full"]})
+    toji("init")
+    devices = client.containers.get(f"{toji.system}-server").attrs["HostConfig"]["Devices"]
+    assert [device["PathInContainer"] for device in devices] == ["/dev/full"]
+    toji.declare(server={"devices": ["/dev/missing"]})
+    message = toji("up", status=7).stderr
+    assert "/dev/missing" in message
+    assert "Traceback" not in message
+
+
 def test_a_name_that_cannot_be_a_host_name_is_refused(toji: Toji) -> None:
     toji.declare(server={})
     assert "cannot name a system" in toji("--system", "No_Way", "init", status=64).stderr

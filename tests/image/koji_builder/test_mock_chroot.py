@@ -55,3 +55,19 @@ def test_a_build_has_a_network_only_if_it_is_to_have_one(make: Maker, networking
         assert ("eth0" in interfaces) == networking
         listen = "exec 3<>/dev/tcp/127.0.0.1/9; true"
         assert "Connection refused" in buildroot.mock(*words, "--", "bash", "-c", listen)[1]
+
+
+def test_a_chroot_has_the_fuse_and_loop_devices_of_its_container(make: Maker) -> None:
+    """The machine may have none, so /dev/fuse is another /dev/null here."""
+    buildroot = make()
+    buildroot.root("mknod -m 666 /dev/fuse c 1 3; mknod /dev/loop9 b 7 9; mknod /dev/sda b 8 0")
+    try:
+        buildroot.initialise()
+        script = "test -c /dev/fuse -a -b /dev/loop9 && ! test -e /dev/sda && echo x > /dev/fuse"
+        for words in (("--unpriv", "--chroot"), ("--chroot",)):
+            status, output = buildroot.mock(*words, script)
+            assert status == 0, output
+        assert "Read-only file system" in buildroot.mock("--chroot", "chmod 0 /dev/fuse")[1]
+    finally:
+        buildroot.root("rm /dev/fuse /dev/loop9 /dev/sda")
+    assert buildroot.mock("--chroot", "test -e /dev/fuse")[0] != 0

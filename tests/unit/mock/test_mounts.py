@@ -45,15 +45,18 @@ def test_a_remount_repeats_the_restrictions(driver: Driver) -> None:
 
 def test_closes_all_but_the_chroot(driver: Driver) -> None:
     """And in it the control groups and devices, which builds share."""
-    device = "50 40 0:5 /null /var/lib/mock/a/root/dev/null rw - devtmpfs udev rw\n"
-    mounts = driver("mountinfo").parse(MOUNTINFO + device)
+    lines = "".join(
+        f"50 40 0:5 /{name} /var/lib/mock/a/root/dev/{name} rw - devtmpfs udev rw\n"
+        for name in ("null", "shm", "fuse")
+    )
+    mounts = driver("mountinfo").parse(MOUNTINFO + lines)
     closed = driver("mounts").read_only_mounts(
-        [Path("/var/lib/mock/a/root")], driver("mounts").hidden(()), mounts
+        [Path("/var/lib/mock/a/root")], driver("mounts").hidden(()), mounts, ("null", "fuse")
     )
     assert [mount.path for mount in closed] == [
         "/", "/proc", "/proc/sys", "/var/lib/mock/a/root/sys",
         "/var/lib/mock/a/root/sys/fs/cgroup", "/mnt/with space", "/etc/pki/koji",
-        "/var/lib/mock/a/root/dev/null",
+        "/var/lib/mock/a/root/dev/null", "/var/lib/mock/a/root/dev/fuse",
     ]  # fmt: skip
 
 

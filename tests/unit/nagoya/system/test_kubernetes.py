@@ -201,7 +201,7 @@ FULL = {
     "security_opt": ["no-new-privileges", "apparmor=unconfined", "seccomp:unconfined", "label=x"],
     "restart": "on-failure:3", "mem_limit": "4g", "pids_limit": 100, "cpus": 1.5,
     "stop_timeout": 20, "read_only": True,
-    "callbacks": {"post_start": ["nagoya.system.compose.compose_file"]},
+    "devices": ["/dev/fuse"], "callbacks": {"post_start": ["nagoya.system.compose.compose_file"]},
 }  # fmt: skip
 ONCE = {"detach": False, "run_once": True, "timeout": 60, "network_mode": "none"}
 
@@ -253,6 +253,7 @@ def test_every_key_is_carried_over_or_named(declare: Declare) -> None:
         "server: Kubernetes calls no callbacks: nagoya.system.compose.compose_file at post_start",
         "server: port 9080:80 is 80 of the Service; an overlay opens it to others",
         "server: the security option label=x is ignored",
+        "server: the device /dev/fuse is ignored; a device plugin of the cluster may offer it",
         "server: `pids_limit` is ignored; the kubelet's podPidsLimit is for all pods of a node",
         "server: `restart: on-failure:3` is ignored; Kubernetes restarts it always",
     ]

@@ -29,7 +29,7 @@ FULL = {
     "cap_drop": ["ALL"], "security_opt": ["no-new-privileges", "apparmor=unconfined"],
     "restart": "on-failure:3", "mem_limit": "4g", "pids_limit": 100, "cpus": 1.5,
     "stop_timeout": 20, "read_only": True,
-    "callbacks": {"post_start": ["nagoya.system.swarm.stack_file"]},
+    "devices": ["/dev/fuse"], "callbacks": {"post_start": ["nagoya.system.swarm.stack_file"]},
 }  # fmt: skip
 ONCE = {
     "detach": False, "run_once": True, "timeout": 60, "network_mode": "none",
@@ -102,6 +102,7 @@ def test_every_key_is_carried_over_or_named(declare: Declare) -> None:
         f"server: port 9080:80 {everywhere}",
         "server: the security option no-new-privileges is ignored",
         "server: the security option apparmor=unconfined is ignored",
+        "server: the device /dev/fuse is ignored; Swarm passes none to a container",
     ]
 
 
