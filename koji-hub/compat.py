@@ -6,6 +6,7 @@
   the client then logs out without, but each time leaves a traceback in the hub's log.
 - Content generators store any text, and XML has no form for control characters: no client can read
   an answer that contains one. See util/xml_text.py.
+- Before 1.36, an RPM without an MD5 digest, as in rpm 6 format, ends its import with a TypeError.
 - kojiweb quotes the parameters of its links, but not those that were given twice.
 - Pages of kojiweb before 1.33.2, 1.34.3 and 1.35.1 print some values as HTML that others chose:
   CVE-2024-9427 and, in the parameters of tasks, others without a number. See docs/security.md.
@@ -89,6 +90,27 @@ def accept_session_id(auth: Any) -> None:
 
     logout_session.__name__ = "logout"  # which is what the hub calls it by
     auth.logout = logout_session
+
+
+def name_missing_digest(kojihub: Any) -> None:
+    """Let the import of an RPM without an MD5 digest fail with that reason."""
+    # The functions of the package are those of its module of the same name.
+    module: Any = sys.modules[kojihub.import_rpm.__module__]
+    import_rpm, koji = module.import_rpm, module.koji
+
+    @functools.wraps(import_rpm)
+    def import_or_explain(path: str, *arguments: Any, **options: Any) -> Any:
+        try:
+            return import_rpm(path, *arguments, **options)
+        except TypeError:
+            if koji.get_header_field(koji.get_rpm_header(path), "sigmd5") is not None:
+                raise
+            raise koji.GenericError(
+                f"{Path(path).name} has no MD5 digest, as RPMs in rpm 6 format, and Koji "
+                f"{koji.__version__} cannot import it"
+            ) from None
+
+    module.import_rpm = kojihub.import_rpm = import_or_explain
 
 
 def is_markup(template: Any, expression: str | None) -> bool:

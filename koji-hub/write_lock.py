@@ -26,6 +26,7 @@ if __name__.startswith("_mod_wsgi_"):
     # Last, so that nothing here hides a module of Koji's.
     sys.path.append(str(Path(__file__).parent))
 from answers import Answers, keep_answers
+from compat import name_missing_digest
 from paths import check_paths
 from permissions import check_permissions
 from refused_calls import bound_multicalls, refuse_calls
@@ -170,6 +171,7 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
     # A Koji that lacks what is changed here takes no calls.
     check_paths(kojihub)
     check_permissions(kojihub)
+    name_missing_digest(kojihub)
     bound_uploads(Bounds(kojihub, server.RequestTimeout))
     return application
 

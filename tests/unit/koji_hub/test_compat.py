@@ -1,6 +1,7 @@
 """koji-hub's compat: what Python 3.11 removed, what newer clients send."""
 
 import inspect
+import sys
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -83,6 +84,28 @@ def test_a_hub_that_knows_of_sessions_stays_as_it_is(compat: ModuleType) -> None
     auth = auth_module(logout)
     compat.accept_session_id(auth)
     assert auth.logout is logout
+
+
+@pytest.mark.parametrize(("digest", "error"), [(None, "has no MD5 digest"), (b"x", "a bug")])
+def test_an_rpm_without_an_md5_digest_is_refused_with_that_reason(
+    compat: ModuleType, monkeypatch: pytest.MonkeyPatch, digest: bytes | None, error: str
+) -> None:
+    def import_rpm(path: str, build: int | None = None) -> None:
+        raise TypeError("a bug")
+
+    library = SimpleNamespace(
+        GenericError=ValueError,
+        __version__="1.30.0",
+        get_rpm_header=lambda path: {"sigmd5": digest},
+        get_header_field=lambda header, name: header[name],
+    )
+    kojihub = ModuleType("kojihub")
+    vars(kojihub).update(koji=library, import_rpm=import_rpm)
+    import_rpm.__module__ = "kojihub"
+    monkeypatch.setitem(sys.modules, "kojihub", kojihub)
+    compat.name_missing_digest(kojihub)
+    with pytest.raises((ValueError, TypeError), match=error):
+        kojihub.import_rpm("/mnt/koji/work/a-1-1.noarch.rpm", build=1)
 
 
 def printed(compat: ModuleType, page: str, value: object, **options: str) -> Any:
