@@ -77,9 +77,9 @@ test-upstream: ## run Koji's own unit tests against what the images have install
 	    moromi $$options build -q koji-hub koji-builder && \
 	    pytest -sq $${options/-c/--koji-config} tests/image/test_upstream.py'
 
-test-distribution: ## build some dozens of real packages on a distribution made of Debian's packages
+test-distribution: ## build some dozens of real packages, and with Maven, on a distribution made of Debian's packages
 	@tools/setup test
-	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_distribution.py tests/system/test_distribution_guide.py'
+	@tools/engine with bash -c 'moromi build -q && pytest -m long $(foreach name,distribution distribution_guide maven,tests/system/test_$(name).py)'
 
 test-site: ## run the tests with a KDC, with a mail server, and with PostgreSQL of Debian 12 outside of the system
 	@tools/setup test

@@ -22,6 +22,8 @@ from tests.debian_distribution.sources import archive_name
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = HERE.parent / "packages"
+OTHERS = {"cache.py", "maven.py", "sources.py"}
+"""Files of this folder that make no part of the distribution."""
 SECONDS = 1800
 KEPT_SECONDS = 14 * 24 * 3600
 """How long what no test has used is kept."""
@@ -30,12 +32,22 @@ KEPT_SECONDS = 14 * 24 * 3600
 def distribution(image: str, form: str, architecture: str = "amd64") -> Path:
     """A folder with the RPMs and the metadata of the distribution: its short or long form, for one
     of Debian's architectures. `image` is that of the builder."""
-    inputs = [path for path in HERE.rglob("*") if path.name not in ("cache.py", "sources.py")]
+    inputs = [path for path in HERE.rglob("*") if path.name not in OTHERS]
 
     def make(work: Path) -> None:
         _run(work, image, [HERE], "convert", form, architecture)
 
     return _made(f"distribution-{form}-{architecture}", inputs, make)
+
+
+def maven(image: str) -> Path:
+    """A folder with the RPMs and the metadata of what Maven builds need beside the short form."""
+    inputs = [path for path in HERE.rglob("*") if path.name not in OTHERS - {"maven.py"}]
+
+    def make(work: Path) -> None:
+        _run(work, image, [HERE], "maven")
+
+    return _made("maven", inputs, make)
 
 
 def sources(image: str, form: str, names: Collection[str]) -> Path:

@@ -128,7 +128,7 @@ def start(
     distribution = serve(koji, declaration, form)
     names = {*packages, *more}
     sources = cache.sources(declaration.containers["kojibuilder"].image, form, names)
-    _put(koji, "/mnt/koji/demo/git", sources / "git")
+    put(koji, "/mnt/koji/demo/git", sources / "git")
     koji.toji("seed", str(SEED))
     site = DistributionKoji(koji, distribution, sources)
     _prepare_tag(site.session, site.manifest)
@@ -152,11 +152,11 @@ def serve(koji: Koji, declaration: Declaration, form: str, arch: str = "x86_64")
     one of Koji's."""
     image, debian = declaration.containers["kojibuilder"].image, DEBIAN[arch]
     distribution = cache.distribution(image, form, debian)
-    _put(koji, f"/mnt/koji/distribution/{arch}", distribution)
+    put(koji, f"/mnt/koji/distribution/{arch}", distribution)
     return distribution
 
 
-def _put(koji: Koji, path: str, folder: Path) -> None:
+def put(koji: Koji, path: str, folder: Path) -> None:
     """Copy a folder to the hub."""
     hub = connect().client.containers.get(f"{koji.system}-koji")
     with tempfile.TemporaryFile() as file:

@@ -1,0 +1,7 @@
+package com.example;
+
+public class Greeter {
+    public static void main(String[] arguments) {
+        System.out.println(Greeting.text());
+    }
+}

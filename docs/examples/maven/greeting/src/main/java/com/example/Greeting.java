@@ -1,0 +1,7 @@
+package com.example;
+
+public class Greeting {
+    public static String text() {
+        return "hello";
+    }
+}
