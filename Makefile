@@ -81,9 +81,9 @@ test-distribution: ## build some dozens of real packages, and with Maven, on a d
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long $(foreach name,distribution distribution_guide maven,tests/system/test_$(name).py)'
 
-test-site: ## run the tests with a KDC, with a mail server, and with PostgreSQL of Debian 12 outside of the system
+test-site: ## run the tests with a KDC, with a mail server, with Fedora Messaging, and with PostgreSQL of Debian 12 outside of the system
 	@tools/setup test
-	@tools/engine with bash -c 'moromi build -q && pytest -m long $(foreach name,kerberos mail external_database,tests/system/test_$(name).py)'
+	@tools/engine with bash -c 'moromi build -q && pytest -m long $(foreach name,kerberos mail fedora_messaging external_database,tests/system/test_$(name).py)'
 
 test-engines: ## run a Koji on the Docker and the Podman of three suites of Debian, an hour or two
 	@tools/setup test
