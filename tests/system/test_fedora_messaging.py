@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from nagoya.config.declaration import Declaration
-from tests.system.building import sources
+from nagoya.koji.builds import wait_for_repo
+from tests.system.building import hub_of, sources
 from tests.system.test_examples import example
 from tests.system.test_plugins import copied
 
@@ -42,6 +43,7 @@ def test_messages(
         assert (body["action"], body["tag"], body["package"]) == ("add", "candidate", "hello")
 
         person.toji("seed", str(checkout / "demo/seed.yml"))
+        wait_for_repo(hub_of(person), "demo-build")
         person.client("build", "--wait", "demo", sources(person, "hello").git)
         received = messages(person.toji("exec", "broker", "receive.py").stdout)
         # One that its schema refuses is sent without.
