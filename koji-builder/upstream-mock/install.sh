@@ -26,7 +26,7 @@ cp -a "$tree/py/mockbuild" "$sources/templated-dictionary/templated_dictionary" 
 install -m 755 "$tree/py/mock.py" usr/libexec/mock/mock
 install -m 644 "$tree/etc/mock/logging.ini" "$here/site-defaults.cfg" etc/mock
 install -m 644 "$here/macros.mock" etc/rpm
-install -m 644 -t "$modules/mockbuild/plugins" "$here/rpm_database.py"
+install -m 644 -t "$modules/mockbuild/plugins" "$here"/*.py
 version=$(sed -n 's/^Version: *//p' "$tree/mock.spec")
 # What the file calls "substituted by the build system".
 sed -i -E "s|^VERSION *=.*|VERSION = \"$version\"|; s|^SYSCONFDIR *=.*|SYSCONFDIR = \"/etc\"|

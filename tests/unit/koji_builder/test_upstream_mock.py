@@ -1,7 +1,9 @@
 """How upstream's mock gets into koji-builder: from source trees that may be empty."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -53,7 +55,8 @@ def test_it_is_installed_as_its_package_would(checkout: Path, sources: Path) -> 
         "logging.ini", "macros.mock", "site-defaults.cfg",
     }  # fmt: skip
     assert list((modules / "templated_dictionary").rglob("*.pyc"))
-    assert (modules / "mockbuild/plugins/rpm_database.py").is_file()
+    for plugin in ("install_groups", "rpm_database"):
+        assert (modules / f"mockbuild/plugins/{plugin}.py").is_file()
 
 
 def test_nothing_is_installed_where_it_is_not_declared(checkout: Path, tmp_path: Path) -> None:
@@ -79,3 +82,20 @@ def test_its_configuration_trusts_the_hub(checkout: Path) -> None:
     authorities = options["ssl_extra_certs"][::2]
     assert set(authorities) == {"/usr/local/share/ca-certificates/koji.crt"}
     assert len(options["ssl_extra_certs"]) == 2 * len(authorities)
+
+
+@pytest.mark.parametrize(
+    ("command", "installed"),
+    [
+        ("groupinstall build", "install @build"),
+        (["groupinstall", "build"], "install @build"),
+        ("install @build", "install @build"),
+        ("", ""),
+    ],
+)
+def test_groups_are_installed_as_dnf5_does(
+    load_script: Callable[[str], ModuleType], command: str | list[str], installed: str
+) -> None:
+    buildroot = SimpleNamespace(config={"chroot_setup_cmd": command})
+    load_script("koji-builder/upstream-mock/install_groups.py").init(None, None, buildroot)
+    assert buildroot.config["chroot_setup_cmd"] == installed
