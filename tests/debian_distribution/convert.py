@@ -1,6 +1,6 @@
 """Make the distribution: download .debs, make an RPM of each, write a repository.
 
-    python3 -m debian_distribution.convert FOLDER short|long amd64|i386
+    python3 -m debian_distribution.convert FOLDER short|long|newer amd64|i386
 
 Runs as root in the builder's image, which has apt, rpmbuild and createrepo_c. In FOLDER it writes
 the RPMs, the source RPMs of own/, and repodata/ compressed with zstd, as Fedora's is.
@@ -22,7 +22,7 @@ from .closure import Package, closure, parse_index
 HERE = Path(__file__).resolve().parent
 DATE = "1767225600"
 """When everything was built."""
-ARCHIVE = "http://deb.debian.org/debian trixie main"
+ARCHIVE = "http://deb.debian.org/debian"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,14 +31,15 @@ Result = TypeVar("Result")
 class Apt:
     """apt with settings, lists and a cache of its own, so that the image's play no part."""
 
-    def __init__(self, work: Path, architecture: str) -> None:
+    def __init__(self, work: Path, architecture: str, suite: str) -> None:
         for name in ("lists/partial", "cache/archives/partial"):
             (work / name).mkdir(parents=True)
-        (work / "sources.list").write_text(f"deb {ARCHIVE}\ndeb-src {ARCHIVE}\n")
+        place = f"{ARCHIVE} {suite} main"
+        (work / "sources.list").write_text(f"deb {place}\ndeb-src {place}\n")
         (work / "status").touch()
         (work / "apt.conf").write_text(f"""
             APT::Architecture "{architecture}"; APT::Architectures "{architecture}";
-            APT::Sandbox::User "root"; Acquire::Languages "none"; Acquire::Retries "3";
+            APT::Sandbox::User "root"; Acquire::Languages "none"; Acquire::Retries "3"; Acquire::Check-Valid-Until "false";
             Dir::Etc::sourcelist "{work}/sources.list"; Dir::Etc::sourceparts "/dev/null";
             Dir::State::lists "{work}/lists"; Dir::State::status "{work}/status";
             Dir::Cache "{work}/cache";
@@ -131,10 +132,11 @@ def convert(package: Package, deb: Path, output: Path, shared: frozenset[str]) -
 
 def make(output: Path, form: str, architecture: str) -> None:
     """Make the whole distribution in an empty folder."""
-    wanted = [*tables.BUILDROOT, *tables.SHORT, *(tables.LONG if form == "long" else ())]
+    suite, more = tables.FORMS[form]
+    wanted = [*tables.BUILDROOT, *more]
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
-        apt = Apt(work, architecture)
+        apt = Apt(work, architecture, suite)
         (index,) = (work / "lists").glob("*_Packages*")
         archive = parse_index(apt("/usr/lib/apt/apt-helper", "cat-file", str(index)))
         debian = [name for name in wanted if name not in tables.OWN_PACKAGES]

@@ -68,7 +68,7 @@ def make(output: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
         (output / name).mkdir(parents=True)
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
-        apt = Apt(work / "apt", "amd64")
+        apt = Apt(work / "apt", "amd64", "trixie")
 
         def make_one(name: str) -> dict[str, str]:
             folder = work / "packages" / name

@@ -27,6 +27,19 @@ LONG = (
 )  # fmt: skip
 """What the others need, in `make test-distribution`."""
 
+NEWER = (
+    "binutils", "ca-certificates", "debugedit", "dnf", "dnf-plugins-core", "dnf5", "elfutils", "gcc",
+    "libc6-dev", "make",
+)  # fmt: skip
+"""For bootstrap chroots: dnf 4 and dnf5, with an rpm that is newer than the builder's."""
+
+FORMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "short": ("trixie", SHORT),
+    "long": ("trixie", (*SHORT, *LONG)),
+    "newer": ("sid", NEWER),
+}
+"""The forms of the distribution: Debian's suite, and the packages beside the buildroot's."""
+
 OWN_PACKAGES = ("filesystem", "nagoya-release", "redhat-rpm-config", "setup")
 """Those of BUILDROOT that are made from the specs in own/."""
 
@@ -57,6 +70,8 @@ PROVIDES: Mapping[str, tuple[str, ...]] = {
     "bash": ("/bin/sh", "/bin/bash"),
     "coreutils": ("/bin/cat", "/bin/cp", "/bin/ln", "/bin/mkdir", "/bin/mv", "/bin/rm"),
     "debianutils": ("which",),
+    "dnf-plugins-core": ("python3-dnf-plugins-core",),
+    "dnf5": ("dnf5-plugins",),
     "g++": ("gcc-c++",),
     "golang-go": ("golang",),
     "grep": ("/bin/grep",),
@@ -83,6 +98,8 @@ REQUIRES: Mapping[str, tuple[str, ...]] = {
     "meson": ("meson-rpm-macros",),
     "perl": ("perl-rpm-macros",),
     "python3-dev": ("pyproject-rpm-macros",),
+    "dnf5": ("bash", "ca-certificates", "coreutils"),
+    "python3-dnf": ("bash", "ca-certificates", "coreutils", "rpm"),
     "rpm": ("debugedit", "elfutils", "binutils"),
     "systemd-dev": ("systemd-rpm-macros",),
 }
@@ -91,7 +108,9 @@ REQUIRES: Mapping[str, tuple[str, ...]] = {
 SCRIPTLETS: Mapping[str, str] = {
     "ca-certificates": """
 %post
-cat /usr/share/ca-certificates/mozilla/*.crt >/etc/ssl/certs/ca-certificates.crt
+for file in /usr/share/ca-certificates/mozilla/*.crt /etc/pki/ca-trust/source/anchors/*; do
+    [ ! -f "$file" ] || cat "$file"
+done >/etc/ssl/certs/ca-certificates.crt
 """,
     "dbus-daemon": """
 %pre
