@@ -79,7 +79,7 @@ test-upstream: ## run Koji's own unit tests against what the images have install
 
 test-distribution: ## build some dozens of real packages, and with Maven, on a distribution made of Debian's packages
 	@tools/setup test
-	@tools/engine with bash -c 'moromi build -q && pytest -m long $(foreach name,distribution distribution_guide maven,tests/system/test_$(name).py)'
+	@tools/engine with bash -c 'moromi build -q && pytest -m long $(foreach name,distribution distribution_guide maven newer_rpm,tests/system/test_$(name).py)'
 
 test-site: ## run the tests with a KDC, with a mail server, with Fedora Messaging, and with PostgreSQL of Debian 12 outside of the system
 	@tools/setup test

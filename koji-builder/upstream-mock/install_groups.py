@@ -1,7 +1,7 @@
 """A plugin for upstream's mock: groups are installed by a command that dnf5 has too.
 
-kojid before Koji 1.35 asks for `groupinstall build`, which dnf5 does not know. `install @build`, what
-newer ones ask for, does the same with every dnf.
+kojid before Koji 1.35 asks for `groupinstall build`, which dnf5 does not know. `install @build`,
+what newer ones ask for, does the same with every dnf.
 """
 
 from typing import Any

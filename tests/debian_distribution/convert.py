@@ -39,7 +39,8 @@ class Apt:
         (work / "status").touch()
         (work / "apt.conf").write_text(f"""
             APT::Architecture "{architecture}"; APT::Architectures "{architecture}";
-            APT::Sandbox::User "root"; Acquire::Languages "none"; Acquire::Retries "3"; Acquire::Check-Valid-Until "false";
+            APT::Sandbox::User "root"; Acquire::Languages "none"; Acquire::Retries "3";
+            Acquire::Check-Valid-Until "false";
             Dir::Etc::sourcelist "{work}/sources.list"; Dir::Etc::sourceparts "/dev/null";
             Dir::State::lists "{work}/lists"; Dir::State::status "{work}/status";
             Dir::Cache "{work}/cache";

@@ -28,8 +28,8 @@ LONG = (
 """What the others need, in `make test-distribution`."""
 
 NEWER = (
-    "binutils", "ca-certificates", "debugedit", "dnf", "dnf-plugins-core", "dnf5", "elfutils", "gcc",
-    "libc6-dev", "make",
+    "binutils", "ca-certificates", "debugedit", "dnf", "dnf-plugins-core", "dnf5", "elfutils",
+    "gcc", "libc6-dev", "make",
 )  # fmt: skip
 """For bootstrap chroots: dnf 4 and dnf5, with an rpm that is newer than the builder's."""
 

@@ -28,6 +28,8 @@ DEBIAN = {"x86_64": "amd64", "i386": "i386"}
 """Debian's names of Koji's arches."""
 UPSTREAMS = {"mock.package_manager": "dnf5", "mock.use_bootstrap": 0}
 """The extra of a tag for which upstream's mock builds, with the builder's dnf."""
+RPM_4 = {"rpm.macro._rpmformat": "4"}
+"""The extra of a tag with which rpm 6 makes packages that a hub before Koji 1.36 takes."""
 SECONDS = 1800
 """When a build is given up; a whole queue of them may be before it."""
 

@@ -10,8 +10,9 @@ import yaml
 
 from nagoya.config.declaration import Declaration
 from nagoya.engine import connect
-from tests.image.koji_builder.buildroots import pack_dnf
+from tests.image.koji_builder.buildroots import UPSTREAM, pack_dnf
 from tests.image.koji_builder.comparison import OF_THE_MOMENT, differences, read_headers
+from tests.image.tracked import execute
 from tests.system import distributions
 from tests.system.building import child, sources, state, uploaded
 from tests.system.conftest import Koji, declaration_with
@@ -134,6 +135,33 @@ def test_both_build_the_same_of_real_packages(short: Both, name: str) -> None:
 @pytest.mark.parametrize("name", LONG)
 def test_both_build_the_same_of_more(long: Both, name: str) -> None:
     assert_the_same(long, name)
+
+
+@pytest.mark.long
+def test_bootstrap_chroots_with_a_newer_rpm(
+    start: Callable[..., Koji], declaration: Declaration
+) -> None:
+    """dnf 4 and dnf5 of Debian's sid, with rpm 6, install what ours does."""
+    site = distributions.start(start, declaration, "newer", {}, ["hostname"])
+    builder = connect().client.containers.get(f"{site.koji.system}-kojibuilder")
+    bootstrap = {"mock.use_bootstrap": 1, **distributions.RPM_4}
+    distributions.add_target(site.session, "dnf", extra=bootstrap)
+    distributions.add_target(
+        site.session, "dnf5", extra={"mock.package_manager": "dnf5", **bootstrap}
+    )
+
+    def build(target: str, line: str) -> dict[str, dict[str, str]]:
+        task = site.submit("hostname", "srpm", target, scratch=True)
+        assert line in log_of(site.koji, task, "mock_output.log")
+        return read_headers(builder, f"/mnt/koji/scratch/kojiadmin/task_{task}/*.rpm")
+
+    expected = build("dnf", "Start: dnf groupinstall")
+    assert {header["RPMVERSION"] for header in expected.values()} == {"'6.1.0'"}
+    dnf5 = build("dnf5", "Package manager dnf5 detected and used (direct choice)")
+    assert execute(builder, "ln", "-s", UPSTREAM, "/etc/mock/driver") == (0, "")
+    dnf4 = build("dnf", "Package manager dnf4 detected and used (direct choice)")
+    for headers in (dnf4, dnf5):
+        assert differences(headers, expected) <= OF_THE_MOMENT | {"SOURCEPKGID"}
 
 
 def assert_the_same(both: Both, name: str) -> None:
