@@ -64,8 +64,9 @@ def test_its_rpm_builds_what_comes_without_a_bootstrap(site: DistributionKoji) -
     folder = "/mnt/koji/packages/{name}/{version}/{release}".format(**build)
     builder = connect().client.containers.get(f"{site.koji.system}-kojibuilder")
     headers = read_headers(builder, f"{folder}/[!d]*/*.rpm")
-    assert {header["RPMVERSION"] for header in headers.values()} == {"'6.1.0'"}
-    assert installed(site, site.tasks["hostname"])["rpm"]["version"] == "6.1.0"
+    rpm = installed(site, site.tasks["hostname"])["rpm"]["version"]
+    assert rpm.startswith("6.")
+    assert {header["RPMVERSION"] for header in headers.values()} == {repr(rpm)}
     assert building.state(site.session, plain, distributions.SECONDS) == "CLOSED"
     expected = read_headers(builder, f"/mnt/koji/scratch/kojiadmin/task_{plain}/*.rpm")
     assert differences(headers, expected) <= OF_THE_MOMENT | {"SOURCEPKGID"}

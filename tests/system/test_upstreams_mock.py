@@ -156,7 +156,7 @@ def test_bootstrap_chroots_with_a_newer_rpm(
         return read_headers(builder, f"/mnt/koji/scratch/kojiadmin/task_{task}/*.rpm")
 
     expected = build("dnf", "Start: dnf groupinstall")
-    assert {header["RPMVERSION"] for header in expected.values()} == {"'6.1.0'"}
+    assert all(header["RPMVERSION"].startswith("'6.") for header in expected.values())
     dnf5 = build("dnf5", "Package manager dnf5 detected and used (direct choice)")
     assert execute(builder, "ln", "-s", UPSTREAM, "/etc/mock/driver") == (0, "")
     dnf4 = build("dnf", "Package manager dnf4 detected and used (direct choice)")
