@@ -178,22 +178,20 @@ def on_system(
     verb: Callable[[System], T],
     *,
     dry_run: bool = False,
-    creates: bool = False,
     declaration: Declaration | None = None,
 ) -> T:
-    """Call a verb on the selected system, and show its progress; its result. If it `creates` the
-    system, a user who interrupts it learns how to remove what there is by then."""
+    """Call a verb on the selected system, and show its progress; its result."""
     declaration = declaration or settings.system_declaration
+    progress = settings.progress()
+    system = System(settings.engine, declaration, settings.system, progress, dry_run=dry_run)
     try:
-        with settings.progress() as progress, hub_errors():
-            return verb(
-                System(settings.engine, declaration, settings.system, progress, dry_run=dry_run)
-            )
+        with progress, hub_errors():
+            return verb(system)
     except Interrupted as interrupted:
         message, hint = "interrupted", "run the same command again"
         if interrupted.running:
             message += f"; unfinished: {', '.join(interrupted.running)}"
-        if creates:
+        if system.is_new:
             hint += f"; `toji remove --system {settings.system}` deletes the system with its data"
         raise LifecycleError(message, hint, exit_code=INTERRUPTED) from None
 

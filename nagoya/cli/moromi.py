@@ -108,7 +108,7 @@ def run(settings: Settings) -> None:
     if missing:
         with settings.progress() as progress:
             Build(engine, declared, missing, progress=progress).run()
-    on_system(settings, System.init, declaration=declared, creates=True)
+    on_system(settings, System.init, declaration=declared)
 
 
 @names_argument

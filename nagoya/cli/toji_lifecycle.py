@@ -79,7 +79,7 @@ def up(
 
     if not dry_run and on_system(settings, recover):
         settings = replace(settings)  # another file may have declared what there is now
-    on_system(settings, verb, dry_run=dry_run, creates=True)
+    on_system(settings, verb, dry_run=dry_run)
     if not dry_run:
         wait_until_ready(settings, timeout)
 
@@ -96,12 +96,7 @@ def init(settings: Settings, dry_run: bool) -> None:
       toji init
       toji init --system second
     """
-    on_system(
-        settings,
-        lambda system: system.check_started(system.init()),
-        dry_run=dry_run,
-        creates=True,
-    )
+    on_system(settings, lambda system: system.check_started(system.init()), dry_run=dry_run)
 
 
 @dry_run_option

@@ -163,7 +163,7 @@ def apply_seed(system: System, seed: Seed) -> None:
     if refused:
         raise LifecycleError(
             "\n".join([f"{seed.path}: not imported:", *(f"  {line}" for line in refused)]),
-            "builds that lack one of these RPMs were not tagged, all others were; "
+            "builds that may lack one of these RPMs were not tagged, all others were; "
             "correct this, and apply the seed again for the rest",
         )
 

@@ -45,8 +45,8 @@ class System:
 
     With `dry_run` they are printed, and nothing is done. `creator` is the owner of a system that
     does not exist yet, by default this user. Once `interrupted` is set, as on Ctrl-C, nothing more
-    is created or started. Raises LifecycleError that names every container that failed. Calls of
-    one user take turns.
+    is created or started. `is_new` is true once a verb has begun to create the system. Raises
+    LifecycleError that names every container that failed. Calls of one user take turns.
     """
 
     engine: Engine
@@ -56,6 +56,7 @@ class System:
     creator: Owner | None = None
     dry_run: bool = False
     interrupted: Event = field(default_factory=Event, init=False)
+    is_new: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -198,8 +199,8 @@ class System:
             {operations[id].target: result for id, result in outcomes.items() if result.error},
             LifecycleError,
             f"could not {wanted.doing} '{self.name}'",
-            "correct the cause and run the command again, or remove the system with "
-            f"`toji --system {self.name} remove`",
+            "correct the cause and run the command again"
+            + (f", or remove the system with `toji --system {self.name} remove`" * self.is_new),
         )
         for notice in wanted.notices:
             self.progress.log(notice)
@@ -214,6 +215,7 @@ class System:
                 for line in (*wanted.operations, *wanted.notices):
                     print(line)
                 return wanted.operations
+            self.is_new = not observed.exists
             changed = {operation.target for operation in wanted.operations}
             for name, state in observed.containers.items():
                 if name not in changed:

@@ -50,11 +50,12 @@ done
 
 def make(output: Path) -> None:
     """Make the repository in an empty folder."""
-    wanted = [*tables.BUILDROOT, *tables.SHORT]
+    suite, more = tables.FORMS["short"]
+    wanted = [*tables.BUILDROOT, *more]
     short = [name for name in wanted if name not in tables.OWN_PACKAGES]
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
-        apt = Apt(work, "amd64")
+        apt = Apt(work, "amd64", suite)
         (index,) = (work / "lists").glob("*_Packages*")
         archive = parse_index(apt("/usr/lib/apt/apt-helper", "cat-file", str(index)))
         present = closure(archive, short, tables.LEFT_OUT)

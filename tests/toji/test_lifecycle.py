@@ -392,6 +392,16 @@ def test_ctrl_c_says_how_to_clean_up(toji: Toji, client: docker.DockerClient) ->
     assert process.returncode == 130
     assert f"toji remove --system {toji.system}" in error
     assert "Traceback" not in error
+
+    # By now it could have data.
+    (data,) = client.containers.list(filters=running)
+    data.kill()
+    process = toji.start("init")
+    wait_until(lambda: client.containers.list(filters=running), 30, "it starts data again")
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert "hint: run the same command again" in error
+    assert "remove" not in error
     toji("remove")
     toji("status", status=7)
 
