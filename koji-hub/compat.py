@@ -106,7 +106,7 @@ def name_missing_digest(kojihub: Any) -> None:
             if koji.get_header_field(koji.get_rpm_header(path), "sigmd5") is not None:
                 raise
             raise koji.GenericError(
-                f"{Path(path).name} has no MD5 digest, as RPMs in rpm 6 format, and Koji "
+                f"{Path(path).name} has no MD5 digest, like all RPMs in rpm 6 format; Koji "
                 f"{koji.__version__} cannot import it"
             ) from None
 
