@@ -4,8 +4,10 @@ From Koji 1.35 on, kojid reads `var/log/dnf*.log` in the chroot, as root, while 
 installed there. Anything can have such a name: a pipe, for which kojid would wait for ever, or a
 file with a hole of many terabytes. What dnf does is in root.log too.
 
-And of an empty log it uploads nothing, but names it to the hub, which then misses the file. A Maven
-build would fail for its build.log. The plugin is always on, whatever KOJI_BUILDER_PLUGINS says.
+Also from 1.35 on, it names empty logs to the hub without uploading them, and the hub refuses the
+build for the missing file: each Maven build, whose build.log is empty.
+
+The plugin is always on, whatever KOJI_BUILDER_PLUGINS says.
 """
 
 import functools
@@ -28,8 +30,8 @@ def outside(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def named_once_sent(incremental_log: Callable[..., Any]) -> Callable[..., Any]:
-    """`incremental_log`, which uploads what is new in a log, and names the log to the hub, without
-    the name of one of which nothing has been uploaded."""
+    """`incremental_log`, which uploads what a log has gained and names the log to the hub. A log
+    of which nothing was uploaded is not named."""
 
     @functools.wraps(incremental_log)
     def wrapper(broot: Any, name: str, file: BinaryIO) -> Any:

@@ -45,8 +45,8 @@ class Mount:
     data: str = ""
 
 
-def devices() -> list[str]:
-    """The names of the devices in a chroot."""
+def chroot_devices() -> list[str]:
+    """The names of the devices in a chroot of this container."""
     optional = (path.name for name in OPTIONAL_DEVICES for path in Path("/dev").glob(name))
     return [*DEVICES, *sorted(optional)]
 
@@ -292,6 +292,6 @@ def make_read_only(roots: Iterable[Path], covered: Iterable[str]) -> None:
     dnf and rpm run as root, and resolve a chroot's absolute links in the builder. This keeps them
     from writing anywhere else, whatever link a build or a package has planted.
     """
-    for mount in read_only_mounts(roots, covered, mount_points(), devices()):
+    for mount in read_only_mounts(roots, covered, mount_points(), chroot_devices()):
         flags = kernel.BIND | kernel.REMOUNT | kernel.READ_ONLY | restrictions(mount)
         kernel.mount("none", mount.path, flags=flags)

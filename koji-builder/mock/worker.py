@@ -149,7 +149,7 @@ class Chroot:
         self.programs_path = Path("/")
         try:
             self.directory = mounts.isolate(self.path, *others)
-            mounts.make(mounts.chroot_plan(settings, mounts.devices()), self.directory)
+            mounts.make(mounts.chroot_plan(settings, mounts.chroot_devices()), self.directory)
             if settings.bootstrap:
                 roots.append(bootstrap)
                 self.programs, self.programs_path = mounts.open_root(roots[-1]), roots[-1]

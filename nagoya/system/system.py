@@ -188,6 +188,7 @@ class System:
     def apply(self, wanted: Plan, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Carry out a plan; the caller holds the lock."""
         operations = {operation.id: operation for operation in wanted.operations}
+        removal = f", or remove the system with `toji --system {self.name} remove`"
         outcomes = run_graph(
             {id: operation.needs for id, operation in operations.items()},
             lambda id: self._carry_out(operations[id], drain_seconds),
@@ -199,8 +200,7 @@ class System:
             {operations[id].target: result for id, result in outcomes.items() if result.error},
             LifecycleError,
             f"could not {wanted.doing} '{self.name}'",
-            "correct the cause and run the command again"
-            + (f", or remove the system with `toji --system {self.name} remove`" * self.is_new),
+            f"correct the cause and run the command again{removal if self.is_new else ''}",
         )
         for notice in wanted.notices:
             self.progress.log(notice)
