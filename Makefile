@@ -15,7 +15,7 @@ SOURCE := current
 BOOKWORM := docs/examples/bookworm/moromi.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down images test test-slow test-unit test-image test-system test-koji test-mock test-ansible test-upstream test-distribution test-site test-engines test-soak test-swarm test-workflows test-debian test-long lint bench purge
+.PHONY: help demo down images test test-slow test-unit test-image test-system test-koji test-mock test-ansible test-upstream test-distribution test-site test-engines test-soak test-swarm test-kubernetes test-workflows test-debian test-long lint bench purge
 
 help: ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 25
@@ -99,6 +99,11 @@ test-swarm: ## run a Koji on three nodes of Docker Swarm, and lose the builder's
 	@tools/setup engines
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_swarm.py'
 
+test-kubernetes: ## run a Koji on a cluster of yours, whose builders are drained and lost (KUBECONFIG=FILE REGISTRY=NAME)
+	@tools/setup test
+	@tools/engine with bash -c 'moromi build -q && moromi push "$(REGISTRY)" && \
+	    KUBECONFIG="$(realpath $(KUBECONFIG))" REGISTRY="$(REGISTRY)" pytest -m long tests/system/test_kubernetes.py'
+
 test-workflows: ## run the jobs of docs/examples/ci in containers, with a registry
 	@tools/setup test
 	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_in_container.py'
@@ -107,7 +112,7 @@ test-debian: ## run `make demo` and `make test` in a clone on the other Debian, 
 	@tools/setup debian
 	@tools/debian "$$(tools/debian other)" bash -ec 'for target in demo down test "bench QUICK=1" "demo KOJI=$(BOOKWORM)"; do time make $$target; done'
 
-test-long: test-slow test-distribution test-site test-workflows test-swarm test-engines test-soak test-debian ## run all that `make test` leaves out, but for other versions of Koji and mock: most of a day (-k: go on after a failure)
+test-long: test-slow test-distribution test-site test-workflows test-swarm test-engines test-soak test-debian ## run all that `make test` leaves out, but for other versions of Koji and mock, and a cluster: most of a day (-k: go on after a failure)
 
 lint: ## check the style and the types (ruff, hadolint, mypy)
 	@tools/setup test

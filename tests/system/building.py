@@ -1,6 +1,8 @@
 """Builds of the demo's packages, submitted and waited for as a client would."""
 
 import base64
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,11 +10,13 @@ import koji
 
 from nagoya.config import loader
 from nagoya.engine import connect
+from nagoya.errors import NagoyaError
 from nagoya.koji import habitude
 from nagoya.koji.builds import upload, wait_for_repo
 from nagoya.koji.hub import HubConnection
 from nagoya.koji.importer import import_rpms
 from nagoya.koji.imports import find_rpms
+from nagoya.koji.profile import Profile
 from nagoya.koji.seed import read_seed
 from nagoya.koji.tasks import wait_for_task
 from nagoya.koji.verify import Sources, demo_sources
@@ -24,6 +28,8 @@ from tests.system.conftest import Koji
 
 SECONDS = 240
 """When a build of the demo's is given up, however busy the machine."""
+LOSS_SECONDS = 400
+"""When a step is given up that loses a builder, whose tasks another gets after 120 s."""
 
 
 def system_of(site: Koji) -> System:
@@ -35,6 +41,20 @@ def system_of(site: Koji) -> System:
 def hub_of(site: Koji) -> HubConnection:
     """The same hub as the host's library reaches it."""
     return HubConnection.of(system_of(site))
+
+
+def hub_with_keys(folder: Path, address: str) -> HubConnection:
+    """The hub at HOST:PORT of a Koji that toji does not keep; the folder has the authority's
+    certificate and kojiadmin's key, as a profile names them."""
+    urls = {
+        name: f"https://{address}/{path}"
+        for name, path in {"hub": "kojihub", "web": "koji", "files": "kojifiles"}.items()
+    }
+    profile = Profile("koji", folder, "koji", urls)
+    profile.folder.mkdir(parents=True, exist_ok=True)
+    for name in (profile.ca.name, "kojiadmin.pem"):
+        (profile.folder / name).write_bytes((folder / name).read_bytes())
+    return HubConnection(profile)
 
 
 def sources(site: Koji, package: str) -> Sources:
@@ -87,3 +107,23 @@ def child(session: koji.ClientSession, task: int, method: str) -> dict[str, Any]
         (subtask for subtask in session.getTaskChildren(task) if subtask["method"] == method),
         None,
     )
+
+
+def host_of(session: koji.ClientSession, task: int) -> str:
+    """The name of the host that has the RPM's part of a build; empty if none has."""
+    part = child(session, task, "buildArch")
+    host = part and session.getTaskInfo(part["id"])["host_id"]
+    return str(session.getHost(host)["name"]) if host else ""
+
+
+def keep_asking(question: Callable[[], object]) -> None:
+    """Ask until the answer is true, although what answers may be away meanwhile."""
+    deadline = time.monotonic() + LOSS_SECONDS
+    while True:
+        try:
+            if question():
+                return
+        except (NagoyaError, koji.GenericError, OSError) as error:
+            print(error)
+        assert time.monotonic() < deadline
+        time.sleep(1)

@@ -2,8 +2,7 @@
 
 import os
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,23 @@ import pytest
 
 from nagoya.config.declaration import Declaration
 from nagoya.engine import connect
-from nagoya.errors import CommandError, NagoyaError
+from nagoya.errors import CommandError
 from nagoya.koji.builds import build, upload
 from nagoya.koji.hub import HubConnection
-from nagoya.koji.profile import Profile
 from tests.engines import Bridge, Engine
-from tests.system.building import child, seed_demo, state
+from tests.system.building import (
+    LOSS_SECONDS,
+    child,
+    host_of,
+    hub_with_keys,
+    keep_asking,
+    seed_demo,
+    state,
+)
 from tests.system.conftest import PROGRAMS, declaration_with
 
 pytestmark = pytest.mark.long
 
-SECONDS = 400
-"""When a step is given up: a lost node's tasks are given to another builder after 120 s."""
 RUNNING = "docker service ps {} --filter desired-state=running --format"
 CONTAINERS = "docker ps --quiet --filter label=com.docker.swarm.service.name"
 
@@ -41,24 +45,14 @@ class Swarm:
         """What a script prints on the first node."""
         script = script.replace("toji export", f"toji -c {self.config} export")
         return self.nodes[0].run(
-            *("timeout", str(SECONDS), "bash", "-euc", f"cd {self.home}\n{script}"),
+            *("timeout", str(LOSS_SECONDS), "bash", "-euc", f"cd {self.home}\n{script}"),
             HOME=str(self.home),
             PATH=f"{PROGRAMS}:{os.environ['PATH']}",
         )
 
     def hub(self) -> HubConnection:
         """The hub, as this machine reaches it, which is none of the nodes."""
-        root = f"{self.nodes[0].ip}:8{{}}/{{}}"
-        urls = {
-            "hub": f"https://{root.format(443, 'kojihub')}",
-            "web": f"https://{root.format(443, 'koji')}",
-            "files": f"https://{root.format(443, 'kojifiles')}",
-        }
-        profile = Profile("koji", self.home, "koji", urls)
-        profile.folder.mkdir(parents=True, exist_ok=True)
-        for name in (profile.ca.name, "kojiadmin.pem"):
-            (profile.folder / name).write_bytes((self.home / name).read_bytes())
-        return HubConnection(profile)
+        return hub_with_keys(self.home, f"{self.nodes[0].ip}:8443")
 
     def node_of(self, service: str) -> list[str]:
         """The names of the nodes where a service runs."""
@@ -91,19 +85,6 @@ def swarm(checkout: Path, tmp_path: Path, declaration: Declaration) -> Iterator[
         yield Swarm((one, two, three), home, config)
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds, which may lack its node meanwhile."""
-    deadline = time.monotonic() + SECONDS
-    while True:
-        try:
-            if condition():
-                return
-        except (NagoyaError, koji.GenericError, OSError) as error:
-            print(error)
-        assert time.monotonic() < deadline
-        time.sleep(1)
-
-
 def test_a_koji_on_three_nodes(swarm: Swarm, checkout: Path, declaration: Declaration) -> None:
     text = (checkout / "docs/swarm.md").read_text()
     init, deploy, client, alice, far, remove, delete = re.findall(
@@ -128,13 +109,13 @@ def test_a_koji_on_three_nodes(swarm: Swarm, checkout: Path, declaration: Declar
     swarm.shell(f"{find_hub}\n{far}".replace(" koji-builder\n", f" {image}\n"))
     hub = swarm.hub()
     session = hub.session()
-    wait_for(lambda: session.getHost("far") is not None)
+    keep_asking(lambda: session.getHost("far") is not None)
     session.removeHostFromChannel("kojibuilder-1", "default")
     swarm.shell(f"docker cp $({CONTAINERS}=koji_kojibuilder):/usr/share/nagoya/demo demo")
     source = seed_demo(hub, checkout, swarm.home / "demo")
     first = build(hub, "demo", source)
     assert "hello-1.0-1.demo.noarch.rpm" in first.rpms
-    assert builder(session, first.task) == "far"
+    assert host_of(session, first.task) == "far"
 
     lose_the_builder(swarm, session, source)
     lose_the_data(swarm)
@@ -142,15 +123,15 @@ def test_a_koji_on_three_nodes(swarm: Swarm, checkout: Path, declaration: Declar
     for service in ("koji_kojidatabase", "koji_koji"):
         swarm.shell(f"docker service update --detach --force {service}")
     bundle = next(line for line in far.splitlines() if "make_bundle.py" in line).rstrip(" |")
-    wait_for(lambda: "there is a builder named far" in refusal(swarm, f"{find_hub}\n{bundle}"))
+    keep_asking(lambda: "there is a builder named far" in refusal(swarm, f"{find_hub}\n{bundle}"))
     session = hub.session()
     assert session.getBuild("hello-1.0-1.demo")["state"] == koji.BUILD_STATES["COMPLETE"]
 
     swarm.shell("docker service scale --detach koji_kojibuilder=2")
-    wait_for(lambda: session.getHost("kojibuilder-2") is not None)
+    keep_asking(lambda: session.getHost("kojibuilder-2") is not None)
     swarm.shell(remove)
     stack = "--filter label=com.docker.stack.namespace=koji"
-    wait_for(lambda: swarm.shell(f"docker ps --all --quiet {stack}") == "")
+    keep_asking(lambda: swarm.shell(f"docker ps --all --quiet {stack}") == "")
     swarm.shell(delete)
     for kind in ("network", "service"):
         assert swarm.shell(f"docker {kind} ls --quiet {stack}") == ""
@@ -161,16 +142,16 @@ def test_a_koji_on_three_nodes(swarm: Swarm, checkout: Path, declaration: Declar
 def lose_the_builder(swarm: Swarm, session: koji.ClientSession, source: Path) -> None:
     """The node of a builder is lost while it builds: it builds again, on another node."""
     task = session.build(upload(session, source), "demo", {"scratch": True})
-    wait_for(lambda: child(session, task, "buildArch") is not None)
-    wait_for(lambda: builder(session, task) == "far")
+    keep_asking(lambda: child(session, task, "buildArch") is not None)
+    keep_asking(lambda: host_of(session, task) == "far")
     (name,) = swarm.node_of("far")
     (lost,) = [node for node in swarm.nodes if node.name == name]
     lost.kill()
-    assert state(session, task, SECONDS) == "CLOSED"
-    assert builder(session, task) == "far"
+    assert state(session, task, LOSS_SECONDS) == "CLOSED"
+    assert host_of(session, task) == "far"
     lost.start()
     (left,) = {"two", "three"} - {name}
-    wait_for(lambda: swarm.node_of("far") == [left])
+    keep_asking(lambda: swarm.node_of("far") == [left])
     assert lost.run("docker", "ps", "--quiet") == ""
 
 
@@ -178,15 +159,7 @@ def lose_the_data(swarm: Swarm) -> None:
     """The node of the data is lost, and returns."""
     swarm.nodes[0].kill()
     swarm.nodes[0].start()
-    wait_for(lambda: swarm.hub().session().getBuild("hello-1.0-1.demo") is not None)
-
-
-def builder(session: koji.ClientSession, task: int) -> str:
-    """The name of the host that has the RPM's part of a build."""
-    part = child(session, task, "buildArch")
-    assert part
-    host = session.getTaskInfo(part["id"])["host_id"]
-    return str(session.getHost(host)["name"]) if host else ""
+    keep_asking(lambda: swarm.hub().session().getBuild("hello-1.0-1.demo") is not None)
 
 
 def refusal(swarm: Swarm, script: str) -> str:

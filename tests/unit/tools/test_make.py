@@ -83,6 +83,10 @@ CALLS = {
         "setup test", "setup engines", "moromi build -q",
         "pytest -m long tests/system/test_swarm.py",
     ],
+    "test-kubernetes": [
+        "setup test", "moromi build -q", "moromi push",
+        "pytest -m long tests/system/test_kubernetes.py",
+    ],
     "test-workflows": [
         "setup test", "moromi build -q", "pytest -m long tests/system/test_in_container.py"
     ],
