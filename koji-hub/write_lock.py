@@ -30,6 +30,7 @@ from compat import name_missing_digest
 from paths import check_paths
 from permissions import check_permissions
 from refused_calls import bound_multicalls, refuse_calls
+from repeated_tasks import repeat_tasks
 from uploads import Bounds, bound_uploads
 
 FOLDER = Path("/run/koji-hub")
@@ -170,6 +171,7 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
         return application
     # A Koji that lacks what is changed here takes no calls.
     check_paths(kojihub)
+    repeat_tasks(kojihub)
     check_permissions(kojihub)
     name_missing_digest(kojihub)
     bound_uploads(Bounds(kojihub, server.RequestTimeout))

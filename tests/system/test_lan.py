@@ -278,3 +278,18 @@ def test_browsers_get_a_certificate_of_the_site_s(lan: Lan, tmp_path: Path) -> N
     assert refusal.status != 0
     assert f"KOJI_SITE_CERTIFICATE: the key in {path} is not that" in refusal.stderr
     assert lan.curl(NAME, "/koji/", *trusting)[0] == "200"
+
+
+def test_at_ipv6_addresses(
+    start: Callable[..., Koji], declaration: Declaration, checkout: Path, tmp_path: Path
+) -> None:
+    """The hub and its files, by the addresses of the profile; builders need no IPv6."""
+
+    def publish(raw: dict[str, Any]) -> None:
+        raw["containers"]["koji"]["ports"] = ["[::]::80", "[::1]::443"]
+
+    site = start("lan6", config=declaration_with(declaration, checkout, tmp_path, publish))
+    urls = site.description["urls"]
+    assert {urlsplit(urls[name]).hostname for name in ("hub", "web", "topurl")} == {"::1"}
+    assert "kojiadmin" in site.client("hello").stdout
+    site.toji("verify")
