@@ -10,12 +10,16 @@ moment. For one with a back reference it may try all ways to divide a text. With
 that takes days, in which a process of the hub and one of the database do nothing else.
 
 Multicalls: the hub keeps all answers until the last call is done. A request of 4 MiB has room for
-twenty thousand calls, and the list of the hub's methods alone has 200 kB.
+twenty thousand calls, and the list of the hub's methods alone has 200 kB. Or for twelve thousand
+searches of three seconds each, which would go on for hours after the client has left.
 """
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from clients import PATIENCE, is_gone
 
 OPTION = "rowlock"
 # Koji makes regular expressions of terms, arches, names of files and platforms. The last three call
@@ -29,8 +33,8 @@ BACK_REFERENCE = re.compile(r"\\[1-9]")
 LONGEST_ANSWERS = 64 * 1024 * 1024
 
 
-class _TooLong(BaseException):
-    """The answers of a multicall are. Koji takes an Exception for the answer of one call."""
+class _End(BaseException):
+    """Ends a multicall. Koji takes an Exception for the answer of one call."""
 
 
 def nested_values(value: object) -> Iterator[object]:
@@ -80,32 +84,44 @@ def refuse_calls(koji_entry: Mapping[str, Any]) -> None:
     handler._dispatch = check_and_dispatch
 
 
+def fetched(answer: Any) -> Any:
+    """An answer with all of its rows, which Koji often fetches only when it writes the answer."""
+    if isinstance(answer, dict):
+        return {key: fetched(value) for key, value in answer.items()}
+    return [*answer] if isinstance(answer, Iterator) else answer
+
+
 def bound_multicalls(koji_entry: Mapping[str, Any]) -> None:
-    """Have Koji end a multicall, and undo it, once its answers are too long."""
+    """Have Koji end a multicall once its answers are too long, or its client is gone."""
     handler, koji = koji_entry["ModXMLRPCRequestHandler"], koji_entry["koji"]
-    multi_call = handler.multiCall
+    context, multi_call = koji_entry["context"], handler.multiCall
 
-    def count_answers(self: Any, calls: Any) -> Any:
-        dispatch, room, too_long = self._dispatch, LONGEST_ANSWERS, _TooLong()
+    def watch_calls(self: Any, calls: Any) -> Any:
+        dispatch, room, looked = self._dispatch, LONGEST_ANSWERS, time.monotonic()
+        end: _End | None = None
 
-        def dispatch_and_count(method: str, params: Any) -> Any:
-            nonlocal room
-            answer = dispatch(method, params)
+        def dispatch_and_watch(method: str, params: Any) -> Any:
+            nonlocal room, looked, end
+            answer = fetched(dispatch(method, params))
             room -= len(repr(answer))
             if room < 0:
-                raise too_long
+                end = _End("the answers of this multicall are too long; divide it into several")
+            elif time.monotonic() - looked > PATIENCE:
+                looked = time.monotonic()
+                if is_gone(context.environ):
+                    end = _End("nobody waits for the answers of this multicall")
+            if end:
+                raise end
             return answer
 
-        self._dispatch = dispatch_and_count
+        self._dispatch = dispatch_and_watch
         try:
             return multi_call(self, calls)
-        except _TooLong as error:
-            if error is not too_long:
+        except _End as error:
+            if error is not end:
                 raise  # of the multicall that this one is a part of
-            raise koji.GenericError(
-                "the answers of this multicall are too long; divide it into several"
-            ) from None
+            raise koji.GenericError(str(error)) from None
         finally:
             self._dispatch = dispatch
 
-    handler.multiCall = count_answers
+    handler.multiCall = watch_calls

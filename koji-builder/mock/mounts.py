@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import dnf_files
 import kernel
 from errors import MockError, Status
 from limits import tmpfs_options, tmpfs_size
@@ -76,12 +77,17 @@ def read_only_mounts(
 
     In the chroots, wherever they are mounted, those of /sys: the engine's /sys/fs/cgroup may be a
     tmpfs that all builds can write to. And the devices: they are the builder's own, whose mode root
-    could change. Builds can write to them all the same.
+    could change. Builds can write to them all the same. And what a bootstrap's dnf reads.
     """
+    roots = [*roots]
     writable = (*map(str, roots), SCRATCH)
     out_of_reach = tuple(f"{path}/" for path in (*writable, *SECRETS, *covered))
-    shared = [f"{root}/{name}/" for root in writable if root != SCRATCH
-              for name in ("sys", *(f"dev/{device}" for device in devices))]  # fmt: skip
+    shared = [
+        f"{root}/{name}/"
+        for root in roots
+        for name in ("sys", f"{root.parents[1]}/{dnf_files.NAME}".lstrip("/"),
+                     *(f"dev/{device}" for device in devices))
+    ]  # fmt: skip
     return [
         m
         for m in mounts
@@ -236,7 +242,7 @@ def show_only(*buildroots: Path) -> None:
     """Cover mock's basedir, so that only these folders in it can be seen."""
     basedir = buildroots[0].parent
     opened = {path.name: os.open(path, os.O_DIRECTORY | os.O_NOFOLLOW) for path in buildroots}
-    kernel.mount("tmpfs", str(basedir), "tmpfs", kernel.NO_SUID | kernel.NO_DEV, "mode=755,size=1m")
+    kernel.mount("tmpfs", str(basedir), "tmpfs", kernel.NO_SUID | kernel.NO_DEV, "mode=755,size=4m")
     for name, descriptor in opened.items():
         (basedir / name).mkdir()
         kernel.mount(f"/proc/self/fd/{descriptor}", str(basedir / name),
@@ -253,7 +259,8 @@ def open_root(root: Path) -> int:
 
 def bootstrap_plan(settings: Settings, root: Path, scratch: Path) -> list[Mount]:
     """What to mount in a bootstrap chroot: the buildroot at its own path, and what dnf reads."""
-    shared = [Path(SCRATCH), scratch, *(Path(url) for url in settings.local_repositories)]
+    files = dnf_files.folder(settings)
+    shared = [Path(SCRATCH), scratch, files, *(Path(url) for url in settings.local_repositories)]
     return [
         *chroot_plan(replace(settings, own_dev=True, binds=())),
         *(Mount(str(path).lstrip("/"), str(path), flags=kernel.BIND) for path in shared),

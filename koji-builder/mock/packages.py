@@ -1,29 +1,15 @@
 """Packages in a chroot: installed by the builder's dnf, and listed by its rpm."""
 
-import os
 import re
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import chroot_files
-import kernel
+import dnf_files
 from errors import MockError, Status
 from logs import Logs
 from worker import Chroot, Output
-
-# rpm's macros for everything that is installed. Debian's rpm keeps its database in the user's home,
-# and from 4.20 on runs scriptlets without a network, which fails in this container. Nothing is
-# installed into the file systems that are mounted in a chroot, since rpm could not change the owner
-# and the mode of /sys, which a distribution's package `filesystem` has. For the accounts that
-# packages declare, rpm writes a script here, and not in the chroot; only /tmp is writable.
-MACROS = f"""\
-%_dbpath {chroot_files.DATABASE}
-%__transaction_unshare %{{nil}}
-%_netsharedpath /dev:/proc:/sys
-%_tmppath /tmp
-"""
 
 # What dnf, whose own retries are soon spent, writes of a server that is away for a while:
 # curl's errors of names, connections and time limits, and HTTP's of servers.
@@ -35,8 +21,7 @@ UNTRIED, UNFIT = b"ll mirrors were already tried", re.compile(rb"Status code: 4\
 # repository's list of all files may have: it does not read that list, which is long, by default.
 FILE_NEEDED = re.compile(rb"optional_metadata_types=filelists|No matching package to install: '/")
 ALL_FILES = "--setopt=optional_metadata_types=filelists"
-# What the plugin is, what it reads, and what it writes.
-PLUGINS, FILTER = Path("/tmp/plugins"), Path("/tmp/offline.bpf")
+# What our plugin of dnf's writes.
 LOADED = Path("/tmp/offline.loaded")
 # Seconds between two attempts of dnf, and after which there is no other.
 PAUSE, PATIENCE = 3.0, 120.0
@@ -65,42 +50,30 @@ def dnf(chroot: Chroot, *words: str) -> None:
     share_database(chroot)
 
 
-def prepare_dnf(chroot: Chroot) -> list[str]:
-    """Write what dnf reads, to a /tmp with the macros alone; return the command, without its
-    words."""
-    Path("/tmp/dnf.conf").write_text(chroot.settings.dnf_conf)
-    argv = ["dnf-3", "--config", "/tmp/dnf.conf", "--installroot", str(chroot.path), "--assumeyes",
+def command(chroot: Chroot) -> list[str]:
+    """dnf and its options, without its words."""
+    settings, files = chroot.settings, dnf_files.folder(chroot.settings)
+    configuration = str(files / dnf_files.CONFIGURATION)
+    argv = ["dnf-3", "--config", configuration, "--installroot", str(chroot.path), "--assumeyes",
             "--disableplugin=*", "--enableplugin=builddep", "--setopt=deltarpm=False",
             "--setopt=allow_vendor_change=yes", "--allowerasing"]  # fmt: skip
-    if not chroot.settings.networking:
-        argv += prepare_offline(chroot)
-    if chroot.settings.bootstrap:
-        Path("/tmp/ca.crt").write_bytes(Path("/etc/ssl/certs/ca-certificates.crt").read_bytes())
-        argv.append("--setopt=sslcacert=/tmp/ca.crt")
-    if chroot.settings.releasever:
-        argv.append(f"--releasever={chroot.settings.releasever}")
-    if chroot.settings.forcearch:
-        argv.append(f"--forcearch={chroot.settings.forcearch}")
-    if chroot.settings.architecture.startswith(f"{os.uname().machine}_v"):
-        # dnf knows x86_64_v2 and higher by this variable alone.
-        Path("/tmp/vars").mkdir(exist_ok=True)
-        Path("/tmp/vars/arch").write_text(chroot.settings.architecture)
-        argv.append("--setopt=varsdir=/tmp/vars")
+    if not settings.networking:
+        # dnf's own plugins are in a folder of its Python: another name in each distribution.
+        root = chroot.programs_path
+        folders = root.glob("usr/lib*/python3*/*-packages/dnf-plugins")
+        own = [str(files / dnf_files.PLUGINS)]
+        paths = ",".join([*own, *(f"/{path.relative_to(root)}" for path in folders)])
+        argv += ["--enableplugin=offline", f"--setopt=pluginpath={paths}"]
+    for name, option in (
+        (dnf_files.AUTHORITIES, "sslcacert"), (dnf_files.VARIABLES, "varsdir")
+    ):  # fmt: skip
+        if (files / name).exists():
+            argv.append(f"--setopt={option}={files / name}")
+    if settings.releasever:
+        argv.append(f"--releasever={settings.releasever}")
+    if settings.forcearch:
+        argv.append(f"--forcearch={settings.forcearch}")
     return argv
-
-
-def prepare_offline(chroot: Chroot) -> list[str]:
-    """Write our plugin of dnf's where a bootstrap's dnf sees it too; return its options.
-
-    dnf's own plugins are in a folder of its Python, which has another name in each distribution.
-    """
-    PLUGINS.mkdir()
-    shutil.copy(Path(__file__).with_name("dnf-plugins") / "offline.py", PLUGINS)
-    kernel.forbid_network(FILTER)
-    root = chroot.programs_path
-    folders = root.glob("usr/lib*/python3*/*-packages/dnf-plugins")
-    paths = ",".join([str(PLUGINS), *(f"/{path.relative_to(root)}" for path in folders)])
-    return ["--enableplugin=offline", f"--setopt=pluginpath={paths}"]
 
 
 def try_dnf(chroot: Chroot, words: Sequence[str], deadline: float) -> int | None:
@@ -110,8 +83,8 @@ def try_dnf(chroot: Chroot, words: Sequence[str], deadline: float) -> int | None
     this one leaves is ended at once: nothing limits processes until the next.
     """
     chroot.do(chroot_files.remove_caches, user=False)
-    leave_macros(chroot)
-    argv = [*prepare_dnf(chroot), *words]
+    chroot.empty_scratch()
+    argv = [*command(chroot), *words]
     end = b""
 
     def sink(data: bytes) -> None:
@@ -136,15 +109,9 @@ def is_out_of_reach(output: bytes) -> bool:
     return UNTRIED in output and not UNFIT.search(output)
 
 
-def leave_macros(chroot: Chroot) -> None:
-    """Empty /tmp but for the macros of rpm, whose own a scriptlet may have replaced."""
-    chroot.empty_scratch()
-    Path("/tmp/.rpmmacros").write_text(MACROS)
-
-
 def installed(chroot: Chroot) -> set[str]:
     """The packages in the chroot (NAME-VERSION-RELEASE.ARCH), as the builder's rpm lists them."""
-    leave_macros(chroot)
+    chroot.empty_scratch()
     output = Output()
     argv = ["rpm", "--root", str(chroot.path), "--dbpath", str(chroot_files.DATABASE), "-qa"]
     if chroot.outside(argv, output) != 0:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+import dnf_files
 import kernel
 import mounts
 from errors import MockError, Status
@@ -149,6 +150,7 @@ class Chroot:
         self.programs_path = Path("/")
         try:
             self.directory = mounts.isolate(self.path, *others)
+            dnf_files.write(settings)
             mounts.make(mounts.chroot_plan(settings, mounts.chroot_devices()), self.directory)
             if settings.bootstrap:
                 roots.append(bootstrap)
@@ -170,7 +172,8 @@ class Chroot:
 
         `sink` gets the output, in pieces.
         """
-        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": "/tmp"}
+        home = dnf_files.folder(self.settings)
+        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(home)}
 
         def prepare() -> None:
             if not network:

@@ -1,4 +1,4 @@
-"""A plugin of dnf's: the scriptlets of packages have no network. packages.py copies it.
+"""A plugin of dnf's: the scriptlets of packages have no network. dnf_files.py copies it.
 
 dnf, the builder's or a bootstrap chroot's, downloads first. It has no SYS_ADMIN, so it cannot leave
 the network; but it can give up sockets, for itself and for what it starts.
@@ -23,14 +23,14 @@ class Program(ctypes.Structure):
 
 
 class Offline(dnf.Plugin):  # type: ignore[misc]
-    """Loads the filter that packages.py has written."""
+    """Loads the filter that dnf_files.py has written."""
 
     name = "offline"
 
     def __init__(self, base: object, cli: object) -> None:
         """Tell packages.py, by a file, that dnf has loaded this."""
         super().__init__(base, cli)
-        self.filter = Path("/tmp/offline.bpf").read_bytes()
+        self.filter = Path(__file__).parents[1].joinpath("offline.bpf").read_bytes()
         Path("/tmp/offline.loaded").touch()
 
     def pre_transaction(self) -> None:

@@ -345,6 +345,19 @@ def test_scriptlets_have_no_network_and_leave_nothing_to_the_next_dnf(
     assert "\nno process\n" in log
 
 
+def test_no_log_of_dnfs_leads_to_what_dnf_reads(make: Maker, server: str) -> None:
+    """dnf opens its logs from outside of the chroot, before it loads the plugin for scriptlets."""
+    buildroot = make(topurls=[server]).initialise()
+    logs = f"{buildroot.path}/root/var/log"
+    plugin = "/var/lib/mock/.dnf/plugins/offline.py"
+    buildroot.root(
+        f"mkdir -p {logs}; cd {logs}; for name in dnf dnf.librepo dnf.rpm hawkey; do "
+        f"ln -sf {plugin} $name.log; done"
+    )
+    assert buildroot.mock("--install", "caller")[0] == 30
+    assert "Read-only file system" in buildroot.log("root")
+
+
 def test_scriptlets_leave_nothing_to_a_dnf_that_tries_again(make: Maker) -> None:
     buildroot = make(install_group="retried").initialise()
     assert "dnf tries again" in buildroot.log("root")

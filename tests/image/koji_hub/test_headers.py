@@ -53,11 +53,20 @@ def test_pages_run_no_scripts_of_others(hub: Hub) -> None:
 
 
 def test_work_is_served_and_not_listed(hub: Hub) -> None:
-    make = "mkdir -p work/mallory vol/other/work/mallory && touch work/mallory/file"
-    assert execute(hub.container, "sh", "-c", f"cd /mnt/koji && {make}")[0] == 0
-    for path in ("work/", "work/mallory/", "vol/other/work/", "vol/other/work/mallory/"):
-        assert get(hub, f"/kojifiles/{path}").status_code == 403
-    assert get(hub, "/kojifiles/work/mallory/file").status_code == 200
+    make = """
+        mkdir -p work/mallory/info vol/other/work/mallory/info repos/linking/1/x86_64
+        touch work/mallory/file work/mallory/info/refs vol/other/work/mallory/info/refs
+        ln -sfn ../../../../ repos/linking/1/x86_64/toplink
+        chown -h www-data repos/linking/1/x86_64/toplink
+    """
+    assert execute(hub.container, "sh", "-ec", f"cd /mnt/koji; {make}") == (0, "")
+    for top in ("", "repos/linking/1/x86_64/toplink/"):
+        for path in ("work", "work/mallory", "vol/other/work", "vol/other/work/mallory"):
+            assert get(hub, f"/kojifiles/{top}{path}/").status_code == 403
+        for path in ("work/mallory/info/refs", "vol/other/work/mallory/info/refs"):
+            assert get(hub, f"/kojifiles/{top}{path}").status_code == 403
+        assert get(hub, f"/kojifiles/{top}work/mallory/file").status_code == 200
+        assert get(hub, f"/kojifiles/{top}repos/").status_code == 200
     assert get(hub, "/kojifiles/repos/").status_code == 200
 
 

@@ -4,8 +4,13 @@ The attacks come from a container, all others from this machine.
 """
 
 import re
-from collections.abc import Iterator
+import socket
+import ssl
+import time
+import xmlrpc.client
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
 from xmlrpc.client import Fault
 
 import koji
@@ -185,6 +190,42 @@ def test_nobody_searches_for_days(hub: Hub) -> None:
     ((refused),) = session.callMethod("multiCall", [hidden])
     assert "the arguments of a call are a list" in refused["faultString"]
     assert session.search("^koji(admin)?$", "user", "regexp")
+
+
+def search(number: int) -> tuple[str, tuple[str, ...]]:
+    """A call that keeps PostgreSQL busy for some tenths of a second, as no other of this kind."""
+    return "search", (f"(.{{0,60}}){{0,60}}z{number}", "user", "regexp")
+
+
+def multicall(number: int) -> str:
+    """A request for minutes."""
+    calls = [search(500 * number + each) for each in range(500)]
+    call = [{"methodName": name, "params": params} for name, params in calls]
+    return xmlrpc.client.dumps((call,), "multiCall")
+
+
+def single_call(number: int) -> str:
+    name, params = search(number)
+    return xmlrpc.client.dumps(params, name)
+
+
+@pytest.mark.parametrize(("request_of", "count"), [(multicall, 4), (single_call, 400)])
+def test_nothing_is_done_for_clients_that_have_left(
+    hub: Hub, request_of: Callable[[int], str], count: int
+) -> None:
+    """Neither for those whose call has begun, nor for those that wait in a queue."""
+    url = urlsplit(hub.url("/kojihub"))
+    trusting = ssl.create_default_context(cafile=str(hub.authority))
+    with ExitStack() as connections:
+        for number in range(count):
+            body = request_of(number).encode()
+            head = f"POST {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Type: text/xml\r\n"
+            plain = socket.create_connection((url.hostname, url.port or 443))
+            connection = trusting.wrap_socket(plain, server_hostname=url.hostname)
+            connections.enter_context(connection)
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        time.sleep(2)
+    everybody_is_served(hub)
 
 
 def test_the_answers_of_a_multicall_have_a_limit(hub: Hub) -> None:

@@ -16,7 +16,11 @@ class GenericError(Exception):
 
 
 class Handler:
+    answer: Any = None
+
     def _dispatch(self, method: str, params: list[Any]) -> Any:
+        if method == "rows":
+            return self.answer
         return self.multiCall(*params) if method == "multiCall" else method
 
     def multiCall(self, calls: list[Any]) -> list[Any]:
@@ -29,6 +33,7 @@ def handler(load_script: Callable[[str], ModuleType]) -> Any:
     names = {
         "ModXMLRPCRequestHandler": type("Handler", (Handler,), {}),
         "koji": SimpleNamespace(GenericError=GenericError),
+        "context": SimpleNamespace(environ={}),
     }
     module.refuse_calls(names)
     module.LONGEST_ANSWERS = 1000
@@ -123,6 +128,14 @@ def test_answers_of_a_multicall_may_have_a_length_together(handler: Any) -> None
 
 def test_one_answer_may_be_longer(handler: Any) -> None:
     assert handler._dispatch("x" * 2000, []) == "x" * 2000
+
+
+def test_rows_that_are_fetched_late_are_counted(handler: Any) -> None:
+    """Koji returns generators, of a history in a mapping."""
+    for rows in (iter(["x" * 1000]), {"tags": iter(["x" * 1000])}):
+        handler.answer = rows
+        with pytest.raises(GenericError, match="divide it into several"):
+            handler._dispatch("multiCall", [[{"methodName": "rows", "params": []}]])
 
 
 def test_a_multicall_in_a_multicall_is_bounded(handler: Any) -> None:

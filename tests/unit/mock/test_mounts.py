@@ -44,11 +44,12 @@ def test_a_remount_repeats_the_restrictions(driver: Driver) -> None:
 
 
 def test_closes_all_but_the_chroot(driver: Driver) -> None:
-    """And in it the control groups and devices, which builds share."""
+    """And in it the control groups and devices, which builds share, and what dnf reads."""
     lines = "".join(
         f"50 40 0:5 /{name} /var/lib/mock/a/root/dev/{name} rw - devtmpfs udev rw\n"
         for name in ("null", "shm", "fuse")
     )
+    lines += "51 40 0:6 / /var/lib/mock/a/root/var/lib/mock/.dnf rw - tmpfs tmpfs rw\n"
     mounts = driver("mountinfo").parse(MOUNTINFO + lines)
     closed = driver("mounts").read_only_mounts(
         [Path("/var/lib/mock/a/root")], driver("mounts").hidden(()), mounts, ("null", "fuse")
@@ -57,6 +58,7 @@ def test_closes_all_but_the_chroot(driver: Driver) -> None:
         "/", "/proc", "/proc/sys", "/var/lib/mock/a/root/sys",
         "/var/lib/mock/a/root/sys/fs/cgroup", "/mnt/with space", "/etc/pki/koji",
         "/var/lib/mock/a/root/dev/null", "/var/lib/mock/a/root/dev/fuse",
+        "/var/lib/mock/a/root/var/lib/mock/.dnf",
     ]  # fmt: skip
 
 
@@ -68,8 +70,9 @@ def test_a_bootstrap_chroot_has_the_buildroot_at_its_own_path(
     options = settings(**{"yum.conf": conf, "internal_dev_setup": False})
     plan = driver("mounts").bootstrap_plan(options, root, scratch)
     assert [mount.target for mount in plan][:3] == ["proc", "sys", "dev"]
-    shared = {mount.source: mount.target for mount in plan[-5:]}
-    assert list(shared) == ["/tmp", str(scratch), "/mnt/one", "/mnt/two", str(root)]
+    shared = {mount.source: mount.target for mount in plan[-6:]}
+    files = "/var/lib/mock/.dnf"
+    assert list(shared) == ["/tmp", str(scratch), files, "/mnt/one", "/mnt/two", str(root)]
     assert all(f"/{target}" == source for source, target in shared.items())
 
 
