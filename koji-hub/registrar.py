@@ -105,7 +105,8 @@ class Registrar:
         except Refused as refusal:
             entry.log(f"{body['verb']} of {name} refused: {refusal}")
             answer = {"refused": str(refusal), "later": refusal.later}
-        except (koji.ServerOffline, requests.exceptions.RequestException) as error:
+        # Koji's client says AuthError of each log-in that fails, also where the database is away.
+        except (koji.AuthError, koji.ServerOffline, requests.exceptions.RequestException) as error:
             answer = {"refused": f"the hub does not answer: {error}", "later": True}
         except (koji.GenericError, xmlrpc.client.Fault) as error:
             answer = {"refused": f"the hub says: {error}"}

@@ -41,7 +41,7 @@ def dnf(chroot: Chroot, *words: str) -> None:
             time.sleep(PAUSE)
     if status != 0:
         raise MockError(Status.PACKAGES, f"dnf {words[0]} failed with status {status}")
-    if not chroot.settings.networking and not LOADED.exists():
+    if not LOADED.exists():
         raise MockError(
             Status.PACKAGES,
             "dnf did not load the plugin that keeps scriptlets from the network",
@@ -54,16 +54,15 @@ def command(chroot: Chroot) -> list[str]:
     """dnf and its options, without its words."""
     settings, files = chroot.settings, dnf_files.folder(chroot.settings)
     configuration = str(files / dnf_files.CONFIGURATION)
+    # dnf's own plugins are in a folder of its Python: another name in each distribution.
+    root = chroot.programs_path
+    folders = root.glob("usr/lib*/python3*/*-packages/dnf-plugins")
+    own = [str(files / dnf_files.PLUGINS)]
+    plugins = ",".join([*own, *(f"/{path.relative_to(root)}" for path in folders)])
     argv = ["dnf-3", "--config", configuration, "--installroot", str(chroot.path), "--assumeyes",
-            "--disableplugin=*", "--enableplugin=builddep", "--setopt=deltarpm=False",
+            "--disableplugin=*", "--enableplugin=builddep", "--enableplugin=offline",
+            f"--setopt=pluginpath={plugins}", "--setopt=deltarpm=False",
             "--setopt=allow_vendor_change=yes", "--allowerasing"]  # fmt: skip
-    if not settings.networking:
-        # dnf's own plugins are in a folder of its Python: another name in each distribution.
-        root = chroot.programs_path
-        folders = root.glob("usr/lib*/python3*/*-packages/dnf-plugins")
-        own = [str(files / dnf_files.PLUGINS)]
-        paths = ",".join([*own, *(f"/{path.relative_to(root)}" for path in folders)])
-        argv += ["--enableplugin=offline", f"--setopt=pluginpath={paths}"]
     for name, option in (
         (dnf_files.AUTHORITIES, "sslcacert"), (dnf_files.VARIABLES, "varsdir")
     ):  # fmt: skip

@@ -8,11 +8,12 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 from cryptography import x509
 
 from util import certificates, exchange
 
-pytest.importorskip("koji")
+koji = pytest.importorskip("koji")
 
 KEY = certificates.make_key()
 RENEW = {"name": "b1", "verb": "renew"}
@@ -123,6 +124,29 @@ def test_answers_each_request_once_and_no_copy_of_it(registrar: Any) -> None:
     path.write_bytes(request)
     registrar.answer_all()
     assert not reply.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "later"),
+    [
+        (koji.AuthError("unable to obtain a session (ServerOffline: database outage)"), True),
+        (koji.ServerOffline("database outage"), True),
+        (requests.exceptions.ConnectionError("refused"), True),
+        (koji.GenericError("no such host"), None),
+    ],
+)
+def test_a_builder_asks_again_while_the_hub_is_away(
+    registrar: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, later: bool | None
+) -> None:
+    def fail(*_arguments: Any, **_options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(registrar, "carry_out", fail)
+    (registrar.folder / "b1.request").write_bytes(exchange.make(KEY, "b1", "disable"))
+    registrar.answer_all()
+    answer = json.loads((registrar.folder / "b1.reply").read_text())
+    assert str(error) in answer["refused"]
+    assert answer.get("later") == later
 
 
 @pytest.mark.parametrize(
