@@ -7,7 +7,8 @@ builders wait for them.
 
 Back references in regular expressions, such as `(a+)\1`: PostgreSQL matches other expressions in a
 moment. For one with a back reference it may try all ways to divide a text. With forty characters
-that takes days, in which a process of the hub and one of the database do nothing else.
+that takes days, in which a process of the hub and one of the database do nothing else. Other
+expressions can take minutes, such as those with repetitions of repetitions, so a search has a time.
 
 Multicalls: the hub keeps all answers until the last call is done. A request of 4 MiB has room for
 twenty thousand calls, and the list of the hub's methods alone has 200 kB. Or for twelve thousand
@@ -28,6 +29,9 @@ SEARCHES = (
     "search", "listHosts", "getArchiveType", "listArchives",
     "count", "filterResults", "countAndFilterResults",
 )  # fmt: skip
+# Seconds for each statement of a search.
+SEARCH_SECONDS = 20
+QUERY_CANCELED = "57014"  # PostgreSQL's code of an error
 BACK_REFERENCE = re.compile(r"\\[1-9]")
 # Characters of Python's notation, which is about half as long as XML.
 LONGEST_ANSWERS = 64 * 1024 * 1024
@@ -72,14 +76,28 @@ def has_back_reference(value: object) -> bool:
 
 
 def refuse_calls(koji_entry: Mapping[str, Any]) -> None:
-    """Have Koji refuse such calls. `koji_entry` holds the names of its module kojixmlrpc."""
+    """Have Koji refuse such calls, and end searches that take too long. `koji_entry` holds the
+    names of its module kojixmlrpc."""
     handler, koji = koji_entry["ModXMLRPCRequestHandler"], koji_entry["koji"]
-    dispatch = handler._dispatch
+    context, dispatch = koji_entry["context"], handler._dispatch
 
     def check_and_dispatch(self: Any, method: str, params: Any) -> Any:
         if reason := objection(method, params):
             raise koji.GenericError(reason)
-        return dispatch(self, method, params)
+        if method not in SEARCHES:
+            return dispatch(self, method, params)
+        limit = f"SET LOCAL statement_timeout = '{SEARCH_SECONDS}s'"
+        context.cnx.cursor().execute(limit)
+        try:
+            answer = fetched(dispatch(self, method, params))
+        except Exception as error:
+            if getattr(error, "pgcode", None) != QUERY_CANCELED:
+                raise
+            raise koji.GenericError(
+                f"the database was busy with this search for {SEARCH_SECONDS} s; search for less"
+            ) from None
+        context.cnx.cursor().execute("SET LOCAL statement_timeout TO DEFAULT")
+        return answer
 
     handler._dispatch = check_and_dispatch
 

@@ -190,6 +190,15 @@ def test_nobody_searches_for_days(hub: Hub) -> None:
     ((refused),) = session.callMethod("multiCall", [hidden])
     assert "the arguments of a call are a list" in refused["faultString"]
     assert session.search("^koji(admin)?$", "user", "regexp")
+    # Without a back reference, it takes minutes.
+    endless = r"((^|$|.|\y){0,40}){0,40}q"
+    with pytest.raises(koji.GenericError, match="busy with this search for"):
+        session.search(endless, "user", "regexp")
+    calls = [
+        {"methodName": "search", "params": (text, "user", "regexp")} for text in (endless, "k")
+    ]
+    (fault, ((_, *_),)) = session.callMethod("multiCall", calls)
+    assert "busy with this search for" in fault["faultString"]
 
 
 def search(number: int) -> tuple[str, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 from xmlrpc.client import Binary, DateTime
 
 import pytest
@@ -33,7 +34,7 @@ def handler(load_script: Callable[[str], ModuleType]) -> Any:
     names = {
         "ModXMLRPCRequestHandler": type("Handler", (Handler,), {}),
         "koji": SimpleNamespace(GenericError=GenericError),
-        "context": SimpleNamespace(environ={}),
+        "context": SimpleNamespace(environ={}, cnx=Mock()),
     }
     module.refuse_calls(names)
     module.LONGEST_ANSWERS = 1000
