@@ -78,7 +78,7 @@ CONFIGURATION = Path("etc/kojid/kojid.conf")
 # Those that nobody has a reason to turn off, and the default of KOJI_BUILDER_PLUGINS.
 PLUGINS = (
     "current_repo", "keep_alive", "kill_checkouts_first", "log_changes", "mock_ends_builds",
-    "mock_logs", "poll_rate", "remove_aside", "send_only_xml",
+    "mock_logs", "poll_rate", "remove_aside", "retry_downloads", "send_only_xml",
 )  # fmt: skip
 DEFAULT_PLUGINS = ("fast_poll", "ignore_load")
 DEFAULT_CHANNELS = ("default", "createrepo")

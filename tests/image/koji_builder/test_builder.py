@@ -303,7 +303,7 @@ def test_has_the_plugins_that_the_environment_names(mortal_koji: Koji, plugins: 
     chosen = plugins.split(", ") if plugins else ["fast_poll", "ignore_load"]
     always = [
         "current_repo", "keep_alive", "kill_checkouts_first", "log_changes", "mock_ends_builds",
-        "mock_logs", "poll_rate", "remove_aside", "send_only_xml",
+        "mock_logs", "poll_rate", "remove_aside", "retry_downloads", "send_only_xml",
     ]  # fmt: skip
     expected = [*always, *chosen]
     wait_for_log(container, f"Loading plugin: {expected[-1]}")

@@ -183,7 +183,7 @@ def test_mock_is_the_sites_own_or_none(
 
 def test_plugins_are_those_that_are_named(script: ModuleType) -> None:
     always = "current_repo keep_alive kill_checkouts_first log_changes mock_ends_builds mock_logs "
-    always += "poll_rate remove_aside send_only_xml"
+    always += "poll_rate remove_aside retry_downloads send_only_xml"
     assert options(script)["plugins"] == f"{always} fast_poll ignore_load"
     assert options(script, KOJI_BUILDER_PLUGINS="one, two")["plugins"] == f"{always} one two"
 

@@ -1,0 +1,52 @@
+"""A plugin for kojid: a task's download is tried again while the hub is away, for two minutes.
+
+kojid repeats its calls for a long time, but gives up a download after two seconds, and the build
+fails. What a builder cannot resolve, reach or read to the end is tried again; what the hub refuses,
+such as a file that is not there, is not. The plugin is always on, whatever KOJI_BUILDER_PLUGINS
+says.
+"""
+
+import functools
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+# Seconds between two attempts, and after which there is no other: as long as mock lets dnf try.
+PAUSE, PATIENCE = 3.0, 120.0
+LOG = logging.getLogger("koji.retry_downloads")
+
+
+def patient(download: Callable[..., Any]) -> Callable[..., Any]:
+    """Koji's function, of which this has the arguments."""
+
+    @functools.wraps(download)
+    def download_patiently(url: str, path: Any = None, fo: Any = None, **options: Any) -> Any:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return download(url, path=path, fo=fo, **options)
+            except requests.exceptions.RequestException as error:
+                if is_refusal(error) or time.monotonic() > deadline:
+                    raise
+                LOG.warning("%s: %s; trying again in %g s", url, error, PAUSE)
+            time.sleep(PAUSE)
+            if fo:
+                fo.seek(0)
+                fo.truncate()
+
+    return download_patiently
+
+
+def is_refusal(error: requests.exceptions.RequestException) -> bool:
+    """Whether the hub has answered, and would not answer otherwise in a moment."""
+    return error.response is not None and error.response.status_code < 500
+
+
+if hasattr(sys.modules["__main__"], "TaskManager"):
+    koji = sys.modules["koji"]
+    koji.downloadFile = patient(koji.downloadFile)  # type: ignore[attr-defined]
+    LOG.info("downloads are tried again for %g s", PATIENCE)
