@@ -13,9 +13,14 @@ expressions can take minutes, such as those with repetitions of repetitions, so 
 Multicalls: the hub keeps all answers until the last call is done. A request of 4 MiB has room for
 twenty thousand calls, and the list of the hub's methods alone has 200 kB. Or for twelve thousand
 searches of three seconds each, which would go on for hours after the client has left.
+
+Tasks: kojiweb's first page shows the last ones, and the hub reads all of them for some lists. A
+user could make each as long as a request.
 """
 
+import functools
 import re
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -30,7 +35,9 @@ SEARCHES = (
     "count", "filterResults", "countAndFilterResults",
 )  # fmt: skip
 # Seconds for each statement of a search.
-SEARCH_SECONDS = 20
+SEARCH_SECONDS = 10
+# Characters of the arguments of a task. A chain of a thousand builds has fewer.
+LONGEST_TASK = 128 * 1024
 QUERY_CANCELED = "57014"  # PostgreSQL's code of an error
 BACK_REFERENCE = re.compile(r"\\[1-9]")
 # Characters of Python's notation, which is about half as long as XML.
@@ -71,8 +78,7 @@ def objection(method: str, params: object) -> str | None:
 
 def has_back_reference(value: object) -> bool:
     """Whether a value that is no list or mapping does; Koji makes a text of a time, for example."""
-    inner = isinstance(value, Mapping | list | tuple)
-    return not inner and bool(BACK_REFERENCE.search(str(value)))
+    return not _is_nested(value) and bool(BACK_REFERENCE.search(str(value)))
 
 
 def refuse_calls(koji_entry: Mapping[str, Any]) -> None:
@@ -86,6 +92,8 @@ def refuse_calls(koji_entry: Mapping[str, Any]) -> None:
             raise koji.GenericError(reason)
         if method not in SEARCHES:
             return dispatch(self, method, params)
+        # A log-in commits, which ends what is local to a transaction.
+        self.check_session()
         limit = f"SET LOCAL statement_timeout = '{SEARCH_SECONDS}s'"
         context.cnx.cursor().execute(limit)
         try:
@@ -143,3 +151,25 @@ def bound_multicalls(koji_entry: Mapping[str, Any]) -> None:
             self._dispatch = dispatch
 
     handler.multiCall = watch_calls
+
+
+def bound_tasks(kojihub: Any) -> None:
+    """Have Koji refuse long tasks of users. `kojihub` is its module, or since 1.31 its package."""
+    # The package has copies of the functions.
+    module: Any = sys.modules[kojihub.new_build.__module__]
+    make_task = module.make_task
+
+    @functools.wraps(make_task)
+    def check_and_make(method: Any, arglist: Any, **options: Any) -> Any:
+        length = sum(len(str(value)) for value in nested_values(arglist) if not _is_nested(value))
+        if not options.get("parent") and length > LONGEST_TASK:
+            raise module.koji.GenericError(
+                f"the arguments of this task have {length} characters, more than {LONGEST_TASK}"
+            )
+        return make_task(method, arglist, **options)
+
+    module.make_task = kojihub.make_task = check_and_make
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, Mapping | list | tuple)

@@ -30,7 +30,7 @@ from clients import has_left_the_queue
 from compat import name_missing_digest
 from paths import check_paths
 from permissions import check_permissions
-from refused_calls import bound_multicalls, refuse_calls
+from refused_calls import bound_multicalls, bound_tasks, refuse_calls
 from repeated_tasks import repeat_tasks
 from uploads import Bounds, bound_uploads
 
@@ -173,6 +173,7 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
     # A Koji that lacks what is changed here takes no calls.
     check_paths(kojihub)
     repeat_tasks(kojihub)
+    bound_tasks(kojihub)
     check_permissions(kojihub)
     name_missing_digest(kojihub)
     bound_uploads(Bounds(kojihub, server.RequestTimeout))

@@ -118,7 +118,10 @@ def _workload(declaration: Declaration, pods: Pods, name: str) -> Manifest:
         # Two hubs at once would be two kojiras.
         version, kind = "apps/v1", "Deployment"
         spec = {"strategy": {"type": "Recreate"}, **selected}
-    spec["template"] = {"metadata": {"labels": own}, "spec": pods.spec(name)}
+    # For `kubectl exec`, which would name the init containers each time.
+    annotations = {"kubectl.kubernetes.io/default-container": name}
+    metadata = {"labels": own, "annotations": annotations}
+    spec["template"] = {"metadata": metadata, "spec": pods.spec(name)}
     if data and kind == "StatefulSet":
         claim = {"metadata": {"name": DATA}, "spec": _claim_spec("ReadWriteOnce")}
         spec["volumeClaimTemplates"] = [claim]

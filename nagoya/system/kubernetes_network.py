@@ -5,7 +5,7 @@ from typing import Any
 
 from nagoya.config.declaration import Declaration
 from nagoya.engine.image_facts import ImageFacts
-from nagoya.system.kubernetes_pods import labels
+from nagoya.system.kubernetes_pods import filled, labels
 
 DNS_RULE = {
     "to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}],
@@ -56,12 +56,15 @@ def policies(
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
             "metadata": {"name": name, "labels": own},
-            "spec": {
-                "podSelector": {"matchLabels": own},
-                "policyTypes": ["Ingress", "Egress"],
-                "ingress": ingress,
-                "egress": [rule for rule in egress if rule["ports"]],
-            },
+            # Kubernetes drops empty lists: with them, each `kubectl apply` would change something.
+            "spec": filled(
+                {
+                    "podSelector": {"matchLabels": own},
+                    "policyTypes": ["Ingress", "Egress"],
+                    "ingress": ingress,
+                    "egress": [rule for rule in egress if rule["ports"]],
+                }
+            ),
         }
     ]
 

@@ -85,7 +85,7 @@ class Pods:
                 {"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in claims
             ],
         }
-        return _filled(spec)
+        return filled(spec)
 
     def _container(self, container: Container, name: str, drain: Sequence[str]) -> dict[str, Any]:
         facts = self.facts[container.image]
@@ -112,7 +112,7 @@ class Pods:
                 ),
             ],
         }
-        return _filled(spec)
+        return filled(spec)
 
     def _drain(self, container: Container) -> list[str]:
         return list(json.loads(self.facts[container.image].labels.get(DRAIN_LABEL, "[]")))
@@ -182,7 +182,7 @@ def _resources(container: Container) -> dict[str, Any]:
         limits["cpu"] = f"{round(container.cpus * 1000)}m"
     # A limit is the request too, if there is no other.
     requests = {key: value for key, value in _REQUESTS.items() if key not in limits}
-    return _filled({"requests": requests, "limits": limits})
+    return filled({"requests": requests, "limits": limits})
 
 
 def _security(container: Container) -> dict[str, Any]:
@@ -191,7 +191,7 @@ def _security(container: Container) -> dict[str, Any]:
         "drop": [name.removeprefix("CAP_") for name in container.cap_drop],
         "add": [name.removeprefix("CAP_") for name in container.cap_add],
     }
-    context: dict[str, Any] = {"capabilities": _filled(capabilities)}
+    context: dict[str, Any] = {"capabilities": filled(capabilities)}
     if container.read_only:
         context["readOnlyRootFilesystem"] = True
     for option in container.security_opt:
@@ -206,7 +206,7 @@ def _apart(own: Mapping[str, str]) -> dict[str, Any]:
     return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
 
 
-def _filled(spec: Mapping[str, Any]) -> dict[str, Any]:
+def filled(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Without keys that have no value; False is one."""
     return {key: value for key, value in spec.items() if value not in (None, [], {})}
 

@@ -32,6 +32,8 @@ from tests.system.conftest import PROGRAMS
 
 pytestmark = pytest.mark.long
 
+NAMESPACE = "kubectl get namespace koji --ignore-not-found --output=name"
+
 
 @dataclass
 class Cluster:
@@ -92,15 +94,14 @@ class Cluster:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path, os.environ["REGISTRY"])
-    namespace = "kubectl get namespace koji --ignore-not-found --output=name"
-    assert not cluster.shell(namespace), "the cluster has a Koji, or what remains of one"
+    assert not cluster.shell(NAMESPACE), "the cluster has a Koji, or what remains of one"
     yield cluster
     cluster.shell("kubectl delete namespace koji --ignore-not-found")
 
 
 def test_a_koji_on_two_nodes(cluster: Cluster, checkout: Path, declaration: Declaration) -> None:
     text = (checkout / "docs/kubernetes.md").read_text()
-    deploy, _, client, keys, alice, reload, copies, _ = re.findall(
+    deploy, _, client, keys, alice, reload, copies, _, remove = re.findall(
         r"^```sh\n(.*?)^```", text, re.M | re.S
     )
     cluster.shell(deploy.replace("toji export", f"toji -c {declaration.path} export"))
@@ -119,6 +120,8 @@ def test_a_koji_on_two_nodes(cluster: Cluster, checkout: Path, declaration: Decl
         keep_asking(lambda: session.getHost("kojibuilder-1"))
         drain_a_builder(cluster, session, source)
         lose_a_builder(cluster, session, source)
+    cluster.shell(remove)
+    assert not cluster.shell(NAMESPACE)
 
 
 def start_build(session: koji.ClientSession, source: Path) -> tuple[int, str]:

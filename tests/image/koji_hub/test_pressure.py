@@ -192,13 +192,24 @@ def test_nobody_searches_for_days(hub: Hub) -> None:
     assert session.search("^koji(admin)?$", "user", "regexp")
     # Without a back reference, it takes minutes.
     endless = r"((^|$|.|\y){0,40}){0,40}q"
-    with pytest.raises(koji.GenericError, match="busy with this search for"):
-        session.search(endless, "user", "regexp")
+    for anybody in (session, hub.login()):
+        with pytest.raises(koji.GenericError, match="busy with this search for"):
+            anybody.search(endless, "user", "regexp")
     calls = [
         {"methodName": "search", "params": (text, "user", "regexp")} for text in (endless, "k")
     ]
     (fault, ((_, *_),)) = session.callMethod("multiCall", calls)
     assert "busy with this search for" in fault["faultString"]
+
+
+def test_a_task_has_a_length(hub: Hub) -> None:
+    """kojiweb shows the sources of the last ten to everybody."""
+    session = hub.login()
+    with pytest.raises(koji.GenericError, match="of this task have"):
+        session.build("x" * 1_000_000, "demo")
+    for source in (["x"] * 200_000, {"x" * 200_000: 1}):
+        with pytest.raises(koji.GenericError, match="of this task have"):
+            session.makeTask("build", [source, "demo"])
 
 
 def search(number: int) -> tuple[str, tuple[str, ...]]:

@@ -19,6 +19,9 @@ class GenericError(Exception):
 class Handler:
     answer: Any = None
 
+    def check_session(self) -> None:
+        pass
+
     def _dispatch(self, method: str, params: list[Any]) -> Any:
         if method == "rows":
             return self.answer
