@@ -15,7 +15,8 @@ twenty thousand calls, and the list of the hub's methods alone has 200 kB. Or fo
 searches of three seconds each, which would go on for hours after the client has left.
 
 Tasks: kojiweb's first page shows the last ones, and the hub reads all of them for some lists. A
-user could make each as long as a request.
+user could make each as long as a request. And in one request one could submit some ten thousand
+builds, for which those of others would wait for hours.
 """
 
 import functools
@@ -38,6 +39,8 @@ SEARCHES = (
 SEARCH_SECONDS = 10
 # Characters of the arguments of a task. A chain of a thousand builds has fewer.
 LONGEST_TASK = 128 * 1024
+# After so many unfinished tasks a user's next ones have a priority that is worse by one.
+STEP = 10
 QUERY_CANCELED = "57014"  # PostgreSQL's code of an error
 BACK_REFERENCE = re.compile(r"\\[1-9]")
 # Characters of Python's notation, which is about half as long as XML.
@@ -154,19 +157,35 @@ def bound_multicalls(koji_entry: Mapping[str, Any]) -> None:
 
 
 def bound_tasks(kojihub: Any) -> None:
-    """Have Koji refuse long tasks of users. `kojihub` is its module, or since 1.31 its package."""
+    """Have Koji refuse a user's long tasks, and let the many of one wait for the few of others.
+
+    `kojihub` is its module, or since 1.31 its package.
+    """
     # The package has copies of the functions.
     module: Any = sys.modules[kojihub.new_build.__module__]
-    make_task = module.make_task
+    koji, make_task = module.koji, module.make_task
 
     @functools.wraps(make_task)
     def check_and_make(method: Any, arglist: Any, **options: Any) -> Any:
+        if options.get("parent"):
+            return make_task(method, arglist, **options)
         length = sum(len(str(value)) for value in nested_values(arglist) if not _is_nested(value))
-        if not options.get("parent") and length > LONGEST_TASK:
-            raise module.koji.GenericError(
+        if length > LONGEST_TASK:
+            raise koji.GenericError(
                 f"the arguments of this task have {length} characters, more than {LONGEST_TASK}"
             )
-        return make_task(method, arglist, **options)
+        query = module.QueryProcessor(
+            tables=["task"],
+            clauses=["owner = %(owner)i", "parent IS NULL", "state IN %(states)s"],
+            values={
+                "owner": module.context.session.user_id,
+                "states": tuple(koji.TASK_STATES[name] for name in ("FREE", "OPEN", "ASSIGNED")),
+            },
+            opts={"countOnly": True},
+        )
+        waiting = query.execute() if module.context.session.logged_in else 0
+        priority = options.pop("priority", koji.PRIO_DEFAULT) + waiting // STEP
+        return make_task(method, arglist, priority=priority, **options)
 
     module.make_task = kojihub.make_task = check_and_make
 
