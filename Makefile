@@ -88,7 +88,7 @@ test-site: ## run the tests with a KDC, with a mail server, with Fedora Messagin
 test-engines: ## run a Koji on the Docker and the Podman of three suites of Debian, an hour or two
 	@tools/setup test
 	@tools/setup debian
-	@tools/engine with bash -c 'moromi build -q && pytest -m long tests/system/test_engines.py'
+	@tools/engine with bash -c 'moromi build -q && pytest -m long $(foreach name,engines builders_elsewhere,tests/system/test_$(name).py)'
 
 test-soak: ## run 300 builds, while a part is broken every half minute
 	@tools/setup test

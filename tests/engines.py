@@ -309,11 +309,19 @@ class Engine:
 class Podman(Engine):
     """The same with Podman, rootful, without systemd; `options` do not apply."""
 
-    def _command(self) -> list[str]:
+    @property
+    def client(self) -> list[str]:
+        """Podman's own client on the engine's machine, without its words."""
+        namespaces = [f"--{name}" for name in ("mount", "net", "pid", "uts")]
+        return ["nsenter", f"--target={self.pid}", *namespaces, *self._podman()]
+
+    def _podman(self) -> list[str]:
         settings = {"CONTAINERS_CONF": "containers", "CONTAINERS_STORAGE_CONF": "storage"}
         words = [f"{name}={self.folder}/{file}.conf" for name, file in settings.items()]
-        service = ("podman", "system", "service", "--time=0", self.address)
-        return ["env", *words, *service]
+        return ["env", *words, "podman"]
+
+    def _command(self) -> list[str]:
+        return [*self._podman(), "system", "service", "--time=0", self.address]
 
     def _configure(self) -> None:
         # Podman 5 warns of cgroup v1, and crun refuses it beside v2.

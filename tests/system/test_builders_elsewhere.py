@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,9 +15,14 @@ import pytest
 from cryptography import x509
 
 from nagoya.config.declaration import Declaration
+from nagoya.engine import connect
 from nagoya.koji.builds import build, wait_for_repo
 from nagoya.koji.verify import BUILD_TAG, BUILDROOT, TARGET
-from tests.system.building import hub_of, sources
+from nagoya.utils.command import run
+from tests.debian_roots import debian_root
+from tests.engines import Bridge, Podman
+from tests.image.tracked import wait_until
+from tests.system.building import host_of, hub_of, sources
 from tests.system.conftest import Koji, Run, declaration_with
 
 NAME = "koji.example.com"
@@ -39,17 +45,19 @@ class Elsewhere:
         return self.koji.toji("builder", "bundle", name, "-o", path, check=check)
 
     def run(self, container: str, file: str, *options: str) -> None:
-        """The document's command, with the image under test and without a resolver of names."""
-        image = self.koji.status()["kojibuilder"]["image"]
-        bundle = f"{self.folder / file}:/run/secrets/koji-builder-bundle:ro"
-        changed = {"--name": container, "--volume": bundle}
+        """Run the document's command, without a resolver of names."""
+        known = ("--network", self.network, "--add-host", f"{NAME}:host-gateway")
+        self.koji.run(*self.words(container, self.folder / file, *known, *options))
+        self.containers.append(container)
+
+    def words(self, container: str, bundle: Path, *options: str) -> list[str]:
+        """The document's command, with another name, bundle and image, and more options."""
+        changed = {"--name": container, "--volume": f"{bundle}:/run/secrets/koji-builder-bundle:ro"}
         words = [
             changed.get(before, word)
             for before, word in zip(["", *self.command], self.command, strict=False)
         ]
-        known = ("--network", self.network, "--add-host", f"{NAME}:host-gateway")
-        self.koji.run(*words[:-1], *known, *options, image)
-        self.containers.append(container)
+        return [*words[:-1], *options, self.koji.status()["kojibuilder"]["image"]]
 
     def log(self, container: str) -> str:
         run = self.koji.run("docker", "logs", container)
@@ -238,3 +246,31 @@ def test_a_koji_for_this_machine_alone_makes_none(running: Koji, tmp_path: Path)
     assert "published on 127.0.0.1 alone, which no other machine reaches" in refused.stderr
     assert "docs/lan.md" in refused.stderr
     assert not file.exists()
+
+
+@pytest.mark.long
+def test_it_runs_with_podman(elsewhere: Elsewhere, checkout: Path, tmp_path: Path) -> None:
+    """Of Debian 13, rootful: `podman run` takes the arguments of `docker run`."""
+    elsewhere.bundle("podded", "podded.json")
+    with Bridge() as bridge, Podman("far", bridge, root=debian_root("trixie")) as engine:
+        # The engine sees its own folder, and of this machine no other.
+        bundle = engine.folder / "podded.json"
+        shutil.copy(elsewhere.folder / "podded.json", bundle)
+        known = ("--add-host", f"{NAME}:{bridge.router.ip}")
+        _, *words, image = elsewhere.words("podded", bundle, *known)
+        engine.load(connect().address, image)
+
+        def podman(*words: str) -> str:
+            return run([*engine.client, *words])
+
+        podman(*words, image)
+        site, hub = elsewhere.koji, hub_of(elsewhere.koji)
+        session = hub.session()
+        wait_until(lambda: session.getHost("podded"), 120)
+        session.removeHostFromChannel("kojibuilder", "default")
+        site.toji("seed", str(checkout / "demo/seed.yml"))
+        wait_for_repo(hub, BUILD_TAG, [BUILDROOT])
+        package = sources(site, "hello").write(tmp_path)
+        built = build(hub, TARGET, package, scratch=True)
+        assert host_of(session, built.task) == "podded"
+        podman("rm", "--force", "podded")
