@@ -20,11 +20,11 @@ PAUSE, PATIENCE = 3.0, 120.0
 LOG = logging.getLogger("koji.retry_downloads")
 
 
-def patient(download: Callable[..., Any]) -> Callable[..., Any]:
+def repeat(download: Callable[..., Any]) -> Callable[..., Any]:
     """Koji's function, of which this has the arguments."""
 
     @functools.wraps(download)
-    def download_patiently(url: str, path: Any = None, fo: Any = None, **options: Any) -> Any:
+    def download_repeatedly(url: str, path: Any = None, fo: Any = None, **options: Any) -> Any:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -38,7 +38,7 @@ def patient(download: Callable[..., Any]) -> Callable[..., Any]:
                 fo.seek(0)
                 fo.truncate()
 
-    return download_patiently
+    return download_repeatedly
 
 
 def is_refusal(error: requests.exceptions.RequestException) -> bool:
@@ -48,5 +48,5 @@ def is_refusal(error: requests.exceptions.RequestException) -> bool:
 
 if hasattr(sys.modules["__main__"], "TaskManager"):
     koji = sys.modules["koji"]
-    koji.downloadFile = patient(koji.downloadFile)  # type: ignore[attr-defined]
+    koji.downloadFile = repeat(koji.downloadFile)  # type: ignore[attr-defined]
     LOG.info("downloads are tried again for %g s", PATIENCE)

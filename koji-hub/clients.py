@@ -28,8 +28,8 @@ def is_gone(environ: Mapping[str, Any]) -> bool:
     return not any(connection.search(path.read_bytes()) for path in CONNECTIONS if path.exists())
 
 
-def has_left_the_queue(environ: Mapping[str, Any]) -> bool:
-    """Whether the client of a call that begins now was not patient enough."""
+def is_abandoned(environ: Mapping[str, Any]) -> bool:
+    """Whether a call that begins now has waited so long that its client has left."""
     # mod_wsgi has microseconds of the clock.
     arrival = int(environ.get("mod_wsgi.queue_start", 0)) / 1e6
     return bool(arrival) and time.time() - arrival > PATIENCE and is_gone(environ)

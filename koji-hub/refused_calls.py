@@ -100,7 +100,7 @@ def refuse_calls(koji_entry: Mapping[str, Any]) -> None:
         limit = f"SET LOCAL statement_timeout = '{SEARCH_SECONDS}s'"
         context.cnx.cursor().execute(limit)
         try:
-            answer = fetched(dispatch(self, method, params))
+            answer = fetch_rows(dispatch(self, method, params))
         except Exception as error:
             if getattr(error, "pgcode", None) != QUERY_CANCELED:
                 raise
@@ -113,10 +113,10 @@ def refuse_calls(koji_entry: Mapping[str, Any]) -> None:
     handler._dispatch = check_and_dispatch
 
 
-def fetched(answer: Any) -> Any:
+def fetch_rows(answer: Any) -> Any:
     """An answer with all of its rows, which Koji often fetches only when it writes the answer."""
     if isinstance(answer, dict):
-        return {key: fetched(value) for key, value in answer.items()}
+        return {key: fetch_rows(value) for key, value in answer.items()}
     return [*answer] if isinstance(answer, Iterator) else answer
 
 
@@ -131,7 +131,7 @@ def bound_multicalls(koji_entry: Mapping[str, Any]) -> None:
 
         def dispatch_and_watch(method: str, params: Any) -> Any:
             nonlocal room, looked, end
-            answer = fetched(dispatch(method, params))
+            answer = fetch_rows(dispatch(method, params))
             room -= len(repr(answer))
             if room < 0:
                 end = _End("the answers of this multicall are too long; divide it into several")

@@ -26,7 +26,7 @@ if __name__.startswith("_mod_wsgi_"):
     # Last, so that nothing here hides a module of Koji's.
     sys.path.append(str(Path(__file__).parent))
 from answers import Answers, keep_answers
-from clients import has_left_the_queue
+from clients import is_abandoned
 from compat import name_missing_digest
 from paths import check_paths
 from permissions import check_permissions
@@ -189,7 +189,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """Pass one call to Koji. The answer is complete when Koji returns it."""
     # httpd.conf says which script; Koji looks for its other files beside it.
     script = environ["nagoya.hub"]
-    if has_left_the_queue(environ):
+    if is_abandoned(environ):
         start_response("408 Request Timeout", [("Content-Type", "text/plain")])
         return [b"Nobody waits for this answer.\n"]
     with shared() as switched:

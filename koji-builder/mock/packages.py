@@ -50,7 +50,7 @@ def dnf(chroot: Chroot, *words: str) -> None:
     share_database(chroot)
 
 
-def command(chroot: Chroot) -> list[str]:
+def make_command(chroot: Chroot) -> list[str]:
     """dnf and its options, without its words."""
     settings, files = chroot.settings, dnf_files.folder(chroot.settings)
     configuration = str(files / dnf_files.CONFIGURATION)
@@ -83,7 +83,7 @@ def try_dnf(chroot: Chroot, words: Sequence[str], deadline: float) -> int | None
     """
     chroot.do(chroot_files.remove_caches, user=False)
     chroot.empty_scratch()
-    argv = [*command(chroot), *words]
+    argv = [*make_command(chroot), *words]
     end = b""
 
     def sink(data: bytes) -> None:

@@ -47,8 +47,8 @@ def download(
     plugin = load_script("koji-builder/retry_downloads.py")
     monkeypatch.setattr(plugin, "PAUSE", 0.01)
     monkeypatch.setattr(plugin, "PATIENCE", 5)
-    patient: Callable[..., Any] = plugin.patient(koji.downloadFile)
-    return patient
+    repeated: Callable[..., Any] = plugin.repeat(koji.downloadFile)
+    return repeated
 
 
 @pytest.mark.parametrize("opened", [False, True], ids=["by its path", "open"])

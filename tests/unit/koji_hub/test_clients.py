@@ -36,4 +36,4 @@ def test_only_a_call_that_waited_is_looked_at(load_script: Callable[[str], Modul
         ({**closed, "mod_wsgi.queue_start": str(int((now - 5) * 1e6))}, True),
         ({"mod_wsgi.queue_start": "1"}, False),
     ]:
-        assert clients.has_left_the_queue(environ) is expected
+        assert clients.is_abandoned(environ) is expected
