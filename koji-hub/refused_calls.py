@@ -39,7 +39,8 @@ SEARCHES = (
 SEARCH_SECONDS = 10
 # Characters of the arguments of a task. A chain of a thousand builds has fewer.
 LONGEST_TASK = 128 * 1024
-# After so many unfinished tasks a user's next ones have a priority that is worse by one.
+# After so many unfinished tasks of a user, or subtasks of a task, the priority of the next ones is
+# worse by one.
 STEP = 10
 QUERY_CANCELED = "57014"  # PostgreSQL's code of an error
 BACK_REFERENCE = re.compile(r"\\[1-9]")
@@ -165,27 +166,35 @@ def bound_tasks(kojihub: Any) -> None:
     module: Any = sys.modules[kojihub.new_build.__module__]
     koji, make_task = module.koji, module.make_task
 
+    unfinished = tuple(koji.TASK_STATES[name] for name in ("FREE", "OPEN", "ASSIGNED"))
+
+    def worse_by(clause: str, number: Any) -> int:
+        query = module.QueryProcessor(
+            tables=["task"],
+            clauses=[clause, "state IN %(states)s"],
+            values={"number": number, "states": unfinished},
+            opts={"countOnly": True},
+        )
+        return int(query.execute()) // STEP
+
     @functools.wraps(make_task)
     def check_and_make(method: Any, arglist: Any, **options: Any) -> Any:
-        if options.get("parent"):
+        if parent := options.get("parent"):
+            # A chain's builds are its subtasks, and begin at once if it has one group.
+            if worse := worse_by("parent = %(number)i", parent):
+                priority = module.Task(parent).getInfo()["priority"] - 1
+                options["priority"] = options.get("priority", priority) + worse
             return make_task(method, arglist, **options)
         length = sum(len(str(value)) for value in nested_values(arglist) if not _is_nested(value))
         if length > LONGEST_TASK:
             raise koji.GenericError(
                 f"the arguments of this task have {length} characters, more than {LONGEST_TASK}"
             )
-        query = module.QueryProcessor(
-            tables=["task"],
-            clauses=["owner = %(owner)i", "parent IS NULL", "state IN %(states)s"],
-            values={
-                "owner": module.context.session.user_id,
-                "states": tuple(koji.TASK_STATES[name] for name in ("FREE", "OPEN", "ASSIGNED")),
-            },
-            opts={"countOnly": True},
-        )
-        waiting = query.execute() if module.context.session.logged_in else 0
-        priority = options.pop("priority", koji.PRIO_DEFAULT) + waiting // STEP
-        return make_task(method, arglist, priority=priority, **options)
+        if module.context.session.logged_in:
+            own = "parent IS NULL AND owner = %(number)i"
+            worse = worse_by(own, module.context.session.user_id)
+            options["priority"] = options.get("priority", koji.PRIO_DEFAULT) + worse
+        return make_task(method, arglist, **options)
 
     module.make_task = kojihub.make_task = check_and_make
 

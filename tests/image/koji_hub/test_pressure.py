@@ -20,7 +20,6 @@ from docker.models.containers import Container
 
 from tests.image.running import Hub, Koji
 from tests.image.tracked import wait_ready, wait_until
-from util.certificates import Authority
 
 # Opens connections of one kind to the hub and keeps them; prints how many, and how many the hub has
 # closed since.
@@ -211,26 +210,6 @@ def test_a_task_has_a_length(hub: Hub) -> None:
     for source in (["x" * 100] * 2_000, {"x" * 200_000: 1}):
         with pytest.raises(koji.GenericError, match="of this task have"):
             session.makeTask("build", [source, "demo"])
-
-
-def test_the_many_tasks_of_a_user_wait_for_the_few_of_others(hub: Hub) -> None:
-    admin = hub.login()
-    admin.createTag("crowd")
-    admin.createBuildTarget("crowd", "crowd", "crowd")
-    priorities = []
-    for name, count in (("many", 25), ("few", 1)):
-        admin.createUser(name)
-        Authority.load(hub.credentials).issue(name, client=True)
-        session = hub.login(name)
-        tasks = [session.build("nothing.src.rpm", "crowd") for _ in range(count)]
-        priorities.append([session.getTaskInfo(task)["priority"] for task in tasks])
-        for task in tasks:
-            session.cancelTask(task)
-        again = session.build("nothing.src.rpm", "crowd", {}, 5)
-        assert session.getTaskInfo(again)["priority"] == koji.PRIO_DEFAULT + 5
-        session.cancelTask(again)
-    usual = koji.PRIO_DEFAULT
-    assert priorities == [[*[usual] * 10, *[usual + 1] * 10, *[usual + 2] * 5], [usual]]
 
 
 def search(number: int) -> tuple[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""A task that begins again, since its builder died at the end, ends as it would have."""
+"""Tasks that begin again, since their builder died at the end; and too many of one user."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -127,3 +127,35 @@ def test_the_files_of_a_scratch_build_stay(
         moved = f"/mnt/koji/scratch/kojiadmin/task_{task}/{Path(path).name}"
         assert execute(hub.container, "test", "-f", moved, "-a", "!", "-L", moved) == (0, "")
         assert execute(hub.container, "test", "-s", f"/mnt/koji/work/{path}") == (0, "")
+
+
+def test_the_many_subtasks_of_a_chain_wait_for_the_few_of_others(builder: Builder) -> None:
+    """One task of a user can have a thousand builds."""
+    chain = builder.begin("chainbuild")
+    priorities = []
+    for _ in range(25):
+        subtask = builder.session.host.subtask("build", [], chain)
+        priorities.append(builder.admin.getTaskInfo(subtask)["priority"])
+    usual = builder.admin.getTaskInfo(chain)["priority"]
+    assert priorities == [*[usual - 1] * 10, *[usual] * 10, *[usual + 1] * 5]
+    builder.admin.cancelTaskFull(chain)
+
+
+def test_the_many_tasks_of_a_user_wait_for_the_few_of_others(hub: Hub) -> None:
+    admin = hub.login()
+    admin.createTag("crowd")
+    admin.createBuildTarget("crowd", "crowd", "crowd")
+    priorities = []
+    for name, count in (("many", 25), ("few", 1)):
+        admin.createUser(name)
+        Authority.load(hub.credentials).issue(name, client=True)
+        session = hub.login(name)
+        tasks = [session.build("nothing.src.rpm", "crowd") for _ in range(count)]
+        priorities.append([session.getTaskInfo(task)["priority"] for task in tasks])
+        for task in tasks:
+            session.cancelTask(task)
+        again = session.build("nothing.src.rpm", "crowd", {}, 5)
+        assert session.getTaskInfo(again)["priority"] == koji.PRIO_DEFAULT + 5
+        session.cancelTask(again)
+    usual = koji.PRIO_DEFAULT
+    assert priorities == [[*[usual] * 10, *[usual + 1] * 10, *[usual + 2] * 5], [usual]]
