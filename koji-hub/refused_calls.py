@@ -21,7 +21,6 @@ builds, for which those of others would wait for hours.
 
 import functools
 import re
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -157,15 +156,12 @@ def bound_multicalls(koji_entry: Mapping[str, Any]) -> None:
     handler.multiCall = watch_calls
 
 
-def bound_tasks(kojihub: Any) -> None:
+def bound_tasks(kojihub: Any, module: Any) -> None:
     """Have Koji refuse a user's long tasks, and let the many of one wait for the few of others.
 
-    `kojihub` is its module, or since 1.31 its package.
+    `module` has Koji's functions (see write_lock.py), and `kojihub` copies of them for plugins.
     """
-    # The package has copies of the functions.
-    module: Any = sys.modules[kojihub.new_build.__module__]
     koji, make_task = module.koji, module.make_task
-
     unfinished = tuple(koji.TASK_STATES[name] for name in ("FREE", "OPEN", "ASSIGNED"))
 
     def worse_by(clause: str, number: Any) -> int:

@@ -7,7 +7,6 @@ file. So the client would read that its build has failed.
 """
 
 import functools
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,11 @@ from typing import Any
 COMPLETIONS = ("completeBuild", "completeImageBuild", "completeMavenBuild", "completeWinBuild")
 
 
-def repeat_tasks(kojihub: Any) -> None:
-    """Have Koji go on with a task. `kojihub` is its module, or since 1.31 its package."""
-    # The package has copies of the functions.
-    module: Any = sys.modules[kojihub.new_build.__module__]
+def repeat_tasks(module: Any) -> None:
+    """Have Koji go on with a task. `module` has its functions (see write_lock.py)."""
     module.recycle_build = _without_own_build(module.koji, module.recycle_build)
     module.move_and_symlink = _without_own_link(module.move_and_symlink)
-    calls = kojihub.HostExports
+    calls = module.HostExports
     for name in COMPLETIONS:
         setattr(calls, name, _once(module, getattr(calls, name)))
     calls.tagBuild = _without_own_tag(module, calls.tagBuild)
@@ -58,7 +55,7 @@ def _once(module: Any, complete: Callable[..., Any]) -> Callable[..., Any]:
     def complete_once(self: Any, task_id: Any, build_id: Any, *rest: Any, **options: Any) -> Any:
         build = module.get_build(build_id, strict=True)
         if build["state"] == module.koji.BUILD_STATES["COMPLETE"] and build["task_id"] == task_id:
-            _require_task(module, task_id)
+            _require_own_task(module, task_id)
             return None
         return complete(self, task_id, build_id, *rest, **options)
 
@@ -78,7 +75,7 @@ def _without_own_tag(module: Any, tag_build: Callable[..., Any]) -> Callable[...
         *rest: Any,
         **options: Any,
     ) -> Any:
-        _require_task(module, task_id)
+        _require_own_task(module, task_id)
         query = module.QueryProcessor(
             columns=["tag_listing.create_event"],
             tables=["tag_listing"],
@@ -105,7 +102,7 @@ def _without_own_tag(module: Any, tag_build: Callable[..., Any]) -> Callable[...
     return tag_once
 
 
-def _require_task(module: Any, task_id: Any) -> None:
+def _require_own_task(module: Any, task_id: Any) -> None:
     """Raise Koji's error unless a builder calls, and the task is its own."""
     host = module.Host()
     host.verify()

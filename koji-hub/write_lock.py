@@ -172,8 +172,10 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
         return application
     # A Koji that lacks what is changed here takes no calls.
     check_paths(kojihub)
-    repeat_tasks(kojihub)
-    bound_tasks(kojihub)
+    # Since 1.31 kojihub is a package, which has copies of this module's functions.
+    functions = sys.modules[kojihub.new_build.__module__]
+    repeat_tasks(functions)
+    bound_tasks(kojihub, functions)
     check_permissions(kojihub)
     name_missing_digest(kojihub)
     bound_uploads(Bounds(kojihub, server.RequestTimeout))

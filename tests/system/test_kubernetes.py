@@ -125,7 +125,7 @@ def test_a_koji_on_two_nodes(cluster: Cluster, checkout: Path, declaration: Decl
 
 
 def start_build(session: koji.ClientSession, source: Path) -> tuple[int, str]:
-    """The task of a build whose RPM a builder has begun to make, and that builder."""
+    """The task of a build whose RPM is being made, and the builder that makes it."""
     task = session.build(upload(session, source), "demo", {"scratch": True})
     keep_asking(lambda: host_of(session, task))
     return task, host_of(session, task)

@@ -233,7 +233,7 @@ def single_call(number: int) -> str:
 def test_nothing_is_done_for_clients_that_have_left(
     hub: Hub, request_of: Callable[[int], str], count: int
 ) -> None:
-    """Neither for those whose call has begun, nor for those that wait in a queue."""
+    """Neither for those whose call is under way, nor for those that wait in a queue."""
     url = urlsplit(hub.url("/kojihub"))
     trusting = ssl.create_default_context(cafile=str(hub.authority))
     with ExitStack() as connections:

@@ -24,7 +24,7 @@ class Builder:
     session: Any
 
     def begin(self, method: str, **options: Any) -> int:
-        """A task that this builder has begun."""
+        """A task that this builder works on."""
         task: int = self.admin.makeTask(method, [], **options)
         self.begin_again(task)
         return task
@@ -37,7 +37,7 @@ class Builder:
         assert self.session.host.openTask(task)
 
     def build(self, task: int, name: str) -> int:
-        """The number of the build that a task has begun, or goes on with."""
+        """The number of the build that a task makes."""
         build = {"name": name, "version": "1", "release": "1", "epoch": None, "task_id": task}
         number: int = self.session.host.initBuild(build)
         return number
