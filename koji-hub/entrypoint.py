@@ -72,6 +72,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+import allowances
 import answers
 import builders
 import housekeeping
@@ -409,7 +410,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         entry.exec_command(KOJIRA.command, user=USER)
     check_certificates(root)
     (root / RUN).mkdir(exist_ok=True)
-    for folder in (answers.FOLDER, *([] if role == "hub" else [builders.FOLDER])):
+    own = [] if role == "hub" else [builders.FOLDER]
+    for folder in (allowances.FOLDER, answers.FOLDER, *own):
         (root / folder.relative_to("/")).mkdir(mode=0o700, exist_ok=True)
         shutil.chown(root / folder.relative_to("/"), USER)
     write_lock.create(root / RUN)

@@ -16,7 +16,8 @@ searches of three seconds each, which would go on for hours after the client has
 
 Tasks: kojiweb's first page shows the last ones, and the hub reads all of them for some lists. A
 user could make each as long as a request. And in one request one could submit some ten thousand
-builds, for which those of others would wait for hours.
+builds, for which those of others would wait for hours. In a day, their arguments could fill the
+database's disk.
 """
 
 import functools
@@ -25,6 +26,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from allowances import Allowances
 from clients import PATIENCE, is_gone
 
 OPTION = "rowlock"
@@ -38,6 +40,9 @@ SEARCHES = (
 SEARCH_SECONDS = 10
 # Characters of the arguments of a task. A chain of a thousand builds has fewer.
 LONGEST_TASK = 128 * 1024
+# Characters of the arguments of all tasks that a user makes in a day, and of one at the least.
+TASKS_OF_A_DAY = 1024**3
+SHORTEST_TASK = 1024
 # After so many unfinished tasks of a user, or subtasks of a task, the priority of the next ones is
 # worse by one.
 STEP = 10
@@ -156,8 +161,9 @@ def bound_multicalls(koji_entry: Mapping[str, Any]) -> None:
     handler.multiCall = watch_calls
 
 
-def bound_tasks(kojihub: Any, module: Any) -> None:
-    """Have Koji refuse a user's long tasks, and let the many of one wait for the few of others.
+def bound_tasks(kojihub: Any, module: Any, allowances: Allowances) -> None:
+    """Have Koji refuse a user's tasks that are long, or too many for a day, and let the many of one
+    user wait for the few of others.
 
     `module` has Koji's functions (see write_lock.py), and `kojihub` copies of them for plugins.
     """
@@ -187,8 +193,15 @@ def bound_tasks(kojihub: Any, module: Any) -> None:
                 f"the arguments of this task have {length} characters, more than {LONGEST_TASK}"
             )
         if module.context.session.logged_in:
+            user = module.context.session.user_id
+            size = max(length, SHORTEST_TASK)
+            if not allowances.take(f"tasks-{user}", size, TASKS_OF_A_DAY):
+                raise koji.GenericError(
+                    "the arguments of your tasks of this day fill "
+                    f"{TASKS_OF_A_DAY // 1024**2} MiB; make more tasks tomorrow"
+                )
             own = "parent IS NULL AND owner = %(number)i"
-            worse = worse_by(own, module.context.session.user_id)
+            worse = worse_by(own, user)
             options["priority"] = options.get("priority", koji.PRIO_DEFAULT) + worse
         return make_task(method, arglist, **options)
 

@@ -25,6 +25,7 @@ from typing import Any
 if __name__.startswith("_mod_wsgi_"):
     # Last, so that nothing here hides a module of Koji's.
     sys.path.append(str(Path(__file__).parent))
+from allowances import Allowances
 from answers import Answers, keep_answers
 from clients import is_abandoned
 from compat import name_missing_digest
@@ -175,10 +176,11 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
     # Since 1.31 kojihub is a package, which has copies of this module's functions.
     functions = sys.modules[kojihub.new_build.__module__]
     repeat_tasks(functions)
-    bound_tasks(kojihub, functions)
+    allowances = Allowances()
+    bound_tasks(kojihub, functions, allowances)
     check_permissions(kojihub)
     name_missing_digest(kojihub)
-    bound_uploads(Bounds(kojihub, server.RequestTimeout))
+    bound_uploads(Bounds(kojihub, server.RequestTimeout, allowances))
     return application
 
 

@@ -22,6 +22,7 @@ from nagoya.config.values import (
     Sha256,
     SourceName,
     StrictModel,
+    SysctlMapping,
     Timeout,
     VolumesFromText,
     VolumeText,
@@ -116,6 +117,7 @@ class Container(StrictModel):
     cap_drop: tuple[Capability, ...] = ()
     security_opt: tuple[SecurityOption, ...] = ()
     devices: tuple[Device, ...] = ()
+    sysctls: SysctlMapping = Field(default_factory=dict)
     read_only: bool = False
     restart: RestartPolicy = "no"
     mem_limit: MemorySize | None = None

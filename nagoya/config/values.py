@@ -190,6 +190,16 @@ Device = Annotated[
     str,
     form(r"/dev(/(?!\.{1,2}(/|$))[\w.-]+)+", "the path of a device, such as /dev/fuse"),
 ]
+# Those of a container alone, as in Docker's documentation of `docker run --sysctl`.
+SysctlName = Annotated[
+    str,
+    form(
+        r"net(\.[\w/-]+)+|fs\.mqueue\.\w+|"
+        r"kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)",
+        "a kernel parameter of a container, such as net.ipv4.tcp_keepalive_time",
+    ),
+]
+SysctlMapping = Annotated[dict[SysctlName, str], BeforeValidator(_texts)]
 RestartPolicy = Annotated[
     str,
     form(

@@ -40,6 +40,7 @@ class Specification:
     cap_drop: Sequence[str] = ()
     security_opt: Sequence[str] = ()
     devices: Sequence[str] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
     mem_limit: str | None = None
     pids_limit: int | None = None
@@ -84,6 +85,7 @@ def create(engine: Engine, wanted: Specification) -> Handle:
                     cap_drop=list(wanted.cap_drop),
                     security_opt=list(wanted.security_opt),
                     devices=list(wanted.devices),
+                    sysctls=dict(wanted.sysctls),
                     read_only=wanted.read_only,
                     mem_limit=wanted.mem_limit,
                     pids_limit=wanted.pids_limit,

@@ -12,8 +12,8 @@ from nagoya.system.exports import callbacks_of, escape, host_ports, variables
 _HEALTH_INTERVAL = "5s"
 """The images' own is 30 s, since toji asks them itself. `docker compose up --wait` only waits."""
 _SAME_KEYS = (
-    "cap_add", "cap_drop", "security_opt", "devices", "read_only", "restart", "mem_limit",
-    "pids_limit", "cpus", "network_mode",
+    "cap_add", "cap_drop", "security_opt", "devices", "sysctls", "read_only", "restart",
+    "mem_limit", "pids_limit", "cpus", "network_mode",
 )  # fmt: skip
 """Keys of moromi.yml that Compose has with the same name and meaning."""
 

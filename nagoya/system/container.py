@@ -265,6 +265,7 @@ class SystemContainer:
             cap_drop=settings.cap_drop,
             security_opt=settings.security_opt,
             devices=settings.devices,
+            sysctls=settings.sysctls,
             read_only=settings.read_only,
             mem_limit=settings.mem_limit,
             pids_limit=settings.pids_limit,

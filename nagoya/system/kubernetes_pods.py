@@ -77,7 +77,10 @@ class Pods:
             "enableServiceLinks": False,
             "restartPolicy": None if container.detach else "OnFailure",
             "terminationGracePeriodSeconds": container.stop_timeout + grace,
-            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+            "securityContext": {
+                "seccompProfile": {"type": "RuntimeDefault"},
+                **filled({"sysctls": _sysctls(container)}),
+            },
             "affinity": _apart(labels(self.system, name)) if drain else None,
             "initContainers": [*self._copies(container, name), *self._waits(container)],
             "containers": [self._container(container, name, drain)],
@@ -183,6 +186,10 @@ def _resources(container: Container) -> dict[str, Any]:
     # A limit is the request too, if there is no other.
     requests = {key: value for key, value in _REQUESTS.items() if key not in limits}
     return filled({"requests": requests, "limits": limits})
+
+
+def _sysctls(container: Container) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in container.sysctls.items()]
 
 
 def _security(container: Container) -> dict[str, Any]:

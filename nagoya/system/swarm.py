@@ -106,6 +106,7 @@ def _service(
         "volumes": _volumes(declaration, name, image),
         "cap_add": list(container.cap_add),
         "cap_drop": list(container.cap_drop),
+        "sysctls": dict(container.sysctls),
         "read_only": container.read_only,
         "stop_grace_period": f"{container.stop_timeout}s",
         "healthcheck": _HEALTH if container.detach and image.health else None,

@@ -59,9 +59,10 @@ class Koji:
         return self.start("koji-database", alias="kojidatabase", volumes_from=volumes)
 
     def start_hub(self, *command: str, **options: Any) -> Container:
-        """The hub, with its ports published."""
+        """The hub, with its ports published and the kernel's parameters of moromi.yml."""
         volumes = [f"{self.kojicreds.name}:ro", f"{self.kojitop.name}:rw"]
-        options = {"volumes_from": volumes, "volumes": self.builders, "ports": PORTS, **options}
+        shared = {"volumes_from": volumes, "volumes": self.builders, "ports": PORTS}
+        options = {**shared, **privileges("koji"), **options}
         return self.start("koji-hub", *command, alias="koji", **options)
 
     def start_builder(self, name: str, *command: str, **options: Any) -> Container:

@@ -41,9 +41,10 @@ def wait_until(question: Callable[[], Answer], seconds: float = 30, what: str = 
 
 @cache
 def privileges(container: str) -> dict[str, Any]:
-    """What moromi.yml lets a container do, as options of the Docker SDK."""
+    """What moromi.yml lets a container do, and what of the kernel, as options of the Docker SDK."""
     declared = yaml.safe_load(DECLARATION.read_text())["containers"][container]
-    return {key: declared.get(key, []) for key in ("cap_add", "cap_drop", "security_opt")}
+    keys = ("cap_add", "cap_drop", "security_opt", "sysctls")
+    return {key: declared[key] for key in keys if key in declared}
 
 
 class Containers:

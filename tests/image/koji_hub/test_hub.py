@@ -4,12 +4,10 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault
 
-import docker
 import koji
 import pytest
 import requests
@@ -308,33 +306,6 @@ def test_a_changed_tag_gets_its_repository(mortal_koji: Koji) -> None:
     task = task_of_kojiras(hub)
     assert koji.taskLabel(task) == "newRepo (build)"
     assert hub.session().getUser(task["owner"])["name"] == "kojira"
-
-
-@pytest.fixture
-def small_top(engine: docker.DockerClient, containers: Containers) -> Iterator[str]:
-    """A volume of 100 MB with a top directory."""
-    volume = engine.volumes.create(
-        driver_opts={"type": "tmpfs", "device": "tmpfs", "o": "size=100m,nr_inodes=2000"}
-    )
-    mount = [f"{volume.name}:/mnt/koji"]
-    # A tmpfs is empty once nobody has it mounted.
-    containers.start("koji-top-volume", "sleep", "infinity", volumes=mount)
-    status, log = containers.finish("koji-top-volume", volumes=mount)
-    assert status == 0, log
-    yield volume.name
-    containers.remove_all()
-    volume.remove()
-
-
-@pytest.fixture
-def hub_on_small_top(small_top: str, mortal_koji: Koji) -> Hub:
-    mortal_koji.start_database()
-    container = mortal_koji.start_hub(
-        volumes_from=[f"{mortal_koji.kojicreds.name}:ro"],
-        volumes=[*mortal_koji.builders, f"{small_top}:/mnt/koji"],
-    )
-    wait_ready(container)
-    return Hub(container, mortal_koji.credentials)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import ssl
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 from xmlrpc.client import Fault
 
@@ -19,12 +19,13 @@ import requests
 from docker.models.containers import Container
 
 from tests.image.running import Hub, Koji
-from tests.image.tracked import wait_ready, wait_until
+from tests.image.tracked import execute, wait_ready, wait_until
+from util.certificates import Authority
 
 # Opens connections of one kind to the hub and keeps them; prints how many, and how many the hub has
 # closed since.
 ATTACK = """
-import selectors, signal, socket, ssl, sys
+import selectors, signal, socket, ssl, sys, xmlrpc.client
 
 kind, count = sys.argv[1], int(sys.argv[2])
 context = ssl._create_unverified_context()
@@ -42,11 +43,14 @@ def post(path, length, body):
 
 echo = ("<methodCall><methodName>echo</methodName><params><param><value><string>"
         + "x" * 4_000_000 + "</string></value></param></params></methodCall>")
+search = {"methodName": "search", "params": ["(.{0,60}){0,60}z", "user", "regexp"]}
+long = xmlrpc.client.dumps(([search] * 5_000,), "multiCall")
 REQUESTS = {
     "half a header": b"POST /kojihub HTTP/1.1\\r\\nHost: k",
     "half a call": post("/kojihub", 1000, "<"),
     "half a form": post("/koji/search", 1000, "t"),
     "unread answers": post("/kojihub", len(echo), echo),
+    "a long call": post("/kojihub", len(long), long),
 }
 
 connections = selectors.DefaultSelector()
@@ -121,6 +125,13 @@ def everybody_is_served(hub: Hub) -> None:
         assert session.getLoggedInUser()["name"] == "kojiadmin"
         page = requests.get(hub.url("/koji/reports"), verify=str(hub.authority), timeout=10)
         assert page.status_code == 200
+
+
+def answers(hub: Hub) -> bool:
+    """Whether the hub answers within three seconds."""
+    with suppress(requests.exceptions.RequestException):
+        return bool(hub.session(timeout=3, max_retries=0).getAPIVersion())
+    return False
 
 
 @pytest.mark.parametrize("kind", ATTACKS)
@@ -212,6 +223,23 @@ def test_a_task_has_a_length(hub: Hub) -> None:
             session.makeTask("build", [source, "demo"])
 
 
+def test_the_tasks_of_a_day_have_a_length(hub: Hub) -> None:
+    """The database keeps them for years."""
+    admin = hub.login()
+    admin.createTag("writers")
+    admin.createBuildTarget("writers", "writers", "writers")
+    user = admin.createUser("writer")
+    Authority.load(hub.credentials).issue("writer", client=True)
+    session = hub.login("writer")
+    session.cancelTask(session.build("first.src.rpm", "writers"))
+    taken = f"sed -i 's/ 1024$/ {1024**3 - 1024}/' /run/koji-hub/allowances/tasks-{user}"
+    assert execute(hub.container, "sh", "-c", taken) == (0, "")
+    session.cancelTask(session.build("last.src.rpm", "writers"))
+    with pytest.raises(koji.GenericError, match="your tasks of this day fill 1024 MiB"):
+        session.build("other.src.rpm", "writers")
+    admin.cancelTask(admin.build("other.src.rpm", "writers"))
+
+
 def search(number: int) -> tuple[str, tuple[str, ...]]:
     """A call that keeps PostgreSQL busy for some tenths of a second, as no other of this kind."""
     return "search", (f"(.{{0,60}}){{0,60}}z{number}", "user", "regexp")
@@ -227,6 +255,16 @@ def multicall(number: int) -> str:
 def single_call(number: int) -> str:
     name, params = search(number)
     return xmlrpc.client.dumps(params, name)
+
+
+def test_a_client_that_vanishes_is_noticed(running_koji: Koji, hub: Hub) -> None:
+    """As where a firewall drops its packets from now on: nothing closes its connections."""
+    with attack(running_koji, "a long call", 20) as attacker:
+        time.sleep(5)
+        assert not answers(hub)
+        running_koji.network.disconnect(attacker)
+        wait_until(lambda: answers(hub), 40, "the hub answers")
+        everybody_is_served(hub)
 
 
 @pytest.mark.parametrize(("request_of", "count"), [(multicall, 4), (single_call, 400)])

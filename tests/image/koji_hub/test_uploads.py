@@ -13,6 +13,7 @@ import requests
 
 from tests.image.running import Hub, Koji
 from tests.image.tracked import execute
+from util.certificates import Authority
 
 
 def digest_of(hub: Hub, path: str) -> str:
@@ -107,6 +108,49 @@ def test_one_long_file_is_read_at_a_time(mortal_koji: Koji) -> None:
     assert sum("408" in why for why in ended) == 3, ended
     # Who only asks how long it is does not have it read.
     assert hub.session().checkUpload("long", "file")["size"] > 10**12
+
+
+def test_a_user_cannot_fill_the_disk_for_others(hub_on_small_top: Hub) -> None:
+    admin, data = hub_on_small_top.login(), bytes(10_000_000)
+    sessions = {}
+    for name in ("mallory", "alice"):
+        admin.createUser(name)
+        Authority.load(hub_on_small_top.credentials).issue(name, client=True)
+        sessions[name] = hub_on_small_top.login(name)
+    refused = "no room for more uploads of mallory: in a day a user uploads no more than remains"
+    with pytest.raises(koji.GenericError, match=refused):
+        for number in range(10):
+            sessions["mallory"].rawUpload(data, 0, "mallory", str(number))
+    assert number >= 3
+    encoded = base64.b64encode(data[:2_000_000]).decode()
+    with pytest.raises(koji.GenericError, match=refused):
+        for number in range(5):
+            sessions["mallory"].uploadFile("calls", str(number), 2_000_000, None, 0, encoded)
+    sessions["alice"].rawUpload(data, 0, "alice", "file")
+    admin.rawUpload(data, 0, "admin", "file")
+
+
+def test_a_user_cannot_use_up_the_names_of_files(hub_on_small_top: Hub) -> None:
+    admin = hub_on_small_top.login()
+    admin.createUser("maker")
+    Authority.load(hub_on_small_top.credentials).issue("maker", client=True)
+    session = hub_on_small_top.login("maker")
+    with pytest.raises(koji.GenericError, match="no room for more uploads of maker"):
+        for number in range(10):
+            session.rawUpload(b"x", 0, str(number) + "/x" * 200, "file")
+    assert number >= 3
+    admin.rawUpload(b"x", 0, "admin", "file")
+
+
+def test_an_upload_says_how_long_it_is(hub: Hub) -> None:
+    """No limit holds otherwise."""
+    answer = requests.post(
+        hub.url("/kojihub?filename=file&filepath=chunked"),
+        data=iter([b"x" * 1000]),
+        verify=str(hub.authority),
+        timeout=30,
+    )
+    assert (answer.status_code, answer.request.headers["Transfer-Encoding"]) == (411, "chunked")
 
 
 def test_an_answer_has_a_part_of_a_tasks_file(hub: Hub) -> None:

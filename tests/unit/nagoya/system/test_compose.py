@@ -15,7 +15,8 @@ FULL = {
     "links": ["other"], "cap_add": ["SYS_ADMIN"], "cap_drop": ["ALL"],
     "security_opt": ["no-new-privileges"], "restart": "on-failure:3", "mem_limit": "4g",
     "pids_limit": 100, "cpus": 1.5, "stop_timeout": 20, "read_only": True,
-    "devices": ["/dev/fuse"], "callbacks": {"post_start": ["nagoya.system.compose.compose_file"]},
+    "devices": ["/dev/fuse"], "sysctls": {"net.ipv4.tcp_keepalive_time": 5},
+    "callbacks": {"post_start": ["nagoya.system.compose.compose_file"]},
 }  # fmt: skip
 ONCE = {"detach": False, "run_once": True, "timeout": 60, "network_mode": "none"}
 
@@ -48,6 +49,7 @@ def test_every_key_is_carried_over_or_named(declare: Declare) -> None:
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "devices": ["/dev/fuse"],
+        "sysctls": {"net.ipv4.tcp_keepalive_time": "5"},
         "read_only": True,
         "restart": "on-failure:3",
         "mem_limit": "4g",

@@ -201,7 +201,8 @@ FULL = {
     "security_opt": ["no-new-privileges", "apparmor=unconfined", "seccomp:unconfined", "label=x"],
     "restart": "on-failure:3", "mem_limit": "4g", "pids_limit": 100, "cpus": 1.5,
     "stop_timeout": 20, "read_only": True,
-    "devices": ["/dev/fuse"], "callbacks": {"post_start": ["nagoya.system.compose.compose_file"]},
+    "devices": ["/dev/fuse"], "sysctls": {"net.ipv4.tcp_keepalive_time": 5},
+    "callbacks": {"post_start": ["nagoya.system.compose.compose_file"]},
 }  # fmt: skip
 ONCE = {"detach": False, "run_once": True, "timeout": 60, "network_mode": "none"}
 
@@ -214,6 +215,10 @@ def test_every_key_is_carried_over_or_named(declare: Declare) -> None:
     files = base(declared, "some", facts)
     spec = pod(files, "Deployment", "server")
     assert spec["terminationGracePeriodSeconds"] == 20
+    assert spec["securityContext"] == {
+        "seccompProfile": {"type": "RuntimeDefault"},
+        "sysctls": [{"name": "net.ipv4.tcp_keepalive_time", "value": "5"}],
+    }
     assert [entry["name"] for entry in spec["initContainers"]] == ["wait-data"]
     assert spec["initContainers"][0]["command"][-2:] == list(HEALTH)
     assert spec["containers"] == [

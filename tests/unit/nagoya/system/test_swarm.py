@@ -29,7 +29,8 @@ FULL = {
     "cap_drop": ["ALL"], "security_opt": ["no-new-privileges", "apparmor=unconfined"],
     "restart": "on-failure:3", "mem_limit": "4g", "pids_limit": 100, "cpus": 1.5,
     "stop_timeout": 20, "read_only": True,
-    "devices": ["/dev/fuse"], "callbacks": {"post_start": ["nagoya.system.swarm.stack_file"]},
+    "devices": ["/dev/fuse"], "sysctls": {"net.ipv4.tcp_keepalive_time": 5},
+    "callbacks": {"post_start": ["nagoya.system.swarm.stack_file"]},
 }  # fmt: skip
 ONCE = {
     "detach": False, "run_once": True, "timeout": 60, "network_mode": "none",
@@ -69,6 +70,7 @@ def test_every_key_is_carried_over_or_named(declare: Declare) -> None:
         ],
         "cap_add": ["SYS_ADMIN"],
         "cap_drop": ["ALL"],
+        "sysctls": {"net.ipv4.tcp_keepalive_time": "5"},
         "read_only": True,
         "stop_grace_period": "20s",
         "healthcheck": {"interval": "5s", "retries": 1_000_000},
