@@ -2,8 +2,8 @@
 
 kojid repeats its calls for a long time, but gives up a download after two seconds, and the build
 fails. What a builder cannot resolve, reach or read to the end is tried again; what the hub refuses,
-such as a file that is not there, is not. The plugin is always on, whatever KOJI_BUILDER_PLUGINS
-says.
+such as a file that is not there, is not, and the task fails with that reason. The plugin is always
+on, whatever KOJI_BUILDER_PLUGINS says.
 """
 
 import functools
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import koji
 import requests
 
 # Seconds between two attempts, and after which there is no other: as long as mock lets dnf try.
@@ -30,7 +31,9 @@ def repeat(download: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 return download(url, path=path, fo=fo, **options)
             except requests.exceptions.RequestException as error:
-                if is_refusal(error) or time.monotonic() > deadline:
+                if reason := refusal(error):
+                    raise koji.GenericError(f"cannot download {url}: {reason}") from None
+                if time.monotonic() > deadline:
                     raise
                 LOG.warning("%s: %s; trying again in %g s", url, error, PAUSE)
             time.sleep(PAUSE)
@@ -41,12 +44,14 @@ def repeat(download: Callable[..., Any]) -> Callable[..., Any]:
     return download_repeatedly
 
 
-def is_refusal(error: requests.exceptions.RequestException) -> bool:
-    """Whether the hub has answered, and would not answer otherwise in a moment."""
-    return error.response is not None and error.response.status_code < 500
+def refusal(error: requests.exceptions.RequestException) -> str | None:
+    """What the hub has answered, if it would not answer otherwise in a moment."""
+    answer = error.response
+    if answer is None or answer.status_code >= 500:
+        return None
+    return f"{answer.status_code} {answer.reason}"
 
 
 if hasattr(sys.modules["__main__"], "TaskManager"):
-    koji = sys.modules["koji"]
-    koji.downloadFile = repeat(koji.downloadFile)  # type: ignore[attr-defined]
+    koji.downloadFile = repeat(koji.downloadFile)
     LOG.info("downloads are tried again for %g s", PATIENCE)

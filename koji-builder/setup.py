@@ -56,6 +56,19 @@ SHORT_SPEC = """        if not os.path.isfile(filename):
         if len(spec) > 1 << 24:
             raise koji.BuildError("the spec file is longer than 16 MiB")
 """
+# A source's URL can name a folder of a repository that is not there, or a link in a chroot, which
+# kojid does not follow. kojid ends with a traceback where it asks for the commit.
+CHECKED_OUT = """        self.sourcedir = sourcedir
+        return sourcedir
+"""
+WITH_FOLDER = """        if not os.path.isdir(sourcedir):
+            raise koji.BuildError("the repository has no folder %r" % self.module)
+"""
+LIBRARY = Path("usr/lib/python3/dist-packages/koji/__init__.py")
+# Up to 1.30, what a server answers about a file that it does not have is taken for the file.
+DOWNLOADED = """    if resp.headers.get('Content-Length') and fo.tell() !="""
+CHECKED_STATUS = """    resp.raise_for_status()
+"""
 TASKS = Path("usr/lib/python3/dist-packages/koji/tasks.py")
 # Where kojid keeps its copy of a file of the hub. It makes missing folders, as root, and users name
 # the file: of a build's source, for one. A server ignores what is behind `?` or `#`.
@@ -104,6 +117,22 @@ def check_scm_parts(root: Path) -> None:
     text = path.read_text()
     if CHECKED_PARTS not in text:
         files.write(path, text.replace(PARSED, CHECKED_PARTS + PARSED))
+
+
+def require_folders(root: Path) -> None:
+    """Let kojid name the folder of a source that is not in its repository."""
+    path = root / DAEMON
+    text = path.read_text()
+    if WITH_FOLDER not in text:
+        files.write(path, text.replace(CHECKED_OUT, WITH_FOLDER + CHECKED_OUT))
+
+
+def require_downloads(root: Path) -> None:
+    """Let a download fail if the server has no such file, unless it does so already."""
+    path = root / LIBRARY
+    text = path.read_text()
+    if CHECKED_STATUS not in text:
+        files.write(path, text.replace(DOWNLOADED, CHECKED_STATUS + DOWNLOADED))
 
 
 def find_own_commit(root: Path) -> None:
@@ -196,6 +225,8 @@ def main() -> int:
     files.write(root / "etc/rpm/macros.koji", MACROS)
     decode_scm_paths(root)
     check_scm_parts(root)
+    require_folders(root)
+    require_downloads(root)
     find_own_commit(root)
     limit_specs(root)
     check_local_paths(root)

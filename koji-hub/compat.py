@@ -7,6 +7,8 @@
 - Content generators store any text, and XML has no form for control characters: no client can read
   an answer that contains one. See util/xml_text.py.
 - Before 1.36, an RPM without an MD5 digest, as in rpm 6 format, ends its import with a TypeError.
+- The groups of a tag can have any text, such as "C & C++ compilers". With that in comps.xml, which
+  Koji writes without escapes, dnf does not read it, and every build of the tag fails.
 - kojiweb quotes the parameters of its links, but not those that were given twice.
 - Pages of kojiweb before 1.33.2, 1.34.3 and 1.35.1 print some values as HTML that others chose:
   CVE-2024-9427 and, in the parameters of tasks, others without a number. See docs/security.md.
@@ -21,10 +23,12 @@ import inspect
 import re
 import sys
 import urllib.parse
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.sax.saxutils import escape
 
 WEB_LIBRARY = "/usr/share/koji-web/lib"
 
@@ -113,6 +117,28 @@ def name_missing_digest(kojihub: Any) -> None:
     module.import_rpm = kojihub.import_rpm = import_or_explain
 
 
+def escape_groups(koji: Any) -> None:
+    """Let comps.xml have escapes. `koji` is Koji's library."""
+    generate = koji.generate_comps
+    if "&amp;" in generate([defaultdict(str, name="&")]):
+        return
+
+    @functools.wraps(generate)
+    def generate_comps(groups: Any, expand_groups: bool = False) -> Any:
+        return generate(escape_texts([*groups]), expand_groups)
+
+    koji.generate_comps = generate_comps
+
+
+def escape_texts(value: Any) -> Any:
+    """A value of lists and mappings whose texts XML can contain, attributes too."""
+    if isinstance(value, list | tuple):
+        return [escape_texts(each) for each in value]
+    if isinstance(value, dict):
+        return {key: escape_texts(each) for key, each in value.items()}
+    return escape(value, {'"': "&quot;"}) if isinstance(value, str) else value
+
+
 def is_markup(template: Any, expression: str | None) -> bool:
     """Whether a page's `expression`, such as `$util.imageTag('yes')`, is HTML on purpose.
 
@@ -132,12 +158,12 @@ def escape_values(util: Any) -> None:
 
     filter_value = util.XHTMLFilter.filter
 
-    def escape(self: Any, value: object, **options: Any) -> Any:
+    def filter_and_escape(self: Any, value: object, **options: Any) -> Any:
         text = filter_value(self, value, **options)
         expression = options.get("rawExpr")
         return text if is_markup(self.template, expression) else util.escapeHTML(text)
 
-    util.XHTMLFilter.filter = escape
+    util.XHTMLFilter.filter = filter_and_escape
 
 
 def escape_task_results(util: Any) -> None:
@@ -175,6 +201,7 @@ if __name__.startswith("_mod_wsgi_"):
         from util.xml_text import send_only_xml
 
         send_only_xml(importlib.import_module("koji.xmlrpcplus"))
+        escape_groups(importlib.import_module("koji"))
         # Koji from 1.31 on has it elsewhere, and takes the argument.
         with suppress(ImportError):
             accept_session_id(importlib.import_module("koji.auth"))

@@ -87,6 +87,8 @@ class Bounds:
         """Raise koji.GenericError unless there can be an upload of that path and name."""
         if os.path.normpath(path) == ".":
             raise self.kojihub.koji.GenericError("an upload needs a folder")
+        if not f"{path}{name}".isprintable():
+            raise self.kojihub.koji.GenericError("the name of an upload has control characters")
         if Path(self.kojihub.get_upload_path(path, name, volume=volume)).is_symlink():
             raise self.kojihub.koji.GenericError(
                 f"{path}/{name} was imported; upload the file to another folder"

@@ -16,7 +16,8 @@ _HINTS = (
     (r"port is already allocated|address already in use",
      "another program has that port; leave the host port out, and a free one is chosen"),
     (r"No such image|pull access denied", "`moromi build` makes the images"),
-    (r"no such container", "another program may have removed it; `toji status` shows the rest"),
+    (r"no such container|marked for removal",
+     "another program may have removed it; `toji status` shows the rest"),
     # The first is the message of Docker 26 and older.
     (r"non-overlapping IPv4 address pool|address pools have been fully subnetted",
      "every system has a network, and the engine has no addresses left for one more: `toji list` "

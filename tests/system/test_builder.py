@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import koji
 import pytest
@@ -38,16 +39,27 @@ def test_the_builder_is_a_host_and_no_user(running: Koji) -> None:
 def test_a_repository_is_made_that_a_client_can_download(running: Koji) -> None:
     session = running.session()
     session.createTag("with-repo", arches="x86_64")
+    session.groupListAdd("with-repo", "c<c++/>", display_name="C & C++", description='"&amp;"')
+    session.groupPackageListAdd("with-repo", "c<c++/>", "gcc&g++")
     # kojira lets the repositories of a tag expire that no target builds from.
     session.createBuildTarget("with-repo", "with-repo", "with-repo")
     running.client("regen-repo", "--wait", "with-repo")
     repo = session.getRepo("with-repo")
     assert session.getTaskInfo(repo["task_id"])["state"] == koji.TASK_STATES["CLOSED"]
     description = running.description
-    url = f"{description['urls']['files']}/repos/with-repo/{repo['id']}/x86_64/repodata/repomd.xml"
-    answer = requests.get(url, verify=description["ca"], timeout=30)
-    assert answer.status_code == 200
-    assert "<repomd" in answer.text
+    url = f"{description['urls']['files']}/repos/with-repo/{repo['id']}"
+    texts = []
+    for name in ("x86_64/repodata/repomd.xml", "groups/comps.xml"):
+        answer = requests.get(f"{url}/{name}", verify=description["ca"], timeout=30)
+        assert answer.status_code == 200
+        texts.append(answer.text)
+    assert "<repomd" in texts[0]
+    group = ElementTree.fromstring(texts[1]).find("group")
+    assert group is not None
+    assert [group.findtext(name) for name in ("id", "name", "description")] == [
+        "c<c++/>", "C & C++", '"&amp;"',
+    ]  # fmt: skip
+    assert group.findtext("packagelist/packagereq") == "gcc&g++"
 
 
 def test_kojira_notices_a_changed_tag_by_itself(running: Koji) -> None:

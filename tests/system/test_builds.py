@@ -125,6 +125,24 @@ def test_a_failure_says_where_its_reason_is(
     assert log in page.text
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (
+            "git+https://koji/demo/git/hello.git?nowhere#main",
+            "has no folder 'nowhere'",
+        ),
+        ("cli-build/nobody/gone-1-1.src.rpm", "cannot download .*/gone-1-1.src.rpm: 404"),
+    ],
+)
+def test_a_source_that_is_not_there_is_named(seeded: Koji, source: str, reason: str) -> None:
+    session = seeded.session()
+    task = session.build(source, "demo")
+    assert state(session, task) == "FAILED"
+    with pytest.raises(koji.GenericError, match=reason):
+        session.getTaskResult(task)
+
+
 @pytest.mark.parametrize("up", ["..", "%2e%2e"])
 def test_a_source_from_beside_the_allowed_ones_is_refused(seeded: Koji, up: str) -> None:
     session = seeded.session()

@@ -193,7 +193,8 @@ def test_other_parts_are_allowed(idle: Container, rest: str) -> None:
 
 
 CHECKOUT = """
-import sys, koji.daemon
+import os, sys, koji.daemon
+os.makedirs("/tmp/x", exist_ok=True)
 sys.path.insert(0, "/usr/lib/koji-builder-plugins")
 import kill_checkouts_first
 score = lambda: open("/proc/self/oom_score_adj").read().strip()

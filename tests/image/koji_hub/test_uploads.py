@@ -45,6 +45,17 @@ def test_an_upload_does_not_take_the_place_of_a_folder(hub: Hub) -> None:
             session.uploadFile(folder, "tasks", 1, None, 0, base64.b64encode(b"x").decode())
 
 
+def test_the_name_of_an_upload_has_no_control_characters(hub: Hub) -> None:
+    """Logs, pages and shells would show another."""
+    session = hub.login()
+    for folder, name in (("a\nb", "file"), ("folder", "a\rb"), ("folder", "a\x7f")):
+        with pytest.raises(koji.GenericError, match="name of an upload has control characters"):
+            session.rawUpload(b"x", 0, folder, name)
+        with pytest.raises(koji.GenericError, match="name of an upload has control characters"):
+            session.uploadFile(folder, name, 1, None, 0, base64.b64encode(b"x").decode())
+    session.rawUpload(b"x", 0, "Größe 東京", "a b")
+
+
 def test_an_upload_does_not_change_what_was_imported(hub: Hub) -> None:
     """Koji leaves a link where it was."""
     session = hub.login()

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -160,3 +161,34 @@ def test_links_quote_parameters_that_are_given_twice(compat: ModuleType) -> None
     assert isinstance(quoted, SafeValue)
     assert quoted == "&a=%20/%5B%27x%27%2C%20%27%22%3E%3Cscript%3Ealert%281%29%27%5D"
     assert util.passthrough("b-c_1.2~+&d=e") == "&a=%20/b-c_1.2~+&d=e"
+
+
+GROUP = {
+    "name": "c<c++/>", "display_name": "C & C++", "description": '"&amp;"', "langonly": None,
+    "is_default": True, "uservisible": True, "biarchonly": False, "grouplist": [],
+    "packagelist": [
+        {"package": "gcc&g++", "type": 'a"b', "basearchonly": None, "requires": "<&>"},
+    ],
+}  # fmt: skip
+
+
+def test_the_groups_of_a_tag_have_any_text(compat: ModuleType) -> None:
+    koji = pytest.importorskip("koji")
+    library = SimpleNamespace(generate_comps=koji.generate_comps)
+    compat.escape_groups(library)
+    group = ElementTree.fromstring(library.generate_comps([GROUP], expand_groups=True))[0]
+    texts = [group.findtext(name) for name in ("id", "name", "description", "default")]
+    assert texts == ["c<c++/>", "C & C++", '"&amp;"', "true"]
+    package = group.find("packagelist/packagereq")
+    assert package is not None
+    assert package.text == "gcc&g++"
+    assert package.attrib == {"type": 'a"b', "requires": "<&>"}
+
+
+def test_a_koji_that_escapes_groups_stays_as_it_is(compat: ModuleType) -> None:
+    def generate(groups: Any) -> str:
+        return "".join(group["name"].replace("&", "&amp;") for group in groups)
+
+    library = SimpleNamespace(generate_comps=generate)
+    compat.escape_groups(library)
+    assert library.generate_comps is generate

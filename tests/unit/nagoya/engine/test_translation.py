@@ -18,6 +18,7 @@ from nagoya.errors import EngineError
         ("No such image: koji-hub:latest", "moromi build"),
         ("pull access denied for koji-hub, repository does not exist", "moromi build"),
         ("No such container: koji-koji", "toji status"),
+        ("can not get logs from container which is dead or marked for removal", "toji status"),
         ("configured logging driver does not support reading", "json-file or local"),
         (
             "could not find an available, non-overlapping IPv4 address pool among the defaults to "
