@@ -10,6 +10,9 @@ moment. For one with a back reference it may try all ways to divide a text. With
 that takes days, in which a process of the hub and one of the database do nothing else. Other
 expressions can take minutes, such as those with repetitions of repetitions, so a search has a time.
 
+Numbers: XML-RPC of Python has decimal ones, of which Koji's clients send none. One such as
+1E+2000000 is short, and takes minutes to become an int, as which Koji reads the number of a task.
+
 Multicalls: the hub keeps all answers until the last call is done. A request of 4 MiB has room for
 twenty thousand calls, and the list of the hub's methods alone has 200 kB. Or for twelve thousand
 searches of three seconds each, which would go on for hours after the client has left.
@@ -87,6 +90,11 @@ def objection(method: str, params: object) -> str | None:
 def has_back_reference(value: object) -> bool:
     """Whether a value that is no list or mapping does; Koji makes a text of a time, for example."""
     return not _is_nested(value) and bool(BACK_REFERENCE.search(str(value)))
+
+
+def refuse_decimals(unmarshaller: Any) -> None:
+    """Have requests with such numbers end in an error. It is a class of `xmlrpc.client`."""
+    unmarshaller.dispatch.pop("bigdecimal", None)
 
 
 def refuse_calls(koji_entry: Mapping[str, Any]) -> None:

@@ -5,6 +5,8 @@ names nothing, is answered with 400 or 404, and a page that needs another user w
 
 Koji redirects to any address in its parameter `page`, and after logging out to one without TLS,
 where nothing answers if the port is not the usual one. Here it redirects to its own pages.
+
+Requests that have waited until their client left are not passed on.
 """
 
 import importlib
@@ -13,10 +15,16 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache
+from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import Any
 from xmlrpc.client import Fault
+
+if __name__.startswith("_mod_wsgi_"):
+    # Last, so that nothing here hides a module of Koji's.
+    sys.path.append(str(Path(__file__).parent))
+from clients import answer_nobody, is_abandoned
 
 PAGES = "/usr/share/koji-web/"
 WRONG = "The address has a parameter that this page cannot use."
@@ -118,6 +126,8 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Pass one request to kojiweb."""
+    if is_abandoned(environ):
+        return answer_nobody(start_response)
     # httpd.conf says which script; Koji looks for its other files beside it.
     script = environ["nagoya.web"]
     redirects = False

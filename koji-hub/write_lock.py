@@ -21,17 +21,18 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xmlrpc.client import Unmarshaller
 
 if __name__.startswith("_mod_wsgi_"):
     # Last, so that nothing here hides a module of Koji's.
     sys.path.append(str(Path(__file__).parent))
 from allowances import Allowances
 from answers import Answers, keep_answers
-from clients import is_abandoned
+from clients import answer_nobody, is_abandoned
 from compat import name_missing_digest
 from paths import check_paths
 from permissions import check_permissions
-from refused_calls import bound_multicalls, bound_tasks, refuse_calls
+from refused_calls import bound_multicalls, bound_tasks, refuse_calls, refuse_decimals
 from repeated_tasks import repeat_tasks
 from uploads import Bounds, bound_uploads
 
@@ -164,6 +165,7 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
     spec.loader.exec_module(module)
     application: Callable[..., Iterable[bytes]] = module.application
     keep_answers(application.__globals__, Answers())
+    refuse_decimals(Unmarshaller)
     refuse_calls(application.__globals__)
     bound_multicalls(application.__globals__)
     try:
@@ -194,8 +196,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     # httpd.conf says which script; Koji looks for its other files beside it.
     script = environ["nagoya.hub"]
     if is_abandoned(environ):
-        start_response("408 Request Timeout", [("Content-Type", "text/plain")])
-        return [b"Nobody waits for this answer.\n"]
+        return answer_nobody(start_response)
     with shared() as switched:
         if switched and _is_logged_in(environ):
             start_response("503 Service Unavailable", [("Content-Type", "text/plain")])

@@ -85,9 +85,9 @@ class Declaration:
         except NagoyaError:
             raise
         except (Exception, SystemExit) as error:
+            reason = f"{type(error).__name__}: {error}".removesuffix(": ")
             raise LifecycleError(
-                f"the callback {callback} failed at {event} of {container.name}: "
-                f"{type(error).__name__}: {error}",
+                f"the callback {callback} failed at {event} of {container.name}: {reason}",
                 "--debug shows where",
             ) from error
 

@@ -76,14 +76,15 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except (ValueError, TypeError, AttributeError, KeyError):
-            # Such as the date 2020-13-01, or a number of 5,000 digits.
+        except (ValueError, TypeError, AttributeError, LookupError):
+            # Such as the date 2020-13-01, a number of 5,000 digits, or `!!int ""`.
             kind = node.tag.rpartition(":")[2]
             raise _refusal(node, f"{_shortened(node)} cannot be read as {kind}") from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys: set[Any] = set()
-        for key_node, _ in node.value:
+        # `!!map x` is none, which the other method says.
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key = self.construct_object(key_node, deep=True)

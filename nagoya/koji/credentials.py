@@ -21,6 +21,7 @@ from nagoya.koji.certificates import (
     read_certificates,
 )
 from nagoya.koji.profile import ADMIN, CA, Profile
+from nagoya.system import plan
 from nagoya.system.container import SystemContainer
 from nagoya.system.system import System, require_system
 from nagoya.utils import files
@@ -199,10 +200,15 @@ def _change(system: System, authority: Handle, verb: str, *arguments: str) -> li
 
 
 def _reload(system: System, label: str = RELOAD_LABEL) -> None:
-    """Have every running container use the credentials as they are now."""
+    """Have every container use the credentials as they are now, unless it was stopped."""
+    waiting = []
     for name, handle in _present(system).items():
-        command = containers.label(handle, label)
-        if command is None or not containers.state(handle).running:
+        command, state = containers.label(handle, label), containers.state(handle)
+        # It may have ended since a certificate had expired. The engine's next attempt may take a
+        # minute, and until then its log would name that certificate.
+        if command is not None and state.status == "restarting":
+            waiting.append(name)
+        if command is None or not state.running:
             continue
         status, output = execute(handle, json.loads(command), seconds=_RELOAD_SECONDS)
         if status:
@@ -210,6 +216,8 @@ def _reload(system: System, label: str = RELOAD_LABEL) -> None:
                 f"{name} still uses the former credentials: {output.strip()}",
                 f"`toji --system {system.name} restart {name}`",
             )
+    if waiting:
+        system.apply(plan.restart(system.declaration, system.observe(), waiting))
 
 
 def _on_host(system: System, names: Collection[str]) -> list[str]:

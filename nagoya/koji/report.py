@@ -23,7 +23,9 @@ from nagoya.system.system import System, require_system
 _TASKS = 40
 _CALL_SECONDS = 15
 _HIDDEN = "..."
-_SECRET_NAME = re.compile(r"SECRET|PASS|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"SECRET|PASS|TOKEN|KEY|CREDENTIAL|(?<![A-Z])PWD?(?![A-Z])", re.IGNORECASE
+)
 _QUOTED = re.compile(
     rf"((?<!unknown )\b\w*(?:{_SECRET_NAME.pattern})\w*\W|line \d+, column \d+: ).*",
     re.IGNORECASE,
@@ -37,7 +39,10 @@ _URL_PASSWORD = re.compile(rb"(://[^/\s:@\"']*:)[^/\s\"']+@")
 # A user without a password is a token, where the protocol is not ssh.
 _URL_TOKEN = re.compile(rb"(https?://)[^/\s:@\"']+@")
 _AUTHORIZATION = re.compile(rb"(authorization\W+)\w[^\r\n\"']*", re.IGNORECASE)
-_ASSIGNMENT = re.compile(rb"(\w*(?:SECRET|PASSWORD|TOKEN)\w*=)[^\s'\"]+", re.IGNORECASE)
+_NAME = rb"[\w-]*(?:SECRET(?!S\b)|PASSWORD|PASSWD|TOKEN)[\w-]*[\\'\"]*"
+_ASSIGNMENT = re.compile(rb"(" + _NAME + rb"[ \t]*[=:][ \t]*[\\'\"]*)[^\s\\'\"]+", re.IGNORECASE)
+# On a line, in a list of JSON's, or of YAML's.
+_OPTION = re.compile(rb"(--" + _NAME + rb",?\s+(?:- )?[\\'\"]*)[^\s\\'\"]+", re.IGNORECASE)
 _SHORTEST = 4
 """Characters of a secret that is searched for in all files: "1" would be found everywhere. Shorter
 ones are left out where they are the values of variables."""
@@ -96,6 +101,7 @@ def redact(content: bytes, secrets: Iterable[str] = ()) -> bytes:
     clean = _URL_TOKEN.sub(rb"\1...@", clean)
     clean = _AUTHORIZATION.sub(rb"\1...", clean)
     clean = _ASSIGNMENT.sub(rb"\1...", clean)
+    clean = _OPTION.sub(rb"\1...", clean)
     for secret in sorted(secrets, key=len, reverse=True):
         # As it is, as JSON writes it, and as a YAML file or a log has its lines.
         for form in (secret, json.dumps(secret)[1:-1], *secret.splitlines()):

@@ -167,13 +167,11 @@ def test_one_address_cannot_have_all_connections(mortal_koji: Koji) -> None:
         assert closed(attacker) == 30
 
 
-def test_a_body_too_long_is_refused(hub: Hub) -> None:
-    answer = requests.post(
-        hub.url("/kojihub"),
-        data=b"x" * (32 * 1024 * 1024 + 1),
-        verify=str(hub.authority),
-        timeout=30,
-    )
+@pytest.mark.parametrize(("path", "limit"), [("/kojihub", 32 * 1024**2), ("/koji/search", 65536)])
+def test_a_body_too_long_is_refused(hub: Hub, path: str, limit: int) -> None:
+    """kojiweb compiles the regular expression that it searches for."""
+    body = f"type=user&match=regexp&terms={'a|b?' * (limit // 4)}"
+    answer = requests.post(hub.url(path), data=body, verify=str(hub.authority), timeout=30)
     assert answer.status_code == 413
 
 
@@ -211,6 +209,20 @@ def test_nobody_searches_for_days(hub: Hub) -> None:
     ]
     (fault, ((_, *_),)) = session.callMethod("multiCall", calls)
     assert "busy with this search for" in fault["faultString"]
+
+
+def test_no_number_takes_minutes_to_be_read(hub: Hub) -> None:
+    value = "<value><bigdecimal>1E+2000000</bigdecimal></value>"
+    answer = requests.post(
+        hub.url("/kojihub"),
+        data="<methodCall><methodName>getTaskInfo</methodName><params><param>"
+        f"{value}</param></params></methodCall>",
+        headers={"Content-Type": "text/xml"},
+        verify=str(hub.authority),
+        timeout=10,
+    )
+    with pytest.raises(Fault, match=r"unknown tag .*bigdecimal"):
+        xmlrpc.client.loads(answer.text)
 
 
 def test_a_task_has_a_length(hub: Hub) -> None:
@@ -257,6 +269,10 @@ def single_call(number: int) -> str:
     return xmlrpc.client.dumps(params, name)
 
 
+def page(_number: int) -> str:
+    return ""
+
+
 def test_a_client_that_vanishes_is_noticed(running_koji: Koji, hub: Hub) -> None:
     """As where a firewall drops its packets from now on: nothing closes its connections."""
     with attack(running_koji, "a long call", 20) as attacker:
@@ -267,7 +283,9 @@ def test_a_client_that_vanishes_is_noticed(running_koji: Koji, hub: Hub) -> None
         everybody_is_served(hub)
 
 
-@pytest.mark.parametrize(("request_of", "count"), [(multicall, 4), (single_call, 400)])
+@pytest.mark.parametrize(
+    ("request_of", "count"), [(multicall, 4), (single_call, 400), (page, 1000)]
+)
 def test_nothing_is_done_for_clients_that_have_left(
     hub: Hub, request_of: Callable[[int], str], count: int
 ) -> None:
@@ -277,7 +295,8 @@ def test_nothing_is_done_for_clients_that_have_left(
     with ExitStack() as connections:
         for number in range(count):
             body = request_of(number).encode()
-            head = f"POST {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Type: text/xml\r\n"
+            first = f"POST {url.path}" if body else "GET /koji/api"
+            head = f"{first} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Type: text/xml\r\n"
             plain = socket.create_connection((url.hostname, url.port or 443))
             connection = trusting.wrap_socket(plain, server_hostname=url.hostname)
             connections.enter_context(connection)

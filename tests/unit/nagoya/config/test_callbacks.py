@@ -94,6 +94,7 @@ def test_a_wrong_name_is_reported(read: Read, name: str, message: str) -> None:
     [
         ("def greet(c): return c.state()", "AttributeError: "),
         ("def greet(c): raise SystemExit(3)", "SystemExit: 3"),
+        ("def greet(c): raise SystemExit", "SystemExit"),
         ("import no_such_module\ndef greet(c): ...", "ModuleNotFoundError: No module named "),
         ("greet = 3", "TypeError: callbacks.greet is a int, not a function"),
         ("def greet(c): open('/nonexistent/x')", "FileNotFoundError: "),
@@ -106,6 +107,7 @@ def test_a_callback_with_a_bug_is_reported_with_event_and_container(
         call(read("callbacks.greet", callbacks=code), "callbacks.greet")
     words = "the callback callbacks.greet failed at post_start of koji: "
     assert caught.value.message.startswith(words + message)
+    assert not caught.value.message.endswith(": ")
     assert caught.value.__cause__
 
 

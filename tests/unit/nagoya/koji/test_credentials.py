@@ -67,7 +67,8 @@ def system(
 
     monkeypatch.setattr(credentials, "require_system", lambda *_: {name: name for name in LABELS})
     monkeypatch.setattr(containers, "label", lambda handle, name: LABELS[handle].get(name))
-    monkeypatch.setattr(containers, "state", lambda handle: SimpleNamespace(running=True))
+    running = SimpleNamespace(running=True, status="running")
+    monkeypatch.setattr(containers, "state", lambda handle: running)
     monkeypatch.setattr(credentials, "run_helper", run_helper)
     monkeypatch.setattr(credentials, "execute", execute)
     monkeypatch.setattr(transfer, "read_folder", read_folder)

@@ -71,9 +71,31 @@ def test_what_a_request_authorizes_itself_with_is_left_out() -> None:
     assert b"abc" not in redact(b'{"authorization": "Basic abc="}')
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "run --password hunter22 now", "run --db-token=hunter22", "password: hunter22",
+        "Secret = 'hunter22'", '{"password": "hunter22", "user": "bob"}',
+        json.dumps(json.dumps({"api_token": "hunter22"})), "run --passwd 'hunter22'",
+        json.dumps(["run", "--password", "hunter22"], indent=2), "- --password\n  - hunter22",
+        "a: |\n  password: hunter22\n  other: x",
+    ],
+)  # fmt: skip
+def test_what_is_called_a_password_is_left_out(text: str) -> None:
+    assert b"hunter22" not in redact(text.encode())
+
+
+@pytest.mark.parametrize(
+    "text", ["secrets: false", "password:\nname: x", "the password was wrong", "--tokens"]
+)
+def test_what_only_speaks_of_secrets_stays(text: str) -> None:
+    assert redact(text.encode()) == text.encode()
+
+
 def test_a_secret_is_left_out_wherever_it_stands() -> None:
     secrets = secret_values([("KOJI_WEB_SECRET", 'a"secret'), ("NAME", "harmless"), ("KEY", "1")])
     assert secrets == {'a"secret', "1"}
+    assert secret_values([("db_pw", "a"), ("DB_PWD", "b"), ("UPWARD", "c")]) == {"a", "b"}
     clean = redact(b'1 harmless a"secret ' + json.dumps('a"secret').encode(), secrets)
     assert clean == b'1 harmless ... "..."'
 
