@@ -8,7 +8,8 @@ builders wait for them.
 Back references in regular expressions, such as `(a+)\1`: PostgreSQL matches other expressions in a
 moment. For one with a back reference it may try all ways to divide a text. With forty characters
 that takes days, in which a process of the hub and one of the database do nothing else. Other
-expressions can take minutes, such as those with repetitions of repetitions, so a search has a time.
+expressions can take minutes, such as those with repetitions of repetitions. So a search has a time,
+and one at a time has more: kojiweb goes on with a search whose client has left.
 
 Numbers: XML-RPC of Python has decimal ones, of which Koji's clients send none. One such as
 1E+2000000 is short, and takes minutes to become an int, as which Koji reads the number of a task.
@@ -23,13 +24,16 @@ builds, for which those of others would wait for hours. In a day, their argument
 database's disk.
 """
 
+import fcntl
 import functools
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from allowances import Allowances
+from allowances import FOLDER, Allowances
 from clients import PATIENCE, is_gone
 
 OPTION = "rowlock"
@@ -39,8 +43,10 @@ SEARCHES = (
     "search", "listHosts", "getArchiveType", "listArchives",
     "count", "filterResults", "countAndFilterResults",
 )  # fmt: skip
-# Seconds for each statement of a search.
-SEARCH_SECONDS = 10
+# Seconds for each statement of a search, and where it is the only one that takes longer.
+SHORT_SEARCH, LONG_SEARCH = 1, 10
+# Held by the search that takes longer; nobody else locks this folder.
+SEARCH_LOCK = FOLDER
 # Characters of the arguments of a task. A chain of a thousand builds has fewer.
 LONGEST_TASK = 128 * 1024
 # Characters of the arguments of all tasks that a user makes in a day, and of one at the least.
@@ -110,17 +116,33 @@ def refuse_calls(koji_entry: Mapping[str, Any]) -> None:
             return dispatch(self, method, params)
         # A log-in commits, which ends what is local to a transaction.
         self.check_session()
-        limit = f"SET LOCAL statement_timeout = '{SEARCH_SECONDS}s'"
-        context.cnx.cursor().execute(limit)
+        with suppress(TimeoutError):
+            return search(self, method, params, SHORT_SEARCH)
+        descriptor = os.open(SEARCH_LOCK, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return search(self, method, params, LONG_SEARCH)
+        except BlockingIOError:
+            reason = "with another long search; search again in a moment, or for less"
+        except TimeoutError:
+            reason = f"with this search for {LONG_SEARCH} s; search for less"
+        finally:
+            os.close(descriptor)
+        raise koji.GenericError(f"the database was busy {reason}")
+
+    def search(self: Any, method: str, params: Any, seconds: int) -> Any:
+        """The answer; raises TimeoutError after that time, without an effect on others' calls."""
+        execute = context.cnx.cursor().execute
+        execute("SAVEPOINT search")
+        execute(f"SET LOCAL statement_timeout = '{seconds}s'")
         try:
             answer = fetch_rows(dispatch(self, method, params))
         except Exception as error:
             if getattr(error, "pgcode", None) != QUERY_CANCELED:
                 raise
-            raise koji.GenericError(
-                f"the database was busy with this search for {SEARCH_SECONDS} s; search for less"
-            ) from None
-        context.cnx.cursor().execute("SET LOCAL statement_timeout TO DEFAULT")
+            execute("ROLLBACK TO SAVEPOINT search")
+            raise TimeoutError from None
+        execute("SET LOCAL statement_timeout TO DEFAULT")
         return answer
 
     handler._dispatch = check_and_dispatch

@@ -80,16 +80,16 @@ class Declaration:
 
     def call(self, callback: str, event: Event, container: Named) -> None:
         """Call a callback with its container. Raises LifecycleError if it fails."""
+        failure = f"the callback {callback} failed at {event} of {container.name}"
         try:
             callbacks.load(callback, callback_folders(self.files))(container)
-        except NagoyaError:
-            raise
+        except NagoyaError as error:
+            raise LifecycleError(
+                f"{failure}: {error.message}", error.hint, exit_code=error.exit_code
+            ) from error
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-            raise LifecycleError(
-                f"the callback {callback} failed at {event} of {container.name}: {reason}",
-                "--debug shows where",
-            ) from error
+            raise LifecycleError(f"{failure}: {reason}", "--debug shows where") from error
 
 
 def callback_folders(files: tuple[Path, ...]) -> tuple[Path, ...]:

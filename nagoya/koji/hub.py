@@ -83,6 +83,10 @@ class HubConnection:
         if user is not None and is_expired(profile.certificate(user)):
             error = "alert certificate expired"
         causes = {
+            "database outage": (
+                f"the hub at {url} does not reach its database",
+                f"`{toji} status` shows whether the database runs",
+            ),
             "certificate has expired": (
                 f"the certificate of the hub at {url} has expired",
                 f"{toji} credentials renew",
@@ -127,7 +131,7 @@ class HubConnection:
             if text in error:
                 return LifecycleError(message, hint)
         return LifecycleError(
-            f"the hub at {url} rejected the login of {user}: {error}",
+            f"the hub at {url} rejected the login of {user}: {' '.join(error.split())}",
             f"`{toji} wait` shows whether the hub is ready",
         )
 

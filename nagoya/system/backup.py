@@ -17,7 +17,7 @@ from nagoya.engine.state import CONTAINER_LABEL
 from nagoya.errors import LifecycleError
 from nagoya.system.archive import Manifest, Show, Writer
 from nagoya.system.snapshot_operation import CLEANUP_SECONDS, SnapshotOperation
-from nagoya.system.snapshots import operation_on
+from nagoya.system.snapshots import check_parts, operation_on
 from nagoya.system.system import System, require_system
 
 BACKUP_LABEL = "nagoya.backup"
@@ -47,6 +47,7 @@ def back_up(
 ) -> None:
     """Write a running system's state to a stream. Raises LifecycleError, and OSError."""
     with system.lock(), operation_on(system, time.monotonic() + _SECONDS) as operation:
+        check_parts(system, lambda labels: BACKUP_LABEL in labels)
         if not operation.agents_with("cut"):
             raise LifecycleError(
                 f"the images of '{system.name}' cannot make backups",

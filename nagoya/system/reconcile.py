@@ -76,20 +76,21 @@ def scale(declaration: Declaration, observed: ObservedSystem, name: str, count: 
             f"'{name}' cannot run more than once: {', '.join(users)} would not find the copies",
             "scale a container that no other one needs, such as a builder",
         )
-    if users and count == 0:
+    wanted = [name if number == 1 else f"{name}-{number}" for number in range(1, count + 1)]
+    draft = Reconciliation(declaration, observed, dict.fromkeys(wanted, name))
+    surplus = [s for s in draft.present() if s.declared == name and s.name not in wanted]
+    holders = [state.name for state in surplus if data_paths(state.labels)]
+    if holders or (users and count == 0):
+        reason = f"other containers need it: {', '.join(users)}" if users else "it keeps data"
         raise LifecycleError(
-            f"'{name}' cannot be removed, since other containers need it: {', '.join(users)}",
+            f"'{name}' cannot be removed, since {reason}",
             f"`toji --system {observed.name} stop` stops the system and keeps its data",
         )
     check(declaration, observed)
-    wanted = [name if number == 1 else f"{name}-{number}" for number in range(1, count + 1)]
-    draft = Reconciliation(declaration, observed, dict.fromkeys(wanted, name))
-    for state in reversed(draft.present()):
-        if state.declared == name and state.name not in wanted:
-            cause = f"{count} wanted"
-            draft.drain(state, cause)
-            draft.stop(state, cause)
-            draft.add("remove", state.name, cause)
+    for state in reversed(surplus):
+        draft.drain(state, cause := f"{count} wanted")
+        draft.stop(state, cause)
+        draft.add("remove", state.name, cause)
     draft.bring_up(wanted, {})
     return draft.plan("scale", _drift(declaration, observed))
 

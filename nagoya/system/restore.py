@@ -27,11 +27,19 @@ def restore(
     """
     recover(system)
     with system.lock():
-        if system.observe().exists and not replace:
+        observed = system.observe()
+        if observed.exists and not replace:
             raise LifecycleError(
                 f"the system '{system.name}' already exists",
                 "choose another name with --system, or replace all its data with --replace",
             )
+        for name, declared in system.declaration.containers.items():
+            image = observed.images.get(declared.image)
+            if image and image.data and name not in archive.manifest.parts:
+                raise LifecycleError(
+                    f"the backup has no data of {name}, so the system would be empty",
+                    "it was made while that container was missing; restore an earlier backup",
+                )
         wanted = archive.manifest.containers
         replace_state(system, wanted, lambda: _fill(system, archive), lambda: None, seconds)
 

@@ -6,15 +6,17 @@ no part of the state. The first `wait` saves the state as `pristine`.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from nagoya.config.extends import option
+from nagoya.engine import containers, images
+from nagoya.engine.state import CONTAINER_LABEL
 from nagoya.errors import LifecycleError, NotReady
 from nagoya.system import plan
 from nagoya.system.observed import check_whole
 from nagoya.system.readiness import wait
-from nagoya.system.snapshot_agent import SnapshotAgent, snapshot_agents
+from nagoya.system.snapshot_agent import VERBS_LABEL, SnapshotAgent, snapshot_agents
 from nagoya.system.snapshot_operation import CLEANUP_SECONDS, Snapshot, SnapshotOperation
 from nagoya.system.system import System, check_name, require_system
 
@@ -125,6 +127,7 @@ def restore_snapshot(system: System, name: str = PRISTINE, seconds: float = RESE
 @contextmanager
 def operation_on(system: System, deadline: float) -> Iterator[SnapshotOperation]:
     """An operation on a system whose agents all run; LifecycleError otherwise."""
+    check_parts(system, _holds_state)
     with snapshot_agents(require_system(system.engine, system.name)) as agents:
         if not agents:
             raise LifecycleError(
@@ -141,11 +144,31 @@ def operation_on(system: System, deadline: float) -> Iterator[SnapshotOperation]
         yield SnapshotOperation(system, agents, deadline)
 
 
+def check_parts(system: System, is_needed: Callable[[Mapping[str, str]], bool]) -> None:
+    """Raise LifecycleError if the system has lost a container that is needed, by the labels of its
+    image."""
+    present = require_system(system.engine, system.name).values()
+    there = {containers.label(handle, CONTAINER_LABEL) for handle in present}
+    for name, declared in system.declaration.containers.items():
+        image = None if name in there else images.find(system.engine, declared.image)
+        if image and is_needed(image["Config"].get("Labels") or {}):
+            raise LifecycleError(
+                f"'{system.name}' has lost its container {name}, and what was in it",
+                f"`toji --system {system.name} up` creates it anew; `toji --system {system.name} "
+                "restore --replace FILE` returns to a backup",
+            )
+
+
+def _holds_state(labels: Mapping[str, str]) -> bool:
+    return "list" in labels.get(VERBS_LABEL, "").split()
+
+
 def _start_stopped(system: System, deadline: float) -> None:
     """Start the containers that are stopped: the snapshots are inside.
 
     A hub that does not become ready is no obstacle: it may be what the reset is to repair.
     """
+    check_parts(system, _holds_state)
     with snapshot_agents(require_system(system.engine, system.name)) as agents:
         if not _stopped(agents):
             return

@@ -247,6 +247,10 @@ def test_a_lost_database_is_restored(saved: Saved, tmp_path: Path) -> None:
     again = tmp_path / "again.tar"
     saved.koji.toji("backup", str(again))
     containers.remove(containers.get(connect(), f"{saved.koji.system}-kojidatabase"))
+    refused = saved.koji.toji("backup", str(tmp_path / "less.tar"), check=False)
+    assert refused.status == 7
+    assert "has lost its container kojidatabase, and what was in it" in refused.stderr
+    assert not (tmp_path / "less.tar").exists()
     started = saved.koji.toji("up").stderr
     assert "the container 'kojidatabase' is gone, and its data with it" in started
     assert saved.koji.session().getTag("demo") is None

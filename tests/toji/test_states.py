@@ -296,6 +296,20 @@ def test_a_system_without_state_says_so(toji: Toji) -> None:
     assert f"`toji --system {toji.system} up --recreate kojidatabase`" in error
 
 
+def test_a_lost_container_is_named(toji: Toji) -> None:
+    """Not even what is left of the state is saved, as if it were all."""
+    declare(toji, first={"image": IMAGE}, second={"image": IMAGE}, other={})
+    toji("init")
+    toji("wait")
+    for name in ("other", "second"):
+        toji("snapshot", "create", f"before-{name}")
+        connect().client.containers.get(f"{toji.system}-{name}").remove(force=True)
+    for words in (["snapshot", "create", "later"], ["reset"], ["snapshot", "list"]):
+        error = toji(*words, status=7).stderr
+        assert f"'{toji.system}' has lost its container second, and what was in it" in error
+        assert f"toji --system {toji.system} up" in error
+
+
 def test_two_resets_at_once_come_one_after_the_other(pair: Toji) -> None:
     take_verbs(pair)
     run(pair, "first", "echo prepare >/data/slow")

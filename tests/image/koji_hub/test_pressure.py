@@ -9,6 +9,7 @@ import ssl
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 from xmlrpc.client import Fault
@@ -50,6 +51,7 @@ REQUESTS = {
     "half a call": post("/kojihub", 1000, "<"),
     "half a form": post("/koji/search", 1000, "t"),
     "unread answers": post("/kojihub", len(echo), echo),
+    "an unread page": b"GET /kojifiles/work/long-page/x.html HTTP/1.1\\r\\nHost: koji\\r\\n\\r\\n",
     "a long call": post("/kojihub", len(long), long),
 }
 
@@ -65,7 +67,7 @@ for _ in range(count):
         connection.sendall(REQUESTS[kind])
     connections.register(connection, selectors.EVENT_READ)
 print("holds", count, flush=True)
-if kind == "unread answers":
+if "unread" in kind:
     signal.pause()
 closed = 0
 while True:
@@ -175,6 +177,16 @@ def test_a_body_too_long_is_refused(hub: Hub, path: str, limit: int) -> None:
     assert answer.status_code == 413
 
 
+def test_files_are_not_kept_for_their_readers(running_koji: Koji, hub: Hub) -> None:
+    make = "mkdir /mnt/koji/work/long-page && truncate -s 70M /mnt/koji/work/long-page/x.html"
+    assert execute(hub.container, "sh", "-c", make) == (0, "")
+    with attack(running_koji, "an unread page", 10):
+        time.sleep(3)
+        memory = "cat /proc/[0-9]*/status | awk '/^RssAnon/ {sum += $2} END {print sum}'"
+        kilobytes = int(execute(hub.container, "sh", "-c", memory)[1])
+    assert kilobytes < 500 * 1024
+
+
 def test_nobody_locks_the_rows_of_a_table(hub: Hub) -> None:
     session = hub.session()
     for options in ({"rowlock": True}, {"order": "id", "rowlock": True}):
@@ -209,6 +221,24 @@ def test_nobody_searches_for_days(hub: Hub) -> None:
     ]
     (fault, ((_, *_),)) = session.callMethod("multiCall", calls)
     assert "busy with this search for" in fault["faultString"]
+
+
+def test_one_search_at_a_time_takes_long(hub: Hub) -> None:
+    """kojiweb has eight threads, and the hub as few as two processes."""
+    calls = [(rf"((^|$|.|\y){{0,40}}){{0,40}}q{number}", "user", "regexp") for number in range(8)]
+
+    def search_for(call: tuple[str, ...]) -> str:
+        with pytest.raises(koji.GenericError, match="the database was busy with") as error:
+            hub.session().search(*call)
+        return str(error.value)
+
+    with ThreadPoolExecutor(8) as threads:
+        ended = threads.map(search_for, calls)
+        time.sleep(2)
+        assert hub.session(timeout=15, max_retries=0).getAPIVersion() == 1
+        reasons = [*ended]
+    assert sum("another long search" in reason for reason in reasons) >= 4, reasons
+    assert hub.session().search("koji*", "user", "glob")
 
 
 def test_no_number_takes_minutes_to_be_read(hub: Hub) -> None:

@@ -111,7 +111,12 @@ def test_a_callback_with_a_bug_is_reported_with_event_and_container(
     assert caught.value.__cause__
 
 
-def test_an_error_of_nagoyas_is_left_as_it_is(read: Read) -> None:
-    code = "from nagoya.errors import NagoyaError\ndef greet(c): raise NagoyaError('mine')\n"
-    with pytest.raises(Exception, match=r"^mine$"):
+def test_an_error_of_nagoyas_keeps_its_hint_and_status(read: Read) -> None:
+    code = (
+        "from nagoya.errors import EngineError\n"
+        "def greet(c): raise EngineError('mine', 'do this', exit_code=99)\n"
+    )
+    with pytest.raises(LifecycleError) as caught:
         call(read("callbacks.greet", callbacks=code), "callbacks.greet")
+    assert caught.value.message.endswith(" failed at post_start of koji: mine")
+    assert (caught.value.hint, caught.value.exit_code) == ("do this", 99)

@@ -92,7 +92,9 @@ def test_a_certificate_that_is_valid_no_more(
 
 
 def test_a_login_that_is_refused(hub: HubConnection) -> None:
-    error = hub._login_error("alice", "alice is not a user")
+    error = hub._login_error("alice", "(ssl auth failed: koji.ServerOffline: database outage\n)")
+    assert error.message.endswith("/kojihub does not reach its database")
+    error = hub._login_error("alice", "alice is not\n a user")
     assert "rejected the login of alice: alice is not a user" in error.message
 
 

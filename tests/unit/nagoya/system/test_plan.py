@@ -8,7 +8,7 @@ import pytest
 from nagoya.config.declaration import Declaration
 from nagoya.errors import LifecycleError
 from nagoya.system import plan, reconcile
-from nagoya.system.observed import ObservedImage
+from nagoya.system.observed import DATA_LABEL, ObservedImage
 from nagoya.system.plan import Plan
 from tests.unit.nagoya.system.systems import Declare, nothing, running
 
@@ -337,3 +337,15 @@ def test_a_recreated_container_finishes_its_work_as_long_as_its_hub_runs(declare
 def test_what_others_need_is_there_once(declared: Declaration, count: int) -> None:
     with pytest.raises(LifecycleError, match="'db' cannot"):
         reconcile.scale(declared, running(declared), "db", count)
+
+
+def test_what_keeps_data_is_not_scaled_away(declare: Declare) -> None:
+    """Not even where nobody needs it."""
+    declared = declare(alone={}, other={})
+    observed = running(declared)
+    labels = observed.containers["alone"].labels | {DATA_LABEL: '["/data"]'}
+    alone = replace(observed.containers["alone"], labels=labels)
+    observed = replace(observed, containers={**observed.containers, "alone": alone})
+    with pytest.raises(LifecycleError, match="'alone' cannot be removed, since it keeps data"):
+        reconcile.scale(declared, observed, "alone", 0)
+    assert lines(reconcile.scale(declared, observed, "other", 0))[-1].startswith("remove other")
