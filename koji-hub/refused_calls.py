@@ -47,8 +47,8 @@ SEARCHES = (
 SHORT_SEARCH, LONG_SEARCH = 1, 10
 # Held by the search that takes longer; nobody else locks this folder.
 SEARCH_LOCK = FOLDER
-# Characters of the arguments of a task. A chain of a thousand builds has fewer.
-LONGEST_TASK = 128 * 1024
+# Characters of the arguments of a task, as XML. A chain of a thousand builds has fewer.
+LONGEST_TASK = 256 * 1024
 # Characters of the arguments of all tasks that a user makes in a day, and of one at the least.
 TASKS_OF_A_DAY = 1024**3
 SHORTEST_TASK = 1024
@@ -217,7 +217,7 @@ def bound_tasks(kojihub: Any, module: Any, allowances: Allowances) -> None:
                 priority = module.Task(parent).getInfo()["priority"] - 1
                 options["priority"] = options.get("priority", priority) + worse
             return make_task(method, arglist, **options)
-        length = sum(len(str(value)) for value in nested_values(arglist) if not _is_nested(value))
+        length = len(koji.xmlrpcplus.dumps((arglist,)))
         if length > LONGEST_TASK:
             raise koji.GenericError(
                 f"the arguments of this task have {length} characters, more than {LONGEST_TASK}"

@@ -260,9 +260,14 @@ def test_a_task_has_a_length(hub: Hub) -> None:
     session = hub.login()
     with pytest.raises(koji.GenericError, match="of this task have"):
         session.build("x" * 1_000_000, "demo")
-    for source in (["x" * 100] * 2_000, {"x" * 200_000: 1}):
+    # Lists without values, and short numbers, are long as XML.
+    for source in (["x" * 100] * 3_000, {"x" * 300_000: 1}, [[]] * 80_000, [1] * 20_000):
         with pytest.raises(koji.GenericError, match="of this task have"):
             session.makeTask("build", [source, "demo"])
+    chain = [[f"git+https://koji/demo/git/package{number}.git#main" for number in range(1_000)]]
+    session.createTag("chained")
+    session.createBuildTarget("chained", "chained", "chained")
+    session.cancelTask(session.makeTask("chainbuild", [chain, "chained"]))
 
 
 def test_the_tasks_of_a_day_have_a_length(hub: Hub) -> None:
