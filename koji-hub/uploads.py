@@ -38,7 +38,7 @@ TASK_FOLDER = re.compile(r"tasks/[0-9]+/([0-9]+)(/|$)")
 # Permissions of those whose uploads have no such limit; kojira has `repo`.
 UNLIMITED = {"admin", "repo"}
 # Of a task's file in one answer. Of Koji's programs, only `koji runroot` asks for all of one.
-LONGEST_PART = 64 * 1024**2
+LONGEST_PART = 32 * 1024**2
 
 
 def reserve(disk: os.statvfs_result) -> int:

@@ -30,6 +30,7 @@ from allowances import Allowances
 from answers import Answers, keep_answers
 from clients import answer_nobody, is_abandoned
 from compat import name_missing_digest
+from long_answers import send_one_at_a_time
 from paths import check_paths
 from permissions import check_permissions
 from refused_calls import bound_multicalls, bound_tasks, refuse_calls, refuse_decimals
@@ -172,7 +173,7 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
         kojihub, server = map(importlib.import_module, ("kojihub", "koji.server"))
     # Koji reports it to its clients.
     except (ImportError, SyntaxError):
-        return application
+        return send_one_at_a_time(application)
     # A Koji that lacks what is changed here takes no calls.
     check_paths(kojihub)
     # Since 1.31 kojihub is a package, which has copies of this module's functions.
@@ -183,7 +184,7 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
     check_permissions(kojihub)
     name_missing_digest(kojihub)
     bound_uploads(Bounds(kojihub, server.RequestTimeout, allowances))
-    return application
+    return send_one_at_a_time(application)
 
 
 def _is_logged_in(environ: Mapping[str, Any]) -> bool:

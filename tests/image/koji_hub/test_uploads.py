@@ -170,7 +170,7 @@ def test_an_answer_has_a_part_of_a_tasks_file(hub: Hub) -> None:
     assert execute(hub.container, "sh", "-c", make)[0] == 0
     session = hub.session()
     try:
-        with pytest.raises(koji.GenericError, match=r"root\.log is longer than the 64 MiB"):
+        with pytest.raises(koji.GenericError, match=r"root\.log is longer than the 32 MiB"):
             session.downloadTaskOutput(1_000_000, "root.log")
         part = session.downloadTaskOutput(1_000_000, "root.log", offset=2**33, size=2**20)
         assert len(part) == 2**20
