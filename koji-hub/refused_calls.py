@@ -131,17 +131,30 @@ def refuse_calls(koji_entry: Mapping[str, Any]) -> None:
         raise koji.GenericError(f"the database was busy {reason}")
 
     def search(self: Any, method: str, params: Any, seconds: int) -> Any:
-        """The answer; raises TimeoutError after that time, without an effect on others' calls."""
-        execute = context.cnx.cursor().execute
+        """The answer. Raises TimeoutError, without an effect on others' calls, if a statement takes
+        that time, or if there is one more after it: getArchiveType has one for each dot."""
+        connection, end = context.cnx, time.monotonic() + seconds
+        cursor = connection.cursor
+
+        def cursor_in_time(*arguments: Any, **options: Any) -> Any:
+            if time.monotonic() > end:
+                raise TimeoutError
+            return cursor(*arguments, **options)
+
+        execute = cursor().execute
         execute("SAVEPOINT search")
         execute(f"SET LOCAL statement_timeout = '{seconds}s'")
+        connection.cursor = cursor_in_time
         try:
             answer = fetch_rows(dispatch(self, method, params))
         except Exception as error:
-            if getattr(error, "pgcode", None) != QUERY_CANCELED:
+            is_late = isinstance(error, TimeoutError)
+            if not is_late and getattr(error, "pgcode", None) != QUERY_CANCELED:
                 raise
             execute("ROLLBACK TO SAVEPOINT search")
             raise TimeoutError from None
+        finally:
+            del connection.cursor
         execute("SET LOCAL statement_timeout TO DEFAULT")
         return answer
 

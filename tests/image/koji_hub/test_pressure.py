@@ -222,6 +222,9 @@ def test_nobody_searches_for_days(hub: Hub) -> None:
     endless = r"((^|$|.|\y){0,40}){0,40}q"
     with pytest.raises(koji.GenericError, match="busy with this search for"):
         session.search(endless, "user", "regexp")
+    # Here each dot begins another one.
+    with pytest.raises(koji.GenericError, match="busy with this search for"):
+        session.getArchiveType("~|." * 1_000 + "((^|$|[^~]|m){0,3}){0,4}q")
     session = hub.login()
     calls = [
         {"methodName": "search", "params": (text, "user", "regexp")} for text in (endless, "k")
