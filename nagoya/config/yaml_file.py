@@ -2,6 +2,7 @@
 is written."""
 
 import math
+import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +48,8 @@ def _read(path: Path, names: Sequence[str], hint: str | None) -> str:
         if not stat.S_ISREG(path.stat().st_mode):
             problem = "is a folder, not a file" if path.is_dir() else "is not a regular file"
             raise DeclarationError(str(path), [problem])
-        with path.open("rb") as file:
+        # /proc/kmsg looks regular, and waits all the same.
+        with open(path, "rb", opener=_open_without_waiting) as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             problem = f"is larger than {MAX_BYTES // 1024} KiB, which no such file needs"
@@ -61,6 +63,10 @@ def _read(path: Path, names: Sequence[str], hint: str | None) -> str:
     except (OSError, ValueError) as error:
         problem = f"cannot be read: {getattr(error, 'strerror', None) or error}"
     raise DeclarationError(str(path), [problem]) from None
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class _StrictLoader(yaml.SafeLoader):
