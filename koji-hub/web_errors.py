@@ -6,7 +6,8 @@ names nothing, is answered with 400 or 404, and a page that needs another user w
 Koji redirects to any address in its parameter `page`, and after logging out to one without TLS,
 where nothing answers if the port is not the usual one. Here it redirects to its own pages.
 
-Requests that have waited until their client left are not passed on.
+Requests that have waited until their client left are not passed on. kojiweb compiles the regular
+expression that it searches for, in its only process; a long one could take it seconds.
 """
 
 import importlib
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any
 from xmlrpc.client import Fault
 
@@ -41,6 +42,9 @@ FIRST_PAGE = "/koji/"
 # Characters of an address; Apache's own limit of a request's first line is about the same.
 LONGEST = 8000
 READERS = ("/cgi.py", "/urllib/parse.py")
+
+# Characters of a regular expression. With 8,000, Python can need five seconds.
+LONGEST_EXPRESSION = 255
 
 # Several threads may get the first requests.
 LOADING = Lock()
@@ -111,11 +115,23 @@ def stay_here(location: str) -> str:
     return location or FIRST_PAGE
 
 
+def refuse_long_expressions(index: Any) -> None:
+    """Let kojiweb's module of pages, `index`, say that a long expression is invalid."""
+
+    def compile_short(pattern: str, flags: int = 0) -> re.Pattern[str]:
+        if len(pattern) > LONGEST_EXPRESSION:
+            raise re.error(f"longer than {LONGEST_EXPRESSION} characters")
+        return re.compile(pattern, flags)
+
+    index.re = SimpleNamespace(**{**vars(re), "compile": compile_short})
+
+
 @cache
 def _entry(script: str) -> Callable[..., Iterable[bytes]]:
     """The WSGI application in Koji's script."""
     koji = importlib.import_module("koji")
     explain_errors(importlib.import_module("kojiweb.util"), koji)
+    refuse_long_expressions(importlib.import_module("index"))
     spec = importlib.util.spec_from_file_location("koji_web_entry", script)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

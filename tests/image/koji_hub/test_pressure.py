@@ -194,6 +194,16 @@ def test_files_are_not_kept_for_their_readers(running_koji: Koji, hub: Hub) -> N
     assert kilobytes < 500 * 1024
 
 
+def test_kojiweb_compiles_no_long_expression(hub: Hub) -> None:
+    ranges = "".join(f"0-{chr(0xFFEF - number)}" for number in range(90))
+    for terms, is_refused in ((f"(?i)[{ranges}]", True), ("^koji(admin)?$", False)):
+        query = {"type": "user", "match": "regexp", "terms": terms}
+        url, authority = hub.url("/koji/search"), str(hub.authority)
+        answer = requests.get(url, params=query, verify=authority, timeout=30)
+        assert answer.status_code == 200
+        assert ("Invalid regular expression" in answer.text) == is_refused
+
+
 def test_nobody_locks_the_rows_of_a_table(hub: Hub) -> None:
     session = hub.session()
     for options in ({"rowlock": True}, {"order": "id", "rowlock": True}):
