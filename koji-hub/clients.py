@@ -46,6 +46,25 @@ def is_abandoned(environ: Mapping[str, Any]) -> bool:
     return bool(arrival) and time.time() - arrival > PATIENCE and is_gone(environ)
 
 
+class ClientGone(BaseException):
+    """Ends what a client had asked for. Koji takes an Exception for the answer of a call."""
+
+
+def watch(environ: Mapping[str, Any]) -> Callable[[], None]:
+    """A function to call now and then: after PATIENCE, it raises ClientGone if the client has
+    left."""
+    looked = time.monotonic()
+
+    def check() -> None:
+        nonlocal looked
+        if time.monotonic() - looked > PATIENCE:
+            looked = time.monotonic()
+            if is_gone(environ):
+                raise ClientGone
+
+    return check
+
+
 def answer_nobody(start_response: Callable[..., Any]) -> list[bytes]:
     """The answer to an abandoned call, which only Apache's log shows."""
     start_response("408 Request Timeout", [("Content-Type", "text/plain")])

@@ -14,6 +14,9 @@ and one at a time has more: kojiweb goes on with a search whose client has left.
 Numbers: XML-RPC of Python has decimal ones, of which Koji's clients send none. One such as
 1E+2000000 is short, and takes minutes to become an int, as which Koji reads the number of a task.
 
+Lists: some calls take long ones, such as the numbers of sixty thousand tasks, each of which is a
+statement, or the names of an RPM's fields. A call that only reads ends if its client has left.
+
 Multicalls: the hub keeps all answers until the last call is done. A request of 4 MiB has room for
 twenty thousand calls, and the list of the hub's methods alone has 200 kB. Or for twelve thousand
 searches of three seconds each, which would go on for hours after the client has left.
@@ -30,11 +33,11 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from allowances import FOLDER, Allowances
-from clients import PATIENCE, is_gone
+from clients import ClientGone, watch
 
 OPTION = "rowlock"
 # Koji makes regular expressions of terms, arches, names of files and platforms. The last three call
@@ -43,6 +46,8 @@ SEARCHES = (
     "search", "listHosts", "getArchiveType", "listArchives",
     "count", "filterResults", "countAndFilterResults",
 )  # fmt: skip
+# Calls that change nothing.
+READS = re.compile("(get|list|query|read)[A-Z]")
 # Seconds for each statement of a search, and where it is the only one that takes longer.
 SHORT_SEARCH, LONG_SEARCH = 1, 10
 # Held by the search that takes longer; nobody else locks this folder.
@@ -113,7 +118,8 @@ def refuse_calls(koji_entry: Mapping[str, Any]) -> None:
         if reason := objection(method, params):
             raise koji.GenericError(reason)
         if method not in SEARCHES:
-            return dispatch(self, method, params)
+            with _watched(context, koji) if READS.match(method) else nullcontext():
+                return dispatch(self, method, params)
         # A log-in commits, which ends what is local to a transaction.
         self.check_session()
         with suppress(TimeoutError):
@@ -161,6 +167,40 @@ def refuse_calls(koji_entry: Mapping[str, Any]) -> None:
     handler._dispatch = check_and_dispatch
 
 
+@contextmanager
+def _watched(context: Any, koji: Any) -> Iterator[None]:
+    """Raise koji.GenericError before the next statement, or field of an RPM's header, if the client
+    has left."""
+    connection, check = context.cnx, watch(context.environ)
+    cursor = connection.cursor
+
+    def check_and_get(*arguments: Any, **options: Any) -> Any:
+        check()
+        return cursor(*arguments, **options)
+
+    connection.cursor, context.check_client = check_and_get, check
+    try:
+        yield
+    except ClientGone:
+        raise koji.GenericError("nobody waits for this answer") from None
+    finally:
+        connection.cursor, context.check_client = cursor, None
+
+
+def watch_headers(koji_entry: Mapping[str, Any]) -> None:
+    """Have Koji look for the client before it reads a field of an RPM's header."""
+    koji, context = koji_entry["koji"], koji_entry["context"]
+    get_field = koji.get_header_field
+
+    @functools.wraps(get_field)
+    def check_and_get(*arguments: Any, **options: Any) -> Any:
+        if check := getattr(context, "check_client", None):
+            check()
+        return get_field(*arguments, **options)
+
+    koji.get_header_field = check_and_get
+
+
 def fetch_rows(answer: Any) -> Any:
     """An answer with all of its rows, which Koji often fetches only when it writes the answer."""
     if isinstance(answer, dict):
@@ -174,19 +214,19 @@ def bound_multicalls(koji_entry: Mapping[str, Any]) -> None:
     context, multi_call = koji_entry["context"], handler.multiCall
 
     def watch_calls(self: Any, calls: Any) -> Any:
-        dispatch, room, looked = self._dispatch, LONGEST_ANSWERS, time.monotonic()
+        dispatch, room, check = self._dispatch, LONGEST_ANSWERS, watch(context.environ)
         end: _End | None = None
 
         def dispatch_and_watch(method: str, params: Any) -> Any:
-            nonlocal room, looked, end
+            nonlocal room, end
             answer = fetch_rows(dispatch(method, params))
             room -= len(repr(answer))
             if room < 0:
                 end = _End("the answers of this multicall are too long; divide it into several")
-            elif time.monotonic() - looked > PATIENCE:
-                looked = time.monotonic()
-                if is_gone(context.environ):
-                    end = _End("nobody waits for the answers of this multicall")
+            try:
+                check()
+            except ClientGone:
+                end = _End("nobody waits for the answers of this multicall")
             if end:
                 raise end
             return answer

@@ -324,6 +324,11 @@ def single_call(number: int) -> str:
     return xmlrpc.client.dumps(params, name)
 
 
+def long_list(_number: int) -> str:
+    """The numbers of tasks, each of which is a statement."""
+    return xmlrpc.client.dumps(([2] * 60_000,), "getTaskInfo")
+
+
 def page(_number: int) -> str:
     return ""
 
@@ -339,7 +344,8 @@ def test_a_client_that_vanishes_is_noticed(running_koji: Koji, hub: Hub) -> None
 
 
 @pytest.mark.parametrize(
-    ("request_of", "count"), [(multicall, 4), (single_call, 400), (page, 1000)]
+    ("request_of", "count"),
+    [(multicall, 4), (single_call, 400), (long_list, 8), (page, 1000)],
 )
 def test_nothing_is_done_for_clients_that_have_left(
     hub: Hub, request_of: Callable[[int], str], count: int

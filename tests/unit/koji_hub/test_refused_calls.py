@@ -146,3 +146,53 @@ def test_a_multicall_in_a_multicall_is_bounded(handler: Any) -> None:
     inner = {"methodName": "multiCall", "params": [[{"methodName": "x" * 98, "params": []}] * 6]}
     with pytest.raises(GenericError, match="divide it into several"):
         handler._dispatch("multiCall", [[inner, inner]])
+
+
+@pytest.fixture
+def reader(load_script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A handler whose calls make three statements, or read three fields of a header. Its `left`
+    says whether the client has left by the second."""
+    module = load_script("koji-hub/refused_calls.py")
+    context = SimpleNamespace(environ={}, cnx=SimpleNamespace(cursor=Mock()))
+    koji = SimpleNamespace(GenericError=GenericError, get_header_field=Mock())
+
+    class Reader(Handler):
+        left = False
+
+        def _dispatch(self, method: str, params: list[Any]) -> Any:
+            for _ in range(3):
+                if method.endswith("Headers"):
+                    koji.get_header_field()
+                else:
+                    context.cnx.cursor()
+            return method
+
+    def watch(environ: Any) -> Callable[[], None]:
+        looks = []
+
+        def check() -> None:
+            looks.append(1)
+            if Reader.left and len(looks) == 2:
+                raise module.ClientGone
+
+        return check
+
+    monkeypatch.setattr(module, "watch", watch)
+    names = {"ModXMLRPCRequestHandler": Reader, "koji": koji, "context": context}
+    module.refuse_calls(names)
+    module.watch_headers(names)
+    return Reader
+
+
+@pytest.mark.parametrize("method", ["getTaskInfo", "getRPMHeaders", "queryHistory", "listTasks"])
+def test_a_call_that_reads_ends_once_its_client_has_left(reader: Any, method: str) -> None:
+    assert reader()._dispatch(method, []) == method
+    reader.left = True
+    with pytest.raises(GenericError, match="nobody waits for this answer"):
+        reader()._dispatch(method, [])
+
+
+@pytest.mark.parametrize("method", ["tagBuild", "host.getTask", "getaway", "importHeaders"])
+def test_a_call_that_may_change_something_does_not(reader: Any, method: str) -> None:
+    reader.left = True
+    assert reader()._dispatch(method, []) == method
