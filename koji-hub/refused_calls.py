@@ -15,7 +15,8 @@ Numbers: XML-RPC of Python has decimal ones, of which Koji's clients send none. 
 1E+2000000 is short, and takes minutes to become an int, as which Koji reads the number of a task.
 
 Lists: some calls take long ones, such as the numbers of sixty thousand tasks, each of which is a
-statement, or the names of an RPM's fields. A call that only reads ends if its client has left.
+statement, or the names of an RPM's fields. A call that only reads ends if its client has left. And
+a million entries of an RPM's header, which a user's build has made, take four seconds to be sent.
 
 Multicalls: the hub keeps all answers until the last call is done. A request of 4 MiB has room for
 twenty thousand calls, and the list of the hub's methods alone has 200 kB. Or for twelve thousand
@@ -46,6 +47,8 @@ SEARCHES = (
     "search", "listHosts", "getArchiveType", "listArchives",
     "count", "filterResults", "countAndFilterResults",
 )  # fmt: skip
+# Entries of all fields of an RPM's header in one answer. A package with 50,000 files has ten such.
+MOST_ENTRIES = 500_000
 # Calls that change nothing.
 READS = re.compile("(get|list|query|read)[A-Z]")
 # Seconds for each statement of a search, and where it is the only one that takes longer.
@@ -178,7 +181,7 @@ def _watched(context: Any, koji: Any) -> Iterator[None]:
         check()
         return cursor(*arguments, **options)
 
-    connection.cursor, context.check_client = check_and_get, check
+    connection.cursor, context.check_client, context.entries = check_and_get, check, 0
     try:
         yield
     except ClientGone:
@@ -187,16 +190,25 @@ def _watched(context: Any, koji: Any) -> Iterator[None]:
         connection.cursor, context.check_client = cursor, None
 
 
-def watch_headers(koji_entry: Mapping[str, Any]) -> None:
-    """Have Koji look for the client before it reads a field of an RPM's header."""
+def bound_headers(koji_entry: Mapping[str, Any]) -> None:
+    """Have Koji look for the client before it reads a field of an RPM's header for a call that only
+    reads, and refuse too many entries."""
     koji, context = koji_entry["koji"], koji_entry["context"]
     get_field = koji.get_header_field
 
     @functools.wraps(get_field)
     def check_and_get(*arguments: Any, **options: Any) -> Any:
-        if check := getattr(context, "check_client", None):
-            check()
-        return get_field(*arguments, **options)
+        check = getattr(context, "check_client", None)
+        if not check:
+            return get_field(*arguments, **options)
+        check()
+        field = get_field(*arguments, **options)
+        context.entries += len(field) if isinstance(field, list) else 1
+        if context.entries > MOST_ENTRIES:
+            raise koji.GenericError(
+                f"these fields have more than {MOST_ENTRIES} entries; ask for fewer fields"
+            )
+        return field
 
     koji.get_header_field = check_and_get
 

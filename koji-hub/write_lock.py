@@ -34,11 +34,11 @@ from long_answers import send_one_at_a_time
 from paths import check_paths
 from permissions import check_permissions
 from refused_calls import (
+    bound_headers,
     bound_multicalls,
     bound_tasks,
     refuse_calls,
     refuse_decimals,
-    watch_headers,
 )
 from repeated_tasks import repeat_tasks
 from uploads import Bounds, bound_uploads
@@ -174,7 +174,7 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
     keep_answers(application.__globals__, Answers())
     refuse_decimals(Unmarshaller)
     refuse_calls(application.__globals__)
-    watch_headers(application.__globals__)
+    bound_headers(application.__globals__)
     bound_multicalls(application.__globals__)
     try:
         kojihub, server = map(importlib.import_module, ("kojihub", "koji.server"))

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import requests
 
 from tests.image.running import Hub, Koji
 from tests.image.tracked import execute
+from tests.rpm_files import write_rpm
 from util.certificates import Authority
 
 
@@ -162,6 +164,20 @@ def test_an_upload_says_how_long_it_is(hub: Hub) -> None:
         timeout=30,
     )
     assert (answer.status_code, answer.request.headers["Transfer-Encoding"]) == (411, "chunked")
+
+
+def test_the_fields_of_an_rpms_header_have_few_entries(hub: Hub, tmp_path: Path) -> None:
+    """A user's build can make such an RPM, and each million takes four seconds to be sent."""
+    rpm = write_rpm(tmp_path, tags={1047: ["x"] * 100_000})
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(rpm, "tasks/77/77/x.rpm")
+    assert hub.container.put_archive("/mnt/koji/work", packed.getvalue())
+    session = hub.session()
+    fields = session.getRPMHeaders(None, 77, "x.rpm", ["PROVIDENAME"])
+    assert len(fields["PROVIDENAME"]) == 100_000
+    with pytest.raises(koji.GenericError, match="more than 500000 entries; ask for fewer fields"):
+        session.getRPMHeaders(None, 77, "x.rpm", ["PROVIDENAME"] * 6)
 
 
 def test_an_answer_has_a_part_of_a_tasks_file(hub: Hub) -> None:

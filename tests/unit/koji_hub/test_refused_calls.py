@@ -154,10 +154,10 @@ def reader(load_script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyP
     says whether the client has left by the second."""
     module = load_script("koji-hub/refused_calls.py")
     context = SimpleNamespace(environ={}, cnx=SimpleNamespace(cursor=Mock()))
-    koji = SimpleNamespace(GenericError=GenericError, get_header_field=Mock())
+    koji = SimpleNamespace(GenericError=GenericError, get_header_field=lambda: Reader.field)
 
     class Reader(Handler):
-        left = False
+        left, field = False, [1, 2, 3]
 
         def _dispatch(self, method: str, params: list[Any]) -> Any:
             for _ in range(3):
@@ -180,7 +180,8 @@ def reader(load_script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "watch", watch)
     names = {"ModXMLRPCRequestHandler": Reader, "koji": koji, "context": context}
     module.refuse_calls(names)
-    module.watch_headers(names)
+    monkeypatch.setattr(module, "MOST_ENTRIES", 10)
+    module.bound_headers(names)
     return Reader
 
 
@@ -190,6 +191,15 @@ def test_a_call_that_reads_ends_once_its_client_has_left(reader: Any, method: st
     reader.left = True
     with pytest.raises(GenericError, match="nobody waits for this answer"):
         reader()._dispatch(method, [])
+
+
+def test_the_fields_of_a_header_have_few_entries(reader: Any) -> None:
+    reader.field = [1, 2, 3, 4]
+    with pytest.raises(GenericError, match="more than 10 entries; ask for fewer fields"):
+        reader()._dispatch("getRPMHeaders", [])
+    assert reader()._dispatch("importHeaders", []) == "importHeaders"
+    reader.field = "a text"
+    assert reader()._dispatch("getRPMHeaders", []) == "getRPMHeaders"
 
 
 @pytest.mark.parametrize("method", ["tagBuild", "host.getTask", "getaway", "importHeaders"])
