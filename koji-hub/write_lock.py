@@ -174,7 +174,6 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
     keep_answers(application.__globals__, Answers())
     refuse_decimals(Unmarshaller)
     refuse_calls(application.__globals__)
-    bound_headers(application.__globals__)
     bound_multicalls(application.__globals__)
     try:
         kojihub, server = map(importlib.import_module, ("kojihub", "koji.server"))
@@ -183,6 +182,7 @@ def _entry(script: str) -> Callable[..., Iterable[bytes]]:
         return send_one_at_a_time(application)
     # A Koji that lacks what is changed here takes no calls.
     check_paths(kojihub)
+    bound_headers(application.__globals__)
     # Since 1.31 kojihub is a package, which has copies of this module's functions.
     functions = sys.modules[kojihub.new_build.__module__]
     repeat_tasks(functions)
