@@ -47,8 +47,9 @@ SEARCHES = (
     "search", "listHosts", "getArchiveType", "listArchives",
     "count", "filterResults", "countAndFilterResults",
 )  # fmt: skip
-# Entries of all fields of an RPM's header in one answer. A package with 50,000 files has ten such.
-MOST_ENTRIES = 500_000
+# Characters of all fields of an RPM's header in one answer, and for how many each entry counts.
+LONGEST_FIELDS = 24 * 1024 * 1024
+ENTRY = 32
 # Calls that change nothing.
 READS = re.compile("(get|list|query|read)[A-Z]")
 # Seconds for each statement of a search, and where it is the only one that takes longer.
@@ -155,7 +156,9 @@ def refuse_calls(koji_entry: Mapping[str, Any]) -> None:
         execute(f"SET LOCAL statement_timeout = '{seconds}s'")
         connection.cursor = cursor_in_time
         try:
-            answer = fetch_rows(dispatch(self, method, params))
+            # Some of these call others that only read.
+            with _watched(context, koji):
+                answer = fetch_rows(dispatch(self, method, params))
         except Exception as error:
             is_late = isinstance(error, TimeoutError)
             if not is_late and getattr(error, "pgcode", None) != QUERY_CANCELED:
@@ -181,7 +184,7 @@ def _watched(context: Any, koji: Any) -> Iterator[None]:
         check()
         return cursor(*arguments, **options)
 
-    connection.cursor, context.check_client, context.entries = check_and_get, check, 0
+    connection.cursor, context.check_client, context.length = check_and_get, check, 0
     try:
         yield
     except ClientGone:
@@ -192,7 +195,7 @@ def _watched(context: Any, koji: Any) -> Iterator[None]:
 
 def bound_headers(koji_entry: Mapping[str, Any]) -> None:
     """Have Koji look for the client before it reads a field of an RPM's header for a call that only
-    reads, and refuse too many entries."""
+    reads, and refuse fields that are too long."""
     koji, context = koji_entry["koji"], koji_entry["context"]
     get_field = koji.get_header_field
 
@@ -203,11 +206,12 @@ def bound_headers(koji_entry: Mapping[str, Any]) -> None:
             return get_field(*arguments, **options)
         check()
         field = get_field(*arguments, **options)
-        context.entries += len(field) if isinstance(field, list) else 1
-        if context.entries > MOST_ENTRIES:
-            raise koji.GenericError(
-                f"these fields have more than {MOST_ENTRIES} entries; ask for fewer fields"
-            )
+        entries = field if isinstance(field, list) else [field]
+        context.length += sum(
+            ENTRY + (len(entry) if isinstance(entry, str | bytes) else 0) for entry in entries
+        )
+        if context.length > LONGEST_FIELDS:
+            raise koji.GenericError("these fields are too long for an answer; ask for fewer")
         return field
 
     koji.get_header_field = check_and_get
