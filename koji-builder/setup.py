@@ -103,6 +103,13 @@ set -o pipefail
 """
 
 
+def insert(path: Path, lines: str, *, before: str) -> None:
+    """Insert lines into a file of Koji's, unless it has them."""
+    text = path.read_text()
+    if lines not in text:
+        files.write(path, text.replace(before, lines + before))
+
+
 def decode_scm_paths(root: Path) -> None:
     """Let kojid decode the path of a source's URL before it checks it, unless it does so itself."""
     path = root / DAEMON
@@ -113,26 +120,17 @@ def decode_scm_paths(root: Path) -> None:
 
 def check_scm_parts(root: Path) -> None:
     """Let kojid refuse a source's URL with a part that would be an option, or lead elsewhere."""
-    path = root / DAEMON
-    text = path.read_text()
-    if CHECKED_PARTS not in text:
-        files.write(path, text.replace(PARSED, CHECKED_PARTS + PARSED))
+    insert(root / DAEMON, CHECKED_PARTS, before=PARSED)
 
 
 def require_folders(root: Path) -> None:
     """Let kojid name the folder of a source that is not in its repository."""
-    path = root / DAEMON
-    text = path.read_text()
-    if WITH_FOLDER not in text:
-        files.write(path, text.replace(CHECKED_OUT, WITH_FOLDER + CHECKED_OUT))
+    insert(root / DAEMON, WITH_FOLDER, before=CHECKED_OUT)
 
 
 def require_downloads(root: Path) -> None:
     """Let a download fail if the server has no such file, unless it does so already."""
-    path = root / LIBRARY
-    text = path.read_text()
-    if CHECKED_STATUS not in text:
-        files.write(path, text.replace(DOWNLOADED, CHECKED_STATUS + DOWNLOADED))
+    insert(root / LIBRARY, CHECKED_STATUS, before=DOWNLOADED)
 
 
 def find_own_commit(root: Path) -> None:
@@ -149,10 +147,7 @@ def limit_specs(root: Path) -> None:
 
 def check_local_paths(root: Path) -> None:
     """Let kojid refuse the path of a file of the hub that leads out of the hub's folders."""
-    path = root / TASKS
-    text = path.read_text()
-    if CHECKED_PATH not in text:
-        files.write(path, text.replace(LOCAL_PATH, CHECKED_PATH + LOCAL_PATH))
+    insert(root / TASKS, CHECKED_PATH, before=LOCAL_PATH)
 
 
 def find_rpm_database(root: Path) -> None:

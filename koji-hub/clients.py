@@ -23,7 +23,8 @@ OPEN = re.compile(rb" [0-9A-F]+:([0-9A-F]{4}) 01 ")
 def is_gone(environ: Mapping[str, Any]) -> bool:
     """Whether no connection is open to the client's port, of whatever address.
 
-    The client is one that has been there for PATIENCE.
+    Only for a client that connected at least PATIENCE ago: the list of connections may be older
+    than a later one.
     """
     port = environ.get("REMOTE_PORT")
     return port is not None and int(port) not in _open_ports(int(time.monotonic() / FRESH))

@@ -190,7 +190,7 @@ Device = Annotated[
     str,
     form(r"/dev(/(?!\.{1,2}(/|$))[\w.-]+)+", "the path of a device, such as /dev/fuse"),
 ]
-# Those of a container alone, as in Docker's documentation of `docker run --sysctl`.
+# Docker sets only those that each container has for itself: `docker run --sysctl`.
 SysctlName = Annotated[
     str,
     form(

@@ -48,7 +48,7 @@ def _read(path: Path, names: Sequence[str], hint: str | None) -> str:
         if not stat.S_ISREG(path.stat().st_mode):
             problem = "is a folder, not a file" if path.is_dir() else "is not a regular file"
             raise DeclarationError(str(path), [problem])
-        # /proc/kmsg looks regular, and waits all the same.
+        # /proc/kmsg is a regular file by its type, but reading it may wait.
         with open(path, "rb", opener=_open_without_waiting) as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
@@ -89,7 +89,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys: set[Any] = set()
-        # `!!map x` is none, which the other method says.
+        # The other method refuses `!!map x`, which is no mapping.
         for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue

@@ -204,8 +204,8 @@ def _reload(system: System, label: str = RELOAD_LABEL) -> None:
     waiting = []
     for name, handle in _present(system).items():
         command, state = containers.label(handle, label), containers.state(handle)
-        # It may have ended since a certificate had expired. The engine's next attempt may take a
-        # minute, and until then its log would name that certificate.
+        # It may have ended because a certificate had expired. The engine may wait a minute before
+        # it starts the container again, and until then the log still names that certificate.
         if command is not None and state.status == "restarting":
             waiting.append(name)
         if command is None or not state.running:

@@ -41,7 +41,7 @@ _URL_TOKEN = re.compile(rb"(https?://)[^/\s:@\"']+@")
 _AUTHORIZATION = re.compile(rb"(authorization\W+)\w[^\r\n\"']*", re.IGNORECASE)
 _NAME = rb"[\w-]*(?:SECRET(?!S\b)|PASSWORD|PASSWD|TOKEN)[\w-]*[\\'\"]*"
 _ASSIGNMENT = re.compile(rb"(" + _NAME + rb"[ \t]*[=:][ \t]*[\\'\"]*)[^\s\\'\"]+", re.IGNORECASE)
-# On a line, in a list of JSON's, or of YAML's.
+# In a command line, or as an item of a list in JSON or YAML.
 _OPTION = re.compile(rb"(--" + _NAME + rb",?\s+(?:- )?[\\'\"]*)[^\s\\'\"]+", re.IGNORECASE)
 _SHORTEST = 4
 """Characters of a secret that is searched for in all files: "1" would be found everywhere. Shorter

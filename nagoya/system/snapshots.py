@@ -154,8 +154,8 @@ def check_parts(system: System, is_needed: Callable[[Mapping[str, str]], bool]) 
         if image and is_needed(image["Config"].get("Labels") or {}):
             raise LifecycleError(
                 f"'{system.name}' has lost its container {name}, and what was in it",
-                f"`toji --system {system.name} up` creates it anew; `toji --system {system.name} "
-                "restore --replace FILE` returns to a backup",
+                f"`toji --system {system.name} up` creates an empty one; `toji --system "
+                f"{system.name} restore --replace FILE` returns to a backup",
             )
 
 
